@@ -1,0 +1,64 @@
+# The verbs of the house. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+# Q and ARGS reach the shell as environment variables, so that quotes in a question need no care.
+export Q ?= What happens when you drop a ball?
+ARGS ?=
+
+.PHONY: help
+help:  ## list the verbs
+	@awk -F ':.*## +' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: ask
+ask: $(RUN)  ## ask the packaged model: make ask Q="What happens when you drop an egg?" ARGS="--save out"
+	@$(BIN)/reverie ask "$$Q" $(ARGS)
+
+.PHONY: test
+test: $(DEV)  ## lint, types, import order, fast tests: what CI runs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -q -m "not slow and not gpu"
+
+.PHONY: test-all
+test-all: $(DEV)  ## the tests that take their time, too
+	$(BIN)/pytest -q
+
+.PHONY: check
+check: format test  ## format, then everything that `make test` does
+
+.PHONY: format
+format: $(DEV)  ## mend formatting and what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: docs
+docs: $(DEV)  ## write the generated pages anew: docs/cli.md and the file tree of the README
+	$(BIN)/python docs/generate.py
+
+.PHONY: clean
+clean:  ## remove caches and build outputs (the venv stays)
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is older than what it rests on when there is something to install.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Reverie needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@ $(RUN)

@@ -1,0 +1,150 @@
+"""The bundle format: a folder whose ``manifest.json`` names every file with its size and SHA-256.
+
+    manifest.json               format, name, recipe, worlds, figures, files
+    backbone/                   config.json, model.safetensors: a transformers folder
+    image_tokenizer/            config.json, model.safetensors
+    text_tokenizer/             tokenizer.json
+    vocabulary.json             ranges of ids, backdrops
+    confidence.json             numbers of the probe; may be absent
+
+Nothing here needs torch: a bundle is found, read and verified as files.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from reverie.errors import BundleError, UsageError, nearest, shorten
+from reverie.files import atomic_folder, atomic_write_json, sha256_of
+
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "find_bundle",
+    "packaged_bundles",
+    "read_manifest",
+    "verify_bundle",
+    "write_bundle",
+]
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_NEEDED = (
+    "backbone/config.json",
+    "backbone/model.safetensors",
+    "image_tokenizer/config.json",
+    "image_tokenizer/model.safetensors",
+    "text_tokenizer/tokenizer.json",
+    "vocabulary.json",
+)
+
+
+def packaged_bundles() -> dict[str, Path]:
+    """The bundles inside the package, by name."""
+    home = Path(str(resources.files("reverie.bundles")))
+    return {path.parent.name: path.parent for path in sorted(home.glob(f"*/{MANIFEST}"))}
+
+
+def find_bundle(name: str | Path) -> Path:
+    """The folder of a packaged bundle, or the folder given. Raises UsageError when it is neither."""
+    packaged = packaged_bundles()
+    if str(name) in packaged:
+        return packaged[str(name)]
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if folder.is_file():
+        raise UsageError(f"a bundle is a folder, and {shorten(str(name))} is a file")
+    near = nearest(str(name), packaged)
+    hint = f" Did you mean '{near}'?" if near else ""
+    known = ", ".join(packaged) or "none"
+    raise UsageError(f"no bundle '{shorten(str(name))}'.{hint} Packaged: {known}; or give a bundle's folder.")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a bundle. Raises BundleError when there is none, or none that this version reads."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}") from error
+    except (OSError, ValueError) as error:
+        raise BundleError(f"the bundle {folder} is damaged: its {MANIFEST} cannot be read: {shorten(str(error))}") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
+        raise BundleError(f"{folder} is no bundle of Reverie: its {MANIFEST} says no format")
+    if manifest["format"] > FORMAT:
+        raise BundleError(
+            f"the bundle {folder} has format {manifest['format']}, this Reverie reads up to {FORMAT}: install a newer one"
+        )
+    kinds = {"name": str, "worlds": dict, "files": dict, "recipe": dict, "figures": dict}
+    for field, kind in kinds.items():
+        if not isinstance(manifest.get(field), kind):
+            raise BundleError(f"the bundle {folder} is damaged: its {MANIFEST} has no '{field}'")
+    return manifest
+
+
+def verify_bundle(folder: Path) -> dict[str, Any]:
+    """Read the manifest and hold every file to it: its size, then its SHA-256. Raises BundleError at the first fault."""
+    manifest = read_manifest(folder)
+    missing = [name for name in _NEEDED if name not in manifest["files"]]
+    if missing:
+        raise BundleError(f"the bundle {folder} is incomplete: its {MANIFEST} lists no {missing[0]}")
+    for name, said in manifest["files"].items():
+        path = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts or not isinstance(said, dict):
+            raise BundleError(f"the bundle {folder} is damaged: its {MANIFEST} names the file {shorten(name)}")
+        if not path.is_file():
+            raise BundleError(f"the bundle {folder} is damaged: {name} is missing")
+        size = path.stat().st_size
+        if size != said.get("bytes"):
+            raise BundleError(f"the bundle {folder} is damaged: {name} has {size} bytes, not {said.get('bytes')}")
+        if sha256_of(path) != said.get("sha256"):
+            raise BundleError(f"the bundle {folder} is damaged: {name} differs from what was saved (SHA-256)")
+    return manifest
+
+
+def write_bundle(
+    folder: Path,
+    parts: Path,
+    *,
+    name: str,
+    worlds: Mapping[str, int],
+    recipe: Mapping[str, Any] | None = None,
+    figures: Mapping[str, Any] | None = None,
+) -> Path:
+    """Copy the files of ``parts`` (what training exports, and ``confidence.json``) into the bundle ``folder``.
+
+    Args:
+        name: of the bundle
+        worlds: the worlds taught, in the order of the vocabulary's backdrops -> pixels per code
+        recipe, figures: JSON: how it was made, and what it reaches
+
+    The folder appears whole or not at all. Raises BundleError when a part is missing.
+    """
+    sources = {path.relative_to(parts).as_posix(): path for path in sorted(parts.rglob("*")) if path.is_file()}
+    kept = {file: path for file, path in sources.items() if file in (*_NEEDED, "confidence.json")}
+    missing = [file for file in _NEEDED if file not in kept]
+    if missing:
+        raise BundleError(f"{parts} lacks {missing[0]}, so it makes no bundle; export a trained backbone there first")
+    with atomic_folder(folder) as building:
+        files = {}
+        for file, path in kept.items():
+            target = building / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+            files[file] = {"bytes": target.stat().st_size, "sha256": sha256_of(target)}
+        manifest = {
+            "format": FORMAT,
+            "name": name,
+            "worlds": dict(worlds),
+            "recipe": dict(recipe or {}),
+            "figures": dict(figures or {}),
+            "files": files,
+        }
+        atomic_write_json(building / MANIFEST, manifest)
+    return folder

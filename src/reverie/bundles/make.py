@@ -1,0 +1,75 @@
+"""Turns what training exports into a bundle: fits its confidence, then writes it whole."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reverie.bundles.bundle import write_bundle
+from reverie.dreaming.confidence import ConfidenceModel, fit_confidence
+from reverie.dreaming.questions import clean_question
+from reverie.dreaming.session import Reverie
+from reverie.dreaming.strange import strange_questions
+from reverie.model import Backbone
+from reverie.tokens.grammar_files import load_grammar
+from reverie.tokens.image import ImageTokenizer
+from reverie.worlds import make_world, record
+
+__all__ = ["calibrate", "make_bundle", "taught_questions"]
+
+
+def make_bundle(
+    export: Path,
+    folder: Path,
+    *,
+    name: str,
+    worlds: Sequence[str],
+    recipe: Mapping[str, Any] | None = None,
+    figures: Mapping[str, Any] | None = None,
+    questions: int = 300,
+    seed: int = 0,
+) -> Path:
+    """The bundle ``folder`` of a trained backbone's ``export``; ``worlds`` in the order in which it was taught them.
+
+    ``questions``: how many taught and how many strange questions the confidence is fitted on; 0 leaves it unfitted.
+    """
+    cells = {world: make_world(world).cell_px for world in worlds}
+    with tempfile.TemporaryDirectory() as scratch:
+        parts = Path(scratch) / "parts"
+        shutil.copytree(export, parts)
+        if questions:
+            session = Reverie(
+                load_grammar(parts),
+                ImageTokenizer.load(parts / "image_tokenizer"),
+                Backbone.load(parts / "backbone"),
+                cells,
+            )
+            calibrate(session, taught_questions(worlds, questions, seed), seed).save(parts / "confidence.json")
+        return write_bundle(folder, parts, name=name, worlds=cells, recipe=recipe, figures=figures)
+
+
+def calibrate(session: Reverie, taught: Sequence[str], seed: int = 0) -> ConfidenceModel:
+    """Fit the confidence of ``session`` on ``taught`` questions that it never saw, and as many strange ones."""
+    rng = np.random.default_rng([seed, 1])
+    strange = strange_questions(taught, len(taught), rng)
+    return fit_confidence(session.signals(taught, seed=seed), session.signals(strange, seed=seed), rng)
+
+
+def taught_questions(worlds: Sequence[str], count: int, seed: int = 0) -> list[str]:
+    """``count`` different questions that the worlds' narrators ask about random scenes, as the model reads them."""
+    asked: dict[str, None] = {}
+    start = 1_000_000 + seed  # away from the seeds that scenes of training are drawn with
+    while len(asked) < count:
+        for index, name in enumerate(worlds):
+            world, rng = make_world(name), np.random.default_rng([start, index])
+            for episode in record(world, -(-count // len(worlds) // 2), seed=start):
+                asked |= dict.fromkeys(clean_question(one.text) for one in world.narrator.questions(episode, rng))
+        start += 1_000
+    order = np.random.default_rng(seed).permutation(len(asked))[:count]
+    listed = list(asked)
+    return [listed[place] for place in order]

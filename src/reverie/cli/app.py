@@ -1,0 +1,171 @@
+"""The ``reverie`` command: finds a command's file, runs it, and turns errors into one line and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import logging
+import os
+import sys
+from collections.abc import Iterator, MutableMapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+import reverie
+from reverie.errors import ConfigError, ReverieError, nearest, shorten
+
+__all__ = ["COMMANDS", "log_file", "main"]
+
+# Every command is the Typer app named `app` in the file of its name, in the order of the help page.
+COMMANDS = ("ask", "dream", "simulate", "plan", "worlds", "train", "bench", "info")
+
+log = logging.getLogger("reverie.cli")
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name; a command's file is imported when the command is first looked up."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        if name not in self._loaded:
+            command = get_command(importlib.import_module(f"reverie.cli.{name}").app)
+            command.name = name
+            self._loaded[name] = command
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _LazyGroup(TyperGroup):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Commands()
+
+
+app = typer.Typer(
+    name="reverie",
+    cls=_LazyGroup,
+    add_completion=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"reverie {reverie.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more about the work on stderr.")] = False,
+) -> None:
+    """Reverie pictures what will happen before it answers, and shows what the answer rests on.
+
+    Start with: reverie ask "What happens when you drop an egg?"
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+    _start_logs("INFO" if verbose else "WARNING")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (default: the process's own) and return its exit code."""
+    _never_fail_to_print()
+    try:
+        code = get_command(app).main(
+            args=list(sys.argv[1:] if argv is None else argv), prog_name="reverie", standalone_mode=False
+        )
+    except TyperException as error:
+        return _say(_usage_line(error), error.exit_code)
+    except typer.Abort:
+        return _say("stopped.", 1)
+    except ReverieError as error:
+        return _say(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        code = 130
+    except MemoryError:
+        return _say("out of memory. Try fewer branches or smaller pictures.", 1)
+    except OSError as error:
+        return _say(_os_line(error), 1)
+    except Exception as error:
+        log.debug("unexpected error", exc_info=True)
+        line = f"unexpected {type(error).__name__}: {error}. This is our mistake; the log file has the details."
+        return _say(line, 1)
+    if code == 130:
+        return _say("stopped by Ctrl-C.", 130)
+    return code if isinstance(code, int) else 0
+
+
+def log_file() -> Path:
+    """Where the log of all commands goes: ``$REVERIE_HOME/reverie.log``, by default ``~/.reverie/reverie.log``."""
+    return Path(os.environ.get("REVERIE_HOME") or Path.home() / ".reverie") / "reverie.log"
+
+
+def _start_logs(level: str) -> None:
+    from reverie.logs import configure
+
+    try:
+        configure(level, log_file())
+    except ConfigError:  # a home that cannot be written is no reason to refuse an answer
+        configure(level)
+
+
+def _say(message: str, code: int) -> int:
+    """Print one line on stderr, without what would steer a terminal, and hand back the exit code."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in message)
+    print("reverie:", shorten(printable, 600), file=sys.stderr)
+    return code
+
+
+def _never_fail_to_print() -> None:
+    """What a stream's encoding lacks is shown as an escape instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _usage_line(error: TyperException) -> str:
+    """What was wrong with the call, the nearest name, and where the help is."""
+    context = getattr(error, "ctx", None)
+    option = getattr(error, "option_name", None)
+    message = error.format_message()
+    if option and hasattr(error, "possibilities"):
+        known = [name for parameter in context.command.params for name in parameter.opts] if context else []
+        near = nearest(option, known)
+        message = f"no such option: {shorten(option)}." + (f" Did you mean '{near}'?" if near else "")
+    where = context.command_path if context else "reverie"
+    return f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} See '{where} --help'."
+
+
+def _os_line(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{reason}: {error.filename}" if error.filename else reason

@@ -1,0 +1,79 @@
+"""How a command speaks: to people through rich, or as one JSON object on stdout with ``--json``."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Output", "plain"]
+
+
+class Output:
+    """A command's voice, used as a context around its work.
+
+    With ``as_json`` everything printed inside, by us or by a library, goes to stderr, and stdout carries the one
+    object given to ``result``; without it stdout carries what ``show`` prints. Notes always go to stderr.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._stdout: TextIO = sys.stdout
+        self._redirect = contextlib.ExitStack()
+
+    def __enter__(self) -> Output:
+        self._stdout = sys.stdout
+        if self.as_json:
+            self._redirect.enter_context(contextlib.redirect_stdout(sys.stderr))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._redirect.close()
+
+    def result(self, payload: Mapping[str, Any], show: Callable[[Console], None]) -> None:
+        """Say the outcome, once: ``payload`` as JSON with ``--json``, else whatever ``show`` prints on stdout."""
+        if not self.as_json:
+            show(_console(self._stdout))
+            return
+        text = json.dumps(plain(payload), indent=2, ensure_ascii=not _speaks_utf8(self._stdout), allow_nan=False)
+        print(text, file=self._stdout, flush=True)
+
+    def note(self, message: str) -> None:
+        """One line for people on stderr: progress, where a file went, what was assumed."""
+        _console(sys.stderr).print(message, style="dim", markup=False, highlight=False)
+
+
+def plain(value: Any) -> Any:
+    """``value`` in JSON's own types: dataclasses and mappings become objects, paths strings, NaN and infinity null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy arrays and numbers, torch tensors; importing neither here
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, soft_wrap=not stream.isatty())
+
+
+def _speaks_utf8(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("-", "") == "utf8"

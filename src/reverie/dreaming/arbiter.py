@@ -1,0 +1,74 @@
+"""The arbiter: joins what the evaluators say and picks the branch that the answer is worded from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from reverie.dreaming.evaluators import Context, Evaluator, default_evaluators
+from reverie.nouns import Dream, Verdict
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Arbiter", "report"]
+
+DIRECT = Verdict(-1, "answered directly, without dreams")
+
+
+@dataclass(frozen=True)
+class Arbiter:
+    """Scores every branch by the weighted mean of its evaluators; ties go to the more probable dream."""
+
+    evaluators: Sequence[Evaluator] = field(default_factory=default_evaluators)
+
+    def decide(self, dreams: Sequence[Dream], context: Context) -> tuple[tuple[Dream, ...], Verdict]:
+        """The dreams with their scores, in the order given, and the verdict on them."""
+        if not dreams:
+            return (), DIRECT
+        scored = self.score(dreams, context)
+        branch = max(range(len(scored)), key=lambda index: (round(scored[index].score, 9), scored[index].log_prob, -index))
+        return scored, Verdict(branch, _reason(scored, branch))
+
+    def score(self, dreams: Sequence[Dream], context: Context) -> tuple[Dream, ...]:
+        """The dreams with ``scores`` by evaluator and their weighted mean; silent evaluators do not count."""
+        judged = {evaluator.name: evaluator.judge(dreams, context) for evaluator in self.evaluators}
+        weights = {evaluator.name: evaluator.weight for evaluator in self.evaluators if judged[evaluator.name] is not None}
+        total = sum(weights.values())
+        scored = []
+        for index, dream in enumerate(dreams):
+            scores = {name: given[index] for name, given in judged.items() if given is not None}
+            mean = sum(weights[name] * score for name, score in scores.items()) / total if total else 0.0
+            scored.append(dream.with_scores(scores, mean))
+        return tuple(scored)
+
+
+def _reason(dreams: Sequence[Dream], branch: int) -> str:
+    best = dreams[branch]
+    marks = ", ".join(f"{name} {score:.2f}" for name, score in best.scores.items())
+    if len(dreams) == 1:
+        return f"the only dream, with score {best.score:.2f} ({marks})"
+    second = max(dream.score for index, dream in enumerate(dreams) if index != branch)
+    if round(best.score, 9) == round(second, 9):
+        return f"dream {branch + 1} of {len(dreams)} shares the best score {best.score:.2f} ({marks}) and is the most probable"
+    return f"dream {branch + 1} of {len(dreams)} has the best score, {best.score:.2f} ({marks}); the next has {second:.2f}"
+
+
+def report(dreams: Sequence[Dream], verdict: Verdict) -> Table:
+    """The scored table of all branches for people; the winner is marked."""
+    from rich.table import Table
+
+    names = list(dict.fromkeys(name for dream in dreams for name in dream.scores))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("dream", justify="right")
+    table.add_column("what it says", overflow="fold")
+    for name in (*names, "score", "nats"):
+        table.add_column(name, justify="right")
+    for index, dream in enumerate(dreams):
+        won = index == verdict.branch
+        marks = [f"{dream.scores[name]:.2f}" for name in names]
+        said = dream.said or " → ".join(triplet.result.text or "(a picture)" for triplet in dream.triplets)
+        row = [f"{'★ ' if won else ''}{index + 1}", said, *marks, f"{dream.score:.2f}", f"{dream.log_prob:.1f}"]
+        table.add_row(*row, style="bold" if won else None)
+    return table

@@ -1,0 +1,192 @@
+"""The dreamer: turns prompts into rows of the engine, keeps them on the grammar's path, and reads what was dreamed.
+
+A ``Prompt`` is one row; everything that imagines (``ask``, ``simulate``, ``plan``) is made of prompts. The ``Leash``
+lets the grammar's walker decide what may come next and takes away what would make a dream endless or off the subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from reverie.engine import Engine, Request, Sampling
+from reverie.errors import UsageError
+from reverie.nouns import Dream, Frame
+from reverie.tokens.grammar import Document, Grammar, Walker
+from reverie.tokens.vocabulary import ACT, ANS, EOS, RES
+
+__all__ = ["MAX_ROWS", "Dreamed", "Dreamer", "Prompt"]
+
+MAX_ROWS = 64  # rows of one batch of the engine
+MAX_WORDS = 48  # text ids of one part
+LONGEST_ROW = 640  # new ids of one row: far above what any taught dream needs
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One row: the ids before the dream, and how it is dreamed.
+
+    Args:
+        prefix: the ids that are given; rows with the same prefix share its computation
+        script: ids that the dream must start with; they are not judged
+        stop: what completes the row, as ``Grammar.walker`` names it ("result" or "end")
+        seed: of this row alone; temperature 0 is greedy and needs none
+        temperature: above 0 samples
+        depth: most triplets of the whole document
+        pictured: every result must be a picture
+    """
+
+    prefix: tuple[int, ...]
+    script: tuple[int, ...] = ()
+    stop: str = "end"
+    seed: int = 0
+    temperature: float = 0.0
+    depth: int = 1000
+    pictured: bool = False
+
+
+@dataclass(frozen=True)
+class Dreamed:
+    """What came of a prompt. Log-probabilities are in nats and leave the script out.
+
+    ``last`` is the last id: what the model went on with. ``answer_log_prob`` is the mean over the answer's ids (0 when
+    nothing was said); ``finished`` is False where the row ran out of room, so that its last part is missing.
+    """
+
+    document: Document
+    log_prob: float
+    num_ids: int
+    answer_log_prob: float
+    last: int
+    finished: bool
+
+    def as_dream(self, seed: int) -> Dream:
+        return Dream(self.document.triplets, self.log_prob, seed, self.document.answer or "", self.num_ids)
+
+
+class Dreamer:
+    """Runs prompts on one engine and grammar."""
+
+    def __init__(self, grammar: Grammar, engine: Engine, max_positions: int):
+        self.grammar, self.engine, self.max_positions = grammar, engine, max_positions
+        self._masks: dict[tuple[object, ...], torch.Tensor] = {}  # shared by all leashes
+
+    def run(self, prompts: Sequence[Prompt]) -> list[Dreamed]:
+        """Dream every prompt, ``MAX_ROWS`` at a time. The result of a row does not depend on the others."""
+        dreamed: list[Dreamed] = []
+        for start in range(0, len(prompts), MAX_ROWS):
+            chunk = prompts[start : start + MAX_ROWS]
+            completions = self.engine.generate([self._request(prompt) for prompt in chunk])
+            dreamed += [
+                self._read(prompt, list(completion.ids), list(completion.log_probs), completion.finished)
+                for prompt, completion in zip(chunk, completions, strict=True)
+            ]
+        return dreamed
+
+    def _request(self, prompt: Prompt) -> Request:
+        room = self.max_positions - len(prompt.prefix)
+        if room <= len(prompt.script):
+            raise UsageError(
+                f"{len(prompt.prefix)} ids are given, and the model has {self.max_positions} positions: "
+                "ask less at once, or simulate fewer steps"
+            )
+        return Request(
+            prefix=prompt.prefix,
+            seed=prompt.seed,
+            sampling=Sampling(temperature=prompt.temperature),
+            constraint=Leash(self.grammar.walker(prompt.prefix, prompt.stop), self._masks, prompt),
+            max_new_ids=min(room, LONGEST_ROW),
+        )
+
+    def _read(self, prompt: Prompt, ids: list[int], log_probs: list[float], finished: bool) -> Dreamed:
+        free = log_probs[len(prompt.script) :]
+        said: list[float] = []
+        if ANS in ids or ANS in prompt.prefix:
+            said = log_probs[ids.index(ANS) + 1 if ANS in ids else 0 :]
+        return Dreamed(
+            document=self.grammar.decode([*prompt.prefix, *ids], partial=True),
+            log_prob=float(sum(free)),
+            num_ids=len(free),
+            answer_log_prob=float(sum(said)) / len(said) if said else 0.0,
+            last=ids[-1],
+            finished=finished,
+        )
+
+    def step_prompt(self, history: Sequence[int], action: str, **how: object) -> Prompt:
+        """The prompt of a single step: ``history`` (a document up to a whole part), then ``action``, then its result."""
+        script = (*self.grammar.action_ids(action), RES)
+        return Prompt(tuple(history), script, "result", pictured=True, **how)  # type: ignore[arg-type]
+
+    def picture_prefix(self, question: str, frame: Frame) -> list[int]:
+        """``question`` and a picture to start from."""
+        from reverie.nouns import Part
+
+        return self.grammar.question_ids(question) + self.grammar.what_ids(Part("", frame))
+
+
+class Leash:
+    """The engine's constraint of one row: what its walker allows, minus
+
+    - text after ``MAX_WORDS`` ids of one part, and text that would lengthen the question,
+    - further actions once ``depth`` triplets are there,
+    - an end before anything was said,
+    - a result without a picture where the prompt wants one.
+    """
+
+    def __init__(self, walker: Walker, masks: dict[tuple[object, ...], torch.Tensor], prompt: Prompt):
+        self._walker, self._masks, self._prompt = walker, masks, prompt
+        self._script = list(prompt.script)
+        self._text_start = walker.grammar.vocabulary.text_start
+        self._words = self._triplets = 0
+        for token in prompt.prefix:
+            self._count(token)
+
+    @property
+    def done(self) -> bool:
+        return self._walker.done
+
+    def advance(self, token_id: int) -> None:
+        self._walker.advance(token_id)
+        self._count(token_id)
+        del self._script[:1]
+
+    def allowed(self) -> torch.Tensor:
+        """Bool (V,), shared; do not change it."""
+        bans: tuple[object, ...] = ("script", self._script[0]) if self._script else self._bans()
+        if not bans:
+            return self._walker.allowed()
+        key = (self._walker.state(), bans)
+        if key not in self._masks:
+            self._masks[key] = self._mask(bans)
+        return self._masks[key]
+
+    def _count(self, token: int) -> None:
+        self._words = self._words + 1 if token >= self._text_start else 0
+        self._triplets += token == RES
+
+    def _bans(self) -> tuple[object, ...]:
+        walker, prompt = self._walker, self._prompt
+        needs_picture = prompt.pictured and walker.mode == "part" and walker.role == "result"
+        bans: list[object] = []
+        if walker.role == "question" or self._words >= MAX_WORDS or needs_picture:
+            bans.append("text")
+        if self._triplets >= prompt.depth:
+            bans.append(ACT)
+        if prompt.stop == "end" and not (walker.role == "answer" and self._words):
+            bans.append(EOS)
+        return tuple(bans)
+
+    def _mask(self, bans: tuple[object, ...]) -> torch.Tensor:
+        allowed = self._walker.allowed()
+        if bans[0] == "script":
+            mask = torch.zeros_like(allowed)
+            mask[bans[1]] = allowed[bans[1]]  # type: ignore[index]
+            return mask
+        mask = allowed.clone()
+        for ban in bans:
+            mask[self._text_start :] &= ban != "text"
+            if ban != "text":
+                mask[ban] = False  # type: ignore[index]
+        return mask

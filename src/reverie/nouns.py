@@ -1,0 +1,128 @@
+"""The nouns that every room of the house shares: frozen dataclasses, checked on construction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Answer", "Dream", "Fact", "Frame", "Part", "Triplet", "Verdict"]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture as K = rows × cols codes of the image tokenizer.
+
+    ``codes``: int32 array (rows, cols), values >= 0, read-only. Two frames are equal when all codes are.
+    """
+
+    codes: np.ndarray
+
+    def __post_init__(self) -> None:
+        codes = np.array(self.codes, dtype=np.int32)  # a copy: nobody can change it under us
+        if codes.ndim != 2 or 0 in codes.shape:
+            raise ValueError(f"a frame needs a 2-d grid of codes, got shape {codes.shape}")
+        if codes.min() < 0:
+            raise ValueError(f"codes start at 0, got {codes.min()}")
+        codes.setflags(write=False)
+        object.__setattr__(self, "codes", codes)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols)"""
+        return self.codes.shape[0], self.codes.shape[1]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Frame) and np.array_equal(self.codes, other.codes)
+
+    def __hash__(self) -> int:
+        return hash((self.codes.shape, self.codes.tobytes()))
+
+    def __repr__(self) -> str:
+        return f"Frame({self.shape[0]}x{self.shape[1]})"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a triplet: a picture, words, or both (never neither)."""
+
+    text: str = ""
+    frame: Frame | None = None
+
+    def __post_init__(self) -> None:
+        if not self.text and self.frame is None:
+            raise ValueError("a part needs words, a frame, or both")
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """(what, action, result): the unit of thought."""
+
+    what: Part
+    action: Part
+    result: Part
+
+
+@dataclass(frozen=True)
+class Dream:
+    """One branch: a chain of triplets, each starting where the last one ended.
+
+    ``log_prob`` is the sum over its ids in nats; ``num_ids`` how many ids that sums over;
+    ``scores`` maps evaluator to [0, 1]; ``score`` is their weighted mean; ``said`` is the answer this branch words.
+    """
+
+    triplets: tuple[Triplet, ...]
+    log_prob: float
+    seed: int
+    said: str = ""
+    num_ids: int = 0
+    score: float = 0.0
+    scores: dict[str, float] = field(default_factory=dict)
+    experts: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for before, after in zip(self.triplets, self.triplets[1:], strict=False):
+            if before.result.frame != after.what.frame:
+                raise ValueError("a chain's next triplet must start from the last result")
+
+    def with_scores(self, scores: dict[str, float], score: float) -> Dream:
+        return replace(self, scores=scores, score=score)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the arbiter decided: the index of the winning branch (-1 when none dreamed) and why."""
+
+    branch: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One edge of the memory that an answer rests on; ``score`` in [0, 1]."""
+
+    subject: str
+    relation: str
+    object: str
+    source: str
+    score: float = 1.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What ``ask`` returns. ``confidence`` in [0, 1]; ``backend`` says who worded the text."""
+
+    text: str
+    known: bool
+    confidence: float
+    backend: str
+    dreams: tuple[Dream, ...] = ()
+    verdict: Verdict = Verdict(-1, "answered directly, without dreams")
+    evidence: tuple[Fact, ...] = ()
+    attribution: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.confidence <= 1.0:
+            raise ValueError(f"confidence lies between 0 and 1, got {self.confidence}")

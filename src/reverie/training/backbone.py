@@ -1,0 +1,188 @@
+"""Trains the backbone on documents of dreams: first looking cells up, then worlds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.errors import ConfigError
+from reverie.model import Backbone, BackboneConfig
+from reverie.nouns import Frame
+from reverie.tokens import Grammar, ImageTokenizer, TextTokenizer, Vocabulary
+from reverie.training.sources import Drills, EverydayDreams, LakeWalks, Segments, Source, parity_maps, test_map
+from reverie.worlds import make_world
+from reverie.worlds.frozenlake import ACTIONS
+
+__all__ = ["BackboneData", "BackboneObjective", "build_grammar"]
+
+
+@dataclass(frozen=True)
+class BackboneData:
+    """What the backbone learns from, and its size."""
+
+    image_tokenizer: str = "runs/tokenizer/export"  # folder of the trained image tokenizer; unused without worlds
+    worlds: tuple[str, ...] = ("FrozenLake", "Everyday")  # whose words and backdrops make the vocabulary; () = drills
+    text_size: int = 752  # byte-level BPE ids, the 256 bytes included
+    start_from: str = ""  # folder of a backbone to go on from, empty = random weights
+    drill_steps: int = 0  # first steps that only drill looking up
+    drill_docs: int = 96  # documents a step while drilling
+    drills: int = 6  # documents of each kind a step afterwards
+    lake: int = 40
+    everyday: int = 40
+    parity: bool = False  # FrozenLake maps: at most 1,000 fixed ones a size, 3 to 6 only; else unlimited, 3 to 8
+    everyday_episodes: int = 12_000  # recorded before training starts
+    direct: float = 0.15  # share of everyday questions answered without a dream
+    buckets: int = 4  # a step's documents are sorted by length and padded in this many groups
+    eval_docs: int = 64  # documents of each kind in an evaluation
+    seed: int = 0
+    model: BackboneConfig = field(default_factory=lambda: BackboneConfig(vocab_size=0))  # vocab_size is filled in
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.direct <= 1:
+            raise ConfigError(f"backbone: direct is a share between 0 and 1, got {self.direct}")
+        if self.drills + self.lake + self.everyday < 1 or self.buckets < 1:
+            raise ConfigError("backbone: at least one document a step and one bucket are needed")
+
+
+class BackboneObjective:
+    """Weighted next-id prediction; the loss is also reported for each kind of id on its own."""
+
+    def __init__(self, data: BackboneData):
+        self.data = data
+        self.tokenizer = ImageTokenizer.load(Path(data.image_tokenizer)) if data.worlds else None
+        self.grammar = build_grammar(self.tokenizer, data.worlds, data.text_size)
+        config = BackboneConfig(**{**vars(data.model), "vocab_size": self.grammar.vocabulary.size})
+        if data.start_from:
+            self.module = Backbone.load(Path(data.start_from)).requires_grad_(True).train()
+        else:
+            self.module = Backbone(config, torch.Generator().manual_seed(data.seed))
+        maps = parity_maps() if data.parity else None
+        draw = (lambda rng: maps[rng.integers(len(maps))]) if maps else None
+        self.sources: dict[str, tuple[Source, int]] = {}
+        self.tests: dict[str, Source] = {}
+        if data.drills or data.drill_steps:
+            self.sources["drills"] = Drills(self.grammar), data.drills
+        tokenizer = self.tokenizer
+        if tokenizer and data.lake:
+            self.sources["lake"] = LakeWalks(self.grammar, tokenizer, draw), data.lake
+            self.tests["lake"] = LakeWalks(self.grammar, tokenizer, test_map, asked=0.0)
+        if tokenizer and data.everyday:
+            train = EverydayDreams.record(self.grammar, tokenizer, data.everyday_episodes, data.seed, data.direct)
+            test = EverydayDreams.record(self.grammar, tokenizer, data.eval_docs, data.seed + 1, test=True)
+            self.sources["everyday"], self.tests["everyday"] = (train, data.everyday), test
+        kinds = ("special", "position", "code", "backdrop", "text")
+        v = self.grammar.vocabulary
+        self.kinds = kinds
+        self.kind_of = torch.tensor([kinds.index(k) if (k := v.kind(i)) in kinds else 0 for i in range(v.size)])
+
+    def batch(self, step: int) -> list[tuple[Tensor, Tensor]]:
+        """A list of buckets (ids (B, T) int64, weights (B, T) float): all documents of one step."""
+        rng = np.random.default_rng([self.data.seed, step])
+        if step < self.data.drill_steps:
+            counts = [(self.sources["drills"][0], self.data.drill_docs)]
+        else:
+            counts = list(self.sources.values())
+        documents = [flatten(source.draw(rng)) for source, count in counts for _ in range(count)]
+        documents.sort(key=lambda pair: len(pair[0]))
+        size = -(-len(documents) // self.data.buckets)
+        return [pad(documents[start : start + size]) for start in range(0, len(documents), size)]
+
+    def compute_loss(self, batch: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        total = torch.zeros(())
+        sums = torch.zeros(len(self.kinds))
+        weights = torch.zeros(len(self.kinds))
+        for ids, weight in batch:
+            loss, nll = self.module.loss(ids, weight)
+            mass = weight[:, 1:].sum()
+            total = total + loss * mass
+            with torch.no_grad():
+                kind = self.kind_of[ids[:, 1:]].ravel()
+                sums.index_add_(0, kind, (nll[:, 1:] * weight[:, 1:]).ravel().float())
+                weights.index_add_(0, kind, weight[:, 1:].ravel())
+        parts = {name: sums[i] / weights[i] for i, name in enumerate(self.kinds) if weights[i] > 0}
+        num_ids = torch.tensor(sum(ids.numel() for ids, _ in batch))
+        return {"loss": total / weights.sum(), **parts, "num_ids": num_ids}
+
+    @torch.no_grad()
+    def evaluate(self, step: int) -> dict[str, float]:
+        """Per kind of id, the share predicted right on unseen maps and scenes, and of documents without a mistake."""
+        figures: dict[str, float] = {}
+        for name, source in self.tests.items():
+            rng = np.random.default_rng(7)
+            documents = [flatten(source.draw(rng)) for _ in range(self.data.eval_docs)]
+            right: dict[int, list[bool]] = {}
+            whole = []
+            for start in range(0, len(documents), 16):
+                ids, weight = pad(documents[start : start + 16])
+                guess = self.module(ids)[:, :-1].argmax(-1)
+                judged = weight[:, 1:] >= 1.0
+                hits = guess == ids[:, 1:]
+                whole += (hits | ~judged).all(1).tolist()
+                for kind, hit in zip(self.kind_of[ids[:, 1:]][judged].tolist(), hits[judged].tolist(), strict=True):
+                    right.setdefault(kind, []).append(hit)
+            figures |= {f"{name}_{self.kinds[kind]}": float(np.mean(hits)) for kind, hits in sorted(right.items())}
+            figures[f"{name}_whole"] = float(np.mean(whole))
+        return figures
+
+    def export(self, folder: Path) -> None:
+        """Everything a bundle needs but its manifest: backbone, both tokenizers and the vocabulary."""
+        self.module.save(folder / "backbone")
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder / "image_tokenizer")
+        save_grammar(self.grammar, folder)
+
+
+def build_grammar(tokenizer: ImageTokenizer | None, worlds: Sequence[str], text_size: int) -> Grammar:
+    """The grammar of ``worlds``: a BPE trained on what their narrators say, and their backdrops."""
+    backdrops: list[Frame] = []
+    texts = list(ACTIONS)
+    for name in worlds:
+        world = make_world(name)
+        assert tokenizer is not None
+        backdrops += tokenizer.encode([world.backdrop()], world.cell_px)
+        texts += world.narrator.corpus(np.random.default_rng(0))
+    text = TextTokenizer.train(texts, text_size)
+    text.extend([f"<unused {number}>" for number in range(text.size, text_size)])  # a few words make few merges
+    num_codes = tokenizer.num_codes if tokenizer else Vocabulary(1).num_codes
+    return Grammar(Vocabulary(text.size, num_codes), text, backdrops, full_frames=False)
+
+
+def save_grammar(grammar: Grammar, folder: Path) -> None:
+    from reverie.files import atomic_write_json
+
+    grammar.text.save(folder / "text_tokenizer")
+    described: dict[str, Any] = {
+        **grammar.vocabulary.to_json(),
+        "full_frames": grammar.full_frames,
+        "backdrops": [frame.codes.tolist() for frame in grammar.backdrops],
+    }
+    atomic_write_json(folder / "vocabulary.json", described)
+
+
+def load_grammar(folder: Path) -> Grammar:
+    described = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+    backdrops = [Frame(np.array(codes)) for codes in described.pop("backdrops")]
+    full_frames = described.pop("full_frames")
+    return Grammar(Vocabulary(**described), TextTokenizer.load(folder / "text_tokenizer"), backdrops, full_frames)
+
+
+def flatten(segments: Segments) -> tuple[list[int], list[float]]:
+    ids = [token for part, _ in segments for token in part]
+    return ids, [weight for part, weight in segments for _ in part]
+
+
+def pad(documents: list[tuple[list[int], list[float]]]) -> tuple[Tensor, Tensor]:
+    """Right-padded with PAD and weight 0: ids (B, T) int64, weights (B, T) float32. T is a multiple of 16."""
+    length = -(-max(len(ids) for ids, _ in documents) // 16) * 16
+    ids = np.zeros((len(documents), length), dtype=np.int64)
+    weights = np.zeros((len(documents), length), dtype=np.float32)
+    for row, (tokens, weight) in enumerate(documents):
+        ids[row, : len(tokens)], weights[row, : len(tokens)] = tokens, weight
+    return torch.from_numpy(ids), torch.from_numpy(weights)

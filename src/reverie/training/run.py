@@ -1,0 +1,180 @@
+"""The state of a run: what changes from step to step and goes into its checkpoints."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import random
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.errors import TrainingError
+from reverie.settings import settings_to_dict
+from reverie.training import checkpoint
+from reverie.training.objective import Objective, to_device
+from reverie.training.optim import MovingAverage, build_optimizers, lr_fraction, set_lr_fraction
+from reverie.training.settings import LoopConfig
+
+__all__ = ["Run"]
+
+logger = logging.getLogger("reverie.training")
+# Settings that may change on resume. All but ``steps`` leave the weights as they would have been.
+FREE_SETTINGS = {
+    "steps", "eval_every", "checkpoint_every", "log_every", "keep_checkpoints", "max_minutes", "device", "num_threads",
+    "num_workers", "tensorboard",
+}  # fmt: skip
+
+
+@dataclass
+class _Window:
+    """Sums since the last line of the log."""
+
+    sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    good_steps: int = 0
+    steps: int = 0
+    num_ids: float = 0.0
+    seconds: float = 0.0
+
+
+class Run:
+    """What changes from step to step: all of it, the objective's data aside, goes into a checkpoint."""
+
+    def __init__(self, objective: Objective, config: LoopConfig):
+        if config.num_threads:
+            torch.set_num_threads(config.num_threads)
+        torch.manual_seed(config.seed)
+        np.random.seed(config.seed % 2**32)
+        random.seed(config.seed)
+        self.objective, self.config, self.device = objective, config, _pick_device(config.device)
+        self.module = objective.module.to(self.device).train()
+        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise TrainingError(f"{type(objective).__name__} has no parameter to train: all are frozen")
+        self.optimizers = build_optimizers(self.module, config)
+        self.average = MovingAverage(self.module, config.ema_decay) if config.ema_decay else None
+        self.step = 0
+        self.bad_steps = 0
+        self.bad_in_a_row = 0
+        self.seconds = 0.0  # in steps, over all calls
+        self.metrics: dict[str, float] = {}
+        self.window = _Window()
+
+    def take_step(self, batches: Iterator[Any]) -> bool:
+        """One optimizer step; False where loss or gradient is not finite, which leaves the weights as they were."""
+        started = time.monotonic()
+        fraction = lr_fraction(self.step, self.config)
+        set_lr_fraction(self.optimizers, fraction)
+        sums: dict[str, Tensor] = {}
+        for batch in itertools.islice(batches, self.config.accumulate):
+            for name, value in self._backward(to_device(batch, self.device)).items():
+                sums[name] = sums[name] + value if name in sums else value
+        sums["grad_norm"] = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
+        values = dict(zip(sums, torch.stack([*sums.values()]).tolist(), strict=True))  # one wait for the device a step
+        finite = math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])
+        if finite:
+            for optimizer in self.optimizers.values():
+                optimizer.step()
+            if self.average is not None:
+                self.average.update(self.step)
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self._count(values | {"lr": self.config.lr * fraction}, finite, time.monotonic() - started)
+        return finite
+
+    def _backward(self, batch: Any) -> dict[str, Tensor]:
+        """Add one micro-batch's share to the gradients; its share of every loss part, and its whole ``num_ids``."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            parts = self.objective.compute_loss(batch)
+        share = 1 / self.config.accumulate
+        (parts["loss"] * share).backward()
+        return {
+            name: value.detach().to(self.device, torch.float32).reshape(()) * (1.0 if name == "num_ids" else share)
+            for name, value in parts.items()
+        }
+
+    def _count(self, values: dict[str, float], finite: bool, seconds: float) -> None:
+        self.seconds += seconds
+        self.window.seconds += seconds
+        self.window.steps += 1
+        self.bad_in_a_row = 0 if finite else self.bad_in_a_row + 1
+        if not finite:
+            self.bad_steps += 1
+            text = f"loss {values['loss']:.4g}, gradient norm {values['grad_norm']:.4g}"
+            logger.warning("step %d skipped, not finite: %s (%d in a row)", self.step, text, self.bad_in_a_row)
+            return
+        self.window.good_steps += 1
+        self.window.num_ids += values.pop("num_ids", 0.0)
+        for name, value in values.items():
+            self.window.sums[name] += value
+
+    def averages(self) -> dict[str, float]:
+        """Losses and rates since the last call."""
+        window, self.window = self.window, _Window()
+        values = {name: total / window.good_steps for name, total in window.sums.items()} or {"loss": math.nan}
+        values["steps_per_s"] = window.steps / max(window.seconds, 1e-9)
+        if window.num_ids:
+            values["ids_per_s"] = window.num_ids / max(window.seconds, 1e-9)
+        values |= {"bad_steps": self.bad_steps, "seconds": self.seconds}
+        self.metrics |= values
+        return values
+
+    def evaluate(self) -> dict[str, float]:
+        """The objective's figures with the averaged weights; leaves weights and random states as they were."""
+        self.module.eval()
+        with checkpoint.kept_random_states(), self.average_applied(), torch.no_grad():
+            figures = {name: float(value) for name, value in self.objective.evaluate(self.step).items()}
+        self.module.train()
+        self.metrics |= figures
+        return figures
+
+    def average_applied(self) -> AbstractContextManager[None]:
+        return self.average.applied() if self.average is not None else nullcontext()
+
+    def save(self, run_dir: Path) -> None:
+        tensors = {
+            "weights": checkpoint.named_tensors(self.module),
+            "optimizer": checkpoint.optimizer_tensors(self.optimizers, self.module),
+        }
+        if self.average is not None:
+            tensors["average"] = self.average.tensors
+        counters = {name: getattr(self, name) for name in ("step", "bad_steps", "bad_in_a_row", "seconds")}
+        state = counters | {"config": settings_to_dict(self.config), "random": checkpoint.random_states()}
+        checkpoint.save_checkpoint(run_dir, self.step, tensors, state)
+        checkpoint.prune_checkpoints(run_dir, self.config.keep_checkpoints)
+
+    def restore(self, folder: Path) -> None:
+        tensors, state = checkpoint.load_checkpoint(folder)
+        now = settings_to_dict(self.config)
+        for name, value in state["config"].items():
+            if name not in FREE_SETTINGS and now.get(name) != value:
+                raise TrainingError(
+                    f"cannot resume {folder}: {name} was {value} and is {now.get(name)} now. "
+                    f"Give it as it was, or start in another run dir."
+                )
+        if (before := state["config"]["steps"]) != self.config.steps:
+            logger.warning("steps was %d and is %d now: the schedule is another from here", before, self.config.steps)
+        checkpoint.load_tensors(checkpoint.named_tensors(self.module), tensors["weights"], "tensor")
+        checkpoint.restore_optimizers(self.optimizers, self.module, tensors["optimizer"])
+        if self.average is not None:
+            checkpoint.load_tensors(self.average.tensors, tensors["average"], "average")
+        checkpoint.restore_random_states(state["random"])
+        for name in ("step", "bad_steps", "bad_in_a_row", "seconds"):
+            setattr(self, name, state[name])
+        logger.info("resuming at step %d from %s", self.step, folder)
+
+
+def _pick_device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("device is cuda, but torch sees no CUDA device here. Give device=auto or device=cpu.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

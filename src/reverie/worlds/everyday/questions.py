@@ -1,0 +1,470 @@
+"""The question grammar: natural questions about an episode or a property, with true answers from the simulator.
+
+A question names all that decides its answer. Unsaid are the bare floor, the high hand, and the column: so it is only
+asked where the scene in the middle of the room has the same outcome. Questions of the form ``picture`` are about the
+scene itself and need its picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reverie.worlds.contract import Episode, Question
+from reverie.worlds.everyday import matter
+from reverie.worlds.everyday.narrator import CONDITION_WORDS, Outcome, outcome, place_words
+from reverie.worlds.everyday.picture import main_thing
+from reverie.worlds.everyday.things import DEFAULT_HEIGHT, HELD_ACTIONS, SURFACES, THINGS, Scene, Thing
+
+# action → (base, gerund, passive); {x} is the thing, {at} the surface and the height
+VERBS: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "drop": (("drop {x}{at}", "dropping {x}{at}", "{x} is dropped{at}"), ("let {x} fall{at}", "letting {x} fall{at}", "{x} falls down{at}")),
+    "let go": (("let go of {x}{at}", "letting go of {x}{at}", "{x} is let go{at}"), ("release {x}{at}", "releasing {x}{at}", "{x} is released{at}")),
+    "throw": (("throw {x}{at}", "throwing {x}{at}", "{x} is thrown{at}"), ("toss {x}{at}", "tossing {x}{at}", "{x} is tossed{at}")),
+    "pour": (("pour out {x}{at}", "pouring out {x}{at}", "{x} is poured out{at}"), ("turn {x} upside down{at}", "turning {x} upside down{at}", "{x} is turned upside down{at}")),
+    "push": (("push {x}{at}", "pushing {x}{at}", "{x} is pushed{at}"), ("give {x} a push{at}", "giving {x} a push{at}", "{x} gets a push{at}"), ("shove {x}{at}", "shoving {x}{at}", "{x} is shoved{at}")),
+    "tip": (("tip {x} over{at}", "tipping {x} over{at}", "{x} is tipped over{at}"), ("tilt {x}{at}", "tilting {x}{at}", "{x} is tilted{at}")),
+    "heat": (("heat {x}{at}", "heating {x}{at}", "{x} is heated{at}"), ("heat {x} with a flame{at}", "heating {x} with a flame{at}", "{x} is heated with a flame{at}"), ("warm {x} over a flame{at}", "warming {x} over a flame{at}", "{x} gets very hot{at}")),
+    "cool": (("cool {x}{at}", "cooling {x}{at}", "{x} is cooled{at}"), ("cool {x} with ice{at}", "cooling {x} with ice{at}", "{x} gets very cold{at}"), ("chill {x}{at}", "chilling {x}{at}", "{x} is chilled{at}"), ("freeze {x}{at}", "freezing {x}{at}", "{x} is put on ice{at}")),
+    "cut": (("cut {x}{at}", "cutting {x}{at}", "{x} is cut with a knife{at}"), ("cut {x} with a knife{at}", "cutting {x} with a knife{at}", "a knife is pressed into {x}{at}"), ("try to cut {x}{at}", "trying to cut {x}{at}", "someone takes a knife to {x}{at}")),
+    "light": (("light {x}{at}", "lighting {x}{at}", "{x} is lit with a match{at}"), ("hold a match to {x}{at}", "holding a match to {x}{at}", "a match is held to {x}{at}"), ("light {x} with a match{at}", "lighting {x} with a match{at}", "a burning match touches {x}{at}")),
+    "stack": (("stack {x} on {y}{at}", "stacking {x} on {y}{at}", "{x} is stacked on {y}{at}"), ("put {x} on top of {y}{at}", "putting {x} on top of {y}{at}", "{x} is put on top of {y}{at}"), ("place {x} on {y}{at}", "placing {x} on {y}{at}", "{x} is placed on {y}{at}")),
+    "wait": (("leave {x} alone{at}", "leaving {x} alone{at}", "{x} is left alone{at}"), ("do nothing with {x}{at}", "doing nothing with {x}{at}", "nobody touches {x}{at}"), ("leave {x} for a while{at}", "leaving {x} for a while{at}", "{x} is left for a while{at}")),
+}  # fmt: skip
+_ONTO = {"drop", "throw"}  # actions that lead to the surface; the others happen over it or on it
+_OVER = {"let go", "pour"}
+_MOTIONS = ("drop", "let go", "throw", "push", "tip", "stack")
+_SUBJECTS = ("you", "you", "you", "I", "we", "someone")
+# {s}: subject, {b} {g} {p}: base, gerund, passive about {x}; {b_it} {g_it} {p_it}: the same about "it"
+HAPPENS = (
+    "What happens when {s} {b}?",
+    "What happens if {s} {b}?",
+    "What will happen if {s} {b}?",
+    "What will happen when {s} {b}?",
+    "If {s} {b}, what happens?",
+    "When {s} {b}, what happens?",
+    "If {s} {b}, what will happen?",
+    "What happens after {g}?",
+    "What is the result of {g}?",
+    "What happens when {p}?",
+    "What happens if {p}?",
+    "Tell me what happens when {s} {b}.",
+    "Suppose {s} {b}. What happens?",
+    "What happens to {x} if {s} {b_it}?",
+    "What happens to {x} when {p_it}?",
+    "What is going to happen if {s} {b}?",
+)
+WILL = (
+    "Will {x} {v} if {s} {b_it}?",
+    "Will {x} {v} when {s} {b_it}?",
+    "Does {x} {v} when {s} {b_it}?",
+    "Does {x} {v} if {s} {b_it}?",
+    "If {s} {b}, will it {v}?",
+    "If {s} {b}, does it {v}?",
+    "When {s} {b}, will it {v}?",
+    "Will {x} {v} if {p_it}?",
+    "Does {x} {v} when {p_it}?",
+    "Is {x} going to {v} if {s} {b_it}?",
+    "Do you think {x} will {v} when {s} {b_it}?",
+    "Would {x} {v} after {g_it}?",
+)
+STILL_WHOLE = (
+    "Is {x} still whole after {g_it}?",
+    "Is {x} still whole when {s} {b_it}?",
+    "If {s} {b}, is it still whole?",
+    "Does {x} survive if {s} {b_it}?",
+    "Will {x} stay whole if {s} {b_it}?",
+    "Will {x} be whole after {g_it}?",
+    "Does {x} stay in one piece when {p_it}?",
+)
+WHERE = (
+    "Where does {x} end up when {s} {b_it}?",
+    "Where does {x} end up if {s} {b_it}?",
+    "Where will {x} be after {g_it}?",
+    "Where is {x} after {g_it}?",
+    "If {s} {b}, where does it end up?",
+    "If {s} {b}, where will it be?",
+    "When {s} {b}, where does it go?",
+    "Where does {x} come to rest when {p_it}?",
+    "Where do you find {x} after {g_it}?",
+    "Where does {x} go when {s} {b_it}?",
+)
+AFTER = (
+    "What does {x} look like after {g_it}?",
+    "What does {x} look like when {s} {b_it}?",
+    "How does {x} look after {g_it}?",
+    "What state is {x} in after {g_it}?",
+    "In what condition is {x} after {g_it}?",
+    "If {s} {b}, what does it look like afterwards?",
+    "If {s} {b}, how does it look then?",
+    "What is {x} like after {g_it}?",
+    "What does {x} look like once {p_it}?",
+)
+PICTURE = (
+    "What happens here if {s} {b}?",
+    "In this picture, what happens when {s} {b}?",
+    "What will happen in this scene if {s} {b}?",
+    "Look at the picture: what happens if {s} {b}?",
+    "What happens next when {s} {b} here?",
+    "From this picture, what happens if {s} {b}?",
+)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One situation to ask about, and what it comes to."""
+
+    scene: Scene
+    outcome: Outcome
+    state: dict[str, Any]  # the last one
+
+    @property
+    def thing(self) -> Thing:
+        return THINGS[self.scene.thing]
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        scene = self.scene
+        return {
+            "thing": scene.thing, "action": scene.action, "surface": scene.surface, "height": scene.height,
+            "support": scene.support,
+        }  # fmt: skip
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
+
+
+def _case(scene: Scene) -> _Case:
+    from reverie.worlds.everyday.world import chain
+
+    state = json.loads(chain(scene, scene.action)[-1])
+    return _Case(scene, outcome(THINGS[scene.thing], scene.action, state), state)
+
+
+def _middle(scene: Scene) -> Scene:
+    """The same situation in the middle of the room."""
+    return Scene(scene.thing, scene.action, scene.surface, height=scene.height, support=scene.support)
+
+
+def _decided(scene: Scene) -> _Case | None:
+    """The case, where its words decide it whatever the column; None where this column is an exception."""
+    here, usual = _case(scene), _case(_middle(scene))
+    same = (here.outcome.clause, here.state["place"]) == (usual.outcome.clause, usual.state["place"])
+    return usual if same else None
+
+
+class _Asker:
+    """Fills question frames; the generator None always takes the first wording."""
+
+    def __init__(self, case: _Case, rng: np.random.Generator | None) -> None:
+        self.case, self.rng = case, rng
+
+    def _one(self, wordings: Any) -> Any:
+        return wordings[0] if self.rng is None else wordings[int(self.rng.integers(len(wordings)))]
+
+    def _chance(self, share: float) -> bool:
+        return self.rng is not None and self.rng.random() < share
+
+    def _at(self) -> str:
+        """Surface and height, where they are not the default or by chance."""
+        scene = self.case.scene
+        surface, action = SURFACES[scene.surface], scene.action
+        words = ""
+        if scene.surface != "floor" or self._chance(0.25):
+            name = surface.on.split(" ", 1)[1]
+            into = "into" if surface.liquid else "onto"
+            if action in _ONTO:
+                words = f" {self._one((surface.on.split(' ', 1)[0], into))} {name}"
+            elif action in _OVER:
+                words = f" {self._one(('over', 'above'))} {name}"
+            elif action in ("push", "tip") and scene.surface != "floor":
+                words = f" {self._one(('', 'standing ', 'that stands '))}{surface.on}"
+            else:
+                words = f" {surface.on}"
+        if action in HELD_ACTIONS and scene.height != DEFAULT_HEIGHT:
+            low = ("from low down", "from a low height", "from just above")
+            middle = ("from half way up", "from a medium height", "from half height")
+            words += f" {self._one(low[:2] if scene.height == 'low' else middle)}"
+        elif action in HELD_ACTIONS and self._chance(0.15):
+            words += f" {self._one(('from high up', 'from a great height'))}"
+        return words
+
+    def fill(self, frame: str, verb: str = "") -> str:
+        scene, at = self.case.scene, self._at()
+        base, gerund, passive = self._one(VERBS[scene.action])
+        x = self.case.thing.the if self._chance(0.3) else self._one(self.case.thing.indefinite)
+        y = THINGS[scene.support].a if scene.support else ""
+        subject = self._one(_SUBJECTS)
+        said = {"b": base, "g": gerund, "p": passive}
+        words = {key: text.format(x=x, y=y, at=at) for key, text in said.items()}
+        words |= {f"{key}_it": text.format(x="it", y=y, at=at) for key, text in said.items()}
+        if subject == "someone":
+            words |= {key: _third_person(words[key]) for key in ("b", "b_it")}
+        text = frame.format(s=subject, x=x, v=verb, **words)
+        text = text[0].upper() + text[1:]
+        if self._chance(0.08):
+            text = text.rstrip("?.").lower()
+        return text
+
+
+def _third_person(base: str) -> str:
+    verb, rest = base.split(" ", 1)
+    ending = "es" if verb.endswith(("s", "sh", "ch", "ss", "do", "go")) else "ies" if verb == "try" else "s"
+    return f"{'tr' if verb == 'try' else verb}{ending} {rest}"
+
+
+# what one can ask of an action: verb → whether an outcome is that
+_TESTS: dict[str, Callable[[Outcome, dict[str, Any]], bool]] = {
+    "break": lambda outcome, state: outcome.kind == "breaks",
+    "pop": lambda outcome, state: outcome.kind == "pops",
+    "melt": lambda outcome, state: outcome.kind == "melts",
+    "catch fire": lambda outcome, state: outcome.kind in ("burns", "is lit"),
+    "freeze": lambda outcome, state: outcome.kind == "freezes",
+    "get hot": lambda outcome, state: outcome.kind == "gets hot",
+    "bounce": lambda outcome, state: outcome.kind == "bounces",
+    "float": lambda outcome, state: outcome.kind == "floats",
+    "sink": lambda outcome, state: outcome.kind == "sinks",
+    "rise": lambda outcome, state: outcome.kind == "rises",
+    "fall over": lambda outcome, state: outcome.kind in ("falls over", "spills"),
+    "stay on top": lambda outcome, state: outcome.kind == "stays on top",
+    "fall off": lambda outcome, state: bool(state["off"]),
+    "change": lambda outcome, state: outcome.kind != "nothing",
+}
+_ASKED: dict[str, tuple[str, ...]] = {
+    "drop": ("break", "bounce", "rise", "pop"),
+    "let go": ("break", "bounce", "rise", "pop"),
+    "throw": ("break", "bounce", "rise", "pop"),
+    "push": ("break", "fall over", "rise", "fall off"),
+    "tip": ("break", "fall over", "rise"),
+    "stack": ("break", "stay on top", "fall off", "rise"),
+    "heat": ("melt", "catch fire", "pop", "get hot"),
+    "cool": ("freeze", "melt", "pop"),
+    "light": ("catch fire", "melt", "pop"),
+    "cut": ("break", "pop"),
+    "pour": (),
+    "wait": ("melt", "change"),
+}
+_SAID = {  # verb → the third person that a yes says
+    "break": "breaks", "pop": "pops", "melt": "melts", "catch fire": "catches fire", "freeze": "freezes",
+    "get hot": "gets hot", "bounce": "bounces", "float": "floats", "sink": "sinks", "rise": "rises",
+    "fall over": "falls over", "stay on top": "stays on top", "fall off": "falls off", "change": "changes",
+}  # fmt: skip
+
+
+def _verbs(case: _Case) -> tuple[str, ...]:
+    """The verbs to ask about a case, without those that would be misleading."""
+    asked = list(_ASKED[case.scene.action])
+    if case.scene.surface == "water":
+        asked += ["float", "sink"]
+    if case.scene.action == "push" and case.scene.surface == "floor":
+        asked.remove("fall off")
+    if case.outcome.kind in ("breaks", "pops", "rises"):
+        asked = [verb for verb in asked if verb not in ("fall over", "fall off", "float", "sink")]
+    if case.thing.rises:
+        asked = [verb for verb in asked if verb not in ("float", "sink", "bounce")]
+    return tuple(asked)
+
+
+def _happens(case: _Case, frame: str, rng: np.random.Generator | None, form: str = "happens") -> Question:
+    result = case.outcome
+    accepts = tuple(dict.fromkeys(_sentence(words) for words in result.others if words != result.clause))
+    text = _Asker(case, rng).fill(frame)
+    return Question(text, _sentence(result.clause), form, result.kind, accepts, case.meta)
+
+
+def _will(case: _Case, verb: str, frame: str, rng: np.random.Generator | None) -> Question:
+    the, true = case.thing.the, _TESTS[verb](case.outcome, case.state)
+    text = _Asker(case, rng).fill(frame, verb)
+    if true:
+        answer, accepts = f"Yes, {the} {_SAID[verb]}.", ("Yes.", f"Yes, {case.outcome.clause}.")
+    else:
+        whole = verb == "break" and _is_whole(case)
+        answer = f"No, {the} stays whole." if whole else f"No, {case.outcome.clause}."
+        accepts = ("No.", f"No, {case.outcome.clause}.")
+    accepts = tuple(other for other in accepts if other != answer)
+    return Question(text, answer, "will", "yes" if true else "no", accepts, case.meta | {"verb": verb})
+
+
+def _is_whole(case: _Case) -> bool:
+    """In one piece and its own shape, hot or cold, standing or lying."""
+    condition = main_thing_of(case)["condition"]
+    return condition not in ("broken", "popped", "melted", "burning", "burnt", "cut")
+
+
+def main_thing_of(case: _Case) -> dict[str, Any]:
+    return main_thing(case.state)
+
+
+def _whole(case: _Case, frame: str, rng: np.random.Generator | None) -> Question:
+    the, true = case.thing.the, _is_whole(case)
+    text = _Asker(case, rng).fill(frame)
+    answer = f"Yes, {the} stays whole." if true else f"No, {case.outcome.clause}."
+    return Question(
+        text, answer, "will", "yes" if true else "no", ("Yes." if true else "No.",), case.meta | {"verb": "stay whole"}
+    )
+
+
+def _where(case: _Case, frame: str, rng: np.random.Generator | None) -> Question:
+    place, event = case.state["place"], case.state["event"]
+    at = {"floats": "floating on the water", "sinks": "at the bottom of the water"}.get(event, place_words(place))
+    text = _Asker(case, rng).fill(frame)
+    accepts = (_sentence(at), _sentence(f"{case.thing.the} ends up {at}"), _sentence(f"it is {at}"))
+    return Question(text, f"It ends up {at}.", "where", at, accepts, case.meta)
+
+
+def _after(case: _Case, frame: str, rng: np.random.Generator | None) -> Question:
+    condition = main_thing_of(case)["condition"]
+    said = CONDITION_WORDS[condition][1]
+    text = _Asker(case, rng).fill(frame)
+    accepts = (_sentence(f"{case.thing.the} {said}"), _sentence(said.removeprefix("is ")))
+    return Question(text, f"It {said}.", "after", condition, accepts, case.meta)
+
+
+@dataclass(frozen=True)
+class _Property:
+    """A yes/no property of a thing: question frames about {x}, the sentence of a yes and of a no."""
+
+    name: str
+    holds: Callable[[Thing], bool]
+    frames: tuple[str, ...]
+    yes: str
+    no: str
+    asks: Callable[[Thing], bool] = lambda thing: True
+
+
+PROPERTIES: tuple[_Property, ...] = (
+    _Property("fragile", lambda t: t.fragile, (
+        "Is {x} fragile?", "Does {x} break easily?", "Is {x} easy to break?", "Would you call {x} fragile?",
+        "Can {x} break when it falls?", "Is {x} something fragile?"), "{x} is fragile", "{x} is not fragile"),
+    _Property("burns", lambda t: t.burns, (
+        "Can {x} burn?", "Does {x} burn?", "Is {x} able to burn?", "Can you burn {x}?", "Can {x} catch fire?",
+        "Could {x} go up in flames?"), "{x} can burn", "{x} cannot burn"),
+    _Property("melts", lambda t: t.melts_at < 400, (
+        "Does {x} melt?", "Can {x} melt?", "Does {x} melt when it gets hot?", "Will {x} melt in the heat?",
+        "Can you melt {x}?", "Is {x} something that melts?"), "{x} melts", "{x} does not melt"),
+    _Property("cut", lambda t: t.hardness <= matter.KNIFE_HARDNESS and not t.pressed and not t.fragile, (
+        "Can you cut {x} with a knife?", "Can a knife cut {x}?", "Is {x} soft enough to cut?", "Can {x} be cut?",
+        "Does a knife go through {x}?", "Is it possible to cut {x}?"), "a knife cuts {x}", "a knife does not cut {x} in two",
+        lambda t: not t.pressed and not t.fragile),
+    _Property("floats", lambda t: t.floats, (
+        "Does {x} float in water?", "Can {x} float?", "Does {x} float on water?", "Will {x} float?",
+        "Is {x} able to float on water?", "Does {x} stay on top of water?"), "{x} floats", "{x} sinks",
+        lambda t: not t.rises and not t.pressed),
+    _Property("rolls", lambda t: t.round, (
+        "Is {x} round?", "Can {x} roll?", "Does {x} roll?", "Is {x} able to roll?", "Will {x} roll if you push it?",
+        "Could {x} roll away?"), "{x} can roll", "{x} does not roll", lambda t: not t.pressed and t.rolling < 5),
+    _Property("light", lambda t: t.rises, (
+        "Is {x} lighter than air?", "Does {x} rise in the air?", "Can {x} fly up by itself?", "Does {x} go up on its own?",
+        "Will {x} rise if you release it?", "Is air heavier than {x}?"), "{x} is lighter than air",
+        "{x} is heavier than air"),
+    _Property("liquid", lambda t: bool(t.contents), (
+        "Is there anything to pour out of {x}?", "Can you pour something out of {x}?", "Does {x} hold a liquid?",
+        "Is there a liquid in {x}?", "Does anything run out of {x} if you tip it?", "Does {x} contain a liquid?"),
+        "{x} holds a liquid", "{x} holds no liquid"),
+)  # fmt: skip
+HEAVIER = (
+    "Is {x} heavier than {y}?", "Does {x} weigh more than {y}?", "Is {y} lighter than {x}?", "Does {y} weigh less than {x}?",
+    "Would {x} be heavier than {y}?", "Is {x} the heavier one, compared with {y}?",
+)  # fmt: skip
+
+
+def _properties(thing: Thing) -> list[_Property]:
+    return [each for each in PROPERTIES if each.asks(thing)]
+
+
+def _property(thing: Thing, of: _Property, frame: str) -> Question:
+    true = of.holds(thing)
+    said = (of.yes if true else of.no).format(x=thing.a)
+    meta = {"thing": thing.name, "property": of.name}
+    kind, answer = ("yes", f"Yes, {said}.") if true else ("no", f"No, {said}.")
+    return Question(frame.format(x=thing.a), answer, "property", kind, ("Yes." if true else "No.",), meta)
+
+
+def _heavier(thing: Thing, other: Thing, frame: str) -> Question:
+    true = thing.mass > other.mass
+    said = f"{thing.a} is {'heavier' if true else 'lighter'} than {other.a}"
+    text = frame.format(x=thing.a, y=other.a)
+    kind, answer = ("yes", f"Yes, {said}.") if true else ("no", f"No, {said}.")
+    meta = {"thing": thing.name, "property": "heavier", "other": other.name}
+    return Question(text, answer, "property", kind, ("Yes." if true else "No.",), meta)
+
+
+def property_questions(rng: np.random.Generator, thing: Thing | None = None) -> list[Question]:
+    """One question about a property of ``thing`` (or any thing), and one that compares two weights."""
+    thing = thing or THINGS[str(rng.choice(list(THINGS)))]
+    asked = _properties(thing)
+    of = asked[int(rng.integers(len(asked)))]
+    others = [other for other in THINGS.values() if max(other.mass, thing.mass) > 1.5 * min(other.mass, thing.mass)]
+    other = others[int(rng.integers(len(others)))]
+    return [_property(thing, of, str(rng.choice(of.frames))), _heavier(thing, other, str(rng.choice(HEAVIER)))]
+
+
+def _pick_verb(case: _Case, rng: np.random.Generator) -> str | None:
+    """A verb whose answer is yes half of the time, where there is such a verb."""
+    by_truth: dict[bool, list[str]] = {True: [], False: []}
+    for verb in _verbs(case):
+        by_truth[_TESTS[verb](case.outcome, case.state)].append(verb)
+    fitting = by_truth[bool(rng.random() < 0.5)] or by_truth[True] or by_truth[False]
+    return str(rng.choice(fitting)) if fitting else None
+
+
+def _scene_of(episode: Episode) -> Scene:
+    return Scene.of(episode.options)
+
+
+def _here(scene: Scene, frame: str, rng: np.random.Generator | None) -> Question:
+    question = _happens(_case(scene), frame, rng, "picture")
+    return Question(
+        question.text, question.answer, "picture", question.kind, question.accepts,
+        question.meta | {"column": scene.column, "needs_picture": True},
+    )  # fmt: skip
+
+
+def ask(episode: Episode, rng: np.random.Generator) -> list[Question]:
+    """One random paraphrase of each form that fits the episode; a property question is always among them."""
+    scene = _scene_of(episode)
+    found = property_questions(rng, THINGS[scene.thing])
+    case = _decided(scene)
+    if case is None:
+        return found
+    found.insert(0, _happens(case, str(rng.choice(HAPPENS)), rng))
+    verb = _pick_verb(case, rng)
+    if verb is not None:
+        found.append(_will(case, verb, str(rng.choice(WILL)), rng))
+    found.append(_whole(case, str(rng.choice(STILL_WHOLE)), rng))
+    if _has_place(case):
+        found.append(_where(case, str(rng.choice(WHERE)), rng))
+    found.append(_after(case, str(rng.choice(AFTER)), rng))
+    return found
+
+
+def _has_place(case: _Case) -> bool:
+    """Nobody asks where a popped thing is, or one that nobody moved."""
+    return case.scene.action in _MOTIONS and case.outcome.kind != "pops"
+
+
+def ask_all(episode: Episode) -> list[Question]:
+    """Every frame of every form once, always the same for the same scene; the canonical one of a form comes first."""
+    scene = _scene_of(episode)
+    digest = hashlib.sha256(json.dumps(scene.options(), sort_keys=True).encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    found: list[Question] = []
+    case = _decided(scene)
+    if case is not None:
+        found += [_happens(case, frame, rng if at else None) for at, frame in enumerate(HAPPENS)]
+        for verb in _verbs(case):
+            found += [_will(case, verb, frame, rng if at else None) for at, frame in enumerate(WILL)]
+        found += [_whole(case, frame, rng if at else None) for at, frame in enumerate(STILL_WHOLE)]
+        if _has_place(case):
+            found += [_where(case, frame, rng if at else None) for at, frame in enumerate(WHERE)]
+        found += [_after(case, frame, rng if at else None) for at, frame in enumerate(AFTER)]
+    found += [_here(scene, frame, rng if at else None) for at, frame in enumerate(PICTURE)]
+    thing = THINGS[scene.thing]
+    found += [_property(thing, of, frame) for of in _properties(thing) for frame in of.frames]
+    return found

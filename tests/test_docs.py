@@ -1,0 +1,75 @@
+"""The documents say what is there: generated pages are current, links lead somewhere, names and rows are complete."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import reverie
+
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+IDS = [f"A{i}" for i in range(1, 22)] + [f"B{i}" for i in range(1, 13)] + [f"C{i}" for i in range(1, 10)]
+
+
+def pages(repository: Path) -> list[Path]:
+    return [repository / name for name in PAGES] + sorted((repository / "docs").glob("*.md"))
+
+
+def test_generated_pages_are_current(repository: Path) -> None:
+    command = [sys.executable, str(repository / "docs" / "generate.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_lead_somewhere(repository: Path) -> None:
+    broken = [
+        f"{page.name}: {target}"
+        for page in pages(repository)
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert not broken
+
+
+def test_every_public_name_is_documented(repository: Path) -> None:
+    page = (repository / "docs" / "python.md").read_text(encoding="utf-8")
+    assert not [name for name in reverie.__all__ if f"`reverie.{name}" not in page]
+
+
+def test_every_requirement_has_one_row_that_names_real_places(repository: Path) -> None:
+    rows = re.findall(r"^\| ([ABC]\d+) \|(.*)\|$", (repository / "docs" / "features.md").read_text(), re.MULTILINE)
+    assert [name for name, _ in rows] == IDS
+    for name, row in rows:
+        _, status, where, command, _ = (cell.strip() for cell in row.split("|"))
+        assert status in ("done", "partly", "planned"), name
+        if status != "planned":
+            assert command, f"{name} names no command that shows it"
+            places = re.findall(r"`([^`]+)`", where)
+            assert places, name
+            roots = (repository / "src" / "reverie", repository)
+            assert not [place for place in places if not any((root / place).exists() for root in roots)], name
+
+
+def test_the_tour_has_eight_stops_in_order(repository: Path) -> None:
+    tour = (repository / "docs" / "tour.md").read_text(encoding="utf-8")
+    assert re.findall(r"^(\d)\. \*\*", tour, re.MULTILINE) == list("12345678")
+
+
+def test_versions_are_pinned_for_everything_that_is_required(repository: Path) -> None:
+    import tomllib
+
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = project["dependencies"] + [item for extra in project["optional-dependencies"].values() for item in extra]
+    names = {re.split(r"[\[<>=]", item)[0].lower() for item in required} - {"reverie"}
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (repository / "constraints.txt").read_text(), re.MULTILINE))
+    assert names <= {name.lower() for name in pins}
+
+
+@pytest.mark.parametrize("target", ["ask", "test", "check", "docs", "help", "clean"])
+def test_make_help_lists_the_verbs(repository: Path, target: str) -> None:
+    listed = subprocess.run(["make", "help"], cwd=repository, capture_output=True, text=True, check=True, timeout=30)
+    assert re.search(rf"^  make {target} ", listed.stdout, re.MULTILINE)
