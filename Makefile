@@ -11,6 +11,7 @@ DEV := $(VENV)/.installed-dev
 # Q and ARGS reach the shell as environment variables, so that quotes in a question need no care.
 export Q ?= What happens when you drop a ball?
 ARGS ?=
+NAME ?=
 
 .PHONY: help
 help:  ## list the verbs
@@ -39,6 +40,16 @@ check: format test  ## format, then everything that `make test` does
 format: $(DEV)  ## mend formatting and what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+.PHONY: train
+train: $(DEV)  ## make the packaged model again: image tokenizer, drills, then worlds (see recipes/)
+	$(BIN)/reverie train tokenizer --config recipes/image-tokenizer.yaml
+	$(BIN)/reverie train backbone --config recipes/drills.yaml
+	$(BIN)/reverie train backbone --config recipes/nano.yaml
+
+.PHONY: bench
+bench: $(DEV)  ## list the benchmarks, or run one: make bench NAME=everyday ARGS="--data FILE"
+	$(BIN)/reverie bench $(NAME) $(ARGS)
 
 .PHONY: docs
 docs: $(DEV)  ## write the generated pages anew: docs/cli.md and the file tree of the README

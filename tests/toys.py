@@ -14,7 +14,7 @@ from reverie.dreaming.preview import RuntimeConfig
 from reverie.model import Backbone, BackboneConfig
 from reverie.tokens import Grammar, ImageTokenizer, ImageTokenizerConfig, TextTokenizer, Vocabulary
 from reverie.tokens.grammar_files import save_grammar
-from reverie.worlds import make_world
+from reverie.worlds import World, make_world, record
 
 WORLDS = {"FrozenLake": 64, "Everyday": 8}
 
@@ -31,9 +31,18 @@ def toy_grammar() -> Grammar:
     for name in WORLDS:
         world = make_world(name)
         backdrops += tokenizer.encode([world.backdrop()], world.cell_px)
-        texts += world.narrator.corpus(np.random.default_rng(0))
+        texts += words_of(world)
     text = TextTokenizer.train(texts, 400)
     return Grammar(Vocabulary(text.size, tokenizer.num_codes), text, backdrops, full_frames=False)
+
+
+def words_of(world: World) -> list[str]:
+    """What the narrator says and is asked about a few episodes."""
+    rng, texts = np.random.default_rng(0), list[str]()
+    for episode in record(world, 6):
+        texts += [text for step in episode.transitions for text in (step.what_text, step.action_text, step.result_text)]
+        texts += [text for each in world.narrator.questions(episode, rng) for text in (each.text.lower(), each.answer)]
+    return texts
 
 
 @cache

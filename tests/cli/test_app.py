@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from reverie.cli import main
-from reverie.cli.app import COMMANDS, log_file
+from reverie.cli.app import COMMANDS, app, log_file
 from reverie.cli.output import Output
 from reverie.errors import BundleError, UsageError
 
@@ -56,11 +57,13 @@ def test_importing_reverie_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command, "--help"]) == 0
-    page = capsys.readouterr().out
-    assert f"Usage: reverie {command}" in page
-    assert "Examples:" in page
-    assert f"reverie {command}" in page.partition("Examples:")[2]
+    children = getattr(get_command(app).commands[command], "commands", {})  # type: ignore[attr-defined]
+    for path in [[command, child] for child in children] or [[command]]:
+        assert main([*path, "--help"]) == 0
+        page = capsys.readouterr().out
+        name = " ".join(["reverie", *path])
+        assert f"Usage: {name}" in page
+        assert name in page.partition("Examples:")[2]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -132,13 +135,14 @@ def test_an_error_line_cannot_steer_the_terminal_or_fill_it(capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
-def test_any_terminal_encoding_will_do(encoding: str) -> None:
-    command = [sys.executable, "-m", "reverie", "worlds", "show", "Everyday"]
-    environment = os.environ | {"PYTHONIOENCODING": encoding}
-    for arguments in (command, [*command, "--json"]):
-        done = subprocess.run(arguments, capture_output=True, env=environment, check=True, timeout=60)
-        assert b"Everyday" in done.stdout
-    assert json.loads(done.stdout.decode(encoding))["name"] == "Everyday"
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_any_terminal_encoding_will_do(encoding: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert main(["worlds", "show", "Everyday", *arguments]) == 0
+    stdout.flush()
+    printed = stdout.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    assert json.loads(printed)["name"] == "Everyday" if arguments else "Everyday" in printed
 
 
 def test_the_log_file_keeps_the_traceback_of_an_unexpected_error(failing: Callable[[BaseException], int]) -> None:
@@ -153,6 +157,13 @@ def test_a_home_that_cannot_be_written_is_no_obstacle(
     monkeypatch.setenv("REVERIE_HOME", str(tmp_path / "file"))
     assert main(["worlds"]) == 0
     assert "FrozenLake" in capsys.readouterr().out
+
+
+def test_a_group_without_a_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train"]) == 2
+    out, err = capsys.readouterr()
+    assert "Usage: reverie train" in out
+    assert err == ""
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

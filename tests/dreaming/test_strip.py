@@ -92,6 +92,7 @@ def test_dreams_become_branches_with_one_call_of_the_decoder() -> None:
     dreams = [
         Dream((Triplet(what, Part("drop"), result),), -1.0, 0, said="It falls.", score=0.7, scores={"likelihood": 0.7}),
         Dream((Triplet(words, Part("wait"), words),), -2.0, 1),
+        Dream((), -3.0, 2, said="I do not know."),
     ]
     calls: list[int] = []
 
@@ -99,7 +100,7 @@ def test_dreams_become_branches_with_one_call_of_the_decoder() -> None:
         calls.append(len(frames))
         return [plain(GREEN if frame == end else RED) for frame in frames]
 
-    first, second = branches_of(dreams, decode)  # type: ignore[arg-type]
+    first, second, third = branches_of(dreams, decode)  # type: ignore[arg-type]
     assert calls == [2]
     assert [panel.caption for panel in first.panels] == ["a ball", "it rests"]
     assert first.actions == ("drop",)
@@ -107,6 +108,8 @@ def test_dreams_become_branches_with_one_call_of_the_decoder() -> None:
     assert first.panels[1].picture is not None
     assert tuple(first.panels[1].picture[0, 0]) == GREEN
     assert [panel.picture for panel in second.panels] == [None, None]
+    assert [panel.caption for panel in third.panels] == ["I do not know."]
+    assert draw_strip([first, second, third], winner=2)
 
 
 def test_the_animation_shows_every_picture_in_order() -> None:

@@ -74,12 +74,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}") from error
     except (OSError, ValueError) as error:
-        raise BundleError(f"the bundle {folder} is damaged: its {MANIFEST} cannot be read: {shorten(str(error))}") from error
+        raise BundleError(
+            f"the bundle {folder} is damaged: its {MANIFEST} cannot be read: {shorten(str(error))}"
+        ) from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
         raise BundleError(f"{folder} is no bundle of Reverie: its {MANIFEST} says no format")
     if manifest["format"] > FORMAT:
         raise BundleError(
-            f"the bundle {folder} has format {manifest['format']}, this Reverie reads up to {FORMAT}: install a newer one"
+            f"the bundle {folder} has format {manifest['format']}, this Reverie reads up to {FORMAT}: install a newer"
         )
     kinds = {"name": str, "worlds": dict, "files": dict, "recipe": dict, "figures": dict}
     for field, kind in kinds.items():
@@ -89,7 +91,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def verify_bundle(folder: Path) -> dict[str, Any]:
-    """Read the manifest and hold every file to it: its size, then its SHA-256. Raises BundleError at the first fault."""
+    """Read the manifest and hold every file to it: its size, then its SHA-256. Raises BundleError at a fault."""
     manifest = read_manifest(folder)
     missing = [name for name in _NEEDED if name not in manifest["files"]]
     if missing:

@@ -72,7 +72,9 @@ def _check_fit(folder: Path, bundle: Bundle) -> None:
     """The parts must speak of the same ids."""
     given, needed = bundle.backbone.config.vocab_size, bundle.grammar.vocabulary.size
     if given != needed:
-        raise BundleError(f"the bundle {folder} does not fit together: its backbone has {given} ids, its words {needed}")
+        raise BundleError(
+            f"the bundle {folder} does not fit together: its backbone has {given} ids, its words {needed}"
+        )
     codes, told = bundle.tokenizer.num_codes, bundle.grammar.vocabulary.num_codes
     if codes != told:
         raise BundleError(f"the bundle {folder} does not fit together: its pictures have {codes} codes, its ids {told}")

@@ -105,7 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             args=list(sys.argv[1:] if argv is None else argv), prog_name="reverie", standalone_mode=False
         )
     except TyperException as error:
-        return _say(_usage_line(error), error.exit_code)
+        helped = not error.format_message()  # a group without a command: its help page says it all
+        return error.exit_code if helped else _say(_usage_line(error), error.exit_code)
     except typer.Abort:
         return _say("stopped.", 1)
     except ReverieError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from importlib import metadata
@@ -13,7 +14,6 @@ import reverie
 from reverie.cli.app import log_file
 from reverie.cli.options import JsonOption, ModelOption, command_app, examples
 from reverie.cli.output import Output
-from reverie.errors import BundleError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,24 +59,53 @@ def _device() -> dict[str, Any]:
 
 
 def _bundle(model: str) -> dict[str, Any]:
-    """Name, place, size in bytes and the manifest of a bundle, without loading it. Raises BundleError."""
-    from reverie.bundles import find_bundle
+    """What a bundle's manifest says, checked against its files but not loaded. Raises UsageError and BundleError."""
+    from reverie.bundles import find_bundle, verify_bundle
 
     folder = find_bundle(model)
-    manifest = read_manifest(folder)
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return {"name": manifest.get("name", folder.name), "folder": folder, "bytes": size, **_shown(manifest)}
+    manifest = verify_bundle(folder)
+    return {
+        "name": manifest["name"],
+        "folder": folder,
+        "format": manifest["format"],
+        "bytes": sum(file["bytes"] for file in manifest["files"].values()),
+        "parameters": {part: _count_parameters(folder / part) for part in ("backbone", "image_tokenizer")},
+        "worlds": list(manifest["worlds"]),
+        "figures": manifest["figures"],
+        "recipe": manifest["recipe"],
+    }
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    raise BundleError(str(folder))
+def _count_parameters(folder: Path) -> int:
+    from safetensors import safe_open
 
-
-def _shown(manifest: dict[str, Any]) -> dict[str, Any]:
-    return {key: manifest.get(key) for key in ("format", "recipe", "figures")}
+    with safe_open(folder / "model.safetensors", framework="numpy") as weights:
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
 
 
 def _show(console: Console, payload: dict[str, Any]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
-    console.print(json.dumps(payload), Table)
+    table = Table.grid(padding=(0, 2))
+    for name, value in _lines(payload):
+        table.add_row(f"[dim]{name}[/]", Text(value))
+    console.print(table)
+
+
+def _lines(payload: dict[str, Any]) -> list[tuple[str, str]]:
+    bundle, device = payload["bundle"], payload["device"]
+    libraries = ", ".join(f"{name} {version or '-'}" for name, version in payload["libraries"].items())
+    extras = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in payload["extras"].items())
+    sizes = ", ".join(f"{part} {count / 1e6:.2f} M" for part, count in bundle["parameters"].items())
+    return [
+        ("reverie", f"{payload['reverie']} on Python {payload['python']}, {payload['platform']}"),
+        ("libraries", libraries),
+        ("extras", extras),
+        ("device", f"{device['cuda'] or 'cpu'}, {device['cpu_cores']} cores, {device['torch_threads']} threads"),
+        ("log file", str(payload["log_file"])),
+        ("bundle", f"{bundle['name']}, {bundle['bytes'] / 1e6:.1f} MB in {bundle['folder']}"),
+        ("parameters", sizes),
+        ("worlds", ", ".join(bundle["worlds"])),
+        *((name, json.dumps(value)) for name, value in bundle["figures"].items()),
+    ]

@@ -30,7 +30,7 @@ SaveOption = Annotated[
     Path | None, typer.Option("--save", metavar="DIR", help="Write the pictures into this folder (made if needed).")
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings that override the config's.")
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the config's.")
 ]
 
 

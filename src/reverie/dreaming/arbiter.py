@@ -28,13 +28,13 @@ class Arbiter:
         if not dreams:
             return (), DIRECT
         scored = self.score(dreams, context)
-        branch = max(range(len(scored)), key=lambda index: (round(scored[index].score, 9), scored[index].log_prob, -index))
+        branch = max(range(len(scored)), key=lambda index: (_rounded(scored[index]), scored[index].log_prob, -index))
         return scored, Verdict(branch, _reason(scored, branch))
 
     def score(self, dreams: Sequence[Dream], context: Context) -> tuple[Dream, ...]:
         """The dreams with ``scores`` by evaluator and their weighted mean; silent evaluators do not count."""
         judged = {evaluator.name: evaluator.judge(dreams, context) for evaluator in self.evaluators}
-        weights = {evaluator.name: evaluator.weight for evaluator in self.evaluators if judged[evaluator.name] is not None}
+        weights = {one.name: one.weight for one in self.evaluators if judged[one.name] is not None}
         total = sum(weights.values())
         scored = []
         for index, dream in enumerate(dreams):
@@ -49,10 +49,16 @@ def _reason(dreams: Sequence[Dream], branch: int) -> str:
     marks = ", ".join(f"{name} {score:.2f}" for name, score in best.scores.items())
     if len(dreams) == 1:
         return f"the only dream, with score {best.score:.2f} ({marks})"
-    second = max(dream.score for index, dream in enumerate(dreams) if index != branch)
-    if round(best.score, 9) == round(second, 9):
-        return f"dream {branch + 1} of {len(dreams)} shares the best score {best.score:.2f} ({marks}) and is the most probable"
-    return f"dream {branch + 1} of {len(dreams)} has the best score, {best.score:.2f} ({marks}); the next has {second:.2f}"
+    second = max(_rounded(dream) for index, dream in enumerate(dreams) if index != branch)
+    which = f"dream {branch + 1} of {len(dreams)}"
+    if second >= _rounded(best):
+        return f"{which} shares the best score {best.score:.2f} ({marks}) and is the most probable"
+    return f"{which} has the best score, {best.score:.2f} ({marks}); the next has {second:.2f}"
+
+
+def _rounded(dream: Dream) -> float:
+    """Scores that differ by rounding alone are equal."""
+    return round(dream.score, 9)
 
 
 def report(dreams: Sequence[Dream], verdict: Verdict) -> Table:

@@ -13,7 +13,7 @@ import torch
 
 from reverie.engine import Engine, Request, Sampling
 from reverie.errors import UsageError
-from reverie.nouns import Dream, Frame
+from reverie.nouns import Dream, Frame, Part
 from reverie.tokens.grammar import Document, Grammar, Walker
 from reverie.tokens.vocabulary import ACT, ANS, EOS, RES
 
@@ -21,7 +21,7 @@ __all__ = ["MAX_ROWS", "Dreamed", "Dreamer", "Prompt"]
 
 MAX_ROWS = 64  # rows of one batch of the engine
 MAX_WORDS = 48  # text ids of one part
-LONGEST_ROW = 640  # new ids of one row: far above what any taught dream needs
+LONGEST = {"end": 512, "result": 192, "what": 64}  # new ids of one row: more than any taught dream needs, per stop
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Prompt:
     Args:
         prefix: the ids that are given; rows with the same prefix share its computation
         script: ids that the dream must start with; they are not judged
-        stop: what completes the row, as ``Grammar.walker`` names it ("result" or "end")
+        stop: what completes the row, as ``Grammar.walker`` names it ("what", "result" or "end")
         seed: of this row alone; temperature 0 is greedy and needs none
         temperature: above 0 samples
         depth: most triplets of the whole document
@@ -51,15 +51,15 @@ class Prompt:
 class Dreamed:
     """What came of a prompt. Log-probabilities are in nats and leave the script out.
 
-    ``last`` is the last id: what the model went on with. ``answer_log_prob`` is the mean over the answer's ids (0 when
+    ``words`` are those of the part that ended the row; ``answer_log_prob`` is the mean over the answer's ids (0 when
     nothing was said); ``finished`` is False where the row ran out of room, so that its last part is missing.
     """
 
     document: Document
+    words: str
     log_prob: float
     num_ids: int
     answer_log_prob: float
-    last: int
     finished: bool
 
     def as_dream(self, seed: int) -> Dream:
@@ -97,7 +97,7 @@ class Dreamer:
             seed=prompt.seed,
             sampling=Sampling(temperature=prompt.temperature),
             constraint=Leash(self.grammar.walker(prompt.prefix, prompt.stop), self._masks, prompt),
-            max_new_ids=min(room, LONGEST_ROW),
+            max_new_ids=min(room, LONGEST[prompt.stop]),
         )
 
     def _read(self, prompt: Prompt, ids: list[int], log_probs: list[float], finished: bool) -> Dreamed:
@@ -107,23 +107,37 @@ class Dreamer:
             said = log_probs[ids.index(ANS) + 1 if ANS in ids else 0 :]
         return Dreamed(
             document=self.grammar.decode([*prompt.prefix, *ids], partial=True),
+            words=self._last_words(ids),
             log_prob=float(sum(free)),
             num_ids=len(free),
             answer_log_prob=float(sum(said)) / len(said) if said else 0.0,
-            last=ids[-1],
             finished=finished,
         )
 
-    def step_prompt(self, history: Sequence[int], action: str, **how: object) -> Prompt:
-        """The prompt of a single step: ``history`` (a document up to a whole part), then ``action``, then its result."""
+    def _last_words(self, ids: Sequence[int]) -> str:
+        """The text before the last id."""
+        start, words = self.grammar.vocabulary.text_start, list[int]()
+        for token in reversed(ids[:-1]):
+            if token < start:
+                break
+            words.insert(0, token - start)
+        return self.grammar.text.decode(words)
+
+    def step_prompt(self, history: Sequence[int], action: str, seed: int = 0, temperature: float = 0.0) -> Prompt:
+        """The prompt of one step: ``history`` (a document up to a whole part), then ``action``, then its result."""
         script = (*self.grammar.action_ids(action), RES)
-        return Prompt(tuple(history), script, "result", pictured=True, **how)  # type: ignore[arg-type]
+        return Prompt(tuple(history), script, "result", seed, temperature, pictured=True)
 
-    def picture_prefix(self, question: str, frame: Frame) -> list[int]:
-        """``question`` and a picture to start from."""
-        from reverie.nouns import Part
+    def opening(self, what: Part, question: str = "") -> list[int]:
+        """The ids of ``question`` and of what a dream starts from."""
+        return self.grammar.question_ids(question) + self.grammar.what_ids(what)
 
-        return self.grammar.question_ids(question) + self.grammar.what_ids(Part("", frame))
+    def put_into_words(self, frames: Sequence[Frame]) -> list[Part]:
+        """Each picture with the words that the model finds for it, for worlds whose dreams begin with words."""
+        whats = [Part("", frame) for frame in frames]
+        prompts = [Prompt(tuple(self.opening(what)), stop="what") for what in whats]
+        texts = [dreamed.words if dreamed.finished else "" for dreamed in self.run(prompts)]
+        return [Part(text, frame) for text, frame in zip(texts, frames, strict=True)]
 
 
 class Leash:
@@ -150,7 +164,9 @@ class Leash:
     def advance(self, token_id: int) -> None:
         self._walker.advance(token_id)
         self._count(token_id)
-        del self._script[:1]
+        if self._script:
+            del self._script[0]
+            self._walker.done = False  # an id of the script completes nothing
 
     def allowed(self) -> torch.Tensor:
         """Bool (V,), shared; do not change it."""

@@ -81,7 +81,7 @@ class Agreement:
         if len(dreams) < 2:
             return None
         alike = np.array([[same_ending(one, other) for other in dreams] for one in dreams])
-        return ((alike.sum(1) - alike.diagonal()) / (len(dreams) - 1)).tolist()  # type: ignore[no-any-return]
+        return ((alike.sum(1) - alike.diagonal()) / (len(dreams) - 1)).tolist()
 
 
 class Rules:
@@ -100,7 +100,7 @@ class Rules:
         shares = [
             world.check_rules(pictures[before], pictures[after])
             for triplet in dream.triplets
-            if (before := triplet.what.frame) in pictures and (after := triplet.result.frame) in pictures
+            if (before := triplet.what.frame) and (after := triplet.result.frame)
         ]
         return float(np.mean(shares)) if shares else None
 

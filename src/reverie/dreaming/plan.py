@@ -82,7 +82,7 @@ class Search:
         left = (self.budget - self.num_steps) // len(self.actions)
         self._level = self._level[: max(left, 1)]
         return [
-            dreamer.step_prompt(dreamer.picture_prefix("", state.frame), action)
+            dreamer.step_prompt(dreamer.opening(Part("", state.frame)), action)
             for state in self._level
             for action in self.actions
         ]

@@ -6,15 +6,19 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reverie.errors import UsageError, WorldError, nearest, shorten
+from reverie.errors import WorldError, nearest, shorten
 from reverie.worlds import World, make_world
 
-__all__ = ["ENDINGS", "open_scene", "read_actions"]
+__all__ = ["ENDINGS", "WORDLESS", "Actions", "Scene", "open_scene", "read_actions"]
 
 #: result words of a world after which nothing more happens -> whether that is what a plan wants
 ENDINGS: dict[str, dict[str, bool]] = {"FrozenLake": {"falls": False, "goal": True}}
 
+#: worlds whose dreams begin with a picture alone; elsewhere the model first says what it sees
+WORDLESS = frozenset({"FrozenLake"})
+
 Scene = str | Sequence[str] | Mapping[str, Any] | None
+Actions = str | Sequence[str] | Sequence[int]
 
 
 def open_scene(world: str, scene: Scene, seed: int = 0) -> tuple[World, dict[str, Any]]:
@@ -50,25 +54,32 @@ def _options(world: World, scene: Scene) -> dict[str, Any]:
     return options
 
 
-def read_actions(world: World, actions: str | Sequence[str] | Sequence[int]) -> list[int]:
-    """Action numbers from names (``"right,down"``), FrozenLake's letters (``"RRDD"``) or numbers; WorldError else."""
+def read_actions(world: World, actions: Actions) -> list[tuple[int, str]]:
+    """(number, words) of each action: names (``"right,down"``), FrozenLake's letters (``"RRDD"``), or numbers.
+
+    A name may be said with its object (``"drop the egg"``): those words are what the dream hears. Raises WorldError.
+    """
+    names = world.action_names
     if not isinstance(actions, str) and all(isinstance(action, int) for action in actions):
         numbers = [int(action) for action in actions]
-        if not numbers or not all(0 <= number < len(world.action_names) for number in numbers):
-            raise WorldError(f"{world.name} has actions 0 to {len(world.action_names) - 1}, got {numbers[:8]}")
-        return numbers
-    words = [actions] if isinstance(actions, str) else [str(action) for action in actions]
+        if not numbers or not all(0 <= number < len(names) for number in numbers):
+            raise WorldError(f"{world.name} has actions 0 to {len(names) - 1}, got {numbers[:8]}")
+        return [(number, names[number]) for number in numbers]
+    given = [actions] if isinstance(actions, str) else [str(action) for action in actions]
     if world.name == "FrozenLake":
         from reverie.worlds.frozenlake import parse_actions
 
-        return parse_actions(",".join(words))
-    names = [name.strip().lower() for word in words for name in word.split(",") if name.strip()]
-    if not names:
-        raise UsageError(f"no actions given; {world.name} knows: {', '.join(world.action_names)}")
-    for name in names:
-        if name not in world.action_names:
-            near = nearest(name, world.action_names)
-            hint = f" Did you mean '{near}'?" if near else ""
-            known = ", ".join(world.action_names)
-            raise WorldError(f"{world.name} has no action '{shorten(name)}'.{hint} Known: {known}.")
-    return [world.action_names.index(name) for name in names]
+        return [(number, names[number]) for number in parse_actions(",".join(given))]
+    said = [" ".join(words.lower().split()) for each in given for words in each.split(",") if words.strip()]
+    if not said:
+        raise WorldError(f"no actions given; {world.name} knows: {', '.join(names)}")
+    return [(_action_in(world, words), words) for words in said]
+
+
+def _action_in(world: World, words: str) -> int:
+    fitting = [name for name in world.action_names if words == name or words.startswith(f"{name} ")]
+    if fitting:
+        return world.action_names.index(max(fitting, key=len))
+    near = nearest(words, world.action_names)
+    hint = f" Did you mean '{near}'?" if near else ""
+    raise WorldError(f"{world.name} has no action '{shorten(words)}'.{hint} Known: {', '.join(world.action_names)}.")

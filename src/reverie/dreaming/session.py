@@ -20,12 +20,12 @@ from reverie.dreaming.pictures import fit_picture, open_picture
 from reverie.dreaming.plan import Plan, Search, search
 from reverie.dreaming.preview import Preview, RuntimeConfig
 from reverie.dreaming.questions import clean_question
-from reverie.dreaming.scenes import Scene, open_scene, read_actions
+from reverie.dreaming.scenes import WORDLESS, Actions, Scene, open_scene, read_actions
 from reverie.dreaming.simulate import Simulation, Walk, beside_reality, endings_of, real_course, walk
 from reverie.engine import Engine
 from reverie.errors import UsageError, WorldError
 from reverie.model import Backbone
-from reverie.nouns import Answer, Dream, Frame
+from reverie.nouns import Answer, Dream, Frame, Part
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.vocabulary import ACT, ANS, WHAT
@@ -54,7 +54,8 @@ class _Asked:
     question: str
     prefix: tuple[int, ...]
     forced: tuple[int, ...]
-    world: World | None
+    world: World | None = None
+    pictured: bool = False
 
 
 class Reverie:
@@ -154,7 +155,8 @@ class Reverie:
         if branches < 1:
             raise UsageError("dreaming needs at least 1 branch")
         asked = self._asked(question, images, world, scene, seed)
-        dreams = [dreamed.as_dream(seed) for dreamed, seed in self._dream([asked], branches, depth, temperature, seed)[0]]
+        rows = self._dream([asked], branches, depth, temperature, seed)[0]
+        dreams = [dreamed.as_dream(row_seed) for dreamed, row_seed in rows]
         return self.arbiter.score(dreams, self._context(asked, dreams))
 
     def signals(
@@ -165,9 +167,7 @@ class Reverie:
         dreamed = self._dream(asked, branches, 12, temperature, seed)
         return [self._signals(one, [row for row, _ in rows]) for one, rows in zip(asked, dreamed, strict=True)]
 
-    def _asked(
-        self, question: str, images: Sequence[Picture], world: str | None, scene: Scene, seed: int
-    ) -> _Asked:
+    def _asked(self, question: str, images: Sequence[Picture], world: str | None, scene: Scene, seed: int) -> _Asked:
         cleaned = clean_question(question)
         ids = self.grammar.question_ids(cleaned)
         if len(ids) > self.dreamer.max_positions // 4:
@@ -185,10 +185,12 @@ class Reverie:
             shown, _ = open_scene(world or "FrozenLake", scene, seed)
             picture, cell_px = np.asarray(shown.render()), shown.cell_px
         else:
-            forced = () if self._answers_at_once(ids) else (WHAT,)
-            return _Asked(cleaned, tuple(ids), forced, None)
-        prefix = self.dreamer.picture_prefix(cleaned, self.tokenizer.encode([picture], cell_px)[0])
-        return _Asked(cleaned, tuple(prefix), (ACT,), shown)
+            forced = (ANS,) if self._answers_at_once(ids) else (WHAT,)
+            return _Asked(cleaned, tuple(ids), forced)
+        frame = self.tokenizer.encode([picture], cell_px)[0]
+        wordless = shown is not None and shown.name in WORDLESS
+        prefix = self.dreamer.opening(Part("", frame), cleaned)
+        return _Asked(cleaned, tuple(prefix), (ACT,) if wordless else (), shown, pictured=True)
 
     def _fit(self, image: Image.Image, world: World | None) -> tuple[np.ndarray, int]:
         cell_px = world.cell_px if world else 8
@@ -207,6 +209,8 @@ class Reverie:
             raise UsageError(f"branches lie between 0 and {MAX_BRANCHES}, got {branches}")
         if depth < 1 or not 0 <= temperature <= 10:
             raise UsageError(f"depth is at least 1 and temperature between 0 and 10, got {depth} and {temperature}")
+        if not branches and any(one.pictured for one in asked):
+            raise UsageError("a question about a picture is answered by dreaming on from it; give at least 1 branch")
         seeds = [seed * 1000 + branch for branch in range(max(branches, 1))]
         prompts = [
             Prompt(
@@ -215,7 +219,7 @@ class Reverie:
                 seed=row_seed,
                 temperature=temperature if branch else 0.0,
                 depth=depth,
-                pictured=one.forced == (ACT,),
+                pictured=one.pictured,
             )
             for one in asked
             for branch, row_seed in enumerate(seeds)
@@ -304,7 +308,7 @@ class Reverie:
         self,
         world: str,
         scene: Scene,
-        actions: str | Sequence[str] | Sequence[int],
+        actions: Actions,
         *,
         branches: int = 1,
         temperature: float = 0.7,
@@ -320,7 +324,7 @@ class Reverie:
     def simulate_many(
         self,
         world: str,
-        jobs: Sequence[tuple[Scene, str | Sequence[str] | Sequence[int]]],
+        jobs: Sequence[tuple[Scene, Actions]],
         *,
         branches: int = 1,
         temperature: float = 0.7,
@@ -332,25 +336,27 @@ class Reverie:
         started = time.perf_counter()
         scenes = [open_scene(world, scene, seed) for scene, _ in jobs]
         asked = [read_actions(made, given) for (made, _), (_, given) in zip(scenes, jobs, strict=True)]
-        starts = self._starts([made for made, _ in scenes])
+        frames = self._starts([made for made, _ in scenes])
+        wordless = world in WORDLESS
+        starts = [Part("", frame) for frame in frames] if wordless else self.dreamer.put_into_words(frames)
         walks = [
             [
                 Walk(
                     start,
-                    [made.action_names[number] for number in numbers],
+                    [words for _, words in taken],
                     endings_of(world),
                     seed * 1000 + branch,
                     temperature if branch else 0.0,
                 )
                 for branch in range(branches)
             ]
-            for start, (made, _), numbers in zip(starts, scenes, asked, strict=True)
+            for start, taken in zip(starts, asked, strict=True)
         ]
         walk(self.dreamer, [branch for group in walks for branch in group])
         seconds = time.perf_counter() - started
         simulations = [
-            beside_reality(made, options, seed, numbers, group, self.tokenizer, self.arbiter)
-            for (made, options), numbers, group in zip(scenes, asked, walks, strict=True)
+            beside_reality(made, options, seed, taken, group, self.tokenizer, self.arbiter)
+            for (made, options), taken, group in zip(scenes, asked, walks, strict=True)
         ]
         return [replace(one, seconds=seconds) for one in simulations]
 

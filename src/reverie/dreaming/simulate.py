@@ -16,7 +16,7 @@ from reverie.dreaming.arbiter import Arbiter
 from reverie.dreaming.dreamer import Dreamer
 from reverie.dreaming.evaluators import Context
 from reverie.dreaming.scenes import ENDINGS
-from reverie.nouns import Dream, Frame, Part, Triplet, Verdict
+from reverie.nouns import Dream, Part, Triplet, Verdict
 from reverie.worlds import World
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Simulation:
 class Walk:
     """One branch while it is being dreamed."""
 
-    start: Frame
+    start: Part
     actions: Sequence[str]
     endings: dict[str, bool] = field(default_factory=dict)
     seed: int = 0
@@ -100,7 +100,7 @@ def walk(dreamer: Dreamer, walks: Sequence[Walk]) -> None:
             for branch in active
         ]
         for branch, dreamed in zip(active, dreamer.run(prompts), strict=True):
-            last = branch.triplets[-1].result if branch.triplets else Part("", branch.start)
+            last = branch.triplets[-1].result if branch.triplets else branch.start
             if dreamed.finished:
                 result = dreamed.document.triplets[-1].result
             else:  # it ran out of room before the result was whole: nothing was seen to change
@@ -114,10 +114,12 @@ def walk(dreamer: Dreamer, walks: Sequence[Walk]) -> None:
 def _history(dreamer: Dreamer, branch: Walk) -> list[int]:
     """The document so far: the last ``MEMORY`` steps, from a key frame on."""
     recent = branch.triplets[-MEMORY:]
-    first = recent[0].what.frame if recent else branch.start
-    assert first is not None
+    if len(recent) < len(branch.triplets):
+        opening = Part(branch.start.text, recent[0].what.frame)
+    else:
+        opening = branch.start
     grammar = dreamer.grammar
-    ids = dreamer.picture_prefix("", first)
+    ids = dreamer.opening(opening)
     for triplet in recent:
         ids += grammar.action_ids(triplet.action.text) + grammar.result_ids(triplet.result, triplet.what.frame)
     return ids
@@ -127,7 +129,7 @@ def beside_reality(
     world: World,
     options: dict[str, Any],
     seed: int,
-    actions: Sequence[int],
+    actions: Sequence[tuple[int, str]],
     walks: Sequence[Walk],
     tokenizer: ImageTokenizer,
     arbiter: Arbiter,
@@ -140,7 +142,7 @@ def beside_reality(
     pictures = dict(zip(frames, tokenizer.decode(frames, world.cell_px), strict=True))
     scored, verdict = arbiter.decide(dreams, Context("", world, pictures))
     best = scored[verdict.branch]
-    real = real_course(world, actions)
+    real = real_course(world, [number for number, _ in actions])
     real_frames = tokenizer.encode([picture for picture, _ in real], world.cell_px)
     steps = []
     for index, triplet in enumerate(best.triplets):
@@ -158,10 +160,8 @@ def beside_reality(
         )
     outcome, real_outcome = steps[-1].words, real[-1][1]
     agrees = len(steps) == len(real) and all(step.exact for step in steps) and outcome == real_outcome
-    names = tuple(world.action_names[action] for action in actions)
-    return Simulation(
-        world.name, options, names, start, tuple(steps), outcome, real_outcome, agrees, scored, verdict
-    )
+    names = tuple(words for _, words in actions)
+    return Simulation(world.name, options, names, start, tuple(steps), outcome, real_outcome, agrees, scored, verdict)
 
 
 def real_course(world: World, actions: Sequence[int]) -> list[tuple[np.ndarray, str]]:

@@ -29,7 +29,7 @@ _VERBS = (
     "solve speak spell study summarise swim teach translate travel vaccinate vote weave whisper worship write"
 ).split()
 _NAMES = (
-    "africa alexandria beethoven berlin brazil cairo canada caesar china columbus darwin egypt einstein europe florence "
+    "africa beethoven berlin brazil cairo canada caesar china columbus darwin egypt einstein europe florence "
     "france galileo germany greece hamlet india ireland italy japan jupiter kenya lincoln london madrid mars mexico "
     "mozart napoleon newton norway paris peru picasso rome russia shakespeare spain sweden tokyo turkey venice vienna"
 ).split()
@@ -81,7 +81,7 @@ def strange_questions(taught: Sequence[str], count: int, rng: np.random.Generato
     verbs = [word for word in _VERBS if word not in familiar]
     made: list[str] = []
     while len(made) < count:
-        kind, question = rng.random(), str(taught[rng.integers(len(taught))])
+        kind, question = rng.random(), taught[int(rng.integers(len(taught)))]
         if kind < 0.5:
             strange = _other_subject(nouns, verbs, rng)
         elif kind < 0.7:

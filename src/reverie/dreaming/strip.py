@@ -68,26 +68,29 @@ class Branch:
 
 
 def branches_of(dreams: Sequence[Dream], decode: Callable[[Sequence[Frame]], Sequence[np.ndarray]]) -> list[Branch]:
-    """The rows of ``dreams``; ``decode`` turns frames into uint8 (H, W, 3) pictures and is called once for all."""
-    frames = {part.frame for dream in dreams for part in _parts(dream) if part.frame is not None}
-    ordered = list(frames)
-    pictures = dict(zip(ordered, decode(ordered), strict=True)) if ordered else {}
+    """One row per dream, in their order; a dream without triplets is a card of what it says.
+
+    ``decode`` turns frames into uint8 (H, W, 3) pictures (a session's ``decode``) and is called once for all.
+    """
+    frames = list(dict.fromkeys(part.frame for dream in dreams for part in _parts(dream) if part.frame is not None))
+    pictures = dict(zip(frames, decode(frames), strict=True)) if frames else {}
     return [
         Branch(
-            panels=tuple(Panel(pictures.get(part.frame) if part.frame else None, part.text) for part in _parts(dream)),
+            panels=tuple(Panel(pictures[part.frame] if part.frame else None, part.text) for part in _parts(dream)),
             actions=tuple(triplet.action.text for triplet in dream.triplets),
             label=f"dream {number}",
-            said=dream.said,
+            said=dream.said if dream.triplets else "",
             score=dream.score,
             scores=dream.scores,
         )
         for number, dream in enumerate(dreams, start=1)
-        if dream.triplets
     ]
 
 
 def _parts(dream: Dream) -> list[Part]:
-    return [triplet.what for triplet in dream.triplets[:1]] + [triplet.result for triplet in dream.triplets]
+    if not dream.triplets:
+        return [Part(dream.said or "nothing was imagined")]
+    return [dream.triplets[0].what, *(triplet.result for triplet in dream.triplets)]
 
 
 def draw_strip(

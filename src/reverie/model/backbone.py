@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -222,6 +222,10 @@ class Backbone(nn.Module):
         return self.model.embed_tokens.weight
 
     @property
+    def layers(self) -> list[Layer]:
+        return [cast(Layer, layer) for layer in self.model.layers]
+
+    @property
     def num_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
@@ -238,7 +242,7 @@ class Backbone(nn.Module):
         cos, sin = self.cos[:length].to(dtype), self.sin[:length].to(dtype)
         with torch.autocast(ids.device.type, enabled=False):  # the casts below are ours: one a weight and step
             x = F.embedding(ids, self.embeddings)
-            for layer in self.model.layers:
+            for layer in self.layers:
                 x = layer(x, cos, sin)
             return _Norm.apply(x, self.model.norm.weight, self.config.norm_eps, dtype)
 
@@ -370,9 +374,9 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
         scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
-        unit = (x * scale).to(dtype)
-        ctx.save_for_backward(unit, scale, weight)
-        return unit * weight.to(dtype)
+        unit = x * scale
+        ctx.save_for_backward(unit.to(dtype), scale, weight)
+        return (unit * weight).to(dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -412,9 +416,7 @@ class _Loss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, embeddings: Tensor, targets: Tensor, shares: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, hidden: Tensor, embeddings: Tensor, targets: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         table = embeddings.to(hidden.dtype)
         nats = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
         training = ctx.needs_input_grad[0]

@@ -31,7 +31,7 @@ __all__ = ["Document", "Grammar", "Walker"]
 
 #: what ends a part or a text, by role
 _NEXT = {"what": (ACT,), "result": (ACT, ANS, EOS), "question": (WHAT, ANS, EOS), "action": (RES,), "answer": (EOS,)}
-#: the id after which a walker with this ``stop`` is done
+#: what ends the part, or the whole, that a walker may be told to stop at
 _STOPS = {"what": (ACT,), "action": (RES,), "result": (ACT, ANS, EOS), "dream": (ANS, EOS), "end": (EOS,)}
 
 
@@ -151,8 +151,7 @@ class Grammar:
         walker = Walker(self)
         for token in prefix:
             walker.advance(int(token))
-        walker.stop = frozenset(_STOPS[stop])
-        walker.done = False
+        walker.stop, walker.done = stop, False
         return walker
 
     def choices(self, walker: Walker) -> frozenset[int]:
@@ -190,7 +189,7 @@ class Walker:
         self.mode = "start"
         self.role = ""
         self.count = 0
-        self.stop: frozenset[int] = frozenset()
+        self.stop = "end"
         self.done = False
         self._texts: dict[str, list[int]] = {"question": [], "answer": []}
         self._words: list[int] = []  # text ids of the part being read
@@ -209,10 +208,14 @@ class Walker:
         """Read one id; GrammarError when it cannot stand here."""
         if token not in self.grammar.choices(self):
             vocabulary = self.grammar.vocabulary
-            raise GrammarError(f"id {token} ({vocabulary.name(token)}) at place {self.count}: expected {self.expected()}")
+            raise GrammarError(
+                f"id {token} ({vocabulary.name(token)}) at place {self.count}: expected {self.expected()}"
+            )
         self.count += 1
+        role = self.role
         getattr(self, f"_read_{self.mode}")(token)
-        self.done = self.done or token in self.stop
+        ends = self.stop in (role, "dream", "end")
+        self.done = self.done or (ends and token in _STOPS[self.stop])
 
     def allowed(self) -> torch.Tensor:
         """Bool tensor (V,): True where the next id may stand. Shared between walkers; do not change it."""
@@ -353,7 +356,8 @@ class Walker:
             return
         part = self._part()
         if self.role == "result":
-            assert self._what is not None and self._action is not None
+            assert self._what is not None
+            assert self._action is not None
             self._triplets.append(Triplet(self._what, self._action, part))
         self._what, self._words, self._has_frame = part, [], False
         self._enter(token)

@@ -129,7 +129,9 @@ class ImageTokenizer(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 # a transposed convolution whose stride is its kernel adds up input channels only
-                fan_in = module.in_channels * (1 if isinstance(module, nn.ConvTranspose2d) else module.kernel_size[0] ** 2)
+                fan_in = module.in_channels * (
+                    1 if isinstance(module, nn.ConvTranspose2d) else module.kernel_size[0] ** 2
+                )
                 nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in), generator=generator)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
@@ -176,7 +178,11 @@ class ImageTokenizer(nn.Module):
                     unseen[name] = group.reshape(-1, cell, cell, 3)[index]
         if len(self._cache) + len(unseen) > _CACHE:
             self._cache.clear()
-            unseen = {n: p for g, ns in zip(patches, keys, strict=True) for n, p in zip(ns, g.reshape(-1, cell, cell, 3), strict=True)}
+            unseen = {
+                n: p
+                for g, ns in zip(patches, keys, strict=True)
+                for n, p in zip(ns, g.reshape(-1, cell, cell, 3), strict=True)
+            }
         self._cache.update(zip(unseen, self._codes(list(unseen.values())), strict=True))
         return [
             Frame(np.array([self._cache[name] for name in names]).reshape(group.shape[:2]))
@@ -249,4 +255,3 @@ def to_uint8(picture: Tensor) -> np.ndarray:
     """float (3, H, W) in about [-1, 1] -> uint8 (H, W, 3)."""
     scaled = ((picture.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return scaled.permute(1, 2, 0).cpu().numpy()
-

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.dreaming.questions import clean_question
 from reverie.errors import ConfigError
 from reverie.model import Backbone, BackboneConfig
 from reverie.nouns import Frame
 from reverie.tokens import Grammar, ImageTokenizer, TextTokenizer, Vocabulary
+from reverie.tokens.grammar_files import save_grammar
 from reverie.training.sources import Drills, EverydayDreams, LakeWalks, Segments, Source, parity_maps, test_map
-from reverie.worlds import make_world
+from reverie.worlds import World, make_world, record
 from reverie.worlds.frozenlake import ACTIONS
 
 __all__ = ["BackboneData", "BackboneObjective", "build_grammar"]
@@ -147,30 +147,22 @@ def build_grammar(tokenizer: ImageTokenizer | None, worlds: Sequence[str], text_
         world = make_world(name)
         assert tokenizer is not None
         backdrops += tokenizer.encode([world.backdrop()], world.cell_px)
-        texts += world.narrator.corpus(np.random.default_rng(0))
+        texts += corpus(world)
     text = TextTokenizer.train(texts, text_size)
     text.extend([f"<unused {number}>" for number in range(text.size, text_size)])  # a few words make few merges
     num_codes = tokenizer.num_codes if tokenizer else Vocabulary(1).num_codes
     return Grammar(Vocabulary(text.size, num_codes), text, backdrops, full_frames=False)
 
 
-def save_grammar(grammar: Grammar, folder: Path) -> None:
-    from reverie.files import atomic_write_json
-
-    grammar.text.save(folder / "text_tokenizer")
-    described: dict[str, Any] = {
-        **grammar.vocabulary.to_json(),
-        "full_frames": grammar.full_frames,
-        "backdrops": [frame.codes.tolist() for frame in grammar.backdrops],
-    }
-    atomic_write_json(folder / "vocabulary.json", described)
-
-
-def load_grammar(folder: Path) -> Grammar:
-    described = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
-    backdrops = [Frame(np.array(codes)) for codes in described.pop("backdrops")]
-    full_frames = described.pop("full_frames")
-    return Grammar(Vocabulary(**described), TextTokenizer.load(folder / "text_tokenizer"), backdrops, full_frames)
+def corpus(world: World, num_episodes: int = 2000) -> list[str]:
+    """What the narrator says and is asked about random episodes."""
+    rng = np.random.default_rng(0)
+    texts = []
+    for episode in record(world, num_episodes):
+        texts += [text for step in episode.transitions for text in (step.what_text, step.action_text, step.result_text)]
+        for question in world.narrator.questions(episode, rng):
+            texts += [clean_question(question.text), question.answer]
+    return texts
 
 
 def flatten(segments: Segments) -> tuple[list[int], list[float]]:

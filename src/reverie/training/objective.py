@@ -26,7 +26,8 @@ Batch = Any  # a tensor, or a dict, list or tuple of batches; anything else pass
 class Objective(Protocol):
     """One thing to train. The loop owns the steps; the objective owns the data, the loss and the product."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module: ...
 
     def batch(self, step: int) -> Batch:
         """Micro-batch number ``step``: a pure function of the objective's own seed and ``step``.

@@ -84,7 +84,11 @@ class LakeFrames:
     def __init__(self, tokenizer: ImageTokenizer):
         tiles = frozenlake._tiles()
         self.codes = dict(
-            zip(tiles, (int(f.codes[0, 0]) for f in tokenizer.encode(list(tiles.values()), frozenlake.CELL_PX)), strict=True)
+            zip(
+                tiles,
+                (int(f.codes[0, 0]) for f in tokenizer.encode(list(tiles.values()), frozenlake.CELL_PX)),
+                strict=True,
+            )
         )
 
     def frame(self, desc: Sequence[str], elf: tuple[int, int] | None) -> Frame:
@@ -140,7 +144,10 @@ class LakeWalks:
             question = frozenlake._ASKS[rng.integers(len(frozenlake._ASKS))].format(path=names)
         segments: Segments = [(grammar.question_ids(question), 0.2 if asked else 0.0), (grammar.what_ids(what), 0.0)]
         for index, action in enumerate(path):
-            there = (min(max(elf[0] + _MOVES[action][0], 0), rows - 1), min(max(elf[1] + _MOVES[action][1], 0), cols - 1))
+            there = (
+                min(max(elf[0] + _MOVES[action][0], 0), rows - 1),
+                min(max(elf[1] + _MOVES[action][1], 0), cols - 1),
+            )
             codes = frame.codes.copy()
             codes[elf] = self.frames.code(desc, *elf, False)
             codes[there] = self.frames.code(desc, *there, True)
@@ -212,7 +219,7 @@ class EverydayDreams:
         world = make_world("Everyday")
         rng = np.random.default_rng([seed, 1])
         seen: dict[str, tuple[Episode, tuple[Frame, ...]]] = {}
-        episodes = []
+        episodes: list[tuple[Episode, tuple[Frame, ...]]] = []
         while len(episodes) < count:
             options = world.sample_options(rng)
             if is_held_out(options) or is_test_scene(options) != test:
@@ -226,13 +233,15 @@ class EverydayDreams:
         return cls(grammar, episodes, direct)
 
     def draw(self, rng: np.random.Generator) -> Segments:
-        episode, frames = self.episodes[rng.integers(len(self.episodes))]
+        episode, frames = self.episodes[int(rng.integers(len(self.episodes)))]
         questions = self.narrator.questions(episode, rng)
         properties = [question for question in questions if question.form == "property"]
         others = [question for question in questions if question.form != "property"]
         from_memory = not others or (bool(properties) and rng.random() < 0.12)  # needs no picture of what happens
         group = properties if from_memory else others
-        return self.document(group[rng.integers(len(group))], episode, frames, from_memory or rng.random() < self.direct)
+        return self.document(
+            group[rng.integers(len(group))], episode, frames, from_memory or rng.random() < self.direct
+        )
 
     def document(self, question: Question, episode: Episode, frames: Sequence[Frame], direct: bool) -> Segments:
         grammar = self.grammar

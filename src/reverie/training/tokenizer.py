@@ -77,7 +77,11 @@ class TokenizerObjective:
                 pictures += [episode.transitions[0].what, *(step.result for step in episode.transitions)]
             yield world, pictures, world.cell_px
         if data.folder:
-            yield None, read_folder(Path(data.folder), data.side, data.model.stride, data.max_samples), data.model.stride
+            yield (
+                None,
+                read_folder(Path(data.folder), data.side, data.model.stride, data.max_samples),
+                data.model.stride,
+            )
 
     def batch(self, step: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(self.data.seed * 1_000_003 + step)
@@ -111,7 +115,9 @@ class TokenizerObjective:
         figures["collisions"] = float(len(used) - len(set(used)))
         for world, pictures, cell in self._held_out:
             name = world.name.lower() if world is not None else "folder"
-            figures |= {f"{name}_{key}": value for key, value in picture_figures(self.module, world, pictures, cell).items()}
+            figures |= {
+                f"{name}_{key}": value for key, value in picture_figures(self.module, world, pictures, cell).items()
+            }
         return figures
 
     def export(self, folder: Path) -> None:
@@ -141,7 +147,9 @@ def anchors(patches: Tensor, levels: Sequence[int]) -> Tensor:
     return torch.from_numpy(digits)
 
 
-def picture_figures(tokenizer: ImageTokenizer, world: Any, pictures: Sequence[np.ndarray], cell: int) -> dict[str, float]:
+def picture_figures(
+    tokenizer: ImageTokenizer, world: Any, pictures: Sequence[np.ndarray], cell: int
+) -> dict[str, float]:
     """Reconstruction figures of ``pictures``: psnr (dB), ssim, perplexity of the codes, state_recovery (share)."""
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
@@ -166,7 +174,9 @@ def picture_figures(tokenizer: ImageTokenizer, world: Any, pictures: Sequence[np
 
 def read_folder(folder: Path, side: int, stride: int, max_samples: int = 0) -> list[np.ndarray]:
     """Pictures of a folder as uint8, longest side ``side``, both sides multiples of ``stride``."""
-    names = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".png", ".jpg", ".jpeg", ".webp", ".gif"})
+    names = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in {".png", ".jpg", ".jpeg", ".webp", ".gif"}
+    )
     pictures = []
     for path in names[: max_samples or None]:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import gymnasium
 import numpy as np
@@ -65,10 +65,6 @@ class Narrator(Protocol):
 
     def say_result(self, before: dict[str, Any], action: int, after: dict[str, Any]) -> list[str]: ...
 
-    def corpus(self, rng: np.random.Generator) -> list[str]:
-        """Every sentence pattern and word that this narrator can say or be asked: what a text tokenizer learns from."""
-        ...
-
     def questions(self, episode: Episode, rng: np.random.Generator) -> list[Question]:
         """At least one question about ``episode``, paraphrased at random, each with its true answer."""
         ...
@@ -81,11 +77,15 @@ class World(gymnasium.Env[Any, int]):
     ``action_names`` has one entry per action of the Discrete action space.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 4}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 4}  # type: ignore[misc]
     name: str
     cell_px: int
     action_names: tuple[str, ...]
     narrator: Narrator
+
+    @abstractmethod
+    def render(self) -> np.ndarray:
+        """The present picture, uint8 (H, W, 3) in [0, 255]; both sides are multiples of ``cell_px``."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

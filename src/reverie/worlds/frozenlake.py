@@ -22,7 +22,16 @@ import numpy as np
 from reverie.errors import WorldError, nearest, shorten
 from reverie.worlds.contract import Episode, Question, World
 
-__all__ = ["ACTIONS", "FrozenLake", "in_test_split", "map_hash", "parse_actions", "parse_map", "random_map", "shortest_plan"]
+__all__ = [
+    "ACTIONS",
+    "FrozenLake",
+    "in_test_split",
+    "map_hash",
+    "parse_actions",
+    "parse_map",
+    "random_map",
+    "shortest_plan",
+]
 
 ACTIONS = ("left", "down", "right", "up")
 _LETTERS = "LDRU"
@@ -32,13 +41,15 @@ MAX_SIDE = 8
 
 
 class FrozenLake(World):
-    """See the module's docstring. ``desc`` is a map as ``parse_map`` takes it; ``reset(options={"desc": …})`` changes it."""
+    """See the module's docstring. ``desc``: a map as ``parse_map`` takes it; ``reset(options={"desc": …})`` changes it."""
 
     name = "FrozenLake"
     cell_px = CELL_PX
     action_names = ACTIONS
 
-    def __init__(self, desc: str | Sequence[str] = ("SFFF", "FHFH", "FFFH", "HFFG"), render_mode: str | None = "rgb_array"):
+    def __init__(
+        self, desc: str | Sequence[str] = ("SFFF", "FHFH", "FFFH", "HFFG"), render_mode: str | None = "rgb_array"
+    ):
         self.render_mode = render_mode
         self.narrator = LakeNarrator()
         self._load(parse_map(desc))
@@ -48,6 +59,7 @@ class FrozenLake(World):
 
         self.desc = desc
         self._env = FrozenLakeEnv(desc=list(desc), is_slippery=False)
+        self._env.reset(seed=0)  # a lake can be drawn before anybody resets it
         self.action_space = self._env.action_space
         self.observation_space = self._env.observation_space
 
@@ -125,7 +137,9 @@ def parse_map(desc: str | Sequence[str]) -> tuple[str, ...]:
     if not rows:
         raise WorldError("the map is empty; give rows such as SFF,FHF,FFG")
     if len({len(row) for row in rows}) > 1:
-        raise WorldError(f"every row of a map has the same length, got {', '.join(shorten(row, 12) for row in rows[:8])}")
+        raise WorldError(
+            f"every row of a map has the same length, got {', '.join(shorten(row, 12) for row in rows[:8])}"
+        )
     if not (2 <= len(rows) <= MAX_SIDE and 2 <= len(rows[0]) <= MAX_SIDE):
         raise WorldError(f"a map has 2 to {MAX_SIDE} rows and columns, got {len(rows)}x{len(rows[0])}")
     letters = "".join(rows)
@@ -156,7 +170,9 @@ def parse_actions(text: str | Sequence[str]) -> list[int]:
         else:
             near = nearest(word, ACTIONS)
             hint = f" Did you mean '{near}'?" if near else ""
-            raise WorldError(f"FrozenLake has no action '{shorten(word)}'.{hint} Known: {', '.join(ACTIONS)} (L, D, R, U).")
+            raise WorldError(
+                f"FrozenLake has no action '{shorten(word)}'.{hint} Known: {', '.join(ACTIONS)} (L, D, R, U)."
+            )
     return actions
 
 
@@ -286,18 +302,13 @@ class LakeNarrator:
                 return ["goal", "the elf reaches the goal", "at the goal"]
         return ["safe", "the elf stands on safe ice", "still on the ice"]
 
-    def corpus(self, rng: np.random.Generator) -> list[str]:
-        paths = [", ".join(ACTIONS[action] for action in rng.integers(4, size=4)) for _ in range(8)]
-        asked = [ask.format(path=path) for ask in _ASKS for path in paths]
-        said = [words for action in range(4) for words in self.say_action(action, {})]
-        said += [words for on in "HGF" for words in self.say_result({}, 0, {"on": on})]
-        return [*asked, *said, *self.say_state({}), *OUTCOMES.values()]
-
-    def questions(self: Episode, rng: np.random.Generator) -> list[Question]:
+    def questions(self, episode: Episode, rng: np.random.Generator) -> list[Question]:
         path = ", ".join(ACTIONS[transition.action] for transition in episode.transitions)
         text = _ASKS[rng.integers(len(_ASKS))].format(path=path)
         kind = self.say_result({}, 0, episode.transitions[-1].result_state)[0]
-        return [Question(text, OUTCOMES[kind], "walk", kind, meta={"desc": list(episode.options["desc"]), "path": path})]
+        return [
+            Question(text, OUTCOMES[kind], "walk", kind, meta={"desc": list(episode.options["desc"]), "path": path})
+        ]
 
 
 #: what the answer says for each outcome word
@@ -306,4 +317,3 @@ OUTCOMES = {
     "goal": "The elf reaches the goal.",
     "safe": "The elf is safe on the ice.",
 }
-

@@ -117,9 +117,15 @@ def check_world(name: str, episodes: int = 3) -> list[str]:
         second = record_episode(make_world(name), options, seed=index)
         expect("an episode has steps", bool(first.transitions))
         for a, b in zip(first.transitions, second.transitions, strict=True):
-            expect("pictures are uint8 (H, W, 3)", a.result.dtype == np.uint8 and a.result.ndim == 3 and a.result.shape[2] == 3)
+            expect(
+                "pictures are uint8 (H, W, 3)",
+                a.result.dtype == np.uint8 and a.result.ndim == 3 and a.result.shape[2] == 3,
+            )
             expect("sides are multiples of cell_px", not any(side % world.cell_px for side in a.result.shape[:2]))
-            expect("the same seed gives the same pictures", np.array_equal(a.result, b.result) and np.array_equal(a.what, b.what))
+            expect(
+                "the same seed gives the same pictures",
+                np.array_equal(a.result, b.result) and np.array_equal(a.what, b.what),
+            )
             expect("states are JSON", json.loads(json.dumps(a.result_state)) == a.result_state)
             expect("the narrator has words for all", all((a.what_text, a.action_text, a.result_text)))
             expect("a picture shows a state", world.read(a.what) is not None)

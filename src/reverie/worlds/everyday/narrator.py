@@ -99,7 +99,11 @@ def changed(thing: Thing, condition: str, off: str | None = None) -> tuple[str, 
         "frozen": (f"{liquid_of(thing)} freezes", f"{liquid_of(thing)} turns to ice", f"{liquid_of(thing)} is frozen"),
         "cooked": cooked_words(thing),
         "lit": (f"{the} burns with a small flame", f"{the} is lit", f"the wick of {the} burns"),
-        "toppled": (f"{the} {fell}{'tips' if off else 'falls'} over", f"{the} {fell}tips over", f"{the} {fell}lies on its side"),
+        "toppled": (
+            f"{the} {fell}{'tips' if off else 'falls'} over",
+            f"{the} {fell}tips over",
+            f"{the} {fell}lies on its side",
+        ),
         "spilled": (
             f"{the} {fell or 'falls over and '}spills the {thing.contents}",
             f"the {thing.contents} spills out of {the}",
@@ -145,27 +149,27 @@ def _unchanged(thing: Thing, action: str, event: str, place: str, off: str | Non
     the, at = thing.the, place_words(place)
     whole = " and stays whole" if thing.toughness < 20 else ""
     down = f"falls off the {THINGS[off].short if off in THINGS else off} and " if off else ""
-    moves: dict[str, Outcome] = {
-        "bounces": Outcome(
-            "bounces", f"{the} {down.replace(' and ', ', ')}bounces and rests {at}", (f"{the} bounces", f"{the} bounces and stops {at}")
+    lands = (
+        f"{the} {down.removesuffix(' and ')} onto{at.removeprefix('on')}{whole}" if off else f"{the} lands {at}{whole}"
+    )
+    drifts = f"{the} {down}drifts to the floor" if off else f"{the} drifts slowly down and lands {at}"
+    moves: dict[str, tuple[str, ...]] = {
+        "bounces": (
+            f"{the} {down.replace(' and ', ', ')}bounces and rests {at}",
+            f"{the} bounces",
+            f"{the} bounces and stops {at}",
         ),
-        "lands": Outcome(
-            "lands", f"{the} {down.removesuffix(' and ')} onto{at.removeprefix('on')}{whole}" if off else f"{the} lands {at}{whole}", (f"{the} falls and stays {at}", f"{the} lands {at}")
-        ),
-        "drifts": Outcome(
-            "drifts", f"{the} {down}drifts slowly down and lands {at}", (f"{the} drifts down", f"{the} lands {at}")
-        ),
-        "rises": Outcome(
-            "rises", f"{the} rises to the ceiling", (f"{the} rises", f"{the} flies up", f"{the} floats up")
-        ),
-        "floats": Outcome("floats", f"{the} floats on the water", (f"{the} floats", f"{the} falls and floats")),
-        "sinks": Outcome("sinks", f"{the} sinks in the water", (f"{the} sinks", f"{the} falls and sinks")),
-        "rolls": Outcome("rolls", f"{the} rolls away and stops", (f"{the} rolls", f"{the} rolls away")),
-        "slides": Outcome("slides", f"{the} slides a bit and stops", (f"{the} slides", f"{the} moves a bit")),
-        "stays": Outcome("stays on top", f"{the} stays {at}", (f"{the} rests {at}", f"{the} stays there")),
+        "lands": (lands, f"{the} falls and stays {at}", f"{the} lands {at}"),
+        "drifts": (drifts, f"{the} drifts down", f"{the} lands {at}"),
+        "rises": (f"{the} rises to the ceiling", f"{the} rises", f"{the} flies up", f"{the} floats up"),
+        "floats": (f"{the} floats on the water", f"{the} floats", f"{the} falls and floats"),
+        "sinks": (f"{the} sinks in the water", f"{the} sinks", f"{the} falls and sinks"),
+        "rolls": (f"{the} rolls away and stops", f"{the} rolls", f"{the} rolls away"),
+        "slides": (f"{the} slides a bit and stops", f"{the} slides", f"{the} moves a bit"),
+        "stays": (f"{the} stays {at}", f"{the} rests {at}", f"{the} stays there"),
     }
     if event in moves:
-        return moves[event]
+        return Outcome("stays on top" if event == "stays" else event, moves[event][0], moves[event][1:])
     why = {
         "push": f"{the} hardly moves",
         "tip": f"{the} does not fall over",
@@ -252,7 +256,7 @@ class EverydayNarrator:
 
     def _moved(self, thing: Thing, before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         at, event = self._where(after), after.get("event")
-        (row, column), (to_row, to_column) = main_thing(before)["cell"], main_thing(after)["cell"]
+        row, to_row = main_thing(before)["cell"][0], main_thing(after)["cell"][0]
         if at == "in the air" or (event in _MOVING and after.get("place") == "air"):
             rising = "rises" if thing.rises else "bounces" if to_row < row else "falls"
             falling = "moves" if to_row == row and event not in _MOVING else rising
@@ -262,7 +266,11 @@ class EverydayNarrator:
             return [f"{thing.the} rises to the ceiling", f"{thing.the} stops at the ceiling", f"{thing.the} flies up"]
         if at == "in the water":
             verb = "sinks in" if to_row + 2 == FLOOR_ROW else "floats on"
-            return [f"{thing.the} {verb} the water", f"{thing.the} {verb.split()[0]}", f"now {thing.the} {verb} the water"]
+            return [
+                f"{thing.the} {verb} the water",
+                f"{thing.the} {verb.split()[0]}",
+                f"{thing.the} now {verb} the water",
+            ]
         return [f"{thing.the} rests {at}", f"{thing.the} comes to rest {at}", f"{thing.the} stops {at}"]
 
     def questions(self, episode: Episode, rng: np.random.Generator) -> list[Question]:
@@ -280,5 +288,3 @@ class EverydayNarrator:
 
 def _article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
-
-

@@ -23,11 +23,14 @@ THROW = (3.0, 3.0)  # cells/s to the right and up
 PUSH_SPEED, PUSH_MOMENTUM = 6.0, 2400.0  # cells/s at most; g·cells/s at most
 TIP_SPEED = 2.0  # cells/s, of what has no edge to tip over or is too thin to tilt
 TIP_TILT = 0.9  # rad: as far as a hand tilts a thing
-PIECE_GAP = 0.4  # cells from one piece of a row to the next
-HAND_TILT = 0.19  # rad: no hand holds a tall thing quite upright
+PIECE_GAP = 0.36  # cells from one piece of a row to the next
+HAND_TILT = 0.3  # rad: no hand holds a tall thing quite upright
 HAND_OFFSET, HAND_DRIFT = 0.3, 0.8  # cells, cells/s: no hand stacks quite exactly
 TOPPLED_FROM = pi / 4
 BOUNCE_FROM = 0.6  # cells: a hop that one can see
+FALL_FROM, MOVED_FROM = 0.6, 0.5  # cells: what counts as having fallen, and as having moved
+DRIFTS_FROM = 3.0  # 1/s: the drag of what comes down slowly
+SUNK_TO = 0.1  # cells over the ground
 SHED = frozenset({"broken", "popped", "melted", "burnt", "cut"})  # what slips out of a hand
 _THING, _GROUND = 1, 2
 
@@ -80,7 +83,6 @@ class _Room:
         if self.surface.liquid:  # a tub: two thin sides, the floor is its bottom
             self._box(self.surface, self.left, 0, self.left + 0.2, high / 2)
             self._box(self.surface, right - 0.2, 0, right, high / 2)
-            self._box(self.surface, self.left, -1, right, 0.05)
         elif high:
             self._box(self.surface, self.left, 0, right, high)
         if scene.support:
@@ -112,7 +114,7 @@ class _Room:
 
     def bodies(self, thing: Thing, x: float, bottom: float, tilt: float) -> list[tuple[pymunk.Body, pymunk.Shape]]:
         return [
-            self._body(thing, x + (place - (thing.pieces - 1) / 2) * PIECE_GAP, bottom, tilt) for place in range(thing.pieces)
+            self._body(thing, x + (at - (thing.pieces - 1) / 2) * PIECE_GAP, bottom, tilt) for at in range(thing.pieces)
         ]
 
     def _body(self, thing: Thing, x: float, bottom: float, tilt: float) -> tuple[pymunk.Body, pymunk.Shape]:
@@ -142,6 +144,7 @@ class _Mover:
         self.bodies = self.room.bodies(thing, x, bottom, tilt)
         self.contact: Surface | None = None
         self.shock = 0.0
+        self.speed = 0.0  # of the fastest body before the step, cells/s
         self.room.space.on_collision(_THING, _GROUND, post_solve=self._touch)
         net = 1.0 if limp else 1.0 - AIR_DENSITY / thing.density
         self.lift = GRAVITY * (1.0 - net)
@@ -151,8 +154,11 @@ class _Mover:
     def _touch(self, arbiter: pymunk.Arbiter, space: pymunk.Space, data: Any) -> None:
         ground = self.room.grounds[arbiter.shapes[1]]
         self.contact = ground
-        share = 0.0 if self.limp else ground.hardness
-        self.shock = max(self.shock, share * arbiter.total_impulse.length / self.bodies[0][0].mass)
+        body = self.bodies[0][0]
+        wet = self.room.in_water(body.position.x, body.position.y - self.thing.size[1] / 2)
+        share = 0.0 if self.limp else min(ground.hardness, self.room.surface.hardness if wet else 1.0)
+        most = (1 + self.thing.elasticity) * self.speed + GRAVITY * STEP_S  # a solver's corner cases can give more
+        self.shock = max(self.shock, share * min(arbiter.total_impulse.length / body.mass, most))
 
     def _go_limp(self) -> None:
         """Shards, puddles and ash neither bounce nor roll."""
@@ -166,6 +172,7 @@ class _Mover:
         points, first_hit, still, flew = [self._point()], -1, 0, False
         while len(points) < LONGEST_S / STEP_S and still < 20:
             self.contact, self.shock = None, 0.0
+            self.speed = max(body.velocity.length for body, _ in self.bodies)
             self._forces()
             self.room.space.step(STEP_S)
             if self.shock > self.thing.toughness and not self.limp:
@@ -173,7 +180,7 @@ class _Mover:
             if self.contact is None:
                 flew = flew or len(points) > 3
             else:
-                if flew and first_hit < 0 and not self.contact.liquid:
+                if flew and first_hit < 0 and not self.room.in_water(points[-1].x, points[-1].bottom):
                     first_hit = len(points)
                 self._rub(self.contact)
             points.append(self._point())
@@ -305,9 +312,11 @@ def _start_of(scene: Scene, thing: Thing, action: str) -> tuple[float, float, Ca
         bodies[0].velocity = (push, 0.0)
 
     def tip(bodies: list[Any]) -> None:
-        bodies[0].velocity = (min(TIP_SPEED, PUSH_MOMENTUM / thing.mass) * (thing.round or thing.pieces > 1), 0.0)
-        if thing.pieces > 1:
-            bodies[0].angular_velocity = -2 * TIP_SPEED
+        speed, (wide, tall) = min(TIP_SPEED, PUSH_MOMENTUM / thing.mass), thing.size
+        if thing.round:
+            bodies[0].velocity = (speed, 0.0)
+        elif thing.pieces > 1:
+            bodies[0].apply_impulse_at_local_point((2 * speed * bodies[0].mass, 0.0), (-wide / 2, tall / 2))
 
     side = 1.0 if scene.column <= 3 else -1.0
 
@@ -332,9 +341,9 @@ def _moved(scene: Scene, start: Moment, thing: Thing, action: str) -> tuple[Mome
     motion = mover.run(launch)
     end = motion.points[-1]
     last = _settle(scene, replace(start, held=False), end)
-    last = replace(last, **_end_of(scene, thing, motion, last))
-    if last.condition == "spilled" or (last.condition == "toppled" and thing.contents):
-        last = replace(last, condition="spilled", puddle=_spill(scene, end.x + 2.0, end.bottom + 0.3))
+    last = _end_of(scene, thing, motion, last)
+    if last.condition == "spilled":
+        last = replace(last, puddle=_spill(scene, end.x + 2.0, end.bottom + 0.3))
     return (*_middle(scene, thing, motion, start, last), last)
 
 
@@ -353,32 +362,35 @@ def _settle(scene: Scene, moment: Moment, end: _Point) -> Moment:
     return replace(moment, x=end.x, bottom=end.bottom, place=place)
 
 
-def _end_of(scene: Scene, thing: Thing, motion: _Motion, last: Moment) -> dict[str, str]:
-    """Condition and event of a thing that came to rest after a motion."""
-    points, start, end = motion.points, motion.points[0], motion.points[-1]
+def _end_of(scene: Scene, thing: Thing, motion: _Motion, last: Moment) -> Moment:
+    """``last`` with the condition and the event of a thing that came to rest after a motion."""
+    start, end = motion.points[0], motion.points[-1]
     off = ""
-    if start.bottom - end.bottom > 0.6 and not scene.held:
-        off = scene.surface
-    if scene.support and start.bottom - end.bottom > 0.6:
-        off = scene.support
+    if start.bottom - end.bottom > FALL_FROM:
+        off = scene.support or ("" if scene.held else scene.surface)
     if end.smashed:
-        return {"condition": matter.smashed(thing), "event": "smashes", "off": off}
+        return replace(last, condition=matter.smashed(thing), event="smashes", off=off)
     if last.place == "water":
-        return {"condition": "whole", "event": "floats" if end.bottom > 0.1 else "sinks"}
+        return replace(last, event="floats" if end.bottom > SUNK_TO else "sinks")
     if motion.toppled:
-        return {"condition": "toppled", "event": "topples", "off": off}
+        return replace(last, condition="spilled" if thing.contents else "toppled", event="topples", off=off)
+    return replace(last, event=_way_of(scene, thing, motion, last), off=off)
+
+
+def _way_of(scene: Scene, thing: Thing, motion: _Motion, last: Moment) -> str:
+    """How a thing that stayed whole went."""
+    start, end = motion.points[0], motion.points[-1]
     if last.place == "ceiling":
-        return {"event": "rises"}
+        return "rises"
     if last.place == scene.support:
-        return {"event": "stays"}
-    fell = start.bottom - end.bottom > 0.6
-    if fell and _apex(motion) is not None:
-        return {"event": "bounces", "off": off}
-    if fell:
-        return {"event": "drifts" if thing.drag >= 3 else "lands", "off": off}
-    if abs(end.x - start.x) >= 0.5:
-        return {"event": "rolls" if thing.round else "slides"}
-    return {"event": "stays" if scene.support else "rests"}
+        return "stays"
+    if start.bottom - end.bottom > FALL_FROM:
+        if _apex(motion) is not None:
+            return "bounces"
+        return "drifts" if thing.drag >= DRIFTS_FROM else "lands"
+    if abs(end.x - start.x) >= MOVED_FROM:
+        return "rolls" if thing.round else "slides"
+    return "stays" if scene.support else "rests"
 
 
 def _apex(motion: _Motion) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from reverie.worlds.everyday import sprites
-from reverie.worlds.everyday.physics import Moment
+from reverie.worlds.everyday.physics import SUNK_TO, Moment
 from reverie.worlds.everyday.sprites import CELL, Sprite
 from reverie.worlds.everyday.things import FLOOR_ROW, GRID, LAST_COLUMN, SUPPORTS, SURFACES, THINGS, Scene
 
@@ -56,7 +56,7 @@ def state_of(scene: Scene, moment: Moment) -> dict[str, Any]:
         things.append({"name": scene.support, "condition": "whole", "cell": cell})
         solid.append((cell[0], cell[1], 2, 2))
     if surface.liquid and moment.bottom < surface.height and left < moment.x < left + surface.columns:
-        cell = [FLOOR_ROW - 2 - (moment.bottom > 0.12), left + 1]
+        cell = [FLOOR_ROW - 2 - (moment.bottom > SUNK_TO), left + 1]
     elif scene.support and moment.place == scene.support:
         cell = [FLOOR_ROW - 4 - surface.height, scene.column]
     else:
@@ -85,7 +85,8 @@ def main_thing(state: dict[str, Any]) -> dict[str, Any]:
     """The thing that a state is about."""
     named = [thing for thing in state["things"] if thing["name"] == state.get("thing")]
     dry = [thing for thing in state["things"] if not thing["name"].startswith(PUDDLE)]
-    return (named or dry or state["things"])[0]  # raster order: of two equal things the upper one
+    first: dict[str, Any] = (named or dry or state["things"])[0]
+    return first  # raster order: of two equal things the upper one
 
 
 def _wet(state: dict[str, Any], cell: list[int]) -> tuple[bool, bool]:
@@ -238,7 +239,12 @@ def read(picture: np.ndarray) -> dict[str, Any] | None:
         for row, column, patch in look.patches:  # from here on the surface is what is behind
             at = cell[0] + row, cell[1] + column
             gain[at] = errors[at][patch] - errors[at]
-    guesses = [_complete(state, gain.copy(), things) for things in _guess_things(state, gain)]
+    without_tool = gain.copy()  # a tool may explain more than a small thing does
+    tool = _best(gain, ("tool",))
+    if tool is not None:
+        _take(without_tool, tool)
+    found = _guess_things(state, gain) + (_guess_things(state, without_tool) if tool is not None else [])
+    guesses = [_complete(state, gain.copy(), things) for things in found]
     if not guesses:
         return None
     misses = [np.abs(draw(guess).astype(np.int16) - picture).mean() for guess in guesses]
@@ -274,13 +280,13 @@ def _guess_things(state: dict[str, Any], gain: np.ndarray) -> list[list[_Found]]
 
 def _complete(state: dict[str, Any], gain: np.ndarray, things: list[_Found]) -> dict[str, Any]:
     """The state with ``things``, and the hand, tool and puddle that the rest of the picture shows."""
-    for found in things:
-        _take(gain, found)
+    for thing in things:
+        _take(gain, thing)
     hand = _best(gain, ("hand",), lambda look, cell: any(at[2] == [cell[0] + 1, cell[1]] for at in things))
     tool = _best(gain, ("tool",), lambda look, cell: any(_tool_cell(at[2]) == cell for at in things))
-    for found in (hand, tool):
-        if found is not None:
-            _take(gain, found)
+    for seen_too in (hand, tool):
+        if seen_too is not None:
+            _take(gain, seen_too)
     puddle = _best(gain, ("puddle",))
     seen = [*things, puddle] if puddle is not None else things
     named = sorted(

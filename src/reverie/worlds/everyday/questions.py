@@ -21,21 +21,65 @@ from reverie.worlds.everyday.narrator import CONDITION_WORDS, Outcome, outcome, 
 from reverie.worlds.everyday.picture import main_thing
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, HELD_ACTIONS, SURFACES, THINGS, Scene, Thing
 
-# action → (base, gerund, passive); {x} is the thing, {at} the surface and the height
-VERBS: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "drop": (("drop {x}{at}", "dropping {x}{at}", "{x} is dropped{at}"), ("let {x} fall{at}", "letting {x} fall{at}", "{x} falls down{at}")),
-    "let go": (("let go of {x}{at}", "letting go of {x}{at}", "{x} is let go{at}"), ("release {x}{at}", "releasing {x}{at}", "{x} is released{at}")),
-    "throw": (("throw {x}{at}", "throwing {x}{at}", "{x} is thrown{at}"), ("toss {x}{at}", "tossing {x}{at}", "{x} is tossed{at}")),
-    "pour": (("pour out {x}{at}", "pouring out {x}{at}", "{x} is poured out{at}"), ("turn {x} upside down{at}", "turning {x} upside down{at}", "{x} is turned upside down{at}")),
-    "push": (("push {x}{at}", "pushing {x}{at}", "{x} is pushed{at}"), ("give {x} a push{at}", "giving {x} a push{at}", "{x} gets a push{at}"), ("shove {x}{at}", "shoving {x}{at}", "{x} is shoved{at}")),
-    "tip": (("tip {x} over{at}", "tipping {x} over{at}", "{x} is tipped over{at}"), ("tilt {x}{at}", "tilting {x}{at}", "{x} is tilted{at}")),
-    "heat": (("heat {x}{at}", "heating {x}{at}", "{x} is heated{at}"), ("heat {x} with a flame{at}", "heating {x} with a flame{at}", "{x} is heated with a flame{at}"), ("warm {x} over a flame{at}", "warming {x} over a flame{at}", "{x} gets very hot{at}")),
-    "cool": (("cool {x}{at}", "cooling {x}{at}", "{x} is cooled{at}"), ("cool {x} with ice{at}", "cooling {x} with ice{at}", "{x} gets very cold{at}"), ("chill {x}{at}", "chilling {x}{at}", "{x} is chilled{at}"), ("freeze {x}{at}", "freezing {x}{at}", "{x} is put on ice{at}")),
-    "cut": (("cut {x}{at}", "cutting {x}{at}", "{x} is cut with a knife{at}"), ("cut {x} with a knife{at}", "cutting {x} with a knife{at}", "a knife is pressed into {x}{at}"), ("try to cut {x}{at}", "trying to cut {x}{at}", "someone takes a knife to {x}{at}")),
-    "light": (("light {x}{at}", "lighting {x}{at}", "{x} is lit with a match{at}"), ("hold a match to {x}{at}", "holding a match to {x}{at}", "a match is held to {x}{at}"), ("light {x} with a match{at}", "lighting {x} with a match{at}", "a burning match touches {x}{at}")),
-    "stack": (("stack {x} on {y}{at}", "stacking {x} on {y}{at}", "{x} is stacked on {y}{at}"), ("put {x} on top of {y}{at}", "putting {x} on top of {y}{at}", "{x} is put on top of {y}{at}"), ("place {x} on {y}{at}", "placing {x} on {y}{at}", "{x} is placed on {y}{at}")),
-    "wait": (("leave {x} alone{at}", "leaving {x} alone{at}", "{x} is left alone{at}"), ("do nothing with {x}{at}", "doing nothing with {x}{at}", "nobody touches {x}{at}"), ("leave {x} for a while{at}", "leaving {x} for a while{at}", "{x} is left for a while{at}")),
-}  # fmt: skip
+# action → "base | gerund | passive"; {x} is the thing, {y} the support; the surface and the height follow
+VERBS: dict[str, tuple[str, ...]] = {
+    "drop": (
+        "drop {x} | dropping {x} | {x} is dropped",
+        "let {x} fall | letting {x} fall | {x} falls down",
+    ),
+    "let go": (
+        "let go of {x} | letting go of {x} | {x} is let go",
+        "release {x} | releasing {x} | {x} is released",
+    ),
+    "throw": (
+        "throw {x} | throwing {x} | {x} is thrown",
+        "toss {x} | tossing {x} | {x} is tossed",
+    ),
+    "pour": (
+        "pour out {x} | pouring out {x} | {x} is poured out",
+        "turn {x} upside down | turning {x} upside down | {x} is turned upside down",
+    ),
+    "push": (
+        "push {x} | pushing {x} | {x} is pushed",
+        "give {x} a push | giving {x} a push | {x} gets a push",
+        "shove {x} | shoving {x} | {x} is shoved",
+    ),
+    "tip": (
+        "tip {x} over | tipping {x} over | {x} is tipped over",
+        "tilt {x} | tilting {x} | {x} is tilted",
+    ),
+    "heat": (
+        "heat {x} | heating {x} | {x} is heated",
+        "heat {x} with a flame | heating {x} with a flame | {x} is heated with a flame",
+        "warm {x} over a flame | warming {x} over a flame | {x} gets very hot",
+    ),
+    "cool": (
+        "cool {x} | cooling {x} | {x} is cooled",
+        "cool {x} with ice | cooling {x} with ice | {x} gets very cold",
+        "chill {x} | chilling {x} | {x} is chilled",
+        "freeze {x} | freezing {x} | {x} is put on ice",
+    ),
+    "cut": (
+        "cut {x} | cutting {x} | {x} is cut with a knife",
+        "cut {x} with a knife | cutting {x} with a knife | a knife is pressed into {x}",
+        "try to cut {x} | trying to cut {x} | someone takes a knife to {x}",
+    ),
+    "light": (
+        "light {x} | lighting {x} | {x} is lit with a match",
+        "hold a match to {x} | holding a match to {x} | a match is held to {x}",
+        "light {x} with a match | lighting {x} with a match | a burning match touches {x}",
+    ),
+    "stack": (
+        "stack {x} on {y} | stacking {x} on {y} | {x} is stacked on {y}",
+        "put {x} on top of {y} | putting {x} on top of {y} | {x} is put on top of {y}",
+        "place {x} on {y} | placing {x} on {y} | {x} is placed on {y}",
+    ),
+    "wait": (
+        "leave {x} alone | leaving {x} alone | {x} is left alone",
+        "do nothing with {x} | doing nothing with {x} | nobody touches {x}",
+        "leave {x} for a while | leaving {x} for a while | {x} is left for a while",
+    ),
+}
 _ONTO = {"drop", "throw"}  # actions that lead to the surface; the others happen over it or on it
 _OVER = {"let go", "pour"}
 _MOTIONS = ("drop", "let go", "throw", "push", "tip", "stack")
@@ -197,13 +241,13 @@ class _Asker:
 
     def fill(self, frame: str, verb: str = "") -> str:
         scene, at = self.case.scene, self._at()
-        base, gerund, passive = self._one(VERBS[scene.action])
+        base, gerund, passive = (f"{words}{at}" for words in self._one(VERBS[scene.action]).split(" | "))
         x = self.case.thing.the if self._chance(0.3) else self._one(self.case.thing.indefinite)
         y = THINGS[scene.support].a if scene.support else ""
         subject = self._one(_SUBJECTS)
         said = {"b": base, "g": gerund, "p": passive}
-        words = {key: text.format(x=x, y=y, at=at) for key, text in said.items()}
-        words |= {f"{key}_it": text.format(x="it", y=y, at=at) for key, text in said.items()}
+        words = {key: text.format(x=x, y=y) for key, text in said.items()}
+        words |= {f"{key}_it": text.format(x="it", y=y) for key, text in said.items()}
         if subject == "someone":
             words |= {key: _third_person(words[key]) for key in ("b", "b_it")}
         text = frame.format(s=subject, x=x, v=verb, **words)
@@ -282,7 +326,8 @@ def _will(case: _Case, verb: str, frame: str, rng: np.random.Generator | None) -
     the, true = case.thing.the, _TESTS[verb](case.outcome, case.state)
     text = _Asker(case, rng).fill(frame, verb)
     if true:
-        answer, accepts = f"Yes, {the} {_SAID[verb]}.", ("Yes.", f"Yes, {case.outcome.clause}.")
+        answer = f"Yes, {the} {_SAID[verb]}."
+        accepts: tuple[str, ...] = ("Yes.", f"Yes, {case.outcome.clause}.")
     else:
         whole = verb == "break" and _is_whole(case)
         answer = f"No, {the} stays whole." if whole else f"No, {case.outcome.clause}."

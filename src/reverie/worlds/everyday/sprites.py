@@ -120,7 +120,13 @@ def _ice() -> Canvas:
 
 
 def _candle() -> Canvas:
-    c = Canvas().box(5, 4, 6, 12, (250, 248, 240)).outline(0.7).box(6, 8, 4, 2, (222, 60, 90)).box(6, 12, 4, 2, (222, 60, 90))
+    c = (
+        Canvas()
+        .box(5, 4, 6, 12, (250, 248, 240))
+        .outline(0.7)
+        .box(6, 8, 4, 2, (222, 60, 90))
+        .box(6, 12, 4, 2, (222, 60, 90))
+    )
     return c.box(7.5, 1, 1, 3, INK).dots((190, 186, 176), (9, 5), (9, 6))
 
 
@@ -145,7 +151,12 @@ def _dominoes() -> Canvas:
 
 
 def _cup() -> Canvas:
-    c = Canvas().shape([(1, 3), (12, 3), (11, 16), (2, 16)], (236, 122, 60)).box(12, 6, 3, 6, (236, 122, 60)).outline(0.5)
+    c = (
+        Canvas()
+        .shape([(1, 3), (12, 3), (11, 16), (2, 16)], (236, 122, 60))
+        .box(12, 6, 3, 6, (236, 122, 60))
+        .outline(0.5)
+    )
     c.clear((c.x > 11.7) & (c.x < 13.2) & (c.y > 7.5) & (c.y < 10.5))
     return c.box(2, 3, 9, 2, WATER).box(3, 3, 3, 1, (190, 226, 250)).box(4, 7, 1, 6, (255, 190, 150))
 
@@ -158,7 +169,11 @@ def _plate() -> Canvas:
 
 def _apple() -> Canvas:
     c = Canvas().disc(5.5, 9.5, 5.2, 6.4, (124, 190, 50)).disc(10.5, 9.5, 5.2, 6.4, (124, 190, 50)).outline(0.5)
-    return c.box(7.5, 0, 1, 5, (92, 58, 34)).shape([(9, 2), (14, 0), (12, 4)], (40, 128, 58)).disc(4.5, 7, 1.3, 1.8, (214, 244, 150))
+    return (
+        c.box(7.5, 0, 1, 5, (92, 58, 34))
+        .shape([(9, 2), (14, 0), (12, 4)], (40, 128, 58))
+        .disc(4.5, 7, 1.3, 1.8, (214, 244, 150))
+    )
 
 
 def _stone() -> Canvas:
@@ -176,7 +191,12 @@ def _paper() -> Canvas:
 
 
 def _butter() -> Canvas:
-    c = Canvas().box(0, 5, 16, 11, (250, 216, 84)).shape([(2, 2), (16, 2), (16, 5), (0, 5)], (255, 238, 150)).outline(0.6)
+    c = (
+        Canvas()
+        .box(0, 5, 16, 11, (250, 216, 84))
+        .shape([(2, 2), (16, 2), (16, 5), (0, 5)], (255, 238, 150))
+        .outline(0.6)
+    )
     return c.box(1, 13, 14, 2, (226, 184, 58)).box(2, 7, 5, 1, (255, 246, 190))
 
 
@@ -190,8 +210,16 @@ def _chocolate() -> Canvas:
 
 def _teddy() -> Canvas:
     fur: Colour = (176, 120, 66)
-    c = Canvas().disc(4, 2.5, 2.5, 2.5, fur).disc(12, 2.5, 2.5, 2.5, fur).disc(8, 5, 5, 4.6, fur).disc(8, 12, 5, 4.5, fur)
-    c.disc(2.5, 11, 2.4, 2, fur).disc(13.5, 11, 2.4, 2, fur).disc(4.5, 14.8, 2.8, 2, fur).disc(11.5, 14.8, 2.8, 2, fur).outline(0.55)
+    c = (
+        Canvas()
+        .disc(4, 2.5, 2.5, 2.5, fur)
+        .disc(12, 2.5, 2.5, 2.5, fur)
+        .disc(8, 5, 5, 4.6, fur)
+        .disc(8, 12, 5, 4.5, fur)
+    )
+    c.disc(2.5, 11, 2.4, 2, fur).disc(13.5, 11, 2.4, 2, fur).disc(4.5, 14.8, 2.8, 2, fur).disc(
+        11.5, 14.8, 2.8, 2, fur
+    ).outline(0.55)
     c.disc(8, 6.5, 2.1, 1.6, (230, 190, 140)).disc(8, 12, 2.6, 2.6, (230, 190, 140))
     return c.dots(INK, (5, 4), (10, 4), (7, 6), (8, 6))
 
@@ -204,7 +232,12 @@ def _bubble() -> Canvas:
 
 
 def _bread() -> Canvas:
-    c = Canvas().disc(4.5, 4.5, 4.5, 4, (244, 214, 160)).disc(11.5, 4.5, 4.5, 4, (244, 214, 160)).box(1, 4, 14, 12, (244, 214, 160))
+    c = (
+        Canvas()
+        .disc(4.5, 4.5, 4.5, 4, (244, 214, 160))
+        .disc(11.5, 4.5, 4.5, 4, (244, 214, 160))
+        .box(1, 4, 14, 12, (244, 214, 160))
+    )
     c.outline(0.6).dots((214, 172, 112), (4, 6), (9, 5), (6, 10), (11, 9), (8, 13), (4, 12))
     return c
 
@@ -224,13 +257,23 @@ def _spoon() -> Canvas:
 
 def _duck() -> Canvas:
     yellow: Colour = (255, 212, 40)
-    c = Canvas().disc(7, 12, 7, 4.4, yellow).disc(9.5, 5, 4.4, 5, yellow).shape([(0, 6), (4, 10), (0, 13)], yellow).outline(0.62)
+    c = (
+        Canvas()
+        .disc(7, 12, 7, 4.4, yellow)
+        .disc(9.5, 5, 4.4, 5, yellow)
+        .shape([(0, 6), (4, 10), (0, 13)], yellow)
+        .outline(0.62)
+    )
     c.box(13, 5, 3, 2, (240, 110, 30)).dots(INK, (11, 3), (11, 4))
     return c.disc(6, 12, 3, 1.8, (232, 172, 20))
 
 
 def _bottle() -> Canvas:
-    c = Canvas().shape([(5, 0), (11, 0), (11, 5), (13, 8), (13, 16), (3, 16), (3, 8), (5, 5)], (248, 250, 255)).outline(0.58)
+    c = (
+        Canvas()
+        .shape([(5, 0), (11, 0), (11, 5), (13, 8), (13, 16), (3, 16), (3, 8), (5, 5)], (248, 250, 255))
+        .outline(0.58)
+    )
     return c.box(5, 0, 6, 2, (52, 140, 220)).box(4, 9, 8, 4, (52, 140, 220)).box(6, 10, 4, 2, WHITE)
 
 
@@ -254,7 +297,7 @@ _WHOLE: dict[str, tuple[Callable[[], Canvas], Colour]] = {
     "teddy bear": (_teddy, (176, 120, 66)),
     "soap bubble": (_bubble, (190, 210, 250)),
     "bread": (_bread, (244, 214, 160)),
-    "wooden block": (_block, (206, 148, 84)),
+    "wooden block": (_block, (244, 196, 120)),
     "metal spoon": (_spoon, (184, 194, 208)),
     "rubber duck": (_duck, (255, 212, 40)),
     "bottle of milk": (_bottle, (248, 250, 255)),
@@ -269,6 +312,11 @@ def _broken(thing: Thing, colour: Colour) -> Canvas:
         c.disc(8, 15, 8, 3, LIQUIDS[thing.contents])
     elif thing.cooks_at < matter.SKIN_BURSTS_AT:  # an egg runs out
         c.disc(8, 14.5, 7.5, 2.6, (255, 250, 228))
+    if thing.melts_at < np.inf:  # ice breaks into chunks, china and glass into splinters
+        c.box(0, 11, 5, 5, colour).box(6, 9, 5, 4, colour).box(6, 13, 4, 3, colour).box(11, 11, 5, 5, colour).outline(
+            0.6
+        )
+        return c.dots(WHITE, (1, 12), (2, 12), (7, 10), (8, 10), (12, 12), (13, 12))
     for corners in ([(0, 16), (2, 9), (6, 16)], [(5, 13), (8, 7), (10, 12)], [(10, 16), (14, 10), (16, 16)]):
         c.shape(corners, colour)
     c.outline(0.5)
@@ -280,7 +328,10 @@ def _broken(thing: Thing, colour: Colour) -> Canvas:
 def _popped(thing: Thing, colour: Colour) -> Canvas:
     c = Canvas()
     if thing.density > 0.001:  # a film of soap leaves drops
-        return c.disc(3, 14.5, 1.6, 1.5, colour).disc(8, 15, 2, 1.2, colour).disc(13, 14.5, 1.6, 1.5, colour).outline(0.7)
+        c.disc(2.5, 13.5, 2.5, 2.5, colour).disc(8, 14.5, 2.5, 1.6, colour).disc(13.5, 13.5, 2.5, 2.5, colour).outline(
+            0.7
+        )
+        return c.dots(WHITE, (2, 12), (13, 12), (7, 14))
     c.shape([(1, 16), (3, 11), (6, 14), (8, 10), (10, 14), (14, 11), (15, 16)], colour).outline(0.55)
     return c.dots(INK, (7, 15), (8, 14), (9, 15))
 
@@ -294,7 +345,7 @@ def _melted(thing: Thing, colour: Colour) -> Canvas:
 def _burnt(colour: Colour) -> Canvas:
     c = Canvas().shape([(0, 16), (4, 12), (7, 10), (10, 12), (16, 16)], ASH).outline(0.55)
     c.dots((140, 136, 138), (5, 13), (9, 12), (11, 14), (3, 15), (8, 14))
-    return c.box(6, 13, 2, 2, colour).box(11, 15, 2, 1, colour).dots((240, 120, 40), (9, 14), (4, 14))
+    return c.box(5, 13, 3, 2, colour).box(10, 13, 2, 2, colour).dots((240, 120, 40), (9, 14), (4, 14))
 
 
 def _burning(c: Canvas) -> Canvas:
@@ -436,13 +487,35 @@ def _hand() -> Canvas:
 
 
 def _flame() -> Canvas:
-    c = Canvas(8, 16).shape([(4, 0), (7, 6), (7, 10), (1, 10), (1, 6)], FIRE[0]).shape([(4, 3), (6, 8), (4, 10), (2, 8)], FIRE[1])
+    c = (
+        Canvas(8, 16)
+        .shape([(4, 0), (7, 6), (7, 10), (1, 10), (1, 6)], FIRE[0])
+        .shape([(4, 3), (6, 8), (4, 10), (2, 8)], FIRE[1])
+    )
     return c.dots(FIRE[2], (3, 8), (4, 8), (4, 7)).box(1, 11, 6, 5, (90, 96, 110)).box(2, 12, 1, 3, (150, 158, 172))
 
 
 def _pack() -> Canvas:
     c = Canvas(8, 16).box(0, 2, 8, 14, (230, 246, 255)).outline(0.7)
-    return c.dots((64, 140, 230), (4, 5), (4, 6), (4, 7), (4, 8), (4, 9), (2, 7), (3, 7), (5, 7), (6, 7), (2, 5), (6, 5), (2, 9), (6, 9), (4, 12), (3, 13), (5, 13))
+    return c.dots(
+        (64, 140, 230),
+        (4, 5),
+        (4, 6),
+        (4, 7),
+        (4, 8),
+        (4, 9),
+        (2, 7),
+        (3, 7),
+        (5, 7),
+        (6, 7),
+        (2, 5),
+        (6, 5),
+        (2, 9),
+        (6, 9),
+        (4, 12),
+        (3, 13),
+        (5, 13),
+    )
 
 
 def _knife() -> Canvas:
@@ -531,7 +604,13 @@ def backdrop() -> np.ndarray:
     """The empty room: uint8 (64, 64, 3), read-only."""
     room = np.empty((GRID * CELL, GRID * CELL, 3), np.uint8)
     room[:] = WALL
-    strip = Canvas(8, 8).box(0, 0, 8, 8, FLOOR).box(0, 0, 8, 1, (110, 70, 42)).box(0, 4, 8, 1, (148, 98, 58)).box(3, 1, 1, 3, (148, 98, 58))
+    strip = (
+        Canvas(8, 8)
+        .box(0, 0, 8, 8, FLOOR)
+        .box(0, 0, 8, 1, (110, 70, 42))
+        .box(0, 4, 8, 1, (148, 98, 58))
+        .box(3, 1, 1, 3, (148, 98, 58))
+    )
     room[-CELL:] = np.tile(strip.rgb, (1, GRID, 1))
     room.setflags(write=False)
     return room

@@ -198,7 +198,7 @@ class Scene:
         if self.height not in heights_over(self.surface, self.action):
             fit = ", ".join(heights_over(self.surface, self.action)) or "none"
             raise WorldError(
-                f"'{self.action}' over the surface '{self.surface}' cannot start at height '{self.height}'. Fitting: {fit}."
+                f"'{self.action}' over '{self.surface}' cannot start at the height '{self.height}'. Fitting: {fit}."
             )
 
     @classmethod

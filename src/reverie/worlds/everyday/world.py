@@ -101,7 +101,7 @@ class Everyday(World):
         if render_mode not in (None, "rgb_array"):
             raise WorldError(f"Everyday draws 'rgb_array' only, got '{render_mode}'.")
         self.render_mode = render_mode
-        self.action_space = gymnasium.spaces.Discrete(len(ACTIONS))
+        self.action_space = gymnasium.spaces.Discrete(len(ACTIONS))  # type: ignore[assignment]
         self.observation_space = gymnasium.spaces.Box(0, 255, sprites.backdrop().shape, np.uint8)
         self.narrator = EverydayNarrator()
         self._set(Scene("ball", "drop"))
@@ -128,7 +128,7 @@ class Everyday(World):
             self._state = json.loads(self._ahead.pop(0))
         return self.render(), 0.0, not self._ahead, False, {"event": self._state["event"]}
 
-    def render(self) -> np.ndarray:  # type: ignore[override]
+    def render(self) -> np.ndarray:
         return picture.draw(self._state)
 
     def state(self) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class Everyday(World):
             now["held"] <= was["held"],
             _no_way_back(was, now),
         )
-        return sum(rules) / len(rules)
+        return float(np.mean(rules))
 
 
 def _names(state: dict[str, Any]) -> Counter[str]:
@@ -181,7 +181,9 @@ def _names(state: dict[str, Any]) -> Counter[str]:
 def _puddle_has_source(was: dict[str, Any], now: dict[str, Any]) -> bool:
     """Liquid comes out of what held it, and does not vanish."""
     liquids = {THINGS[thing["name"]].contents for thing in was["things"] if thing["name"] in THINGS}
-    before, after = ({t["name"] for t in state["things"] if t["name"].startswith(picture.PUDDLE)} for state in (was, now))
+    before, after = (
+        {thing["name"] for thing in state["things"] if thing["name"].startswith(picture.PUDDLE)} for state in (was, now)
+    )
     return before <= after and all(name.removeprefix(picture.PUDDLE) in liquids for name in after)
 
 

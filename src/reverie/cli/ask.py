@@ -1,0 +1,133 @@
+"""``reverie ask``: dream several futures, pick one, answer in its words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reverie.cli.options import (
+    JsonOption,
+    ModelOption,
+    Overrides,
+    SaveOption,
+    SeedOption,
+    command_app,
+    examples,
+    make_save_dir,
+)
+from reverie.cli.output import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from reverie.dreaming import Reverie
+    from reverie.nouns import Answer, Dream, Verdict
+
+app = command_app()
+
+ImageOption = Annotated[
+    list[Path] | None, typer.Option("--image", metavar="FILE", help="A picture that the dreams start from.")
+]
+DepthOption = Annotated[int, typer.Option("--depth", min=1, help="Most (what, action, result) steps of a dream.")]
+WorldOption = Annotated[
+    str | None, typer.Option("--world", metavar="NAME", help="The world to start in, or that the picture shows.")
+]
+SceneOption = Annotated[
+    str | None,
+    typer.Option("--map", "--scene", metavar="SCENE", help="FrozenLake's map (SFF,FHF,FFG), or options as JSON."),
+]
+TemperatureOption = Annotated[
+    float, typer.Option("--temperature", min=0.0, max=10.0, help="How freely all dreams but the first are drawn.")
+]
+
+
+@app.command(
+    epilog=examples(
+        'reverie ask "What happens when you drop an egg?"',
+        'reverie ask "Will the glass break if it falls on a pillow?" --branches 8 --save out/',
+        'reverie ask "What happens if you go right, down?" --world FrozenLake --map SFF,FHF,FFG',
+        'reverie ask "What happens next when you push it here?" --image scene.png --json',
+        'reverie ask "Does an ice cube melt?" --branches 0 --no-preview',
+    )
+)
+def ask(
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    overrides: Overrides = None,
+    image: ImageOption = None,
+    branches: Annotated[int, typer.Option("--branches", min=0, max=64, help="Futures; 0 answers directly.")] = 4,
+    depth: DepthOption = 12,
+    world: WorldOption = None,
+    scene: SceneOption = None,
+    temperature: TemperatureOption = 0.7,
+    no_preview: Annotated[bool, typer.Option("--no-preview", help="Never ask the remote model for words.")] = False,
+    model: ModelOption = "nano",
+    seed: SeedOption = 0,
+    save: SaveOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a question: dream several futures, pick one, answer in its words.
+
+    Settings after the question are those of the session, such as enable_gpt51_codex_preview=false.
+    """
+    folder = make_save_dir(save)
+    with Output(as_json) as out:
+        import reverie
+        from reverie.dreaming.album import answer_to_json, save_dreams
+        from reverie.settings import load_settings
+
+        switches = [*(overrides or []), *(["enable_gpt51_codex_preview=false"] if no_preview else [])]
+        session = reverie.load(model, load_settings(reverie.RuntimeConfig, None, switches))
+        answer = session.ask(
+            question,
+            image or (),
+            branches=branches,
+            depth=depth,
+            world=world,
+            scene=scene,
+            temperature=temperature,
+            seed=seed,
+        )
+        images = {}
+        if folder is not None:
+            images = save_dreams(answer.dreams, session.decode, folder, answer.verdict.branch, question, answer.text)
+        out.result(answer_to_json(answer, images), lambda console: _show(console, session, answer))
+        if folder is not None:
+            out.note(saved_note(images, folder))
+
+
+def _show(console: Console, session: Reverie, answer: Answer) -> None:
+    from rich.text import Text
+
+    console.print(Text(answer.text, style="bold" if answer.known else "bold yellow"))
+    sure = "known" if answer.known else "not known"
+    console.print(
+        f"confidence {answer.confidence:.2f} ({sure}), worded by {answer.backend}, {answer.seconds:.1f} s",
+        style="dim",
+        markup=False,
+    )
+    if answer.dreams:
+        show_dreams(console, session, answer.dreams, answer.verdict)
+
+
+def show_dreams(console: Console, session: Reverie, dreams: Sequence[Dream], verdict: Verdict) -> None:
+    """The winning dream in pictures where the terminal can, then the table of all and the verdict."""
+    from reverie.cli.pictures import show_branch
+    from reverie.dreaming.arbiter import report
+    from reverie.dreaming.strip import branches_of
+
+    for branch in branches_of(dreams[max(verdict.branch, 0) :][:1], session.decode):
+        console.print()
+        show_branch(console, branch)
+    console.print()
+    console.print(report(dreams, verdict))
+    if verdict.reason:
+        console.print(verdict.reason[0].upper() + verdict.reason[1:] + ".", style="dim", markup=False)
+
+
+def saved_note(images: dict[Any, Path], folder: Path) -> str:
+    """One line about what ``--save`` wrote."""
+    return f"{len(images)} pictures and strip.png in {folder}"

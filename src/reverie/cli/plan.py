@@ -1,0 +1,86 @@
+"""``reverie plan``: find actions by dreaming alone, then check them in the real world."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reverie.cli.ask import SceneOption
+from reverie.cli.options import JsonOption, ModelOption, SaveOption, SeedOption, command_app, examples, make_save_dir
+from reverie.cli.output import Output
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reverie.dreaming import Plan, Reverie
+
+app = command_app()
+
+
+@app.command(
+    epilog=examples(
+        "reverie plan --world FrozenLake --map SFFF,FHFH,FFFH,HFFG",
+        "reverie plan --world FrozenLake --map SFF,FHF,FFG --json --save out/",
+    )
+)
+def plan(
+    world: Annotated[str, typer.Option("--world", metavar="NAME", help="The world to plan in.")] = "FrozenLake",
+    scene: SceneOption = None,
+    budget: Annotated[int, typer.Option("--budget", min=1, help="Most imagined steps.")] = 1000,
+    model: ModelOption = "nano",
+    seed: SeedOption = 0,
+    save: SaveOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find actions that reach the goal by dreaming alone; then check them in the real world."""
+    folder = make_save_dir(save)
+    with Output(as_json) as out:
+        import reverie
+        from reverie.dreaming.album import save_dreams
+        from reverie.errors import ReverieError
+
+        session = reverie.load(model, enable_gpt51_codex_preview=False)
+        found = session.plan(world, scene, budget=budget, seed=seed)
+        if found.dream is None:
+            raise ReverieError(
+                f"no way to the goal was found in imagination, after {found.num_steps} dreamed steps: "
+                f"the scene may have none{'' if found.num_steps < budget else ', or --budget was too small'}"
+            )
+        images = {}
+        if folder is not None:
+            images = save_dreams([found.dream], session.decode, folder, 0, f"Plan in {world}", _verdict(found))
+        out.result(_payload(found, images), lambda console: _show(console, session, found))
+        if folder is not None:
+            out.note(f"{len(images)} pictures and strip.png in {folder}")
+
+
+def _payload(found: Plan, images: dict[Any, Any]) -> dict[str, Any]:
+    from reverie.dreaming.album import dream_to_json
+
+    return {
+        "world": found.world,
+        "actions": found.actions,
+        "reaches_goal": found.reaches_goal,
+        "falls": found.falls,
+        "real_outcome": found.real_outcome,
+        "imagined_steps": found.num_steps,
+        "dream": None if found.dream is None else dream_to_json(found.dream, 0, images),
+        "seconds": found.seconds,
+    }
+
+
+def _verdict(found: Plan) -> str:
+    real = "reaches the goal" if found.reaches_goal else f"does not reach the goal ({found.real_outcome})"
+    return f"{', '.join(found.actions)}: in the real world this {real}."
+
+
+def _show(console: Console, session: Reverie, found: Plan) -> None:
+    from reverie.cli.pictures import show_branch
+    from reverie.dreaming.strip import branches_of
+
+    for branch in branches_of([found.dream] if found.dream else [], session.decode):
+        if show_branch(console, branch):
+            console.print()
+    console.print(_verdict(found), style="bold", markup=False)
+    console.print(f"{found.num_steps} imagined steps, {found.seconds:.1f} s", style="dim")

@@ -1,0 +1,115 @@
+"""``reverie train``: one command for each thing that can be trained, by a recipe and overrides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reverie.cli.options import JsonOption, Overrides, SeedOption, command_app, examples
+from reverie.cli.output import Output
+from reverie.errors import TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from reverie.training import TrainResult
+
+app = command_app(no_args_is_help=True)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A recipe, such as recipes/nano.yaml.")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint of the run folder.")]
+
+
+@app.callback()
+def train() -> None:
+    """Train a tokenizer or a backbone by a recipe, and make a bundle of it."""
+
+
+@app.command(
+    epilog=examples(
+        "reverie train tokenizer --config recipes/image-tokenizer.yaml",
+        "reverie train tokenizer --folder photos/ --epochs 20 --batch-size 64 run_dir=runs/photos data.side=128",
+        "reverie train tokenizer --config recipes/image-tokenizer.yaml loop.steps=200 --resume",
+    )
+)
+def tokenizer(
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Learn from this folder of pictures.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the distinct patches.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=2, help="Patches a step.")] = None,
+    max_samples: Annotated[int | None, typer.Option("--max-samples", min=1, help="Pictures from the folder.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the image tokenizer on worlds, or on a folder of pictures."""
+    with Output(as_json) as out:
+        from reverie.settings import load_settings
+        from reverie.training.recipes import TokenizerRecipe, train_tokenizer
+
+        flags: dict[str, Any] = {
+            "data.folder": folder,
+            "epochs": epochs,
+            "data.batch_size": batch_size,
+            "data.max_samples": max_samples,
+            "loop.device": device,
+        }
+        given = [f"{key}={value}" for key, value in flags.items() if value is not None]
+        if folder is not None:
+            if not folder.is_dir():
+                raise UsageError(f"--folder must be a folder of pictures; {folder} is none.")
+            given.insert(0, "data.worlds=[]")
+        recipe = load_settings(TokenizerRecipe, config, [*given, *(overrides or [])])
+        _report(out, train_tokenizer(recipe, resume), recipe.run_dir)
+
+
+@app.command(
+    epilog=examples(
+        "reverie train backbone --config recipes/nano.yaml",
+        "reverie train backbone --config recipes/nano.yaml loop.steps=100 run_dir=runs/try",
+        "reverie train backbone --config recipes/nano.yaml --resume",
+    )
+)
+def backbone(
+    overrides: Overrides = None, config: ConfigOption = None, resume: ResumeOption = False, as_json: JsonOption = False
+) -> None:
+    """Train the backbone: drills first, then worlds."""
+    with Output(as_json) as out:
+        from reverie.settings import load_settings
+        from reverie.training.recipes import BackboneRecipe, train_backbone
+
+        recipe = load_settings(BackboneRecipe, config, overrides or [])
+        _report(out, train_backbone(recipe, resume), recipe.run_dir)
+
+
+@app.command(epilog=examples("reverie train bundle runs/nano/export bundles/nano --name nano"))
+def bundle(
+    export: Annotated[Path, typer.Argument(metavar="EXPORT", help="What `train backbone` left in its run folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the bundle goes.")],
+    name: Annotated[str, typer.Option("--name", help="The bundle's name.")] = "nano",
+    config: ConfigOption = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a bundle of a trained backbone: fit its confidence, write its manifest."""
+    with Output(as_json) as out:
+        from reverie.bundles.make import make_bundle
+        from reverie.settings import load_settings, settings_to_dict
+        from reverie.training.recipes import BackboneRecipe
+
+        if not (export / "backbone").is_dir():
+            raise TrainingError(f"{export} holds no trained backbone. Give the export folder of a finished run.")
+        recipe = load_settings(BackboneRecipe, config)
+        made = make_bundle(
+            export, folder, name=name, worlds=recipe.data.worlds, recipe=settings_to_dict(recipe), seed=seed
+        )
+        size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
+        out.result({"bundle": made, "bytes": size}, lambda console: console.print(f"{made}: {size / 1e6:.1f} MB"))
+
+
+def _report(out: Output, result: TrainResult, run_dir: str) -> None:
+    payload = {"step": result.step, "stopped": result.stopped, "run_dir": run_dir, "figures": result.metrics}
+    out.result(payload, lambda console: console.print(result.message))

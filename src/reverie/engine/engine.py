@@ -1,0 +1,155 @@
+"""The engine: who dreams beside whom, who may say what, who is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.engine.decoder import Decoder, Lanes
+from reverie.engine.prefixes import PrefixCache
+from reverie.engine.requests import Branch, Completion, Request, check_ids, open_branches
+from reverie.engine.sampling import Sampler
+from reverie.model import Backbone
+
+__all__ = ["Engine"]
+
+REGROUP_SHARE = 0.75  # once no more than this share of a batch is alive, the rest leaves it: a copy, then cheaper steps
+
+
+class Engine:
+    """Dreams with a snapshot of ``backbone`` (later training does not reach it). One thread at a time.
+
+    ``max_branches``: how many run side by side; more requests wait their turn. ``cached_ids``: how many ids of
+    prefixes stay read between calls (about 10 kB each at width 256 and 5 layers).
+    """
+
+    def __init__(self, backbone: Backbone, max_branches: int = 64, cached_ids: int = 8192):
+        self.config = backbone.config
+        self._decoder = Decoder(backbone)
+        self._prefixes = PrefixCache(self._decoder, cached_ids)
+        self._max_branches = max_branches
+
+    def generate(
+        self, requests: Sequence[Request], on_token: Callable[[int, int], None] | None = None
+    ) -> list[Completion]:
+        """One completion a request, in their order. ``on_token(row, id)`` is told each id as it is drawn.
+
+        A branch's ids depend on its own request alone, whatever the batch (up to float32 rounding of the products).
+        Raises UsageError for ids that the backbone cannot hold, GrammarError where a constraint allows nothing.
+        """
+        branches = self._open(requests)
+        for branch in self._run(branches):
+            if on_token is not None:
+                on_token(branch.index, branch.ids[-1])
+        return [branch.completion() for branch in branches]
+
+    def stream(self, request: Request) -> Iterator[int]:
+        """The ids of one branch, each as soon as it is drawn: the same that ``generate`` returns."""
+        return (branch.ids[-1] for branch in self._run(self._open([request])))
+
+    def score(self, prefix: Sequence[int], continuation: Sequence[int]) -> np.ndarray:
+        """log p of each id of ``continuation`` after ``prefix``, unmasked, in nats: float32 (len(continuation),)."""
+        prefix, continuation = tuple(prefix), tuple(continuation)
+        check_ids(prefix, self.config.vocab_size, self.config.max_positions)
+        check_ids(prefix + continuation, self.config.vocab_size, self.config.max_positions)
+        return self._score(prefix, continuation).numpy()
+
+    def embed(self, ids: Sequence[int]) -> np.ndarray:
+        """The mean of the final hidden states over ``ids``: float32 (D,)."""
+        check_ids(ids, self.config.vocab_size, self.config.max_positions)
+        with torch.inference_mode():
+            hidden, _ = self._decoder.read(torch.tensor(ids))
+            return self._decoder.normed(hidden).mean(0).numpy()
+
+    def _open(self, requests: Sequence[Request]) -> list[Branch]:
+        return open_branches(requests, self.config.vocab_size, self.config.max_positions)
+
+    @torch.inference_mode()
+    def _score(self, prefix: tuple[int, ...], continuation: tuple[int, ...]) -> Tensor:
+        if not continuation:
+            return torch.zeros(0)
+        last, past = self._prefixes.read(prefix)
+        hidden = last[None]
+        if len(continuation) > 1:
+            following, _ = self._decoder.read(torch.tensor(continuation[:-1]), past)
+            hidden = torch.cat((hidden, following))
+        log_probs = torch.log_softmax(self._decoder.logits(hidden), -1)
+        return log_probs.gather(1, torch.tensor(continuation)[:, None]).squeeze(1)
+
+    def _run(self, branches: list[Branch]) -> Iterator[Branch]:
+        """Yields a branch each time it has drawn an id."""
+        waiting = sorted((b for b in branches if b.alive), key=lambda b: b.request.prefix)  # alike side by side
+        for start in range(0, len(waiting), self._max_branches):
+            together = waiting[start : start + self._max_branches]
+            yield from self._run_batch(_Batch(self._decoder, self._prefixes, together))
+
+    def _run_batch(self, batch: _Batch) -> Iterator[Branch]:
+        while True:
+            for branch, token_id, log_prob in batch.draw():
+                branch.take(token_id, log_prob)
+                yield branch
+            alive = [row for row, branch in enumerate(batch.branches) if branch.alive]
+            if not alive:
+                return
+            if len(alive) <= REGROUP_SHARE * len(batch.branches):
+                batch.keep(alive)
+            batch.step()
+
+
+class _Batch:
+    """Branches that run side by side, sorted by prefix, and their tensors."""
+
+    @torch.inference_mode()
+    def __init__(self, decoder: Decoder, prefixes: PrefixCache, branches: list[Branch]):
+        self.branches = branches
+        self._decoder = decoder
+        requests = [branch.request for branch in branches]
+        most = max(request.max_new_ids for request in requests)
+        self._sampler = Sampler([r.sampling for r in requests], [r.seed for r in requests], most)
+        self._read = {request.prefix: prefixes.read(request.prefix) for request in requests}
+        self._hidden = torch.stack([self._read[request.prefix][0] for request in requests])
+        self._lanes = Lanes(*self._arrange(), capacity=most - 1)
+        self._drawn = torch.empty(0, dtype=torch.int64)
+        self._num_drawn = 0
+
+    def _arrange(self) -> tuple[list[Tensor], int]:
+        """The widest lanes that split every group of alike prefixes evenly: each lane's cache, and their width."""
+        sizes: dict[tuple[int, ...], int] = {}
+        for branch in self.branches:
+            sizes[branch.request.prefix] = sizes.get(branch.request.prefix, 0) + 1
+        width = math.gcd(*sizes.values())
+        return [self._read[prefix][1] for prefix, size in sizes.items() for _ in range(size // width)], width
+
+    @torch.inference_mode()
+    def draw(self) -> list[tuple[Branch, int, float]]:
+        """The next id of each living branch and its log-probability."""
+        logits = self._decoder.logits(self._hidden)
+        self._drawn, log_probs = self._sampler.draw(logits, self._mask(), self._num_drawn)
+        self._num_drawn += 1
+        drawn = zip(self.branches, self._drawn.tolist(), log_probs.tolist(), strict=True)
+        return [each for each in drawn if each[0].alive]
+
+    def _mask(self) -> Tensor | None:
+        """bool (N, V), or (V,) when all share one, or None when all is allowed. Dead branches take any."""
+        masks = [branch.allowed() if branch.alive else None for branch in self.branches]
+        first = next((mask for mask in masks if mask is not None), None)
+        if first is None or all(mask is first for mask in masks):
+            return first
+        anything = torch.ones_like(first)
+        return torch.stack([anything if mask is None else mask for mask in masks])
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Feeds the drawn ids."""
+        self._hidden = self._decoder.step(self._drawn, self._lanes)
+
+    @torch.inference_mode()
+    def keep(self, rows: list[int]) -> None:
+        self.branches = [self.branches[row] for row in rows]
+        self._drawn = self._drawn[rows]
+        self._sampler.keep(rows)
+        self._lanes = self._lanes.regrouped(rows, *self._arrange())

@@ -1,0 +1,130 @@
+"""What the engine is asked for and what it gives back: requests, constraints, completions, and branches in between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from reverie.engine.sampling import Sampling
+from reverie.errors import ConfigError, GrammarError, UsageError
+
+__all__ = ["Branch", "Completion", "Constraint", "Request", "check_ids"]
+
+
+class Constraint(Protocol):
+    """Walks along one branch and says what may come next. It is used up by its branch: one object a request."""
+
+    def allowed(self) -> Tensor | None:
+        """bool (V,), True where an id may come next; None = any. May be shared: the engine never changes it."""
+
+    def advance(self, token_id: int) -> None:
+        """Takes the id that was drawn."""
+
+    @property
+    def done(self) -> bool:
+        """Nothing more is wanted."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One branch to dream. ``prefix`` ids are read, then up to ``max_new_ids`` are drawn.
+
+    The branch ends when ``constraint`` is done or an id of ``stop_ids`` was drawn (which stays in the completion).
+    """
+
+    prefix: tuple[int, ...]
+    seed: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
+    constraint: Constraint | None = None
+    max_new_ids: int = 256
+    stop_ids: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prefix", tuple(self.prefix))
+        object.__setattr__(self, "stop_ids", frozenset(self.stop_ids))
+        if not isinstance(self.max_new_ids, int) or self.max_new_ids < 1:
+            raise ConfigError(f"max_new_ids is a whole number of at least 1, got {self.max_new_ids}")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise ConfigError(f"a seed is a whole number from 0 to 2^63 - 1, got {self.seed}")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """The drawn ids with their log-probabilities in nats (masked, at temperature 1).
+
+    ``finished``: the constraint was done or a stop id came; False when ``max_new_ids`` ran out.
+    """
+
+    ids: tuple[int, ...]
+    log_probs: tuple[float, ...]
+    finished: bool
+
+    @property
+    def log_prob(self) -> float:
+        """Their sum."""
+        return math.fsum(self.log_probs)
+
+
+class Branch:
+    """One request under way."""
+
+    def __init__(self, request: Request, index: int):
+        self.request = request
+        self.index = index  # where its completion goes
+        self.ids: list[int] = []
+        self.log_probs: list[float] = []
+        self.finished = request.constraint is not None and request.constraint.done
+
+    @property
+    def alive(self) -> bool:
+        return not self.finished and len(self.ids) < self.request.max_new_ids
+
+    def allowed(self) -> Tensor | None:
+        return None if self.request.constraint is None else self.request.constraint.allowed()
+
+    def take(self, token_id: int, log_prob: float) -> None:
+        if math.isnan(log_prob):
+            raise GrammarError(
+                f"branch {self.index} cannot go on after {len(self.ids)} ids: its constraint allows no id, "
+                "or the model's logits are not finite"
+            )
+        self.ids.append(token_id)
+        self.log_probs.append(log_prob)
+        self.finished = token_id in self.request.stop_ids
+        if self.request.constraint is not None:
+            self.request.constraint.advance(token_id)
+            self.finished |= self.request.constraint.done
+
+    def completion(self) -> Completion:
+        return Completion(tuple(self.ids), tuple(self.log_probs), self.finished)
+
+
+def open_branches(requests: Iterable[Request], vocab_size: int, max_positions: int) -> list[Branch]:
+    """Checked branches, one a request. Raises UsageError for ids that the backbone cannot read or hold."""
+    branches = [Branch(request, index) for index, request in enumerate(requests)]
+    walkers = [id(b.request.constraint) for b in branches if b.request.constraint is not None]
+    if len(set(walkers)) < len(walkers):
+        raise UsageError("two requests share one constraint object: give each its own, it walks along with one branch")
+    for request in (branch.request for branch in branches):
+        check_ids(request.prefix, vocab_size, max_positions)
+        if len(request.prefix) + request.max_new_ids > max_positions:
+            raise UsageError(
+                f"a prefix of {len(request.prefix)} ids and {request.max_new_ids} new ones do not fit into the "
+                f"{max_positions} positions of the backbone: shorten the prefix or lower max_new_ids"
+            )
+    return branches
+
+
+def check_ids(ids: Sequence[int], vocab_size: int, max_positions: int) -> None:
+    """Raises UsageError for no ids, too many, or ids outside the vocabulary."""
+    if not ids:
+        raise UsageError("there are no ids to read: start with at least one (BOS)")
+    if len(ids) > max_positions:
+        raise UsageError(f"{len(ids)} ids are more than the {max_positions} positions of the backbone")
+    if min(ids) < 0 or max(ids) >= vocab_size:
+        wrong = next(i for i in ids if not 0 <= i < vocab_size)
+        raise UsageError(f"id {wrong} is not in the vocabulary of {vocab_size} ids (0 to {vocab_size - 1})")

@@ -1,0 +1,53 @@
+"""Recipes: everything that makes one trained thing again, in one YAML file of ``recipes/``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from reverie.errors import ConfigError
+from reverie.training.backbone import BackboneData, BackboneObjective
+from reverie.training.loop import TrainResult, train
+from reverie.training.settings import LoopConfig
+from reverie.training.tokenizer import TokenizerData, TokenizerObjective
+
+__all__ = ["BackboneRecipe", "TokenizerRecipe", "train_backbone", "train_tokenizer"]
+
+
+@dataclass(frozen=True)
+class TokenizerRecipe:
+    """An image tokenizer."""
+
+    run_dir: str = "runs/image-tokenizer"
+    epochs: int = 0  # passes over the distinct patches; 0: loop.steps says how long
+    data: TokenizerData = field(default_factory=TokenizerData)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
+
+
+@dataclass(frozen=True)
+class BackboneRecipe:
+    """A backbone, and the bundle that it becomes."""
+
+    run_dir: str = "runs/backbone"
+    bundle: str = ""  # name of the bundle written to run_dir/NAME when done; empty: none
+    data: BackboneData = field(default_factory=BackboneData)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+def train_tokenizer(recipe: TokenizerRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
+    """Train, and leave the tokenizer in ``run_dir/export``."""
+    objective = TokenizerObjective(recipe.data)
+    loop = recipe.loop
+    if recipe.epochs:
+        batches = -(-len(objective.patches) // recipe.data.batch_size)
+        loop = replace(loop, steps=recipe.epochs * batches)
+    return train(objective, loop, recipe.run_dir, resume, progress)
+
+
+def train_backbone(recipe: BackboneRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
+    """Train, and leave what a bundle is made of in ``run_dir/export``."""
+    data = recipe.data
+    for needed in filter(None, (data.image_tokenizer if data.worlds else "", data.start_from)):
+        if not Path(needed).is_dir():
+            raise ConfigError(f"there is no folder {needed}; run the recipe that makes it first, or name another")
+    return train(BackboneObjective(data), recipe.loop, recipe.run_dir, resume, progress)
