@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -10,11 +11,15 @@ import torch
 
 from reverie.bundles import write_bundle
 from reverie.dreaming import Reverie
+from reverie.dreaming.dreamer import Dreamed, Dreamer, Prompt
 from reverie.dreaming.preview import RuntimeConfig
+from reverie.engine import Engine
 from reverie.model import Backbone, BackboneConfig
-from reverie.tokens import Grammar, ImageTokenizer, ImageTokenizerConfig, TextTokenizer, Vocabulary
+from reverie.nouns import Part, Triplet
+from reverie.tokens import Document, Grammar, ImageTokenizer, ImageTokenizerConfig, TextTokenizer, Vocabulary
 from reverie.tokens.grammar_files import save_grammar
 from reverie.worlds import World, make_world, record
+from reverie.worlds.frozenlake import paint
 
 WORLDS = {"FrozenLake": 64, "Everyday": 8}
 
@@ -76,3 +81,43 @@ def toy_export(folder: Path) -> Path:
 def toy_bundle(folder: Path) -> Path:
     """A bundle of the toy in ``folder / "bundle"``."""
     return write_bundle(folder / "bundle", toy_export(folder / "export"), name="toy", worlds=WORLDS)
+
+
+class LakeOracle(Dreamer):
+    """A dreamer that is always right about one lake: for what is built on dreams, where a random model is no use.
+
+    ``wrong`` maps a cell to the cell that it dreams of instead.
+    """
+
+    def __init__(self, desc: Sequence[str], wrong: dict[tuple[int, int], tuple[int, int]] | None = None):
+        super().__init__(toy_grammar(), Engine(toy_backbone()), 768)
+        self.desc, self.wrong, self.num_steps = tuple(desc), wrong or {}, 0
+        world = make_world("FrozenLake")
+        rows, cols = len(desc), len(desc[0])
+        self.cells = [(row, col) for row in range(rows) for col in range(cols)]
+        pictures = [paint(self.desc, cell) for cell in self.cells]
+        self.frames = dict(zip(self.cells, toy_tokenizer().encode(pictures, world.cell_px), strict=True))
+        assert len({frame for cell, frame in self.frames.items() if self.letter(cell) != "H"}) == sum(
+            self.letter(cell) != "H" for cell in self.cells
+        )
+
+    def letter(self, cell: tuple[int, int]) -> str:
+        return self.desc[cell[0]][cell[1]]
+
+    def run(self, prompts: Sequence[Prompt]) -> list[Dreamed]:
+        return [self._step(prompt) for prompt in prompts]
+
+    def _step(self, prompt: Prompt) -> Dreamed:
+        self.num_steps += 1
+        what = self.grammar.walker(prompt.prefix).part()
+        assert what is not None
+        place = next(cell for cell, frame in self.frames.items() if frame == what.frame)
+        start = self.grammar.vocabulary.text_start
+        action = self.grammar.text.decode([token - start for token in prompt.script if token >= start])
+        moved = {"left": (0, -1), "down": (1, 0), "right": (0, 1), "up": (-1, 0)}[action]
+        there = (place[0] + moved[0], place[1] + moved[1])
+        there = there if there in self.cells else place
+        there = self.wrong.get(there, there)
+        words = {"H": "falls", "G": "goal"}.get(self.letter(there), "safe")
+        triplet = Triplet(what, Part(action), Part(words, self.frames[there]))
+        return Dreamed(Document("", (triplet,)), words, -0.1, 5, 0.0, finished=True)

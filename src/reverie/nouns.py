@@ -45,14 +45,20 @@ class Frame:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a triplet: a picture, words, or both (never neither)."""
+    """One part of a triplet: a picture, words, or both (never neither).
+
+    ``cells``: (row, col) places of the frame before it that an action looks at: its **glimpse**, in raster order.
+    """
 
     text: str = ""
     frame: Frame | None = None
+    cells: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.text and self.frame is None:
             raise ValueError("a part needs words, a frame, or both")
+        if list(self.cells) != sorted(set(self.cells)):
+            raise ValueError(f"the cells of a glimpse ascend, got {self.cells}")
 
 
 @dataclass(frozen=True)

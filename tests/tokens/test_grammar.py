@@ -13,7 +13,7 @@ from reverie.errors import GrammarError
 from reverie.nouns import Frame, Part, Triplet
 from reverie.tokens import Document, Grammar, TextTokenizer, Vocabulary
 from reverie.tokens.grammar_files import load_grammar, save_grammar
-from reverie.tokens.vocabulary import ACT, ANS, DELTA, END, EOS, FULL, KEY, RES, WHAT
+from reverie.tokens.vocabulary import ACT, ANS, DELTA, END, EOS, FULL, KEY, LOOK, RES, WHAT
 
 LATTICE = 6
 CODES = 50
@@ -59,7 +59,11 @@ def documents(draw: Any) -> Document:
     what = draw(parts())
     for _ in range(draw(st.integers(0, 3))):
         result = draw(parts(what.frame))
-        triplets.append(Triplet(what, Part(draw(words.filter(bool))), result))
+        cells: tuple[tuple[int, int], ...] = ()
+        if what.frame is not None and draw(st.booleans()):
+            places = st.tuples(st.integers(0, what.frame.shape[0] - 1), st.integers(0, what.frame.shape[1] - 1))
+            cells = tuple(sorted(draw(st.sets(places, max_size=3))))
+        triplets.append(Triplet(what, Part(draw(words.filter(bool)), cells=cells), result))
         what = result
     return Document(draw(words), tuple(triplets), draw(st.none() | words))
 
@@ -144,6 +148,19 @@ def test_a_partial_document_leaves_out_the_unfinished_part() -> None:
     ids = GRAMMAR.encode(Document("", (triplet, triplet.__class__(triplet.result, Part("up"), triplet.result))))
     cut = len(ids) - 4
     assert GRAMMAR.decode(ids[:cut], partial=True).triplets == (triplet,)
+
+
+def test_a_glimpse_reads_what_the_picture_holds() -> None:
+    frame = Frame(np.arange(9).reshape(3, 3))
+    triplet = Triplet(Part("", frame), Part("right", cells=((1, 2),)), Part("safe", frame))
+    ids = GRAMMAR.encode(Document("", (triplet,)))
+    start = ids.index(LOOK)
+    assert ids[start : start + 4] == [LOOK, V.position(1, 2), V.code_start + 5, END]
+    allowed = GRAMMAR.walker(ids[: start + 2]).allowed()
+    assert allowed.nonzero().ravel().tolist() == [V.code_start + 5]
+    assert GRAMMAR.decode(ids).triplets == (triplet,)
+    with pytest.raises(GrammarError, match="outside"):
+        GRAMMAR.glimpse_ids([(3, 0)], frame)
 
 
 @pytest.mark.parametrize(("stop", "ends_with"), [("what", ACT), ("action", RES), ("result", EOS), ("end", EOS)])

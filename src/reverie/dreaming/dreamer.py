@@ -125,8 +125,7 @@ class Dreamer:
 
     def step_prompt(self, history: Sequence[int], action: str, seed: int = 0, temperature: float = 0.0) -> Prompt:
         """The prompt of one step: ``history`` (a document up to a whole part), then ``action``, then its result."""
-        script = (*self.grammar.action_ids(action), RES)
-        return Prompt(tuple(history), script, "result", seed, temperature, pictured=True)
+        return Prompt(tuple(history), tuple(self.grammar.action_ids(action)), "result", seed, temperature, pictured=True)
 
     def opening(self, what: Part, question: str = "") -> list[int]:
         """The ids of ``question`` and of what a dream starts from."""
@@ -186,7 +185,8 @@ class Leash:
         walker, prompt = self._walker, self._prompt
         needs_picture = prompt.pictured and walker.mode == "part" and walker.role == "result"
         bans: list[object] = []
-        if walker.role == "question" or self._words >= MAX_WORDS or needs_picture:
+        given = walker.role == "question" or (walker.role == "action" and bool(prompt.script))
+        if given or self._words >= MAX_WORDS or needs_picture:
             bans.append("text")
         if self._triplets >= prompt.depth:
             bans.append(ACT)

@@ -30,10 +30,10 @@ def open_picture(source: str | Path | Image.Image | np.ndarray) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit is below Pillow's warning
-            image = source if isinstance(source, Image.Image) else Image.open(source, formats=_FORMATS)
-            if image.width * image.height > MAX_PIXELS:
-                raise PictureError(f"{name} has {image.width}x{image.height} pixels; at most {MAX_PIXELS} are allowed")
-            return _flatten(ImageOps.exif_transpose(image))
+            if isinstance(source, Image.Image):
+                return _upright(source, name)
+            with Image.open(source, formats=_FORMATS) as image:
+                return _upright(image, name)
     except (UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise PictureError(f"{name} is no picture that can be read; give a PNG or JPEG file") from error
     except Image.DecompressionBombError as error:
@@ -63,6 +63,12 @@ def fit_picture(image: Image.Image, world: Any, side: int, cell_px: int) -> np.n
             f"got {image.width}x{image.height}"
         )
     return np.asarray(image)
+
+
+def _upright(image: Image.Image, name: str) -> Image.Image:
+    if image.width * image.height > MAX_PIXELS:
+        raise PictureError(f"{name} has {image.width}x{image.height} pixels; at most {MAX_PIXELS} are allowed")
+    return _flatten(ImageOps.exif_transpose(image))
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -121,7 +121,7 @@ def _history(dreamer: Dreamer, branch: Walk) -> list[int]:
     grammar = dreamer.grammar
     ids = dreamer.opening(opening)
     for triplet in recent:
-        ids += grammar.action_ids(triplet.action.text) + grammar.result_ids(triplet.result, triplet.what.frame)
+        ids += grammar.step_ids(triplet)
     return ids
 
 

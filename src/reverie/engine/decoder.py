@@ -1,13 +1,16 @@
 """The tensors of decoding: the backbone's weights fused once, prefixes read once, and N branches moved on together.
 
-Axes: L layers, H heads, Dh head size, P ids of the longest prefix, S ids drawn so far, G lanes of n branches each
-(N = G × n). The branches of a lane share one prefix, whose keys and values are stored and read once for all of them;
-only what a branch draws itself is stored per branch.
+Axes: L layers, H heads, Dh head size, P ids of a prefix, S ids drawn so far, G lanes of n branches each (N = G × n).
+The branches of a lane share one prefix. Keys and values live where most can share them: what all lanes begin with in
+the trunk, the rest of each prefix in its lane, and only what a branch draws itself in its own rows. So a step reads
+the trunk once, not N times, and its products with it are matrices, not vectors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +20,8 @@ from reverie.model import Backbone
 from reverie.model.backbone import Layer
 
 __all__ = ["Decoder", "Lanes"]
+
+Part: TypeAlias = tuple[Tensor, Tensor | None]  # keys and values (2, X, P, Dh); 0 or -inf to add to scores (X, 1, P)
 
 
 @dataclass(frozen=True)
@@ -72,55 +77,41 @@ class Decoder:
         ``past``: keys and values of the ids before, as returned here.
         """
         start = 0 if past is None else past.shape[3]
-        T, heads, head_size = len(ids), self.config.num_heads, self.config.head_size
-        turns = self.turns[start : start + T]
-        cache = self.embeddings.new_empty(len(self.layers), 2, heads, start + T, head_size)
+        end = start + len(ids)
+        cache = self.embeddings.new_empty(len(self.layers), 2, self.config.num_heads, end, self.config.head_size)
         if past is not None:
             cache[:, :, :, :start] = past
-        seen = torch.ones(T, start + T, dtype=torch.bool).tril_(start) if start else None
+        seen = torch.ones(len(ids), end, dtype=torch.bool).tril_(start) if start else None
         x = self.embeddings[ids]
         for layer, kept in zip(self.layers, cache, strict=True):
-            q, k, v = self._heads(layer, x, (T, heads), (1, 2, 0, 3), turns)  # each (H, T, Dh)
-            kept[0, :, start:], kept[1, :, start:] = k, v
+            q, keys_values = self._heads(layer, x, self.turns[start:end])
+            kept[:, :, start:] = keys_values
             mixed = F.scaled_dot_product_attention(
                 q[None], kept[None, 0], kept[None, 1], attn_mask=seen, is_causal=seen is None, scale=1.0
             )
-            x = self._finish(layer, x, mixed[0].transpose(0, 1).reshape(T, -1))
+            x = self._finish(layer, x, mixed[0])
         return x, cache
 
     def step(self, ids: Tensor, lanes: Lanes) -> Tensor:
         """The ids just drawn (N,) → hidden (N, D) before the last norm; ``lanes`` grow by one id a branch."""
-        G, n, heads, head_size = lanes.num_lanes, lanes.width, self.config.num_heads, self.config.head_size
-        P, S = lanes.prefix_length, lanes.length
-        turns = self.turns[lanes.starts + S].view(G, 1, 1, -1)
+        turns = self.turns[lanes.starts + lanes.length]
         x = self.embeddings[ids]
-        for layer, prefix, drawn in zip(self.layers, lanes.prefixes, lanes.drawn, strict=True):
-            q, k, v = self._heads(layer, x, (G, n, heads), (2, 0, 3, 1, 4), turns)  # each (G, H, n, Dh)
-            drawn[0, :, S], drawn[1, :, S] = k.view(-1, head_size), v.view(-1, head_size)
-            over_prefix = torch.bmm(q.view(G * heads, n, head_size), prefix[0].transpose(1, 2))  # (GH, n, P)
-            if lanes.padding is not None:
-                over_prefix += lanes.padding
-            over_drawn = torch.bmm(q.view(-1, 1, head_size), drawn[0, :, : S + 1].transpose(1, 2))  # (GHn, 1, S + 1)
-            scores = torch.cat((over_prefix, over_drawn.view(G * heads, n, S + 1)), -1)
-            probs = torch.softmax(scores, -1)
-            mixed = torch.bmm(probs[..., :P], prefix[1])  # (GH, n, Dh)
-            mixed += torch.bmm(probs[..., P:].reshape(-1, 1, S + 1), drawn[1, :, : S + 1]).view(mixed.shape)
-            mixed = mixed.view(G, heads, n, head_size).transpose(1, 2)
-            x = self._finish(layer, x, mixed.reshape(G * n, -1))
+        for layer, own, shared in zip(self.layers, lanes.drawn, lanes.shared, strict=True):
+            q, keys_values = self._heads(layer, x, turns)
+            own[:, :, lanes.length] = keys_values.flatten(1, 2)
+            parts = [*shared, (own[:, :, : lanes.length + 1], None)]
+            x = self._finish(layer, x, _attend(q, parts))
         lanes.length += 1
         return x
 
-    def _heads(
-        self, layer: FusedLayer, x: Tensor, shape: tuple[int, ...], order: tuple[int, ...], turns: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotated q and k, and v, split into heads; ``shape`` = (…, H), ``order`` brings the three to the front."""
-        qkv = (self._unit(x) @ layer.qkv).view(*shape[:-1], 3, shape[-1], -1).permute(order).contiguous()
+    def _heads(self, layer: FusedLayer, x: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+        """x (T, D), its positions' turns (T, Dh / 2) → rotated q (H, T, Dh), and rotated k with v (2, H, T, Dh)."""
+        qkv = (self._unit(x) @ layer.qkv).view(len(x), 3, self.config.num_heads, -1).permute(1, 2, 0, 3).contiguous()
         torch.view_as_complex(qkv[:2].unflatten(-1, (-1, 2))).mul_(turns)
-        q, k, v = qkv
-        return q, k, v
+        return qkv[0], qkv[1:]
 
-    def _finish(self, layer: FusedLayer, x: Tensor, mixed: Tensor) -> Tensor:  # all (N, D)
-        x = torch.addmm(x, mixed, layer.out)
+    def _finish(self, layer: FusedLayer, x: Tensor, mixed: Tensor) -> Tensor:  # (T, D), (H, T, Dh) → (T, D)
+        x = torch.addmm(x, mixed.transpose(0, 1).reshape(x.shape), layer.out)
         gate, up = (self._unit(x) @ layer.gate_up).chunk(2, -1)
         return torch.addmm(x, F.silu(gate).mul_(up), layer.down)
 
@@ -133,36 +124,54 @@ def _snapshot(weight: Tensor) -> Tensor:
     return weight.detach().to("cpu", torch.float32, copy=True).contiguous()
 
 
-class Lanes:
-    """The caches of G lanes of n branches. Branch r is slot r % n of lane r // n.
+def _attend(q: Tensor, parts: Sequence[Part]) -> Tensor:  # (H, N, Dh) → (H, N, Dh)
+    """Attention over keys that lie in several places, each (X, P, Dh) and shared by H × N / X neighbouring queries."""
+    scores = []
+    for (keys, _), padding in parts:
+        score = torch.bmm(q.view(len(keys), -1, q.shape[-1]), keys.transpose(1, 2))
+        scores.append((score if padding is None else score.add_(padding)).view(*q.shape[:2], -1))
+    probs = torch.softmax(torch.cat(scores, -1), -1).split([score.shape[-1] for score in scores], -1)
+    mixed = [
+        torch.bmm(prob.view(len(values), -1, values.shape[1]), values).view(q.shape)
+        for prob, ((_, values), _) in zip(probs, parts, strict=True)
+    ]
+    return sum(mixed[1:], start=mixed[0])
 
-    ``prefixes``: one (L, 2, H, P_g, Dh) a lane. ``capacity``: how many ids a branch may draw and feed back.
+
+class Lanes:
+    """The keys and values of G lanes of n branches. Branch r is slot r % n of lane r // n.
+
+    ``prefixes``: one (L, 2, H, P, Dh) a lane, whose first ``common`` ids are the same in all.
+    ``capacity``: how many ids a branch may draw and feed back.
     """
 
-    def __init__(self, prefixes: list[Tensor], width: int, capacity: int):
-        lengths = [prefix.shape[3] for prefix in prefixes]
+    def __init__(self, prefixes: list[Tensor], common: int, width: int, capacity: int):
         L, _, heads, _, head_size = prefixes[0].shape
-        self.num_lanes, self.width, self.capacity = len(prefixes), width, capacity
-        self.prefix_length = longest = max(lengths)
+        self.num_branches, self.capacity = len(prefixes) * width, capacity
         self.length = 0  # ids drawn and fed back so far
-        self.starts = torch.tensor(lengths)  # (G,): the position of a lane's first drawn id
-        stacked = prefixes[0].new_zeros(L, 2, len(prefixes), heads, longest, head_size)
-        for lane, prefix in enumerate(prefixes):
-            stacked[:, :, lane, :, : lengths[lane]] = prefix
-        self.prefixes = stacked.flatten(2, 3)  # (L, 2, GH, P, Dh)
-        self.padding = None  # (GH, 1, P): -inf where a shorter prefix has ended
-        if min(lengths) < longest:
-            ended = torch.arange(longest) >= self.starts.repeat_interleave(heads)[:, None, None]
-            self.padding = torch.zeros(ended.shape).masked_fill_(ended, float("-inf"))
-        self.drawn = stacked.new_empty(L, 2, len(prefixes) * heads * width, capacity, head_size)  # (L, 2, GHn, S, Dh)
+        lengths = torch.tensor([prefix.shape[3] for prefix in prefixes])
+        self.starts = lengths.repeat_interleave(width)  # (N,): the position of each branch's first drawn id
+        self.shared: list[list[Part]] = [[] for _ in range(L)]  # per layer: the trunk, then the rests of the lanes
+        if common:
+            self._share(prefixes[0][:, :, :, :common])
+        if rest := int(lengths.max()) - common:
+            rests = prefixes[0].new_zeros(L, 2, heads, len(prefixes), rest, head_size)
+            for lane, prefix in enumerate(prefixes):
+                rests[:, :, :, lane, : prefix.shape[3] - common] = prefix[:, :, :, common:]
+            ended = torch.arange(rest) >= (lengths - common)[:, None]  # (G, rest)
+            padding = torch.zeros(ended.shape).masked_fill_(ended, float("-inf")).repeat(heads, 1)[:, None]
+            self._share(rests.flatten(2, 3), padding if ended.any() else None)
+        self.drawn = prefixes[0].new_empty(L, 2, heads * self.num_branches, capacity, head_size)
 
-    def regrouped(self, rows: list[int], prefixes: list[Tensor], width: int) -> Lanes:
+    def _share(self, caches: Tensor, padding: Tensor | None = None) -> None:  # (L, 2, X, P, Dh)
+        for parts, cache in zip(self.shared, caches, strict=True):
+            parts.append((cache, padding))
+
+    def regrouped(self, rows: list[int], prefixes: list[Tensor], common: int, width: int) -> Lanes:
         """Only branches ``rows``, in that order, in new lanes."""
-        heads = self.drawn.shape[2] // (self.num_lanes * self.width)
-        lanes = Lanes(prefixes, width, self.capacity)
-        row = torch.tensor(rows).view(lanes.num_lanes, 1, width)
-        head = torch.arange(heads).view(1, heads, 1)
-        old = ((row // self.width * heads + head) * self.width + row % self.width).flatten()
-        lanes.drawn[:, :, :, : self.length] = self.drawn[:, :, old, : self.length]
+        lanes = Lanes(prefixes, common, width, self.capacity)
+        heads = torch.arange(self.drawn.shape[2] // self.num_branches)
+        kept = (heads[:, None] * self.num_branches + torch.tensor(rows)).flatten()
+        lanes.drawn[:, :, :, : self.length] = self.drawn[:, :, kept, : self.length]
         lanes.length = self.length
         return lanes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reverie.engine.decoder import Decoder, Lanes
-from reverie.engine.prefixes import PrefixCache
+from reverie.engine.prefixes import PrefixCache, common_length
 from reverie.engine.requests import Branch, Completion, Request, check_ids, open_branches
 from reverie.engine.sampling import Sampler
 from reverie.model import Backbone
@@ -27,7 +28,7 @@ class Engine:
     prefixes stay read between calls (about 10 kB each at width 256 and 5 layers).
     """
 
-    def __init__(self, backbone: Backbone, max_branches: int = 64, cached_ids: int = 8192):
+    def __init__(self, backbone: Backbone, max_branches: int = 64, cached_ids: int = 16384):
         self.config = backbone.config
         self._decoder = Decoder(backbone)
         self._prefixes = PrefixCache(self._decoder, cached_ids)
@@ -116,13 +117,16 @@ class _Batch:
         self._drawn = torch.empty(0, dtype=torch.int64)
         self._num_drawn = 0
 
-    def _arrange(self) -> tuple[list[Tensor], int]:
-        """The widest lanes that split every group of alike prefixes evenly: each lane's cache, and their width."""
-        sizes: dict[tuple[int, ...], int] = {}
-        for branch in self.branches:
-            sizes[branch.request.prefix] = sizes.get(branch.request.prefix, 0) + 1
+    def _arrange(self) -> tuple[list[Tensor], int, int]:
+        """The widest lanes that split every group of alike prefixes evenly.
+
+        Returns each lane's keys and values, how many ids all prefixes begin with, and the width.
+        """
+        sizes = Counter(branch.request.prefix for branch in self.branches)
         width = math.gcd(*sizes.values())
-        return [self._read[prefix][1] for prefix, size in sizes.items() for _ in range(size // width)], width
+        caches = [self._read[prefix][1] for prefix, size in sizes.items() for _ in range(size // width)]
+        first, last = (np.asarray(branch.request.prefix) for branch in (self.branches[0], self.branches[-1]))
+        return caches, common_length(first, last), width  # sorted: what these two share, all in between share
 
     @torch.inference_mode()
     def draw(self) -> list[tuple[Branch, int, float]]:

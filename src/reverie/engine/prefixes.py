@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reverie.engine.decoder import Decoder
 
-__all__ = ["PrefixCache"]
+__all__ = ["PrefixCache", "common_length"]
 
 
 class PrefixCache:
@@ -41,13 +41,14 @@ class PrefixCache:
         """How many ids some entry shares with ``ids`` (at least one stays to be read), and their keys and values."""
         best, past = 0, None
         for known, _, cache in self._entries.values():
-            shared = _common_length(known, ids[:-1])
+            shared = common_length(known, ids[:-1])
             if shared > best:
                 best, past = shared, cache[:, :, :, :shared]
         return best, past
 
 
-def _common_length(a: np.ndarray, b: np.ndarray) -> int:
+def common_length(a: np.ndarray, b: np.ndarray) -> int:
+    """How many ids both begin with."""
     length = min(len(a), len(b))
     differs = np.flatnonzero(a[:length] != b[:length])
     return int(differs[0]) if len(differs) else length

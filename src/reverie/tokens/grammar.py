@@ -1,13 +1,17 @@
 """The triplet grammar: documents of pictures and words ↔ ids of one vocabulary.
 
-    document := BOS ASK text* [ WHAT part ( ACT text+ RES part )+ ] [ ANS text* ] EOS
+    document := BOS ASK text* [ WHAT part ( ACT text+ glimpse? RES part )+ ] [ ANS text* ] EOS
     part     := frame? text*
     frame    := KEY corner blank pair* END  |  DELTA pair* END  |  FULL corner code{rows·cols}
+    glimpse  := LOOK pair* END
     pair     := position code
 
 A **key frame** is the picture against a blank one (one code, or a backdrop that the vocabulary knows); a **delta
 frame** is the picture against the frame before it. Both list only what differs, as video codecs do; positions ascend.
 ``corner`` is the position of the bottom-right cell, so it tells the frame's size.
+
+A **glimpse** is where an action looks before its result is pictured: the model points at a cell, and the only code that
+may follow is the one that the picture holds there. So it need not guess what it will meet, only where to look.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import numpy as np
 from reverie.errors import GrammarError
 from reverie.nouns import Frame, Part, Triplet
 from reverie.tokens.text import TextTokenizer
-from reverie.tokens.vocabulary import ACT, ANS, ASK, BOS, DELTA, END, EOS, FULL, KEY, RES, WHAT, Vocabulary
+from reverie.tokens.vocabulary import ACT, ANS, ASK, BOS, DELTA, END, EOS, FULL, KEY, LOOK, RES, WHAT, Vocabulary
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["Document", "Grammar", "Walker"]
 
 #: what ends a part or a text, by role
-_NEXT = {"what": (ACT,), "result": (ACT, ANS, EOS), "question": (WHAT, ANS, EOS), "action": (RES,), "answer": (EOS,)}
+_NEXT = {
+    "what": (ACT,),
+    "result": (ACT, ANS, EOS),
+    "question": (WHAT, ANS, EOS),
+    "action": (LOOK, RES),
+    "answer": (EOS,),
+}
 #: what ends the part, or the whole, that a walker may be told to stop at
 _STOPS = {"what": (ACT,), "action": (RES,), "result": (ACT, ANS, EOS), "dream": (ANS, EOS), "end": (EOS,)}
 
@@ -75,7 +85,7 @@ class Grammar:
         for index, triplet in enumerate(document.triplets):
             if index == 0:
                 ids += self.what_ids(triplet.what)
-            ids += self.action_ids(triplet.action.text) + self.result_ids(triplet.result, triplet.what.frame)
+            ids += self.step_ids(triplet)
         if document.answer is not None:
             ids += self.answer_ids(document.answer)
         return [*ids, EOS]
@@ -90,6 +100,21 @@ class Grammar:
         if not text:
             raise GrammarError("an action needs words")
         return [ACT, *self.text_ids(text)]
+
+    def glimpse_ids(self, cells: Sequence[tuple[int, int]], frame: Frame | None) -> list[int]:
+        """What an action looks at: ``cells`` of ``frame`` with their codes; nothing for no cells."""
+        if not cells:
+            return []
+        if frame is None or any(row >= frame.shape[0] or col >= frame.shape[1] for row, col in cells):
+            raise GrammarError(f"an action looks at {list(cells)}, outside of {frame or 'the picture that is missing'}")
+        v = self.vocabulary
+        pairs = [id_ for cell in cells for id_ in (v.position(*cell), v.code_start + int(frame.codes[cell]))]
+        return [LOOK, *pairs, END]
+
+    def step_ids(self, triplet: Triplet) -> list[int]:
+        """A triplet without its what: action, glimpse, result."""
+        looked = self.glimpse_ids(triplet.action.cells, triplet.what.frame)
+        return [*self.action_ids(triplet.action.text), *looked, *self.result_ids(triplet.result, triplet.what.frame)]
 
     def result_ids(self, part: Part, before: Frame | None) -> list[int]:
         return [RES, *(self.frame_ids(part.frame, before) if part.frame else []), *self.text_ids(part.text)]
@@ -198,6 +223,7 @@ class Walker:
         self._has_frame = False
         self._full = False  # the frame being read lists all its codes
         self._shape = (0, 0)
+        self._looks: list[tuple[int, int]] = []  # cells of the glimpse being read
         self._cell = -1  # raster index in the lattice of the last position
         self._what: Part | None = None
         self._action: Part | None = None
@@ -223,9 +249,17 @@ class Walker:
 
     def state(self) -> tuple[object, ...]:
         """All that decides what may come next."""
-        if self.mode in ("position", "blank"):
+        if self.mode in ("position", "look", "blank"):
             return self.mode, self._shape, self._cell
-        return self.mode, self.role, self._can_delta(), bool(self._words)
+        if self.mode == "seen":
+            return self.mode, self._seen()
+        return self.mode, self.role, self._frame is not None, bool(self._words)
+
+    def _seen(self) -> int:
+        """The only code that may follow in a glimpse: what the last frame holds at the cell looked at."""
+        assert self._frame is not None
+        cell = divmod(self._cell, self.grammar.vocabulary.lattice)
+        return self.grammar.vocabulary.code_start + int(self._frame.codes[cell])
 
     def expected(self) -> str:
         """What may come next, in words."""
@@ -264,8 +298,8 @@ class Walker:
             case "ask":
                 return {ASK}
             case "text":
-                ends = _NEXT[self.role] if self._words or self.role != "action" else ()
-                return {*ranges["text"], *ends}
+                ends = set(_NEXT[self.role]) if self._words or self.role != "action" else set()
+                return {*ranges["text"], *(ends if self._frame is not None else ends - {LOOK})}
             case "part":
                 return {KEY, FULL, *([DELTA] if self._can_delta() else []), *ranges["text"]}
             case "words":
@@ -276,10 +310,14 @@ class Walker:
                 rows, cols = self._shape
                 fits = [i for i, b in enumerate(self.grammar.backdrops) if b.shape[0] >= rows and b.shape[1] >= cols]
                 return {*ranges["code"], *(v.backdrop_start + index for index in fits)}
-            case "position":
+            case "position" | "look":
                 rows, cols = self._shape
                 cells = (row * v.lattice + col for row in range(rows) for col in range(cols))
                 return {END, *(v.position_start + cell for cell in cells if cell > self._cell)}
+            case "seen":
+                return {self._seen()}
+            case "looked":
+                return {RES}
             case "code" | "full":
                 return set(ranges["code"])
             case _:
@@ -297,10 +335,26 @@ class Walker:
         if token >= self.grammar.vocabulary.text_start:
             self._words.append(token)
             return
-        if self.role == "action":
-            self._action = Part(self._take_words())
-        else:
+        if token == LOOK:
+            assert self._frame is not None
+            self._shape, self._cell, self.mode = self._frame.shape, -1, "look"
+            return
+        if self.role != "action":
             self._texts[self.role], self._words = self._words, []
+        self._enter(token)
+
+    def _read_look(self, token: int) -> None:
+        if token == END:
+            self.mode = "looked"
+        else:
+            self._cell = token - self.grammar.vocabulary.position_start
+            self._looks.append(divmod(self._cell, self.grammar.vocabulary.lattice))
+            self.mode = "seen"
+
+    def _read_seen(self, token: int) -> None:
+        self.mode = "look"
+
+    def _read_looked(self, token: int) -> None:
         self._enter(token)
 
     def _read_part(self, token: int) -> None:
@@ -359,11 +413,13 @@ class Walker:
             assert self._what is not None
             assert self._action is not None
             self._triplets.append(Triplet(self._what, self._action, part))
-        self._what, self._words, self._has_frame = part, [], False
+        self._what, self._frame, self._words, self._has_frame = part, part.frame, [], False
         self._enter(token)
 
     def _enter(self, token: int) -> None:
         """A role begins (or the document ends) with ``token``."""
+        if token == RES:
+            self._action, self._looks = Part(self._take_words(), cells=tuple(self._looks)), []
         roles = {WHAT: "what", ACT: "action", RES: "result", ANS: "answer"}
         if token == EOS:
             self.mode = "done"

@@ -10,7 +10,7 @@ from reverie.errors import ConfigError
 __all__ = ["SPECIALS", "Vocabulary"]
 
 #: Order is part of the format: a token's id is its index here.
-SPECIALS = ("PAD", "BOS", "EOS", "UNK", "ASK", "WHAT", "ACT", "RES", "ANS", "KEY", "DELTA", "FULL", "END")
+SPECIALS = ("PAD", "BOS", "EOS", "UNK", "ASK", "WHAT", "ACT", "RES", "ANS", "KEY", "DELTA", "FULL", "END", "LOOK")
 _RESERVED = 32  # room for later special tokens without moving the other ranges
 
 
@@ -93,4 +93,4 @@ class Vocabulary:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-PAD, BOS, EOS, UNK, ASK, WHAT, ACT, RES, ANS, KEY, DELTA, FULL, END = range(len(SPECIALS))
+PAD, BOS, EOS, UNK, ASK, WHAT, ACT, RES, ANS, KEY, DELTA, FULL, END, LOOK = range(len(SPECIALS))

@@ -110,6 +110,10 @@ class LakeFrames:
 class LakeWalks:
     """Walks on random lakes: from any cell, in any direction, until a hole, the goal or the last step.
 
+    Each step first looks at the cell that it leads to. Without that, what lies there had to be known before the first
+    id of the result (a hole stays as it is, so the elf's old cell is all that changes), and was wrong in 15 % of the
+    steps after 600 steps of training, while everything else was right.
+
     Args:
         maps: draws a map; the default draws any size from 3 to 8 and never one of the test split
         asked: share of walks that answer a question naming the path; the others have no question
@@ -158,6 +162,7 @@ class LakeWalks:
             # without a question nobody can know where the walk goes next, or whether it goes on
             segments.append((words[:1], 1.0 if asked and index else 0.0))
             segments.append((words[1:], 1.0 if asked else 0.0))
+            segments.append((grammar.glimpse_ids([there], frame), 1.0))
             segments.append((grammar.result_ids(Part(canonical, after), frame), 1.0))
             elf, frame = there, after
             if letter in "HG":

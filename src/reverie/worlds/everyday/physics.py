@@ -142,7 +142,7 @@ class _Mover:
     def __init__(self, scene: Scene, thing: Thing, limp: bool, x: float, bottom: float, tilt: float) -> None:
         self.thing, self.room, self.limp = thing, _Room(scene), limp
         self.bodies = self.room.bodies(thing, x, bottom, tilt)
-        self.contact: Surface | None = None
+        self.contacts: list[Surface] = []  # of the present step
         self.shock = 0.0
         self.speed = 0.0  # of the fastest body before the step, cells/s
         self.room.space.on_collision(_THING, _GROUND, post_solve=self._touch)
@@ -153,7 +153,7 @@ class _Mover:
 
     def _touch(self, arbiter: pymunk.Arbiter, space: pymunk.Space, data: Any) -> None:
         ground = self.room.grounds[arbiter.shapes[1]]
-        self.contact = ground
+        self.contacts.append(ground)
         body = self.bodies[0][0]
         wet = self.room.in_water(body.position.x, body.position.y - self.thing.size[1] / 2)
         share = 0.0 if self.limp else min(ground.hardness, self.room.surface.hardness if wet else 1.0)
@@ -171,18 +171,18 @@ class _Mover:
         start([body for body, _ in self.bodies])
         points, first_hit, still, flew = [self._point()], -1, 0, False
         while len(points) < LONGEST_S / STEP_S and still < 20:
-            self.contact, self.shock = None, 0.0
+            self.contacts, self.shock = [], 0.0
             self.speed = max(body.velocity.length for body, _ in self.bodies)
             self._forces()
             self.room.space.step(STEP_S)
             if self.shock > self.thing.toughness and not self.limp:
                 self._go_limp()
-            if self.contact is None:
+            if not self.contacts:
                 flew = flew or len(points) > 3
             else:
                 if flew and first_hit < 0 and not self.room.in_water(points[-1].x, points[-1].bottom):
                     first_hit = len(points)
-                self._rub(self.contact)
+                self._rub(self.contacts[-1])
             points.append(self._point())
             still = still + 1 if self._slow() else 0
         return _Motion(points, first_hit, self._toppled())
@@ -210,7 +210,7 @@ class _Mover:
 
     def _slow(self) -> bool:
         return all(
-            body.velocity.length < REST_SPEED + GRAVITY * STEP_S * (self.contact is not None) * 0.1
+            body.velocity.length < REST_SPEED + GRAVITY * STEP_S * bool(self.contacts) * 0.1
             and (abs(body.angular_velocity) < 0.1 or self.thing.round)
             for body, _ in self.bodies
         )

@@ -395,7 +395,8 @@ PROPERTIES: tuple[_Property, ...] = (
         "Can you melt {x}?", "Is {x} something that melts?"), "{x} melts", "{x} does not melt"),
     _Property("cut", lambda t: t.hardness <= matter.KNIFE_HARDNESS and not t.pressed and not t.fragile, (
         "Can you cut {x} with a knife?", "Can a knife cut {x}?", "Is {x} soft enough to cut?", "Can {x} be cut?",
-        "Does a knife go through {x}?", "Is it possible to cut {x}?"), "a knife cuts {x}", "a knife does not cut {x} in two",
+        "Does a knife go through {x}?", "Is it possible to cut {x}?"),
+        "a knife cuts {x}", "a knife does not cut {x} in two",
         lambda t: not t.pressed and not t.fragile),
     _Property("floats", lambda t: t.floats, (
         "Does {x} float in water?", "Can {x} float?", "Does {x} float on water?", "Will {x} float?",
@@ -405,7 +406,8 @@ PROPERTIES: tuple[_Property, ...] = (
         "Is {x} round?", "Can {x} roll?", "Does {x} roll?", "Is {x} able to roll?", "Will {x} roll if you push it?",
         "Could {x} roll away?"), "{x} can roll", "{x} does not roll", lambda t: not t.pressed and t.rolling < 5),
     _Property("light", lambda t: t.rises, (
-        "Is {x} lighter than air?", "Does {x} rise in the air?", "Can {x} fly up by itself?", "Does {x} go up on its own?",
+        "Is {x} lighter than air?", "Does {x} rise in the air?", "Can {x} fly up by itself?",
+        "Does {x} go up on its own?",
         "Will {x} rise if you release it?", "Is air heavier than {x}?"), "{x} is lighter than air",
         "{x} is heavier than air"),
     _Property("liquid", lambda t: bool(t.contents), (
@@ -414,7 +416,8 @@ PROPERTIES: tuple[_Property, ...] = (
         "{x} holds a liquid", "{x} holds no liquid"),
 )  # fmt: skip
 HEAVIER = (
-    "Is {x} heavier than {y}?", "Does {x} weigh more than {y}?", "Is {y} lighter than {x}?", "Does {y} weigh less than {x}?",
+    "Is {x} heavier than {y}?", "Does {x} weigh more than {y}?", "Is {y} lighter than {x}?",
+    "Does {y} weigh less than {x}?",
     "Would {x} be heavier than {y}?", "Is {x} the heavier one, compared with {y}?",
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ alpha: every cell of a scene is one of a few hundred fixed 8×8 patches.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -53,10 +53,10 @@ class Canvas:
         inside = (self.x >= x) & (self.x < x + wide) & (self.y >= y) & (self.y < y + tall)
         return self.paint(inside, colour)
 
-    def shape(self, corners: list[tuple[float, float]], colour: Colour) -> Canvas:
+    def shape(self, corners: Sequence[tuple[float, float]], colour: Colour) -> Canvas:
         """A polygon, by the even-odd rule."""
         inside = np.zeros(self.mask.shape, bool)
-        for (x1, y1), (x2, y2) in zip(corners, corners[1:] + corners[:1], strict=True):
+        for (x1, y1), (x2, y2) in zip(corners, [*corners[1:], corners[0]], strict=True):
             if y1 == y2:
                 continue
             crosses = (self.y >= min(y1, y2)) & (self.y < max(y1, y2))
@@ -548,7 +548,7 @@ def _sprite(canvas: Canvas, behind: np.ndarray | Colour = WALL) -> Sprite:
     tall, wide = canvas.mask.shape
     rgb = np.where(canvas.mask[..., None], canvas.rgb, np.asarray(behind, np.uint8))
     cells = rgb.reshape(tall // CELL, CELL, wide // CELL, CELL, 3).swapaxes(1, 2)
-    painted = canvas.mask.reshape(tall // CELL, CELL, wide // CELL, CELL).any(axis=(1, 3))
+    painted = np.asarray(canvas.mask.reshape(tall // CELL, CELL, wide // CELL, CELL).any(axis=(1, 3)))
     return Sprite(np.ascontiguousarray(cells), painted)
 
 

@@ -210,7 +210,7 @@ class Scene:
                 raise UnknownNameError("scene option", str(key), known)
         for key in ("thing", "action"):
             if key not in options:
-                raise WorldError(f"a scene needs a '{key}'; given: {', '.join(options) or 'nothing'}.")
+                raise WorldError(f"a scene needs '{key}'; given: {', '.join(options) or 'nothing'}.")
         return cls(**{key: value for key, value in options.items() if value is not None})
 
     def options(self) -> dict[str, Any]:

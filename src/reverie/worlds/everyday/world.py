@@ -132,7 +132,7 @@ class Everyday(World):
         return picture.draw(self._state)
 
     def state(self) -> dict[str, Any]:
-        return json.loads(json.dumps(self._state))  # type: ignore[no-any-return]
+        return json.loads(json.dumps(self._state))
 
     def read(self, picture_: np.ndarray) -> dict[str, Any] | None:
         return picture.read(picture_)

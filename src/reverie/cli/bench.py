@@ -1,0 +1,114 @@
+"""``reverie bench``: the figures of one benchmark, beside its baselines and what others published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reverie.cli.options import JsonOption, ModelOption, SeedOption, command_app, examples
+from reverie.cli.output import Output, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+app = command_app()
+
+
+@app.command(
+    epilog=examples(
+        "reverie bench",
+        "reverie bench frozenlake-planning --data maps.jsonl --json",
+        "reverie bench unknown --data trivia/ --limit 50",
+        "reverie bench everyday --write rows.jsonl",
+    )
+)
+def bench(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The benchmark; none lists them.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help="The rows to measure on.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Most rows of a kind, spread evenly; 0 = all.")] = 0,
+    branches: Annotated[int, typer.Option("--branches", min=1, max=64, help="Futures dreamed of a question.")] = 4,
+    write: Annotated[
+        Path | None, typer.Option("--write", metavar="FILE", help="Save the rows that `everyday` makes.")
+    ] = None,
+    model: ModelOption = "nano",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure one thing, beside trivial baselines and published figures; without a name, list what can be measured."""
+    with Output(as_json) as out:
+        from reverie.benchmarks import BenchSettings, run_benchmark
+
+        if name is None:
+            found = _all()
+            out.result({"benchmarks": found}, lambda console: _show_list(console, found))
+            return
+        with _bar() as bar:
+            settings = BenchSettings(model, data, limit, seed, branches, write, _reporter(bar))
+            report = run_benchmark(name, settings)
+        payload = plain(report)
+        out.result(payload, lambda console: _show(console, payload))
+
+
+def _all() -> list[dict[str, str]]:
+    from reverie.benchmarks import benchmark_names, get_benchmark
+
+    found = [get_benchmark(name) for name in benchmark_names()]
+    return [{"name": one.name, "about": one.about, "data": one.data} for one in found]
+
+
+def _bar() -> Progress:
+    """On stderr, and only where somebody can watch it."""
+    import sys
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
+
+
+def _reporter(bar: Progress) -> Any:
+    tasks: dict[str, Any] = {}
+
+    def report(what: str, done: int, of: int) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=of)
+        bar.update(tasks[what], completed=done, total=of)
+
+    return report
+
+
+def _show_list(console: Console, found: list[dict[str, str]]) -> None:
+    from rich.table import Table
+
+    table = Table("benchmark", "what it measures", box=None, header_style="bold", pad_edge=False)
+    for one in found:
+        table.add_row(one["name"], one["about"])
+    console.print(table)
+
+
+def _show(console: Console, payload: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    console.print(f"[bold]{payload['name']}[/]  {payload['n']} rows, {payload['seconds']:.1f} s", highlight=False)
+    rows = {"figures": payload["figures"], **payload["by"]}
+    rows |= {f"baseline {name}": figures for name, figures in payload["baselines"].items()}
+    for name, figures in rows.items():
+        console.print(f"\n[cyan]{name}[/]")
+        table = Table.grid(padding=(0, 2))
+        for figure, value in figures.items():
+            table.add_row(f"  {figure}", _number(value))
+        console.print(table)
+    for other in payload["published"]:
+        said = f"{other['system']}: {other['figure']} {_number(other['value'])}"
+        console.print(f"\npublished  {said}  ({other['source']})", highlight=False, markup=False)
+    console.print(f"\n{payload['hardware']}; commit {payload['commit']}", style="dim", highlight=False, markup=False)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"

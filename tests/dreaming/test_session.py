@@ -1,0 +1,128 @@
+"""A session answers, dreams and admits, whatever the model; here it is a random one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reverie.dreaming import ConfidenceModel, Reverie
+from reverie.errors import PictureError, UsageError, WorldError
+from reverie.nouns import Answer
+from toys import toy_session
+
+EGG = "What happens when you drop an egg?"
+
+
+@pytest.fixture(scope="module")
+def session() -> Reverie:
+    return toy_session()
+
+
+@pytest.fixture
+def certain(session: Reverie, monkeypatch: pytest.MonkeyPatch) -> Reverie:
+    """The session, sure of everything."""
+    monkeypatch.setattr(session, "confidence", replace(ConfidenceModel.rough(), threshold=0.0))
+    return session
+
+
+def untimed(answer: Answer) -> Answer:
+    return replace(answer, seconds=0.0)
+
+
+def test_an_answer_rests_on_scored_dreams(certain: Reverie) -> None:
+    answer = certain.ask(EGG, branches=3, depth=1)
+    assert len(answer.dreams) == 3
+    assert answer.known
+    assert answer.text == answer.dreams[answer.verdict.branch].said
+    assert answer.dreams[0].scores.keys() >= {"likelihood", "agreement"}
+    assert answer.backend == "local"
+    assert [dream.seed for dream in answer.dreams] == [0, 1, 2]
+    assert answer.seconds > 0
+
+
+def test_a_random_model_admits_that_it_does_not_know(session: Reverie) -> None:
+    answer = session.ask("Explain photosynthesis", branches=2, depth=1)
+    assert not answer.known
+    assert answer.text.startswith("I don't know this yet: ")
+    assert answer.confidence < 0.5
+    assert len(answer.dreams) == 2
+
+
+def test_the_same_seed_gives_the_same_answer(session: Reverie) -> None:
+    first, again = (untimed(session.ask(EGG, branches=2, depth=1, seed=5)) for _ in range(2))
+    other = untimed(session.ask(EGG, branches=2, depth=1, seed=6))
+    assert first == again
+    assert first.dreams[1] != other.dreams[1]
+
+
+def test_no_branches_answer_directly(certain: Reverie) -> None:
+    answer = certain.ask(EGG, branches=0)
+    assert answer.dreams == ()
+    assert answer.verdict.branch == -1
+    assert answer.text
+
+
+def test_many_questions_get_the_answers_that_each_gets_alone(session: Reverie) -> None:
+    questions = [EGG, "Will the glass break?"]
+    together = session.ask_many(questions, branches=2, depth=1)
+    alone = [session.ask(question, branches=2, depth=1) for question in questions]
+    assert [one.text for one in together] == [one.text for one in alone]
+    assert [one.confidence for one in together] == pytest.approx([one.confidence for one in alone], rel=1e-3)
+
+
+def test_dreams_have_pictures(session: Reverie) -> None:
+    dreams = session.dream("Is it safe?", branches=2, depth=1, world="FrozenLake", scene="SFF,FHF,FFG")
+    pictures = session.pictures(dreams[0])
+    assert len(pictures) == 2
+    assert pictures[0].dtype == np.uint8
+    assert pictures[0].shape == (192, 192, 3)
+    assert dreams[0].score > 0
+
+
+def test_a_dream_starts_from_the_picture_given(session: Reverie, tmp_path: Path) -> None:
+    Image.new("RGB", (300, 200), (200, 30, 30)).save(tmp_path / "red.png")
+    dreams = session.dream("What happens here?", [tmp_path / "red.png"], branches=1, depth=1)
+    frame = dreams[0].triplets[0].what.frame
+    assert frame is not None
+    assert frame.shape == (8, 8)
+
+
+def test_the_world_is_known_by_its_backdrop(session: Reverie) -> None:
+    lake = session.dream("Is it safe?", branches=1, depth=1, world="FrozenLake", scene="SFF,FFF,FFG")
+    frame = lake[0].triplets[0].what.frame
+    assert frame is not None
+    assert session.world_of(frame) == "FrozenLake"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"branches": -1}, "branches lie between 0 and 64"),
+        ({"branches": 65}, "branches lie between 0 and 64"),
+        ({"depth": 0}, "depth is at least 1"),
+        ({"temperature": -1.0}, "temperature between 0 and 10"),
+        ({"images": ["a.png", "b.png"]}, "one picture"),
+        ({"images": ["a.png"], "scene": "SFF,FHF,FFG"}, "not both"),
+        ({"world": "FrozenLake", "branches": 0}, "at least 1 branch"),
+        ({"world": "Frozen"}, "unknown world 'Frozen'"),
+    ],
+)
+def test_calls_that_make_no_sense_are_refused(session: Reverie, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        session.ask(EGG, **settings)  # type: ignore[arg-type]
+
+
+def test_bad_pictures_and_long_questions_are_refused(session: Reverie, tmp_path: Path) -> None:
+    (tmp_path / "no.png").write_text("no picture")
+    with pytest.raises(PictureError):
+        session.ask(EGG, [tmp_path / "no.png"])
+    with pytest.raises(UsageError, match="leave room to dream"):
+        session.ask("xq " * 500)
+    with pytest.raises(UsageError, match="empty"):
+        session.ask(" ")
+    with pytest.raises(WorldError):
+        session.ask(EGG, world="FrozenLake", scene="SFX,FFF,FFG")
