@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from reverie.bundles import write_bundle
 from reverie.dreaming import Reverie
@@ -21,12 +23,14 @@ from reverie.tokens.grammar_files import save_grammar
 from reverie.worlds import World, make_world, record
 from reverie.worlds.frozenlake import paint
 
+M = TypeVar("M", bound=nn.Module)
+
 WORLDS = {"FrozenLake": 64, "Everyday": 8}
 
 
 @cache
 def toy_tokenizer() -> ImageTokenizer:
-    return ImageTokenizer(ImageTokenizerConfig(stride=32, width=16), torch.Generator().manual_seed(0)).eval()
+    return as_saved(ImageTokenizer(ImageTokenizerConfig(stride=32, width=16), torch.Generator().manual_seed(0)))
 
 
 @cache
@@ -61,7 +65,14 @@ def toy_backbone(seed: int = 0) -> Backbone:
         num_heads=2,
         max_positions=768,
     )
-    return Backbone(config, torch.Generator().manual_seed(seed)).eval().requires_grad_(False)
+    return as_saved(Backbone(config, torch.Generator().manual_seed(seed)))
+
+
+def as_saved(module: M) -> M:
+    """``module`` with the bf16 values that a folder keeps, so that it equals what is loaded from there."""
+    for parameter in module.requires_grad_(False).parameters():
+        parameter.copy_(parameter.bfloat16())
+    return module.eval()
 
 
 def toy_session() -> Reverie:

@@ -14,6 +14,7 @@ from reverie.benchmarks import (
     Report,
     benchmark_names,
     check_report,
+    dreams,
     get_benchmark,
     register_benchmark,
     run_benchmark,
@@ -21,6 +22,7 @@ from reverie.benchmarks import (
 from reverie.benchmarks import registry as registry_module
 from reverie.benchmarks.everyday import make_rows
 from reverie.benchmarks.unknown import taught_questions
+from reverie.dreaming import dreamer
 from reverie.errors import ConfigError, UnknownNameError, UsageError
 from reverie.worlds.everyday import is_held_out, is_test_scene
 from toys import toy_bundle
@@ -36,6 +38,13 @@ TRIVIA = "#Q Who wrote Hamlet?\n^ Shakespeare\nA Shakespeare\n\n#Q How many moon
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(toy_bundle(tmp_path_factory.mktemp("toy")))
+
+
+@pytest.fixture(autouse=True)
+def short_dreams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy would dream on until it runs out of room."""
+    monkeypatch.setitem(dreamer.LONGEST, "end", 64)
+    monkeypatch.setattr(dreams, "NUM_IDS", 8)
 
 
 def rows_file(folder: Path, rows: tuple[dict[str, object], ...]) -> Path:
@@ -71,17 +80,17 @@ def test_plans_stand_beside_both_rules_at_every_size(bundle: str, tmp_path: Path
 
 def test_everyday_makes_rows_that_were_never_trained_on(bundle: str, tmp_path: Path) -> None:
     written = tmp_path / "rows.jsonl"
-    report = run_benchmark("everyday", BenchSettings(bundle, limit=2, branches=2, write=written))
+    report = run_benchmark("everyday", BenchSettings(bundle, limit=1, branches=1, write=written))
     rows = [json.loads(line) for line in written.read_text().splitlines()]
-    assert [is_held_out(row["options"]) for row in rows] == [False, False, True, True]
-    assert all(is_test_scene(row["options"]) for row in rows[:2])
-    assert report.n == 4
-    assert report.figures["n_held_out"] == 2
+    assert [is_held_out(row["options"]) for row in rows] == [False, True]
+    assert is_test_scene(rows[0]["options"])
+    assert report.n == 2
+    assert report.figures["n_held_out"] == 1
     assert {"accuracy", "held_out_accuracy", "no_picture_accuracy", "frame_exact", "state_exact", "state_read"} <= set(
         report.figures
     )
     assert set(report.baselines) == {"majority", "majority_of_form", "direct"}
-    again = run_benchmark("everyday", BenchSettings(bundle, data=written, limit=0, branches=2))
+    again = run_benchmark("everyday", BenchSettings(bundle, data=written, branches=1))
     assert again.figures == pytest.approx(report.figures, nan_ok=True)
 
 
@@ -102,7 +111,9 @@ def test_everyday_asks_about_given_scenes(bundle: str, tmp_path: Path) -> None:
         ({"options": {"thing": "egg", "action": "drop"}, "question": "a", "answer": 5}, "are texts"),
     ],
 )
-def test_a_malformed_scene_is_named_by_its_line(bundle: str, tmp_path: Path, row: dict[str, object], fault: str) -> None:
+def test_a_malformed_scene_is_named_by_its_line(
+    bundle: str, tmp_path: Path, row: dict[str, object], fault: str
+) -> None:
     with pytest.raises(UsageError, match=f"line 1: .*{fault}"):
         run_benchmark("everyday", BenchSettings(bundle, rows_file(tmp_path, (row,))))
 
@@ -194,6 +205,8 @@ def test_settings_are_checked() -> None:
         ({"Accuracy": 0.5}, {"coin": {}}, "snake_case"),
     ],
 )
-def test_reports_are_held_to_the_contract(figures: dict[str, float], baselines: dict[str, dict[str, float]], fault: str) -> None:
+def test_reports_are_held_to_the_contract(
+    figures: dict[str, float], baselines: dict[str, dict[str, float]], fault: str
+) -> None:
     with pytest.raises(ValueError, match=fault):
         check_report(Report("toy", 1, figures, {}, baselines, (), {}, 0.0, "", ""))

@@ -1,7 +1,7 @@
-"""Benchmarks: one figure page each, always beside trivial baselines and published figures. Read ``contract.py`` first.
+"""Benchmarks: figures beside trivial baselines and what others published. Read ``contract.py`` first.
 
-A benchmark takes ``BenchSettings`` and gives ``Findings``; ``run_benchmark`` makes the ``Report`` of them. ``figures.py``
-holds what they count with, ``rows.py`` reads their files, and every other file is one benchmark.
+A benchmark takes ``BenchSettings`` and gives ``Findings``; ``run_benchmark`` makes the ``Report`` of them. What they
+count with is in ``figures.py``, what reads their files in ``rows.py``; every other file is one benchmark.
 """
 
 from __future__ import annotations

@@ -177,9 +177,7 @@ def _pair(row: Row) -> tuple[str, str]:
 def _judge(session: Reverie, world: World, row: Row, settings: BenchSettings) -> Judged:
     episode = record_episode(world, row.options)
     opening, last = episode.transitions[0].what, episode.transitions[-1]
-    answer = session.ask(
-        row.question.text, [opening], branches=settings.branches, world="Everyday", seed=settings.seed
-    )
+    answer = session.ask(row.question.text, [opening], branches=settings.branches, world="Everyday", seed=settings.seed)
     right = answer.known and is_right(answer.text, row.question)
     if not row.moves:
         return Judged(row, right, answer.known)

@@ -106,6 +106,6 @@ BENCHMARK = Benchmark(
     run=run,
     data=DATA,
     published=(
-        Published("MVoT-7B", "accuracy", 0.856, "arXiv:2501.07542, Imagine while Reasoning in Space: MVoT (its own split)"),
+        Published("MVoT-7B", "accuracy", 0.856, "arXiv:2501.07542, Imagine while Reasoning in Space (its own split)"),
     ),
 )

@@ -4,9 +4,9 @@ Every plan is judged four ways:
 
     exact_match                  it reaches the goal without a hole, in the fewest steps that a hole-free way can have
     success                      it reaches the goal without a hole, in any number of steps
-    exact_match_released_check   as ``visual_planning_evaluator.py`` of yix8/VisualPlanning judges: with T the fewest steps
-                                 of a hole-free way, the first T actions all lead to a neighbouring cell inside the grid,
-                                 and the cell after T actions is the goal. Holes on the way are not looked at.
+    exact_match_released_check   as ``visual_planning_evaluator.py`` of yix8/VisualPlanning judges: with T the fewest
+                                 steps of a hole-free way, the first T actions all lead to a neighbouring cell inside
+                                 the grid, and the cell after T actions is the goal; holes are not looked at
     progress_rate                how many steps in a row, from the start, are steps of a shortest hole-free way, over T
 
 The two hole-blind rules show how far a plan comes without looking at the ice: ``row_first`` goes to the goal's row and
@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from reverie.benchmarks.contract import Benchmark, BenchSettings, Figures, Findings, Published
@@ -63,8 +64,8 @@ def run(settings: BenchSettings) -> Findings:
     for some in chunks(maps, _CHUNK, "planning", settings.progress):
         plans = session.plan_many("FrozenLake", [{"desc": desc} for desc in some], seed=settings.seed)
         for desc, plan in zip(some, plans, strict=True):
-            rules = (judge(desc, blind_plan(desc, rows_first)) for rows_first in (True, False))
-            judged.append(Judged(desc, judge(desc, plan.actions), *rules, plan.found, plan.num_steps))
+            row_first, column_first = (judge(desc, blind_plan(desc, rows_first)) for rows_first in (True, False))
+            judged.append(Judged(desc, judge(desc, plan.actions), row_first, column_first, plan.found, plan.num_steps))
     unseen = [one for one in judged if in_test_split(one.desc)]
     rules = {name: count_rule(judged, name) for name in ("row_first", "column_first")}
     for name, figures in rules.items():
@@ -106,7 +107,7 @@ def judge(desc: Map, actions: Sequence[str]) -> Verdict:
         right += 1
         if far[cells[right]] == 0:
             break
-    moved = [before != after for before, after in zip(cells, cells[1:], strict=False)]
+    moved = [before != after for before, after in pairwise(cells)]
     arrived = len(actions) >= fewest and far.get(cells[fewest]) == 0
     return Verdict(success and len(actions) == fewest, success, arrived and all(moved[:fewest]), right / fewest)
 

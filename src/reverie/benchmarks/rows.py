@@ -21,8 +21,8 @@ Row = TypeVar("Row")
 def read_rows(path: Path | None, parse: Callable[[dict[str, Any]], Row], wanted: str) -> list[Row]:
     """The rows of a JSON-lines file, each made by ``parse`` of one object; empty lines are skipped.
 
-    Raises UsageError where there is no such file, no row in it, or a line that is none of the ``wanted`` rows (``parse``
-    says so by KeyError, TypeError, ValueError or any error of ours).
+    Raises UsageError where there is no such file, no row in it, or a line that is none of the ``wanted`` rows
+    (``parse`` says so by KeyError, TypeError, ValueError or any error of ours).
     """
     rows = []
     for number, line in enumerate(_file(path, wanted).read_bytes().splitlines(), start=1):

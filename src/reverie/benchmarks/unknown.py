@@ -110,8 +110,6 @@ BENCHMARK = Benchmark(
     run=run,
     data=DATA,
     published=(
-        Published(
-            "semantic entropy", "auroc", 0.79, "Farquhar et al., Nature 2024, Detecting hallucinations (its own questions)"
-        ),
+        Published("semantic entropy", "auroc", 0.79, "Farquhar et al., Nature 2024 (its own models and questions)"),
     ),
 )

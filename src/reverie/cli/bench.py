@@ -82,12 +82,9 @@ def _reporter(bar: Progress) -> Any:
 
 
 def _show_list(console: Console, found: list[dict[str, str]]) -> None:
-    from rich.table import Table
-
-    table = Table("benchmark", "what it measures", box=None, header_style="bold", pad_edge=False)
+    width = max(len(one["name"]) for one in found)
     for one in found:
-        table.add_row(one["name"], one["about"])
-    console.print(table)
+        console.print(f"[bold]{one['name']:<{width}}[/]  {one['about']}", highlight=False)
 
 
 def _show(console: Console, payload: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ __all__ = ["MAX_ROWS", "Dreamed", "Dreamer", "Prompt"]
 
 MAX_ROWS = 64  # rows of one batch of the engine
 MAX_WORDS = 48  # text ids of one part
-LONGEST = {"end": 512, "result": 192, "what": 64}  # new ids of one row: more than any taught dream needs, per stop
+LONGEST = {"end": 512, "result": 320, "what": 64}  # new ids of one row: more than any taught dream needs, per stop
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,9 @@ class Dreamer:
         return self.grammar.text.decode(words)
 
     def step_prompt(self, history: Sequence[int], action: str, seed: int = 0, temperature: float = 0.0) -> Prompt:
-        """The prompt of one step: ``history`` (a document up to a whole part), then ``action``, then its result."""
-        return Prompt(tuple(history), tuple(self.grammar.action_ids(action)), "result", seed, temperature, pictured=True)
+        """The prompt of one step: ``history`` (a document up to a whole part), ``action``, and what comes of it."""
+        script = tuple(self.grammar.action_ids(action))
+        return Prompt(tuple(history), script, "result", seed, temperature, pictured=True)
 
     def opening(self, what: Part, question: str = "") -> list[int]:
         """The ids of ``question`` and of what a dream starts from."""
@@ -142,7 +143,7 @@ class Dreamer:
 class Leash:
     """The engine's constraint of one row: what its walker allows, minus
 
-    - text after ``MAX_WORDS`` ids of one part, and text that would lengthen the question,
+    - text after ``MAX_WORDS`` ids of one part, and text that would lengthen the question or the action that is given,
     - further actions once ``depth`` triplets are there,
     - an end before anything was said,
     - a result without a picture where the prompt wants one.
@@ -185,8 +186,8 @@ class Leash:
         walker, prompt = self._walker, self._prompt
         needs_picture = prompt.pictured and walker.mode == "part" and walker.role == "result"
         bans: list[object] = []
-        given = walker.role == "question" or (walker.role == "action" and bool(prompt.script))
-        if given or self._words >= MAX_WORDS or needs_picture:
+        given = "action" if prompt.stop == "result" else "question"  # its words are all there
+        if walker.role == given or self._words >= MAX_WORDS or needs_picture:
             bans.append("text")
         if self._triplets >= prompt.depth:
             bans.append(ACT)

@@ -93,8 +93,7 @@ class Search:
         after: list[tuple[_State, str]] = []
         for index, step in enumerate(dreamed):
             if step.finished:
-                state = self._level[index // len(self.actions)]
-                after.append(self._follow(state, self.actions[index % len(self.actions)], step))
+                after.append(_follow(self._level[index // len(self.actions)], step))
         after.sort(key=lambda pair: -pair[0].log_prob)  # the most probable path to a picture stands for it
         goals = [state for state, words in after if self.endings.get(words)]
         if goals:
@@ -107,15 +106,15 @@ class Search:
                 self._seen.add(state.frame)
                 self._level.append(state)
 
-    def _follow(self, state: _State, action: str, step: Dreamed) -> tuple[_State, str]:
-        result = step.document.triplets[-1].result
-        what = state.path[-1].result if state.path else Part("", state.frame)
-        triplet = Triplet(what, Part(action), result)
-        assert result.frame is not None
-        reached = _State(
-            result.frame, (*state.path, triplet), state.log_prob + step.log_prob, state.num_ids + step.num_ids
-        )
-        return reached, result.text
+
+def _follow(state: _State, step: Dreamed) -> tuple[_State, str]:
+    """Where an imagined step from ``state`` leads, and its words."""
+    dreamed = step.document.triplets[-1]
+    what = state.path[-1].result if state.path else Part("", state.frame)
+    path = (*state.path, Triplet(what, dreamed.action, dreamed.result))
+    frame = dreamed.result.frame
+    assert frame is not None
+    return _State(frame, path, state.log_prob + step.log_prob, state.num_ids + step.num_ids), dreamed.result.text
 
 
 def search(dreamer: Dreamer, searches: Sequence[Search]) -> None:

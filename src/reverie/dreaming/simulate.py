@@ -102,11 +102,11 @@ def walk(dreamer: Dreamer, walks: Sequence[Walk]) -> None:
         for branch, dreamed in zip(active, dreamer.run(prompts), strict=True):
             last = branch.triplets[-1].result if branch.triplets else branch.start
             if dreamed.finished:
-                result = dreamed.document.triplets[-1].result
+                whole = dreamed.document.triplets[-1]
+                triplet = Triplet(last, whole.action, whole.result)
             else:  # it ran out of room before the result was whole: nothing was seen to change
-                result = last
-            action = branch.actions[len(branch.triplets)]
-            branch.triplets.append(Triplet(last, Part(action), result))
+                triplet = Triplet(last, Part(branch.actions[len(branch.triplets)]), last)
+            branch.triplets.append(triplet)
             branch.log_prob += dreamed.log_prob
             branch.num_ids += dreamed.num_ids
 

@@ -177,7 +177,8 @@ class Decoder(nn.Module):
 
     def __init__(self, config: BackboneConfig):
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        size = (config.vocab_size, config.hidden_size)
+        self.embed_tokens = nn.Embedding(*size, _weight=torch.empty(size))  # normal_ on meta loads torch's compiler
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.norm = nn.RMSNorm(config.hidden_size, config.norm_eps)
 

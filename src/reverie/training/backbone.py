@@ -30,6 +30,7 @@ class BackboneData:
     image_tokenizer: str = "runs/tokenizer/export"  # folder of the trained image tokenizer; unused without worlds
     worlds: tuple[str, ...] = ("FrozenLake", "Everyday")  # whose words and backdrops make the vocabulary; () = drills
     text_size: int = 752  # byte-level BPE ids, the 256 bytes included
+    corpus: int = 2000  # episodes of each world whose words the BPE is trained on
     start_from: str = ""  # folder of a backbone to go on from, empty = random weights
     drill_steps: int = 0  # first steps that only drill looking up
     drill_docs: int = 96  # documents a step while drilling
@@ -57,7 +58,7 @@ class BackboneObjective:
     def __init__(self, data: BackboneData):
         self.data = data
         self.tokenizer = ImageTokenizer.load(Path(data.image_tokenizer)) if data.worlds else None
-        self.grammar = build_grammar(self.tokenizer, data.worlds, data.text_size)
+        self.grammar = build_grammar(self.tokenizer, data.worlds, data.text_size, data.corpus)
         config = BackboneConfig(**{**vars(data.model), "vocab_size": self.grammar.vocabulary.size})
         if data.start_from:
             self.module = Backbone.load(Path(data.start_from)).requires_grad_(True).train()
@@ -139,7 +140,9 @@ class BackboneObjective:
         save_grammar(self.grammar, folder)
 
 
-def build_grammar(tokenizer: ImageTokenizer | None, worlds: Sequence[str], text_size: int) -> Grammar:
+def build_grammar(
+    tokenizer: ImageTokenizer | None, worlds: Sequence[str], text_size: int, num_episodes: int
+) -> Grammar:
     """The grammar of ``worlds``: a BPE trained on what their narrators say, and their backdrops."""
     backdrops: list[Frame] = []
     texts = list(ACTIONS)
@@ -147,14 +150,14 @@ def build_grammar(tokenizer: ImageTokenizer | None, worlds: Sequence[str], text_
         world = make_world(name)
         assert tokenizer is not None
         backdrops += tokenizer.encode([world.backdrop()], world.cell_px)
-        texts += corpus(world)
+        texts += corpus(world, num_episodes)
     text = TextTokenizer.train(texts, text_size)
     text.extend([f"<unused {number}>" for number in range(text.size, text_size)])  # a few words make few merges
     num_codes = tokenizer.num_codes if tokenizer else Vocabulary(1).num_codes
     return Grammar(Vocabulary(text.size, num_codes), text, backdrops, full_frames=False)
 
 
-def corpus(world: World, num_episodes: int = 2000) -> list[str]:
+def corpus(world: World, num_episodes: int) -> list[str]:
     """What the narrator says and is asked about random episodes."""
     rng = np.random.default_rng(0)
     texts = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from torch.nn import functional as F
 
 from reverie.errors import ConfigError, PictureError, TrainingError
 from reverie.tokens.image import ImageTokenizer, ImageTokenizerConfig, resize, to_float, to_patches
-from reverie.worlds import make_world, record_episode
+from reverie.worlds import World, make_world, record_episode
+
+_HELD_OUT = 200  # pictures of each source that are measured instead of learned from
 
 __all__ = ["TokenizerData", "TokenizerObjective", "picture_figures"]
 
@@ -31,7 +33,7 @@ class TokenizerData:
     episodes: int = 600  # episodes recorded a world
     max_samples: int = 0  # pictures taken from the folder, 0 = all
     batch_size: int = 256  # patches a step
-    balance: float = 0.25  # a patch seen n times is drawn in proportion to n**balance
+    balance: float = 0.5  # share of draws that follow how often a patch was seen; the others treat all patches alike
     seed: int = 0
     model: ImageTokenizerConfig = field(default_factory=ImageTokenizerConfig)
 
@@ -39,6 +41,8 @@ class TokenizerData:
         object.__setattr__(self, "worlds", tuple(self.worlds))
         if not self.worlds and not self.folder:
             raise ConfigError("tokenizer: name at least one world or a folder of pictures")
+        if not 0 <= self.balance <= 1:
+            raise ConfigError(f"tokenizer: balance is a share between 0 and 1, got {self.balance}")
         if self.batch_size < 2 or self.episodes < 1:
             raise ConfigError("tokenizer: batch_size must be at least 2 and episodes at least 1")
 
@@ -53,40 +57,43 @@ class TokenizerObjective:
         cells: dict[bytes, int] = {}
         self._held_out: list[tuple[Any, list[np.ndarray], int]] = []
         for source, pictures, cell in self._sources():
-            split = max(1, len(pictures) // 10)
-            self._held_out.append((source, pictures[:split], cell))
-            for picture in pictures[split:] or pictures:
+            held_out: list[np.ndarray] = []
+            for number, picture in enumerate(pictures):
+                if number % 10 == 1 and len(held_out) < _HELD_OUT:
+                    held_out.append(picture)
+                    continue
                 for patch in to_patches(picture, cell).reshape(-1, cell, cell, 3):
                     counts[patch.tobytes()] += 1
                     cells[patch.tobytes()] = cell
+            self._held_out.append((source, held_out or [picture], cell))
         stride = data.model.stride
         patches = [resize(np.frombuffer(key, np.uint8).reshape(cells[key], cells[key], 3), stride) for key in counts]
         self.patches = torch.from_numpy(np.stack(patches))  # (P, stride, stride, 3) uint8
-        self.weights = torch.tensor(list(counts.values()), dtype=torch.float64) ** data.balance
+        seen = torch.tensor(list(counts.values()), dtype=torch.float64)
+        self.weights = data.balance * seen / seen.sum() + (1 - data.balance) / len(seen)
         fits = len(self.patches) <= data.model.num_codes
         self.anchors = anchors(self.patches, data.model.levels) if fits else None
 
-    def _sources(self) -> Iterable[tuple[Any, list[np.ndarray], int]]:
+    def _sources(self) -> Iterator[tuple[World | None, Iterator[np.ndarray], int]]:
         data = self.data
         for name in data.worlds:
             world = make_world(name)
-            rng = np.random.default_rng(data.seed)
-            pictures = [world.backdrop()]
-            for index in range(data.episodes):
-                episode = record_episode(world, world.sample_options(rng), seed=index)
-                pictures += [episode.transitions[0].what, *(step.result for step in episode.transitions)]
-            yield world, pictures, world.cell_px
+            yield world, self._record(world), world.cell_px
         if data.folder:
-            yield (
-                None,
-                read_folder(Path(data.folder), data.side, data.model.stride, data.max_samples),
-                data.model.stride,
-            )
+            stride = data.model.stride
+            yield None, read_folder(Path(data.folder), data.side, stride, data.max_samples), stride
+
+    def _record(self, world: World) -> Iterator[np.ndarray]:
+        rng = np.random.default_rng(self.data.seed)
+        yield world.backdrop()
+        for index in range(self.data.episodes):
+            episode = record_episode(world, world.sample_options(rng), seed=index)
+            yield episode.transitions[0].what
+            yield from (step.result for step in episode.transitions)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(self.data.seed * 1_000_003 + step)
-        size = min(self.data.batch_size, len(self.patches))
-        index = torch.multinomial(self.weights, size, replacement=False, generator=generator)
+        index = torch.multinomial(self.weights, self.data.batch_size, replacement=True, generator=generator)
         batch = {"patches": self.patches[index]}
         return batch if self.anchors is None else batch | {"anchors": self.anchors[index]}
 
@@ -127,9 +134,9 @@ class TokenizerObjective:
 def anchors(patches: Tensor, levels: Sequence[int]) -> Tensor:
     """A different code for each patch, neighbours for patches that look alike: (P, S, S, 3) uint8 -> (P, D) digits.
 
-    A worlds' pictures hold fewer distinct patches than there are codes. Trained end to end, FSQ left one patch in eight
-    on a code that another one had; so the codes are given out first: principal components, split level by level into
-    equal groups as a k-d tree does. Needs ``len(patches) <= prod(levels)``.
+    The pictures of a world hold fewer distinct patches than there are codes. Trained end to end, FSQ left one patch in
+    eight on a code that another one had; so the codes are given out first: principal components, split level by level
+    into equal groups as a k-d tree does. Needs ``len(patches) <= prod(levels)``.
     """
     small = F.avg_pool2d(patches.permute(0, 3, 1, 2).float(), patches.shape[1] // 4).flatten(1)
     axes = torch.linalg.svd(small - small.mean(0), full_matrices=False)[2][: len(levels)]
@@ -172,12 +179,13 @@ def picture_figures(
     return figures
 
 
-def read_folder(folder: Path, side: int, stride: int, max_samples: int = 0) -> list[np.ndarray]:
+def read_folder(folder: Path, side: int, stride: int, max_samples: int = 0) -> Iterator[np.ndarray]:
     """Pictures of a folder as uint8, longest side ``side``, both sides multiples of ``stride``."""
     names = sorted(
         path for path in folder.rglob("*") if path.suffix.lower() in {".png", ".jpg", ".jpeg", ".webp", ".gif"}
     )
-    pictures = []
+    if not names:
+        raise TrainingError(f"no pictures (png, jpg, webp, gif) in {folder}")
     for path in names[: max_samples or None]:
         try:
             with Image.open(path) as opened:
@@ -186,7 +194,4 @@ def read_folder(folder: Path, side: int, stride: int, max_samples: int = 0) -> l
             raise PictureError(f"{path} is no readable picture: {error}; remove it and train again") from error
         scale = side / max(picture.size)
         size = [max(stride, round(length * scale / stride) * stride) for length in picture.size]
-        pictures.append(np.asarray(picture.resize((size[0], size[1]), Image.Resampling.LANCZOS)))
-    if not pictures:
-        raise TrainingError(f"no pictures (png, jpg, webp, gif) in {folder}")
-    return pictures
+        yield np.asarray(picture.resize((size[0], size[1]), Image.Resampling.LANCZOS))

@@ -17,7 +17,7 @@ import numpy as np
 
 from reverie.worlds.contract import Episode, Question
 from reverie.worlds.everyday import matter
-from reverie.worlds.everyday.narrator import CONDITION_WORDS, Outcome, outcome, place_words
+from reverie.worlds.everyday.narrator import CONDITION_WORDS, Outcome, cooked_words, liquid_of, outcome, place_words
 from reverie.worlds.everyday.picture import main_thing
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, HELD_ACTIONS, SURFACES, THINGS, Scene, Thing
 
@@ -25,7 +25,7 @@ from reverie.worlds.everyday.things import DEFAULT_HEIGHT, HELD_ACTIONS, SURFACE
 VERBS: dict[str, tuple[str, ...]] = {
     "drop": (
         "drop {x} | dropping {x} | {x} is dropped",
-        "let {x} fall | letting {x} fall | {x} falls down",
+        "let {x} fall | letting {x} fall | {x} falls",
     ),
     "let go": (
         "let go of {x} | letting go of {x} | {x} is let go",
@@ -36,7 +36,7 @@ VERBS: dict[str, tuple[str, ...]] = {
         "toss {x} | tossing {x} | {x} is tossed",
     ),
     "pour": (
-        "pour out {x} | pouring out {x} | {x} is poured out",
+        "pour {x} out | pouring {x} out | {x} is poured out",
         "turn {x} upside down | turning {x} upside down | {x} is turned upside down",
     ),
     "push": (
@@ -221,16 +221,15 @@ class _Asker:
         surface, action = SURFACES[scene.surface], scene.action
         words = ""
         if scene.surface != "floor" or self._chance(0.25):
-            name = surface.on.split(" ", 1)[1]
-            into = "into" if surface.liquid else "onto"
+            name = f"the {surface.name}" if self._chance(0.3) else surface.on.split(" ", 1)[1]
+            by = [surface.on.split(" ", 1)[0]]
             if action in _ONTO:
-                words = f" {self._one((surface.on.split(' ', 1)[0], into))} {name}"
+                by.append("into" if surface.liquid else "onto")
             elif action in _OVER:
-                words = f" {self._one(('over', 'above'))} {name}"
-            elif action in ("push", "tip") and scene.surface != "floor":
-                words = f" {self._one(('', 'standing ', 'that stands '))}{surface.on}"
-            else:
-                words = f" {surface.on}"
+                by = ["over", "above"]
+            elif action == "push" and self.case.state["off"]:
+                by.append("off")
+            words = f" {self._one(by)} {name}"
         if action in HELD_ACTIONS and scene.height != DEFAULT_HEIGHT:
             low = ("from low down", "from a low height", "from just above")
             middle = ("from half way up", "from a medium height", "from half height")
@@ -241,7 +240,8 @@ class _Asker:
 
     def fill(self, frame: str, verb: str = "") -> str:
         scene, at = self.case.scene, self._at()
-        base, gerund, passive = (f"{words}{at}" for words in self._one(VERBS[scene.action]).split(" | "))
+        wordings = [words for words in VERBS[scene.action] if not verb or verb not in words]
+        base, gerund, passive = (f"{words}{at}" for words in self._one(wordings).split(" | "))
         x = self.case.thing.the if self._chance(0.3) else self._one(self.case.thing.indefinite)
         y = THINGS[scene.support].a if scene.support else ""
         subject = self._one(_SUBJECTS)
@@ -299,6 +299,7 @@ _SAID = {  # verb → the third person that a yes says
     "get hot": "gets hot", "bounce": "bounces", "float": "floats", "sink": "sinks", "rise": "rises",
     "fall over": "falls over", "stay on top": "stays on top", "fall off": "falls off", "change": "changes",
 }  # fmt: skip
+_OF_CONTENTS = ("freeze", "get hot")  # what the liquid does and not the vessel
 
 
 def _verbs(case: _Case) -> tuple[str, ...]:
@@ -326,7 +327,8 @@ def _will(case: _Case, verb: str, frame: str, rng: np.random.Generator | None) -
     the, true = case.thing.the, _TESTS[verb](case.outcome, case.state)
     text = _Asker(case, rng).fill(frame, verb)
     if true:
-        answer = f"Yes, {the} {_SAID[verb]}."
+        subject = liquid_of(case.thing) if verb in _OF_CONTENTS else the
+        answer = f"Yes, {subject} {_SAID[verb]}."
         accepts: tuple[str, ...] = ("Yes.", f"Yes, {case.outcome.clause}.")
     else:
         whole = verb == "break" and _is_whole(case)
@@ -366,6 +368,8 @@ def _where(case: _Case, frame: str, rng: np.random.Generator | None) -> Question
 def _after(case: _Case, frame: str, rng: np.random.Generator | None) -> Question:
     condition = main_thing_of(case)["condition"]
     said = CONDITION_WORDS[condition][1]
+    if condition == "cooked":  # bread is toasted
+        said = cooked_words(case.thing)[-1].removeprefix(f"{case.thing.the} ")
     text = _Asker(case, rng).fill(frame)
     accepts = (_sentence(f"{case.thing.the} {said}"), _sentence(said.removeprefix("is ")))
     return Question(text, f"It {said}.", "after", condition, accepts, case.meta)
