@@ -30,7 +30,7 @@ from toys import toy_bundle
 OUTCOMES = (
     {"desc": ["SFF", "FHF", "FFG"], "actions": "RRDD", "safe": "Y"},
     {"desc": ["SHF", "FFF", "FFG"], "actions": "R", "safe": "N"},
-    {"desc": ["SFH", "FFF", "FFG"], "actions": "DR", "safe": "Y"},
+    {"desc": ["SGH", "FFF", "FFF"], "actions": "RR", "safe": "N"},  # walks on over the goal
 )
 TRIVIA = "#Q Who wrote Hamlet?\n^ Shakespeare\nA Shakespeare\n\n#Q How many moons has Mars?\n^ Two\nA Two\nB Three\n"
 
@@ -56,8 +56,11 @@ def rows_file(folder: Path, rows: tuple[dict[str, object], ...]) -> Path:
 def test_outcomes_stand_beside_always_safe(bundle: str, tmp_path: Path) -> None:
     report = run_benchmark("frozenlake-outcome", BenchSettings(bundle, rows_file(tmp_path, OUTCOMES)))
     assert report.n == 3
-    assert report.baselines["always_safe"]["accuracy"] == pytest.approx(2 / 3)
-    assert {"accuracy", "frame_exact", "rows_exact", "n_unseen", "accuracy_unseen"} <= set(report.figures)
+    assert report.baselines["always_safe"]["accuracy"] == pytest.approx(1 / 3)
+    assert report.baselines["gymnasium"]["accuracy"] == pytest.approx(2 / 3)
+    assert {"accuracy", "accuracy_gymnasium", "frame_exact", "rows_exact", "n_unseen", "accuracy_unseen"} <= set(
+        report.figures
+    )
     assert set(report.by) == {"steps_1", "steps_2", "steps_4"}
     assert report.published[0].value == 0.856
     assert report.seconds > 0

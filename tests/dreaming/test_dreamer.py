@@ -68,7 +68,7 @@ def test_the_model_can_say_what_it_sees() -> None:
     dreamer = toy_session().dreamer
     part = lake_part()
     assert part.frame is not None
-    (what,) = dreamer.put_into_words([part.frame])
+    (what,) = dreamer.put_into_words([part.frame], ["what is here?"])
     assert what.frame == part.frame
 
 

@@ -1,4 +1,9 @@
-"""FrozenLake outcomes: dream what a list of actions leads to, frame by frame, and say whether the elf is safe."""
+"""FrozenLake outcomes: dream what a list of actions leads to, frame by frame, and say whether the elf is safe.
+
+``accuracy`` is held to the file's labels, ``accuracy_gymnasium`` to the real environment, which ends at the goal. Files
+of Visual Spatial Planning walk on over the goal, now and then into a hole: the baseline ``gymnasium`` says how many
+labels the real environment itself gets right.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +39,9 @@ class Judged:
 
     row: Row
     said_safe: bool
+    is_safe: bool  # in the real environment
     frames: int
     exact: int
-
-    @property
-    def figures(self) -> tuple[bool, bool]:
-        """(safe or unsafe said right, every frame right)"""
-        return self.said_safe == self.row.safe, self.exact == self.frames
 
     @property
     def unseen(self) -> bool:
@@ -64,7 +65,11 @@ def run(settings: BenchSettings) -> Findings:
             "always_safe": {
                 "accuracy": share(row.safe for row in rows),
                 "accuracy_unseen": share(one.row.safe for one in unseen),
-            }
+            },
+            "gymnasium": {
+                "accuracy": share(one.is_safe == one.row.safe for one in judged),
+                "accuracy_unseen": share(one.is_safe == one.row.safe for one in unseen),
+            },
         },
         settings={"bundle": manifest["name"]},
     )
@@ -87,16 +92,18 @@ def judge(session: Reverie, rows: Sequence[Row], seed: int) -> list[Judged]:
     for row, simulation in zip(rows, dreamed, strict=True):
         true = record_episode(world, {"desc": row.desc}, seed=seed, actions=list(row.actions))
         exact = sum(step.exact for step in simulation.steps)
-        judged.append(Judged(row, simulation.outcome not in falls, len(true.transitions), exact))
+        is_safe = true.transitions[-1].result_state["on"] != "H"
+        judged.append(Judged(row, simulation.outcome not in falls, is_safe, len(true.transitions), exact))
     return judged
 
 
 def count(judged: Sequence[Judged]) -> Figures:
     frames = sum(one.frames for one in judged)
     return {
-        "accuracy": share(one.figures[0] for one in judged),
+        "accuracy": share(one.said_safe == one.row.safe for one in judged),
+        "accuracy_gymnasium": share(one.said_safe == one.is_safe for one in judged),
         "frame_exact": sum(one.exact for one in judged) / frames if frames else float("nan"),
-        "rows_exact": share(one.figures[1] for one in judged),
+        "rows_exact": share(one.exact == one.frames for one in judged),
     }
 
 

@@ -60,11 +60,11 @@ def _rows(done: Simulation) -> list[Branch]:
 
     start = Panel(done.start)
     dreamed = [Panel(step.picture, step.words) for step in done.steps]
-    real = [Panel(step.real_picture, step.real_words) for step in done.steps if step.real_picture is not None]
+    real = [Panel(step.real_picture, step.real_words) for step in done.steps]
     acted = tuple(step.action for step in done.steps)
     return [
         Branch((start, *dreamed), acted, label="dreamed"),
-        Branch((start, *real), acted[: len(real)], label="what really happens"),
+        Branch((start, *real), acted, label="what really happens"),
     ]
 
 
@@ -76,8 +76,7 @@ def _save(done: Simulation, rows: list[Branch], folder: Path) -> dict[str, Path]
     files = {"start": save_picture(done.start, folder / "start.png")}
     for number, step in enumerate(done.steps, start=1):
         files[f"{number}"] = save_picture(step.picture, folder / f"dreamed-{number}.png")
-        if step.real_picture is not None:
-            files[f"real {number}"] = save_picture(step.real_picture, folder / f"real-{number}.png")
+        files[f"real {number}"] = save_picture(step.real_picture, folder / f"real-{number}.png")
     title = f"{done.world}: {', '.join(done.actions)}"
     strip = draw_strip(rows, None, title, _verdict(done))
     atomic_write_bytes(folder / "strip.png", to_png(strip))
@@ -127,7 +126,7 @@ def _show(console: Console, done: Simulation, row: Branch) -> None:
     table = Table("step", "action", "dreamed", "real", "picture", box=None, header_style="bold", pad_edge=False)
     for number, step in enumerate(done.steps, start=1):
         mark = "[green]exact[/]" if step.exact else "[red]differs[/]"
-        table.add_row(str(number), step.action, step.words, step.real_words or "(ended)", mark)
+        table.add_row(str(number), step.action, step.words, step.real_words, mark)
     console.print(table)
     console.print(_verdict(done), style="bold", markup=False)
     console.print(f"{done.seconds:.1f} s", style="dim")

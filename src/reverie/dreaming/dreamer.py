@@ -132,10 +132,10 @@ class Dreamer:
         """The ids of ``question`` and of what a dream starts from."""
         return self.grammar.question_ids(question) + self.grammar.what_ids(what)
 
-    def put_into_words(self, frames: Sequence[Frame]) -> list[Part]:
+    def put_into_words(self, frames: Sequence[Frame], questions: Sequence[str]) -> list[Part]:
         """Each picture with the words that the model finds for it, for worlds whose dreams begin with words."""
-        whats = [Part("", frame) for frame in frames]
-        prompts = [Prompt(tuple(self.opening(what)), stop="what") for what in whats]
+        openings = [self.opening(Part("", frame), asked) for frame, asked in zip(frames, questions, strict=True)]
+        prompts = [Prompt(tuple(opening), stop="what") for opening in openings]
         texts = [dreamed.words if dreamed.finished else "" for dreamed in self.run(prompts)]
         return [Part(text, frame) for text, frame in zip(texts, frames, strict=True)]
 

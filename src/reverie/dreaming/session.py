@@ -337,20 +337,25 @@ class Reverie:
         scenes = [open_scene(world, scene, seed) for scene, _ in jobs]
         asked = [read_actions(made, given) for (made, _), (_, given) in zip(scenes, jobs, strict=True)]
         frames = self._starts([made for made, _ in scenes])
-        wordless = world in WORDLESS
-        starts = [Part("", frame) for frame in frames] if wordless else self.dreamer.put_into_words(frames)
+        if world in WORDLESS:
+            questions = [""] * len(jobs)
+            starts = [Part("", frame) for frame in frames]
+        else:  # dreams of other worlds answer a question, and begin with words
+            questions = [clean_question(f"What happens here if you {taken[0][1]}?") for taken in asked]
+            starts = self.dreamer.put_into_words(frames, questions)
         walks = [
             [
                 Walk(
                     start,
                     [words for _, words in taken],
+                    question,
                     endings_of(world),
                     seed * 1000 + branch,
                     temperature if branch else 0.0,
                 )
                 for branch in range(branches)
             ]
-            for start, taken in zip(starts, asked, strict=True)
+            for start, question, taken in zip(starts, questions, asked, strict=True)
         ]
         walk(self.dreamer, [branch for group in walks for branch in group])
         seconds = time.perf_counter() - started

@@ -31,15 +31,15 @@ MEMORY = 8  # steps that a dream looks back on; longer chains start anew from a 
 class Step:
     """One action of a simulation, dreamed and real. Pictures are uint8 (H, W, 3).
 
-    ``words`` and ``real_words`` say the result; ``exact`` is True where all codes of both pictures are equal. What is
-    real is None (or "") where the world had ended before.
+    ``words`` and ``real_words`` say the result; ``exact`` is True where all codes of both pictures are equal. Once the
+    real world has ended it stays as it is.
     """
 
     action: str
     picture: np.ndarray
     words: str
     exact: bool
-    real_picture: np.ndarray | None
+    real_picture: np.ndarray
     real_words: str
 
 
@@ -70,6 +70,7 @@ class Walk:
 
     start: Part
     actions: Sequence[str]
+    question: str = ""
     endings: dict[str, bool] = field(default_factory=dict)
     seed: int = 0
     temperature: float = 0.0
@@ -119,7 +120,7 @@ def _history(dreamer: Dreamer, branch: Walk) -> list[int]:
     else:
         opening = branch.start
     grammar = dreamer.grammar
-    ids = dreamer.opening(opening)
+    ids = dreamer.opening(opening, branch.question)
     for triplet in recent:
         ids += grammar.step_ids(triplet)
     return ids
@@ -146,20 +147,12 @@ def beside_reality(
     real_frames = tokenizer.encode([picture for picture, _ in real], world.cell_px)
     steps = []
     for index, triplet in enumerate(best.triplets):
-        assert triplet.result.frame is not None
-        happened = index < len(real)
-        steps.append(
-            Step(
-                action=triplet.action.text,
-                picture=pictures[triplet.result.frame],
-                words=triplet.result.text,
-                exact=happened and triplet.result.frame == real_frames[index],
-                real_picture=real[index][0] if happened else None,
-                real_words=real[index][1] if happened else "",
-            )
-        )
+        frame, moment = triplet.result.frame, min(index, len(real) - 1)
+        assert frame is not None
+        exact = frame == real_frames[moment]
+        steps.append(Step(triplet.action.text, pictures[frame], triplet.result.text, exact, *real[moment]))
     outcome, real_outcome = steps[-1].words, real[-1][1]
-    agrees = len(steps) == len(real) and all(step.exact for step in steps) and outcome == real_outcome
+    agrees = len(steps) >= len(real) and all(step.exact for step in steps) and outcome == real_outcome
     names = tuple(words for _, words in actions)
     return Simulation(world.name, options, names, start, tuple(steps), outcome, real_outcome, agrees, scored, verdict)
 

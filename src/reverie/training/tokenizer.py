@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from reverie.errors import ConfigError, PictureError, TrainingError
+from reverie.errors import ConfigError, MissingExtraError, PictureError, TrainingError
 from reverie.tokens.image import ImageTokenizer, ImageTokenizerConfig, resize, to_float, to_patches
 from reverie.worlds import World, make_world, record_episode
 
@@ -158,8 +158,10 @@ def picture_figures(
     tokenizer: ImageTokenizer, world: Any, pictures: Sequence[np.ndarray], cell: int
 ) -> dict[str, float]:
     """Reconstruction figures of ``pictures``: psnr (dB), ssim, perplexity of the codes, state_recovery (share)."""
-    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
-
+    try:
+        from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+    except ImportError as error:
+        raise MissingExtraError("measuring pictures", "train") from error
     frames = tokenizer.encode(pictures, cell)
     painted = tokenizer.decode(frames, cell)
     codes = np.concatenate([frame.codes.ravel() for frame in frames])

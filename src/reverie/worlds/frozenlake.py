@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -229,6 +230,7 @@ def _tiles() -> dict[tuple[str, bool], np.ndarray]:
     """(tile, elf?) -> uint8 (64, 64, 3), cut out of pictures that Gymnasium rendered."""
     from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures need no screen, and SDL complains where there is none
     desc = ["SFFFFFFH", "FFFFFFFG", *["FFFFFFFF"] * 6]
     env = FrozenLakeEnv(desc=desc, is_slippery=False, render_mode="rgb_array")
     env.reset(seed=0)
