@@ -46,6 +46,7 @@ train: $(DEV)  ## make the packaged model again: image tokenizer, drills, then w
 	$(BIN)/reverie train tokenizer --config recipes/image-tokenizer.yaml
 	$(BIN)/reverie train backbone --config recipes/drills.yaml
 	$(BIN)/reverie train backbone --config recipes/nano.yaml
+	$(BIN)/reverie train bundle runs/nano/export runs/nano/bundle --name nano --config recipes/nano.yaml
 
 .PHONY: bench
 bench: $(DEV)  ## list the benchmarks, or run one: make bench NAME=everyday ARGS="--data FILE"

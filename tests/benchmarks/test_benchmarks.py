@@ -57,8 +57,8 @@ def test_outcomes_stand_beside_always_safe(bundle: str, tmp_path: Path) -> None:
     report = run_benchmark("frozenlake-outcome", BenchSettings(bundle, rows_file(tmp_path, OUTCOMES)))
     assert report.n == 3
     assert report.baselines["always_safe"]["accuracy"] == pytest.approx(1 / 3)
-    assert report.baselines["gymnasium"]["accuracy"] == pytest.approx(2 / 3)
-    assert {"accuracy", "accuracy_gymnasium", "frame_exact", "rows_exact", "n_unseen", "accuracy_unseen"} <= set(
+    assert report.baselines["world"]["accuracy"] == pytest.approx(2 / 3)
+    assert {"accuracy", "accuracy_world", "frame_exact", "rows_exact", "n_unseen", "accuracy_unseen"} <= set(
         report.figures
     )
     assert set(report.by) == {"steps_1", "steps_2", "steps_4"}

@@ -75,7 +75,7 @@ def test_ask_gives_the_json_of_the_design_and_saves_its_pictures(
     assert len(answer["dreams"]) == 2
     assert answer["verdict"]["branch"] in (0, 1)
     for dream in answer["dreams"]:
-        assert {"triplets", "log_prob", "score", "scores", "experts", "seed"} <= dream.keys()
+        assert dream.keys() == {"triplets", "log_prob", "score", "scores", "experts", "seed"}
         for triplet in dream["triplets"]:
             assert all(part.keys() == {"text", "image"} for part in triplet.values())
             assert triplet["action"]["image"] is None

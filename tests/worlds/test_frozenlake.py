@@ -112,3 +112,12 @@ def test_recording_is_repeatable_and_stops_at_the_end() -> None:
         assert all(np.array_equal(x.result, y.result) for x, y in zip(a.transitions, b.transitions, strict=True))
     episode = record_episode(world, {"desc": ["SHF", "FFG"]}, actions=[2, 1, 1])
     assert [step.result_text for step in episode.transitions] == ["falls"]
+
+
+def test_where_the_goal_does_not_end_the_walk_the_elf_goes_on_over_it() -> None:
+    world = FrozenLake("SGF,FHF,FFF")
+    options = {"desc": ["SGF", "FHF", "FFF"], "goal_ends": False}
+    episode = record_episode(world, options, actions=[2, 2, 0, 1, 1])
+    assert [step.result_text for step in episode.transitions] == ["goal", "safe", "goal", "falls"]
+    assert world.endings == {"falls": False}
+    assert len(record_episode(world, {"desc": options["desc"]}, actions=[2, 2]).transitions) == 1

@@ -1,8 +1,8 @@
 """FrozenLake outcomes: dream what a list of actions leads to, frame by frame, and say whether the elf is safe.
 
-``accuracy`` is held to the file's labels, ``accuracy_gymnasium`` to the real environment, which ends at the goal. Files
-of Visual Spatial Planning walk on over the goal, now and then into a hole: the baseline ``gymnasium`` says how many
-labels the real environment itself gets right.
+The elf may walk on over the goal (``goal_ends=False``), as the files of Visual Spatial Planning have it; Gymnasium's
+own rule, which ends there, disagrees with their labels now and then. ``accuracy`` is held to the file's labels,
+``accuracy_world`` to the world under that rule: the baseline ``world`` says how many labels that gets right.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Judged:
 
     row: Row
     said_safe: bool
-    is_safe: bool  # in the real environment
+    is_safe: bool  # in the real world
     frames: int
     exact: int
 
@@ -66,7 +66,7 @@ def run(settings: BenchSettings) -> Findings:
                 "accuracy": share(row.safe for row in rows),
                 "accuracy_unseen": share(one.row.safe for one in unseen),
             },
-            "gymnasium": {
+            "world": {
                 "accuracy": share(one.is_safe == one.row.safe for one in judged),
                 "accuracy_unseen": share(one.is_safe == one.row.safe for one in unseen),
             },
@@ -87,21 +87,26 @@ def judge(session: Reverie, rows: Sequence[Row], seed: int) -> list[Judged]:
     """Dream the rows; safe is what the model's last words say, never the simulator."""
     world = make_world("FrozenLake")
     falls = world.narrator.say_result({}, 0, _HOLE)
-    dreamed = session.simulate_many("FrozenLake", [({"desc": row.desc}, row.actions) for row in rows], seed=seed)
+    dreamed = session.simulate_many("FrozenLake", [(scene(row), row.actions) for row in rows], seed=seed)
     judged = []
     for row, simulation in zip(rows, dreamed, strict=True):
-        true = record_episode(world, {"desc": row.desc}, seed=seed, actions=list(row.actions))
-        exact = sum(step.exact for step in simulation.steps)
-        is_safe = true.transitions[-1].result_state["on"] != "H"
-        judged.append(Judged(row, simulation.outcome not in falls, is_safe, len(true.transitions), exact))
+        true = record_episode(world, scene(row), seed=seed, actions=list(row.actions)).transitions
+        exact = sum(step.exact for step in simulation.steps[: len(true)])
+        is_safe = true[-1].result_state["on"] != "H"
+        judged.append(Judged(row, simulation.outcome not in falls, is_safe, len(true), exact))
     return judged
+
+
+def scene(row: Row) -> dict[str, Any]:
+    """The files' rules: the elf may walk on over the goal."""
+    return {"desc": row.desc, "goal_ends": False}
 
 
 def count(judged: Sequence[Judged]) -> Figures:
     frames = sum(one.frames for one in judged)
     return {
         "accuracy": share(one.said_safe == one.row.safe for one in judged),
-        "accuracy_gymnasium": share(one.said_safe == one.is_safe for one in judged),
+        "accuracy_world": share(one.said_safe == one.is_safe for one in judged),
         "frame_exact": sum(one.exact for one in judged) / frames if frames else float("nan"),
         "rows_exact": share(one.exact == one.frames for one in judged),
     }

@@ -59,7 +59,8 @@ def dream(
             seed=seed,
         )
         images = {} if folder is None else save_dreams(dreams, session.decode, folder, question=question)
-        payload = {"dreams": [dream_to_json(one, index, images) for index, one in enumerate(dreams)]}
+        told = [{**dream_to_json(one, index, images), "said": one.said} for index, one in enumerate(dreams)]
+        payload = {"dreams": told}
         undecided = reverie.Verdict(-1, "")
         out.result(payload, lambda console: show_dreams(console, session, dreams, undecided))
         if folder is not None:

@@ -78,7 +78,6 @@ def dream_to_json(dream: Dream, index: int = 0, images: Images | None = None) ->
             }
             for place, triplet in enumerate(dream.triplets)
         ],
-        "said": dream.said,
         "log_prob": dream.log_prob,
         "score": dream.score,
         "scores": dream.scores,

@@ -9,10 +9,7 @@ from typing import Any
 from reverie.errors import WorldError, nearest, shorten
 from reverie.worlds import World, make_world
 
-__all__ = ["ENDINGS", "WORDLESS", "Actions", "Scene", "open_scene", "read_actions"]
-
-#: result words of a world after which nothing more happens -> whether that is what a plan wants
-ENDINGS: dict[str, dict[str, bool]] = {"FrozenLake": {"falls": False, "goal": True}}
+__all__ = ["WORDLESS", "Actions", "Scene", "open_scene", "read_actions"]
 
 #: worlds whose dreams begin with a picture alone; elsewhere the model first says what it sees
 WORDLESS = frozenset({"FrozenLake"})

@@ -21,7 +21,7 @@ from reverie.dreaming.plan import Plan, Search, search
 from reverie.dreaming.preview import Preview, RuntimeConfig
 from reverie.dreaming.questions import clean_question
 from reverie.dreaming.scenes import WORDLESS, Actions, Scene, open_scene, read_actions
-from reverie.dreaming.simulate import Simulation, Walk, beside_reality, endings_of, real_course, walk
+from reverie.dreaming.simulate import Simulation, Walk, beside_reality, real_course, walk
 from reverie.engine import Engine
 from reverie.errors import UsageError, WorldError
 from reverie.model import Backbone
@@ -349,13 +349,13 @@ class Reverie:
                     start,
                     [words for _, words in taken],
                     question,
-                    endings_of(world),
+                    made.endings,
                     seed * 1000 + branch,
                     temperature if branch else 0.0,
                 )
                 for branch in range(branches)
             ]
-            for start, question, taken in zip(starts, questions, asked, strict=True)
+            for (made, _), start, question, taken in zip(scenes, starts, questions, asked, strict=True)
         ]
         walk(self.dreamer, [branch for group in walks for branch in group])
         seconds = time.perf_counter() - started
@@ -379,11 +379,10 @@ class Reverie:
             raise UsageError(f"a plan needs a budget of at least 1 imagined step, got {budget}")
         started = time.perf_counter()
         opened = [open_scene(world, scene, seed) for scene in scenes]
-        endings = endings_of(world)
-        if not any(endings.values()):
+        if not all(any(made.endings.values()) for made, _ in opened):
             raise WorldError(f"{world} has no goal to plan for; plans are made in FrozenLake")
         searches = [
-            Search(start, made.action_names, endings, budget)
+            Search(start, made.action_names, made.endings, budget)
             for start, (made, _) in zip(self._starts([made for made, _ in opened]), opened, strict=True)
         ]
         search(self.dreamer, searches)

@@ -15,7 +15,6 @@ import numpy as np
 from reverie.dreaming.arbiter import Arbiter
 from reverie.dreaming.dreamer import Dreamer
 from reverie.dreaming.evaluators import Context
-from reverie.dreaming.scenes import ENDINGS
 from reverie.nouns import Dream, Part, Triplet, Verdict
 from reverie.worlds import World
 
@@ -167,7 +166,3 @@ def real_course(world: World, actions: Sequence[int]) -> list[tuple[np.ndarray, 
         if terminated or truncated:
             break
     return course
-
-
-def endings_of(world: str) -> dict[str, bool]:
-    return ENDINGS.get(world, {})

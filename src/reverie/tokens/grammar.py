@@ -436,9 +436,9 @@ class Walker:
     def _take_words(self) -> str:
         start = self.grammar.vocabulary.text_start
         words, self._words = self._words, []
-        return self.grammar.text.decode([token - start for token in words])
+        return self.grammar.text.decode([token - start for token in words]) or " "  # an action is never without words
 
     def _part(self) -> Part:
         start = self.grammar.vocabulary.text_start
         text = self.grammar.text.decode([token - start for token in self._words])
-        return Part(text, self._frame if self._has_frame else None)
+        return Part(text, self._frame) if self._has_frame else Part(text or " ")

@@ -26,8 +26,6 @@ __all__ = ["Drills", "EverydayDreams", "LakeFrames", "LakeWalks", "Segments", "S
 
 Segments = list[tuple[list[int], float]]
 
-_MOVES = ((0, -1), (1, 0), (0, 1), (-1, 0))
-
 
 class Source(Protocol):
     """Draws one document."""
@@ -67,8 +65,7 @@ class Drills:
             else:
                 action = int(rng.integers(4))
                 segments.append(([DELTA, v.position(row, col), *self.grammar.action_ids(ACTIONS[action]), RES], 0.0))
-                row = min(max(row + _MOVES[action][0], 0), rows - 1)
-                col = min(max(col + _MOVES[action][1], 0), cols - 1)
+                row, col = frozenlake.neighbour((row, col), action, rows, cols)
                 if rng.random() < 0.5:
                     segments.append(([v.position(row, col)], 1.0))
             segments.append(([v.code_start + int(codes[row, col])], 1.0))
@@ -139,6 +136,7 @@ class LakeWalks:
         start = next(cell for cell in places if desc[cell[0]][cell[1]] == "S")
         elf = start if rng.random() < 0.4 else places[rng.integers(len(places))]
         asked = rng.random() < self.asked
+        goal_ends = rng.random() < 0.5  # some lakes let the elf walk on over the goal
         path = rng.integers(4, size=rng.integers(1, self.steps + 1)).tolist()
         frame = self.frames.frame(desc, elf)
         what = Part("", frame)
@@ -147,11 +145,8 @@ class LakeWalks:
             names = ", ".join(ACTIONS[action] for action in path)
             question = frozenlake._ASKS[rng.integers(len(frozenlake._ASKS))].format(path=names)
         segments: Segments = [(grammar.question_ids(question), 0.2 if asked else 0.0), (grammar.what_ids(what), 0.0)]
-        for index, action in enumerate(path):
-            there = (
-                min(max(elf[0] + _MOVES[action][0], 0), rows - 1),
-                min(max(elf[1] + _MOVES[action][1], 0), cols - 1),
-            )
+        for action in path:
+            there = frozenlake.neighbour(elf, action, rows, cols)
             codes = frame.codes.copy()
             codes[elf] = self.frames.code(desc, *elf, False)
             codes[there] = self.frames.code(desc, *there, True)
@@ -160,14 +155,14 @@ class LakeWalks:
             canonical = {"H": "falls", "G": "goal"}.get(letter, "safe")
             words = grammar.action_ids(ACTIONS[action])
             # without a question nobody can know where the walk goes next, or whether it goes on
-            segments.append((words[:1], 1.0 if asked and index else 0.0))
+            segments.append((words[:1], 1.0 if asked else 0.0))
             segments.append((words[1:], 1.0 if asked else 0.0))
             segments.append((grammar.glimpse_ids([there], frame), 1.0))
             segments.append((grammar.result_ids(Part(canonical, after), frame), 1.0))
             elf, frame = there, after
-            if letter in "HG":
+            if letter == "H" or (letter == "G" and (asked or goal_ends)):
                 break
-        ended = canonical != "safe"
+        ended = canonical == "falls" or (canonical == "goal" and goal_ends)
         if asked:
             segments += [(grammar.answer_ids(OUTCOMES[canonical]), 1.0), ([EOS], 1.0)]
         else:

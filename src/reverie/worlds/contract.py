@@ -83,6 +83,11 @@ class World(gymnasium.Env[Any, int]):
     action_names: tuple[str, ...]
     narrator: Narrator
 
+    @property
+    def endings(self) -> dict[str, bool]:
+        """Result words after which nothing more happens -> whether that is what a plan wants. None by default."""
+        return {}
+
     @abstractmethod
     def render(self) -> np.ndarray:
         """The present picture, uint8 (H, W, 3) in [0, 255]; both sides are multiples of ``cell_px``."""

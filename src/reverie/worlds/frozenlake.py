@@ -4,7 +4,8 @@
 **Actions.** left, down, right, up. Walking against the edge leaves the elf where it is.
 **Observations.** The elf's cell, ``row * columns + column``, as in Gymnasium.
 **Rewards.** 1 at the goal, else 0.
-**Termination.** At the goal or in a hole (there Gymnasium no longer draws the elf).
+**Termination.** At the goal or in a hole (there Gymnasium no longer draws the elf). With the option
+``goal_ends=False`` the elf may walk on over the goal, as Visual Spatial Planning has it.
 
 The picture is composed from cells that Gymnasium itself rendered once, and equals its picture pixel for pixel.
 """
@@ -42,7 +43,7 @@ MAX_SIDE = 8
 
 
 class FrozenLake(World):
-    """See the module's docstring. ``desc``: a map as ``parse_map`` takes it; ``reset(options={"desc": …})`` changes it."""
+    """See the module. ``desc``: a map as ``parse_map`` takes it; ``reset(options={"desc": …})`` changes it."""
 
     name = "FrozenLake"
     cell_px = CELL_PX
@@ -53,6 +54,7 @@ class FrozenLake(World):
     ):
         self.render_mode = render_mode
         self.narrator = LakeNarrator()
+        self.goal_ends = True
         self._load(parse_map(desc))
 
     def _load(self, desc: tuple[str, ...]) -> None:
@@ -69,6 +71,7 @@ class FrozenLake(World):
         options = dict(options or {})
         if "desc" in options and (desc := parse_map(options["desc"])) != self.desc:
             self._load(desc)
+        self.goal_ends = bool(options.get("goal_ends", True))
         observation, info = self._env.reset(seed=seed)
         if "cell" in options:  # start from any cell that is no hole, for recording single steps
             row, col = options["cell"]
@@ -76,8 +79,21 @@ class FrozenLake(World):
         return observation, info
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        if not self.goal_ends and self.state()["on"] == "G":  # Gymnasium would stay there for ever
+            self._env.s = self._beside(int(action))
+            terminated = self.state()["on"] == "H"
+            return self._env.s, 0.0, terminated, False, {"prob": 1.0}
         observation, reward, terminated, truncated, info = self._env.step(int(action))
+        terminated = terminated and (self.goal_ends or self.state()["on"] == "H")
         return observation, float(reward), terminated, truncated, info
+
+    def _beside(self, action: int) -> int:
+        row, col = neighbour(self.cell, action, len(self.desc), len(self.desc[0]))
+        return row * len(self.desc[0]) + col
+
+    @property
+    def endings(self) -> dict[str, bool]:
+        return {"falls": False, "goal": True} if self.goal_ends else {"falls": False}
 
     @property
     def cell(self) -> tuple[int, int]:
@@ -177,6 +193,12 @@ def parse_actions(text: str | Sequence[str]) -> list[int]:
     return actions
 
 
+def neighbour(cell: tuple[int, int], action: int, rows: int, cols: int) -> tuple[int, int]:
+    """The cell that ``action`` leads to; against the edge, the same cell."""
+    (row, col), (down, right) = cell, _MOVES[action]
+    return min(max(row + down, 0), rows - 1), min(max(col + right, 0), cols - 1)
+
+
 def shortest_plan(desc: Sequence[str]) -> list[int] | None:
     """One shortest sequence of actions from S to G that avoids holes, None when there is none. For judging only."""
     rows, cols = len(desc), len(desc[0])
@@ -187,8 +209,8 @@ def shortest_plan(desc: Sequence[str]) -> list[int] | None:
         row, col = cell = queue.popleft()
         if desc[row][col] == "G":
             return paths[cell]
-        for action, (dr, dc) in enumerate(_MOVES):
-            there = (min(max(row + dr, 0), rows - 1), min(max(col + dc, 0), cols - 1))
+        for action in range(4):
+            there = neighbour(cell, action, rows, cols)
             if there not in paths and desc[there[0]][there[1]] != "H":
                 paths[there] = [*paths[cell], action]
                 queue.append(there)
