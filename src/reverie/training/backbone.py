@@ -62,6 +62,10 @@ class BackboneObjective:
         config = BackboneConfig(**{**vars(data.model), "vocab_size": self.grammar.vocabulary.size})
         if data.start_from:
             self.module = Backbone.load(Path(data.start_from)).requires_grad_(True).train()
+            if self.module.config != config:
+                raise ConfigError(
+                    f"{data.start_from} has other sizes than the recipe: {self.module.config}, not {config}"
+                )
         else:
             self.module = Backbone(config, torch.Generator().manual_seed(data.seed))
         maps = parity_maps() if data.parity else None
@@ -96,15 +100,16 @@ class BackboneObjective:
         return [pad(documents[start : start + size]) for start in range(0, len(documents), size)]
 
     def compute_loss(self, batch: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        total = torch.zeros(())
-        sums = torch.zeros(len(self.kinds))
-        weights = torch.zeros(len(self.kinds))
+        device = batch[0][0].device
+        kind_of = self.kind_of.to(device)
+        total = torch.zeros((), device=device)
+        sums, weights = (torch.zeros(len(self.kinds), device=device) for _ in range(2))
         for ids, weight in batch:
             loss, nll = self.module.loss(ids, weight)
             mass = weight[:, 1:].sum()
             total = total + loss * mass
             with torch.no_grad():
-                kind = self.kind_of[ids[:, 1:]].ravel()
+                kind = kind_of[ids[:, 1:]].ravel()
                 sums.index_add_(0, kind, (nll[:, 1:] * weight[:, 1:]).ravel().float())
                 weights.index_add_(0, kind, weight[:, 1:].ravel())
         parts = {name: sums[i] / weights[i] for i, name in enumerate(self.kinds) if weights[i] > 0}
@@ -114,6 +119,7 @@ class BackboneObjective:
     @torch.no_grad()
     def evaluate(self, step: int) -> dict[str, float]:
         """Per kind of id, the share predicted right on unseen maps and scenes, and of documents without a mistake."""
+        device = next(self.module.parameters()).device
         figures: dict[str, float] = {}
         for name, source in self.tests.items():
             rng = np.random.default_rng(7)
@@ -122,7 +128,7 @@ class BackboneObjective:
             whole = []
             for start in range(0, len(documents), 16):
                 ids, weight = pad(documents[start : start + 16])
-                guess = self.module(ids)[:, :-1].argmax(-1)
+                guess = self.module(ids.to(device))[:, :-1].argmax(-1).cpu()
                 judged = weight[:, 1:] >= 1.0
                 hits = guess == ids[:, 1:]
                 whole += (hits | ~judged).all(1).tolist()

@@ -26,10 +26,9 @@ class TokenizerRecipe:
 
 @dataclass(frozen=True)
 class BackboneRecipe:
-    """A backbone, and the bundle that it becomes."""
+    """A backbone."""
 
     run_dir: str = "runs/backbone"
-    bundle: str = ""  # name of the bundle written to run_dir/NAME when done; empty: none
     data: BackboneData = field(default_factory=BackboneData)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
