@@ -25,6 +25,8 @@ def tiny_tokenizer_data(**changes: object) -> TokenizerData:
     settings: dict[str, object] = {
         "worlds": ("FrozenLake",),
         "episodes": 12,
+        "batch_size": 32,
+        "balance": 0.0,
         "model": ImageTokenizerConfig(stride=16, width=64),
     }
     return TokenizerData(**{**settings, **changes})  # type: ignore[arg-type]
@@ -32,7 +34,7 @@ def tiny_tokenizer_data(**changes: object) -> TokenizerData:
 
 def test_the_tokenizer_learns_a_world_until_every_state_is_read_back(tmp_path: Path) -> None:
     objective = TokenizerObjective(tiny_tokenizer_data())
-    loop = LoopConfig(steps=300, lr=4e-3, weight_decay=0, precision="fp32", eval_every=0, tensorboard=False)
+    loop = LoopConfig(steps=500, lr=4e-3, weight_decay=0, precision="fp32", eval_every=0, tensorboard=False)
     figures = train(objective, loop, tmp_path, progress=False).metrics
     assert figures["collisions"] == 0
     assert figures["frozenlake_state_recovery"] > 0.95
