@@ -26,7 +26,6 @@ ROOT = Path(__file__).parent.parent
 START, END = "<!-- file tree: written by docs/generate.py -->\n", "<!-- end of file tree -->"
 HAND_WRITTEN = {
     "recipes/": "one YAML per trained thing",
-    "bench/": "what `make bench` runs",
     "tests/": "mirrors src/reverie",
     "docs/": "tour, architecture, decisions, log, features, benchmarks",
 }

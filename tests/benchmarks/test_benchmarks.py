@@ -57,7 +57,7 @@ def test_outcomes_stand_beside_always_safe(bundle: str, tmp_path: Path) -> None:
     report = run_benchmark("frozenlake-outcome", BenchSettings(bundle, rows_file(tmp_path, OUTCOMES)))
     assert report.n == 3
     assert report.baselines["always_safe"]["accuracy"] == pytest.approx(1 / 3)
-    assert report.baselines["world"]["accuracy"] == pytest.approx(2 / 3)
+    assert report.baselines["world"]["accuracy"] == 1.0  # the walk over the goal and into a hole included
     assert {"accuracy", "accuracy_world", "frame_exact", "rows_exact", "n_unseen", "accuracy_unseen"} <= set(
         report.figures
     )

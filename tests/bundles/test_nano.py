@@ -78,3 +78,11 @@ def test_its_codes_hold_every_state(nano: reverie.Reverie) -> None:
     lake.reset(options=lake.sample_options(rng))
     painted = nano.tokenizer.decode(nano.tokenizer.encode([lake.render()], CELL_PX), CELL_PX)[0]
     assert lake.read(painted) == lake.state()
+
+
+def test_a_question_that_needs_no_dream_is_answered_beside_a_picture_too(nano: reverie.Reverie) -> None:
+    world = make_world("Everyday")
+    world.reset(options={"thing": "egg", "action": "drop"})
+    answer = nano.ask("Is a stone heavier than a feather?", [world.render()], world="Everyday")
+    assert answer.text == "Yes, a stone is heavier than a feather."
+    assert not any(dream.triplets for dream in answer.dreams)

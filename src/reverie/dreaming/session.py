@@ -178,15 +178,17 @@ class Reverie:
             raise UsageError(f"one picture can be asked about at once, got {len(images)}")
         if images and scene is not None:
             raise UsageError("give a picture or a scene to start from, not both")
+        picture, cell_px, shown = None, None, None
         if images:
             shown = self._world(world) if world else None
             picture, cell_px = self._fit(open_picture(images[0]), shown)
         elif world or scene is not None:
             shown, _ = open_scene(world or "FrozenLake", scene, seed)
             picture, cell_px = np.asarray(shown.render()), shown.cell_px
-        else:
-            forced = (ANS,) if self._answers_at_once(ids) else (WHAT,)
-            return _Asked(cleaned, tuple(ids), forced)
+        if self._answers_at_once(ids):  # no matter of what happens, whatever the picture shows
+            return _Asked(cleaned, tuple(ids), (ANS,))
+        if picture is None:
+            return _Asked(cleaned, tuple(ids), (WHAT,))
         frame = self.tokenizer.encode([picture], cell_px)[0]
         wordless = shown is not None and shown.name in WORDLESS
         prefix = self.dreamer.opening(Part("", frame), cleaned)
