@@ -79,7 +79,7 @@ class LakeFrames:
     """
 
     def __init__(self, tokenizer: ImageTokenizer):
-        tiles = frozenlake._tiles()
+        tiles = frozenlake.cell_pictures()
         self.codes = dict(
             zip(
                 tiles,
@@ -143,7 +143,7 @@ class LakeWalks:
         question, canonical = "", ""
         if asked:
             names = ", ".join(ACTIONS[action] for action in path)
-            question = frozenlake._ASKS[rng.integers(len(frozenlake._ASKS))].format(path=names)
+            question = frozenlake.QUESTIONS[rng.integers(len(frozenlake.QUESTIONS))].format(path=names)
         segments: Segments = [(grammar.question_ids(question), 0.2 if asked else 0.0), (grammar.what_ids(what), 0.0)]
         for action in path:
             there = frozenlake.neighbour(elf, action, rows, cols)
@@ -173,12 +173,7 @@ class LakeWalks:
 def training_map(rng: np.random.Generator, sides: tuple[int, int] = (3, 8), test: bool = False) -> tuple[str, ...]:
     """A random map outside the test split (inside it with ``test``); it need not be solvable."""
     while True:
-        side = int(rng.integers(sides[0], sides[1] + 1))
-        share = rng.uniform(0.05, 0.45)
-        grid = np.where(rng.random((side, side)) < share, "H", "F")
-        start, goal = rng.choice(side * side, size=2, replace=False)
-        grid.flat[start], grid.flat[goal] = "S", "G"
-        desc = tuple("".join(row) for row in grid)
+        desc = frozenlake.any_map(int(rng.integers(sides[0], sides[1] + 1)), rng)
         if frozenlake.in_test_split(desc) == test:
             return desc
 

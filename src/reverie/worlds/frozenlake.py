@@ -217,16 +217,20 @@ def shortest_plan(desc: Sequence[str]) -> list[int] | None:
     return None
 
 
+def any_map(side: int, rng: np.random.Generator, holes: float | None = None) -> tuple[str, ...]:
+    """A square map with S and G anywhere, solvable or not; ``holes``: their share, default drawn from 0.05 to 0.45."""
+    share = rng.uniform(0.05, 0.45) if holes is None else holes
+    grid = np.where(rng.random((side, side)) < share, "H", "F")
+    start, goal = rng.choice(side * side, size=2, replace=False)
+    grid.flat[start], grid.flat[goal] = "S", "G"
+    return tuple("".join(row) for row in grid)
+
+
 def random_map(side: int, rng: np.random.Generator, holes: float | None = None) -> tuple[str, ...]:
-    """A solvable square map with S and G anywhere; ``holes`` is their share (default: drawn from 0.05 to 0.45)."""
-    while True:
-        share = rng.uniform(0.05, 0.45) if holes is None else holes
-        grid = np.where(rng.random((side, side)) < share, "H", "F")
-        start, goal = rng.choice(side * side, size=2, replace=False)
-        grid.flat[start], grid.flat[goal] = "S", "G"
-        desc = tuple("".join(row) for row in grid)
-        if shortest_plan(desc) is not None:
-            return desc
+    """``any_map`` that can be solved."""
+    while shortest_plan(desc := any_map(side, rng, holes)) is None:
+        pass
+    return desc
 
 
 def map_hash(desc: Sequence[str]) -> str:
@@ -248,7 +252,7 @@ def crack(row: int, col: int) -> str:
 
 
 @functools.cache
-def _tiles() -> dict[tuple[str, bool], np.ndarray]:
+def cell_pictures() -> dict[tuple[str, bool], np.ndarray]:
     """(tile, elf?) -> uint8 (64, 64, 3), cut out of pictures that Gymnasium rendered."""
     from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 
@@ -272,7 +276,7 @@ def _tiles() -> dict[tuple[str, bool], np.ndarray]:
 
 def paint(desc: Sequence[str], elf: tuple[int, int] | None) -> np.ndarray:
     """The picture of a map with the elf on a cell (none when it fell into a hole): uint8 (rows·64, cols·64, 3)."""
-    tiles = _tiles()
+    tiles = cell_pictures()
     picture = np.empty((len(desc) * CELL_PX, len(desc[0]) * CELL_PX, 3), dtype=np.uint8)
     for row, line in enumerate(desc):
         for col, letter in enumerate(line):
@@ -291,13 +295,13 @@ def thumbnails(picture: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _thumbnails() -> tuple[list[tuple[str, bool]], np.ndarray]:
-    tiles = _tiles()
+    tiles = cell_pictures()
     return list(tiles), np.stack([thumbnails(tile).reshape(-1) for tile in tiles.values()])[None]
 
 
 # words ----------------------------------------------------------------------------------------------------------
 
-_ASKS = (
+QUESTIONS = (
     "what happens if you go {path}?",
     "what happens when the elf goes {path}?",
     "where does the elf end up if it walks {path}?",
@@ -328,7 +332,7 @@ class LakeNarrator:
 
     def questions(self, episode: Episode, rng: np.random.Generator) -> list[Question]:
         path = ", ".join(ACTIONS[transition.action] for transition in episode.transitions)
-        text = _ASKS[rng.integers(len(_ASKS))].format(path=path)
+        text = QUESTIONS[rng.integers(len(QUESTIONS))].format(path=path)
         kind = self.say_result({}, 0, episode.transitions[-1].result_state)[0]
         return [
             Question(text, OUTCOMES[kind], "walk", kind, meta={"desc": list(episode.options["desc"]), "path": path})
