@@ -39,6 +39,7 @@ class BackboneData:
     everyday: int = 40
     parity: bool = False  # FrozenLake maps: at most 1,000 fixed ones a size, 3 to 6 only; else unlimited, 3 to 8
     everyday_episodes: int = 12_000  # recorded before training starts
+    motion: int = 1  # how often scenes of pushing, throwing and stacking count: where things end is hardest there
     direct: float = 0.15  # share of everyday questions answered without a dream
     buckets: int = 4  # a step's documents are sorted by length and padded in this many groups
     eval_docs: int = 64  # documents of each kind in an evaluation
@@ -79,7 +80,9 @@ class BackboneObjective:
             self.sources["lake"] = LakeWalks(self.grammar, tokenizer, draw), data.lake
             self.tests["lake"] = LakeWalks(self.grammar, tokenizer, test_map, asked=0.0)
         if tokenizer and data.everyday:
-            train = EverydayDreams.record(self.grammar, tokenizer, data.everyday_episodes, data.seed, data.direct)
+            train = EverydayDreams.record(
+                self.grammar, tokenizer, data.everyday_episodes, data.seed, data.direct, motion=data.motion
+            )
             test = EverydayDreams.record(self.grammar, tokenizer, data.eval_docs, data.seed + 1, test=True)
             self.sources["everyday"], self.tests["everyday"] = (train, data.everyday), test
         kinds = ("special", "position", "code", "backdrop", "text")

@@ -206,9 +206,19 @@ class EverydayDreams:
 
     @classmethod
     def record(
-        cls, grammar: Grammar, tokenizer: ImageTokenizer, count: int, seed: int, direct: float = 0.0, test: bool = False
+        cls,
+        grammar: Grammar,
+        tokenizer: ImageTokenizer,
+        count: int,
+        seed: int,
+        direct: float = 0.0,
+        test: bool = False,
+        motion: int = 1,
     ) -> EverydayDreams:
-        """Record ``count`` episodes of training scenes, or of test scenes with ``test``; held-out pairs never."""
+        """Record ``count`` episodes of training scenes, or of test scenes with ``test``; held-out pairs never.
+
+        Scenes of pushing, throwing and stacking count ``motion`` times.
+        """
         from reverie.worlds.everyday import is_held_out, is_test_scene
 
         world = make_world("Everyday")
@@ -224,7 +234,7 @@ class EverydayDreams:
                 episode = record_episode(world, options)
                 pictures = [episode.transitions[0].what, *(step.result for step in episode.transitions)]
                 seen[key] = without_pictures(episode), tuple(tokenizer.encode(pictures, world.cell_px))
-            episodes.append(seen[key])
+            episodes += [seen[key]] * (motion if options["action"] in ("push", "throw", "stack") else 1)
         return cls(grammar, episodes, direct)
 
     def draw(self, rng: np.random.Generator) -> Segments:
