@@ -42,12 +42,13 @@ format: $(DEV)  ## mend formatting and what the linter can mend
 	$(BIN)/ruff check --fix .
 
 .PHONY: train
-train: $(DEV)  ## make the packaged model again: image tokenizer, drills, worlds, motion (see recipes/)
+train: $(DEV)  ## make the packaged model again: image tokenizer, drills, worlds, motion, ends (see recipes/)
 	$(BIN)/reverie train tokenizer --config recipes/image-tokenizer.yaml
 	$(BIN)/reverie train backbone --config recipes/drills.yaml
 	$(BIN)/reverie train backbone --config recipes/nano.yaml
 	$(BIN)/reverie train backbone --config recipes/nano-motion.yaml
-	$(BIN)/reverie train bundle runs/nano-motion/export runs/nano-motion/bundle --config recipes/nano-motion.yaml
+	$(BIN)/reverie train backbone --config recipes/nano-ends.yaml
+	$(BIN)/reverie train bundle runs/nano-ends/export runs/nano-ends/bundle --config recipes/nano-ends.yaml
 
 .PHONY: bench
 bench: $(DEV)  ## list the benchmarks, or run one: make bench NAME=everyday ARGS="--data FILE"

@@ -2,36 +2,35 @@
 
 Axes: L layers, H heads, Dh head size, P ids of a prefix, S ids drawn so far, G lanes of n branches each (N = G × n).
 The branches of a lane share one prefix. Keys and values live where most can share them: what all lanes begin with in
-the trunk, the rest of each prefix in its lane, and only what a branch draws itself in its own rows. So a step reads
-the trunk once, not N times, and its products with it are matrices, not vectors.
+the trunk, the rest of each prefix in its lane, and only what a branch draws itself in its own rows. A step is five
+matrix products a layer, and between them compiled loops (``attend.py``) or a few torch calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reverie.engine.attend import attend
+from reverie.engine.products import Matrix
 from reverie.model import Backbone
 from reverie.model.backbone import Layer
 
 __all__ = ["Decoder", "Lanes"]
 
-Part: TypeAlias = tuple[Tensor, Tensor | None]  # keys and values (2, X, P, Dh); 0 or -inf to add to scores (X, 1, P)
-
 
 @dataclass(frozen=True)
 class FusedLayer:
-    """One layer's matrices, laid out (in, out), norm weights folded in."""
+    """One layer's matrices, norm weights folded in."""
 
-    qkv: Tensor  # (D, 3D); q scaled by Dh^-0.5; q and k with each head's rotary pairs side by side
-    out: Tensor  # (D, D)
-    gate_up: Tensor  # (D, 2I)
-    down: Tensor  # (I, D)
+    qkv: Matrix  # (D, 3D); q scaled by Dh^-0.5; q and k with each head's rotary pairs side by side
+    out: Matrix  # (D, D)
+    gate_up: Matrix  # (D, 2I)
+    down: Matrix  # (I, D)
 
 
 class Decoder:
@@ -45,10 +44,11 @@ class Decoder:
         self._floor = torch.tensor((config.hidden_size * config.norm_eps) ** 0.5)
         self.last_norm = _snapshot(backbone.model.norm.weight) * self._root
         self.layers = [self._fuse(layer) for layer in backbone.layers]
-        self.head = (self.embeddings * self.last_norm).t().contiguous()  # (D, V)
+        self.head = Matrix(self.embeddings * self.last_norm)  # (D, V)
         half = config.head_size // 2
         cos, sin = (_snapshot(table[:, :half]) for table in (backbone.cos, backbone.sin))
         self.turns = torch.complex(cos, sin)  # (positions, Dh / 2)
+        self._turns = torch.view_as_real(self.turns).flatten(1).numpy()  # (positions, Dh): cos and sin in turn
 
     def _fuse(self, layer: Layer) -> FusedLayer:
         attention, unit = layer.self_attn, layer.mlp
@@ -62,10 +62,10 @@ class Decoder:
         qkv = torch.cat((q, paired(attention.k_proj.weight), attention.v_proj.weight)) * before
         gate_up = torch.cat((unit.gate_proj.weight, unit.up_proj.weight)) * between
         matrices = (qkv, attention.o_proj.weight, gate_up, unit.down_proj.weight)
-        return FusedLayer(*(_snapshot(matrix.t()) for matrix in matrices))
+        return FusedLayer(*(Matrix(_snapshot(matrix)) for matrix in matrices))
 
     def logits(self, hidden: Tensor) -> Tensor:  # (N, D) before the last norm → (N, V)
-        return self._unit(hidden) @ self.head
+        return self.head(self._unit(hidden))
 
     def normed(self, hidden: Tensor) -> Tensor:  # (N, D) → (N, D)
         """The backbone's final states."""
@@ -89,31 +89,30 @@ class Decoder:
             mixed = F.scaled_dot_product_attention(
                 q[None], kept[None, 0], kept[None, 1], attn_mask=seen, is_causal=seen is None, scale=1.0
             )
-            x = self._finish(layer, x, mixed[0])
+            x = self._finish(layer, x, mixed[0].transpose(0, 1).contiguous())
         return x, cache
 
     def step(self, ids: Tensor, lanes: Lanes) -> Tensor:
         """The ids just drawn (N,) → hidden (N, D) before the last norm; ``lanes`` grow by one id a branch."""
-        turns = self.turns[lanes.starts + lanes.length]
         x = self.embeddings[ids]
-        for layer, own, shared in zip(self.layers, lanes.drawn, lanes.shared, strict=True):
-            q, keys_values = self._heads(layer, x, turns)
-            own[:, :, lanes.length] = keys_values.flatten(1, 2)
-            parts = [*shared, (own[:, :, : lanes.length + 1], None)]
-            x = self._finish(layer, x, _attend(q, parts))
+        mixed = torch.empty(len(x), self.config.num_heads, self.config.head_size)
+        for place, layer in enumerate(self.layers):
+            qkv = layer.qkv(self._unit(x)).view(len(x), 3, *mixed.shape[1:])
+            lanes.attend(place, qkv, self._turns, mixed)
+            x = self._finish(layer, x, mixed)
         lanes.length += 1
         return x
 
     def _heads(self, layer: FusedLayer, x: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
         """x (T, D), its positions' turns (T, Dh / 2) → rotated q (H, T, Dh), and rotated k with v (2, H, T, Dh)."""
-        qkv = (self._unit(x) @ layer.qkv).view(len(x), 3, self.config.num_heads, -1).permute(1, 2, 0, 3).contiguous()
+        qkv = layer.qkv(self._unit(x)).view(len(x), 3, self.config.num_heads, -1).permute(1, 2, 0, 3).contiguous()
         torch.view_as_complex(qkv[:2].unflatten(-1, (-1, 2))).mul_(turns)
         return qkv[0], qkv[1:]
 
-    def _finish(self, layer: FusedLayer, x: Tensor, mixed: Tensor) -> Tensor:  # (T, D), (H, T, Dh) → (T, D)
-        x = torch.addmm(x, mixed.transpose(0, 1).reshape(x.shape), layer.out)
-        gate, up = (self._unit(x) @ layer.gate_up).chunk(2, -1)
-        return torch.addmm(x, F.silu(gate).mul_(up), layer.down)
+    def _finish(self, layer: FusedLayer, x: Tensor, mixed: Tensor) -> Tensor:  # (T, D), (T, H, Dh) → (T, D)
+        x = layer.out(mixed.view(x.shape), x)
+        gate, up = layer.gate_up(self._unit(x)).chunk(2, -1)
+        return layer.down(F.silu(gate).mul_(up), x)
 
     def _unit(self, x: Tensor) -> Tensor:
         """x / sqrt(|x|² + D·eps): the RMS norm but for a factor sqrt(D), which the weights hold; three cheap calls."""
@@ -122,20 +121,6 @@ class Decoder:
 
 def _snapshot(weight: Tensor) -> Tensor:
     return weight.detach().to("cpu", torch.float32, copy=True).contiguous()
-
-
-def _attend(q: Tensor, parts: Sequence[Part]) -> Tensor:  # (H, N, Dh) → (H, N, Dh)
-    """Attention over keys that lie in several places, each (X, P, Dh) and shared by H × N / X neighbouring queries."""
-    scores = []
-    for (keys, _), padding in parts:
-        score = torch.bmm(q.view(len(keys), -1, q.shape[-1]), keys.transpose(1, 2))
-        scores.append((score if padding is None else score.add_(padding)).view(*q.shape[:2], -1))
-    probs = torch.softmax(torch.cat(scores, -1), -1).split([score.shape[-1] for score in scores], -1)
-    mixed = [
-        torch.bmm(prob.view(len(values), -1, values.shape[1]), values).view(q.shape)
-        for prob, ((_, values), _) in zip(probs, parts, strict=True)
-    ]
-    return sum(mixed[1:], start=mixed[0])
 
 
 class Lanes:
@@ -150,28 +135,24 @@ class Lanes:
         self.num_branches, self.capacity = len(prefixes) * width, capacity
         self.length = 0  # ids drawn and fed back so far
         lengths = torch.tensor([prefix.shape[3] for prefix in prefixes])
-        self.starts = lengths.repeat_interleave(width)  # (N,): the position of each branch's first drawn id
-        self.shared: list[list[Part]] = [[] for _ in range(L)]  # per layer: the trunk, then the rests of the lanes
-        if common:
-            self._share(prefixes[0][:, :, :, :common])
-        if rest := int(lengths.max()) - common:
-            rests = prefixes[0].new_zeros(L, 2, heads, len(prefixes), rest, head_size)
-            for lane, prefix in enumerate(prefixes):
-                rests[:, :, :, lane, : prefix.shape[3] - common] = prefix[:, :, :, common:]
-            ended = torch.arange(rest) >= (lengths - common)[:, None]  # (G, rest)
-            padding = torch.zeros(ended.shape).masked_fill_(ended, float("-inf")).repeat(heads, 1)[:, None]
-            self._share(rests.flatten(2, 3), padding if ended.any() else None)
-        self.drawn = prefixes[0].new_empty(L, 2, heads * self.num_branches, capacity, head_size)
+        self.starts = lengths.repeat_interleave(width).numpy()  # (N,): the position of each branch's first drawn id
+        self._rests = (lengths - common).numpy()  # (G,)
+        rests = prefixes[0].new_zeros(L, 2, heads, len(prefixes), int(lengths.max()) - common, head_size)
+        for lane, prefix in enumerate(prefixes):
+            rests[:, :, :, lane, : prefix.shape[3] - common] = prefix[:, :, :, common:]
+        self.drawn = rests.new_empty(L, 2, heads, self.num_branches, capacity, head_size)
+        self._trunk, self._lanes = prefixes[0][:, :, :, :common].numpy(), rests.numpy()
+        self._own = self.drawn.numpy()
 
-    def _share(self, caches: Tensor, padding: Tensor | None = None) -> None:  # (L, 2, X, P, Dh)
-        for parts, cache in zip(self.shared, caches, strict=True):
-            parts.append((cache, padding))
+    def attend(self, layer: int, qkv: Tensor, turns: np.ndarray, out: Tensor) -> None:
+        """qkv (N, 3, H, Dh) of the ids just drawn → out (N, H, Dh), what they find; keys and values stay."""
+        positions = self.starts + self.length
+        trunk, lane, own = self._trunk[layer], self._lanes[layer], self._own[layer]
+        attend(qkv.numpy(), turns, positions, trunk, lane, self._rests, own, self.length, out.numpy())
 
     def regrouped(self, rows: list[int], prefixes: list[Tensor], common: int, width: int) -> Lanes:
         """Only branches ``rows``, in that order, in new lanes."""
         lanes = Lanes(prefixes, common, width, self.capacity)
-        heads = torch.arange(self.drawn.shape[2] // self.num_branches)
-        kept = (heads[:, None] * self.num_branches + torch.tensor(rows)).flatten()
-        lanes.drawn[:, :, :, : self.length] = self.drawn[:, :, kept, : self.length]
+        lanes.drawn[:, :, :, :, : self.length] = self.drawn[:, :, :, rows, : self.length]
         lanes.length = self.length
         return lanes
