@@ -42,13 +42,16 @@ format: $(DEV)  ## mend formatting and what the linter can mend
 	$(BIN)/ruff check --fix .
 
 .PHONY: train
-train: $(DEV)  ## make the packaged model again: image tokenizer, drills, worlds, motion, ends (see recipes/)
+train: $(DEV)  ## make the packaged model again: image tokenizer, drills, worlds, facts (see recipes/)
 	$(BIN)/reverie train tokenizer --config recipes/image-tokenizer.yaml
 	$(BIN)/reverie train backbone --config recipes/drills.yaml
 	$(BIN)/reverie train backbone --config recipes/nano.yaml
 	$(BIN)/reverie train backbone --config recipes/nano-motion.yaml
 	$(BIN)/reverie train backbone --config recipes/nano-ends.yaml
-	$(BIN)/reverie train bundle runs/nano-ends/export runs/nano-ends/bundle --config recipes/nano-ends.yaml
+	$(BIN)/reverie train backbone --config recipes/nano-words.yaml
+	$(BIN)/reverie train bundle runs/nano-words/export runs/nano-words/bundle --config recipes/nano-words.yaml
+	$(BIN)/reverie train reader --config recipes/nano-reader.yaml
+	$(BIN)/reverie train bundle runs/nano-words/export runs/nano-bundle --config recipes/nano-words.yaml --reader runs/nano-reader/export/reader
 
 .PHONY: bench
 bench: $(DEV)  ## list the benchmarks, or run one: make bench NAME=everyday ARGS="--data FILE"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Answer", "Dream", "Fact", "Frame", "Part", "Triplet", "Verdict"]
+__all__ = ["CAUSES", "Answer", "Dream", "Fact", "Frame", "Part", "Triplet", "Verdict", "situation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,14 @@ class Triplet:
     result: Part
 
 
+CAUSES = "Causes"  # the relation between a situation and what comes of it, by ConceptNet's name
+
+
+def situation(what: str, action: str) -> str:
+    """An action in its circumstances, as the subject of a fact: what comes of it is the object."""
+    return f"{action}, when {what}"
+
+
 @dataclass(frozen=True)
 class Dream:
     """One branch: a chain of triplets, each starting where the last one ended.
@@ -92,6 +100,16 @@ class Dream:
             if before.result.frame != after.what.frame:
                 raise ValueError("a chain's next triplet must start from the last result")
 
+    @property
+    def claim(self) -> tuple[str, str] | None:
+        """(situation, outcome) in words: what comes, in the end, of the first action. None where words are missing."""
+        if not self.triplets:
+            return None
+        first, outcome = self.triplets[0], self.triplets[-1].result.text
+        if not (first.what.text and first.action.text and outcome):
+            return None
+        return situation(first.what.text, first.action.text), outcome
+
     def with_scores(self, scores: dict[str, float], score: float) -> Dream:
         return replace(self, scores=scores, score=score)
 
@@ -106,13 +124,23 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Fact:
-    """One edge of the memory that an answer rests on; ``score`` in [0, 1]."""
+    """One edge of the memory, in words: what an answer can rest on.
+
+    ``score`` in [0, 1] says how much it matters to the question at hand, ``confidence`` in [0, 1] how far its source is
+    trusted, ``reason`` why it was recalled. ``time`` is in seconds since 1970 (UTC), ``origin`` the dream or document
+    that it comes from, ``id`` its edge in the store (0: in none).
+    """
 
     subject: str
     relation: str
     object: str
     source: str
     score: float = 1.0
+    confidence: float = 1.0
+    time: float = 0.0
+    origin: str = ""
+    reason: str = ""
+    id: int = 0
 
 
 @dataclass(frozen=True)

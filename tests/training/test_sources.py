@@ -7,8 +7,18 @@ from tests.toys import toy_grammar, toy_tokenizer
 from reverie.nouns import Frame
 from reverie.tokens import Grammar
 from reverie.training.backbone import flatten, pad
-from reverie.training.sources import Drills, EverydayDreams, LakeFrames, LakeWalks, parity_maps, test_map, training_map
+from reverie.training.sources import (
+    Drills,
+    EverydayDreams,
+    LakeFrames,
+    LakeWalks,
+    parity_maps,
+    renamed,
+    test_map,
+    training_map,
+)
 from reverie.worlds.everyday import is_held_out, is_test_scene
+from reverie.worlds.everyday.things import THINGS
 from reverie.worlds.frozenlake import CELL_PX, FrozenLake, in_test_split, random_map
 
 test_map.__test__ = False  # type: ignore[attr-defined]  # a map of the test split, no test
@@ -124,3 +134,25 @@ def test_padding_adds_nothing_that_counts() -> None:
     assert ids.shape == (2, 16)
     assert weights.sum() == 3
     assert ids[1, 1:].sum() == 0
+
+
+def test_told_dreams_say_the_end_in_words_and_the_answer_follows(grammar: Grammar) -> None:
+    source = EverydayDreams.record(grammar, toy_tokenizer(), 60, seed=0, told=1.0)
+    rng = np.random.default_rng(0)
+    documents = [grammar.decode(flatten(source.draw(rng))[0]) for _ in range(30)]
+    dreams = [document for document in documents if document.triplets]
+    assert dreams
+    for document in dreams:
+        (only,) = document.triplets
+        assert only.what.frame is not None
+        assert only.result.frame is None
+        assert only.result.text
+
+
+def test_renaming_keeps_articles_and_capitals() -> None:
+    egg, ice = THINGS["egg"], THINGS["ice cube"]
+    assert renamed("Does a raw egg break? The egg falls, and an egg stays.", egg, ice) == (
+        "Does an ice cube break? The ice cube falls, and an ice cube stays."
+    )
+    assert renamed("An ice cube melts.", ice, egg) == "An egg melts."
+    assert renamed("The eggplant stays.", egg, ice) == "The eggplant stays."

@@ -35,6 +35,8 @@ class BenchSettings:
     branches: int = 4  # futures dreamed where questions are asked
     write: Path | None = None  # where to save the rows that were used, for benchmarks that make their own
     progress: Progress = _silent
+    corpus: Path | None = None  # passages, for `recall`
+    questions: Path | None = None  # about them
 
     def __post_init__(self) -> None:
         if self.limit < 0 or self.seed < 0 or self.branches < 1:

@@ -16,9 +16,13 @@ _BENCHMARKS: dict[str, Benchmark | str] = {
     "frozenlake-planning": "reverie.benchmarks.frozenlake_planning",
     "everyday": "reverie.benchmarks.everyday",
     "unknown": "reverie.benchmarks.unknown",
+    "grounding": "reverie.benchmarks.grounding",
     "dreams": "reverie.benchmarks.dreams",
     "startup": "reverie.benchmarks.startup",
     "image-tokenizer": "reverie.benchmarks.image_tokenizer",
+    "recall": "reverie.benchmarks.recall",
+    "memory-crash": "reverie.benchmarks.memory_crash",
+    "link-prediction": "reverie.benchmarks.link_prediction",
 }
 
 

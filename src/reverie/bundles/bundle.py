@@ -6,6 +6,8 @@
     text_tokenizer/             tokenizer.json
     vocabulary.json             ranges of ids, backdrops
     confidence.json             numbers of the probe; may be absent
+    memory.jsonl                facts of its worlds that a new memory starts with; may be absent
+    reader/                     graph attention over recalled facts; may be absent
 
 Nothing here needs torch: a bundle is found, read and verified as files.
 """
@@ -25,6 +27,8 @@ from reverie.files import atomic_folder, atomic_write_json, sha256_of
 __all__ = [
     "FORMAT",
     "MANIFEST",
+    "READER",
+    "SEEDS",
     "find_bundle",
     "packaged_bundles",
     "read_manifest",
@@ -34,6 +38,8 @@ __all__ = [
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+SEEDS = "memory.jsonl"
+READER = ("reader/config.json", "reader/model.safetensors", "reader/relations.json")
 _NEEDED = (
     "backbone/config.json",
     "backbone/model.safetensors",
@@ -119,7 +125,7 @@ def write_bundle(
     recipe: Mapping[str, Any] | None = None,
     figures: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Copy the files of ``parts`` (what training exports, and ``confidence.json``) into the bundle ``folder``.
+    """Copy the files of ``parts`` (what training exports, and the files that may be absent) into the bundle ``folder``.
 
     Args:
         name: of the bundle
@@ -129,7 +135,7 @@ def write_bundle(
     The folder appears whole or not at all. Raises BundleError when a part is missing.
     """
     sources = {path.relative_to(parts).as_posix(): path for path in sorted(parts.rglob("*")) if path.is_file()}
-    kept = {file: path for file, path in sources.items() if file in (*_NEEDED, "confidence.json")}
+    kept = {file: path for file, path in sources.items() if file in (*_NEEDED, "confidence.json", SEEDS, *READER)}
     missing = [file for file in _NEEDED if file not in kept]
     if missing:
         raise BundleError(f"{parts} lacks {missing[0]}, so it makes no bundle; export a trained backbone there first")

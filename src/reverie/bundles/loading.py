@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reverie.bundles.bundle import find_bundle, verify_bundle
+from reverie.bundles.bundle import READER, SEEDS, find_bundle, verify_bundle
+from reverie.data import make_reader
+from reverie.data.contract import BadRow, Row
 from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.preview import RuntimeConfig
 from reverie.dreaming.session import Reverie
@@ -16,6 +19,9 @@ from reverie.settings import build_settings
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
+
+if TYPE_CHECKING:
+    from reverie.memory.memory import Memory
 
 __all__ = ["Bundle", "load", "load_bundle"]
 
@@ -31,10 +37,27 @@ class Bundle:
     backbone: Backbone
     worlds: dict[str, int]
     confidence: ConfidenceModel | None
+    seeds: Path | None = None  # facts that a new memory starts with
+    reader: Path | None = None  # graph attention over recalled facts
 
-    def session(self, runtime: RuntimeConfig | None = None) -> Reverie:
+    def session(
+        self,
+        runtime: RuntimeConfig | None = None,
+        memory: Memory | str | Path | bool | None = None,
+        seeds: Iterable[Row] | None = None,
+    ) -> Reverie:
+        """A model at work; ``memory`` as ``dreaming.Grounds`` takes it, ``seeds`` instead of the bundle's own."""
         return Reverie(
-            self.grammar, self.tokenizer, self.backbone, self.worlds, self.confidence, runtime, name=self.name
+            self.grammar,
+            self.tokenizer,
+            self.backbone,
+            self.worlds,
+            self.confidence,
+            runtime,
+            name=self.name,
+            memory=memory,
+            seeds=_read_seeds(self.seeds) if seeds is None else seeds,
+            reader=self.reader,
         )
 
 
@@ -53,19 +76,39 @@ def load_bundle(name: str | Path = "nano") -> Bundle:
         backbone=Backbone.load(folder / "backbone"),
         worlds={world: int(cell_px) for world, cell_px in manifest["worlds"].items()},
         confidence=ConfidenceModel.load(folder / "confidence.json") if "confidence.json" in manifest["files"] else None,
+        seeds=folder / SEEDS if SEEDS in manifest["files"] else None,
+        reader=folder / "reader" if manifest["files"].keys() >= set(READER) else None,
     )
     _check_fit(folder, bundle)
     return bundle
 
 
-def load(name: str | Path = "nano", runtime: RuntimeConfig | None = None, **switches: Any) -> Reverie:
+def load(
+    name: str | Path = "nano",
+    runtime: RuntimeConfig | None = None,
+    *,
+    memory: Memory | str | Path | bool | None = None,
+    **switches: Any,
+) -> Reverie:
     """A session with a bundle: ``reverie.load("nano").ask("What happens when you drop an egg?")``.
 
-    ``switches`` are settings of ``RuntimeConfig``, such as ``enable_gpt51_codex_preview=False``; ConfigError names one
-    that does not exist. Otherwise raises as ``load_bundle`` does.
+    ``memory`` is what its answers rest on: an address such as ``"kg.db"``, which is made if needed, an open Memory,
+    None for what the bundle knows of its worlds (kept nowhere), or False for nothing. ``switches`` are settings of
+    ``RuntimeConfig``, such as ``enable_gpt51_codex_preview=False``; ConfigError names one that does not exist.
+    Otherwise raises as ``load_bundle`` does.
     """
     settings = build_settings(RuntimeConfig, switches) if switches or runtime is None else runtime
-    return load_bundle(name).session(settings)
+    return load_bundle(name).session(settings, memory)
+
+
+def _read_seeds(path: Path | None) -> Iterator[Row]:
+    """The rows of a bundle's facts; nothing is read before the first is asked for."""
+    if path is not None:
+        yield from make_reader("jsonl")(path, _refuse)
+
+
+def _refuse(bad: BadRow) -> None:
+    raise BundleError(f"the bundle's facts are damaged in line {bad.line}: {bad.problem}")
 
 
 def _check_fit(folder: Path, bundle: Bundle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,17 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from reverie.bundles.bundle import write_bundle
+from reverie.bundles.bundle import SEEDS, write_bundle
+from reverie.data.contract import FactRow
 from reverie.dreaming.confidence import ConfidenceModel, fit_confidence
 from reverie.dreaming.questions import clean_question
 from reverie.dreaming.session import Reverie
 from reverie.dreaming.strange import strange_questions
+from reverie.files import atomic_write_text
 from reverie.model import Backbone
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.worlds import make_world, record
 
-__all__ = ["calibrate", "make_bundle", "taught_questions"]
+__all__ = ["calibrate", "make_bundle", "taught_questions", "write_seeds"]
 
 
 def make_bundle(
@@ -31,17 +34,21 @@ def make_bundle(
     worlds: Sequence[str],
     recipe: Mapping[str, Any] | None = None,
     figures: Mapping[str, Any] | None = None,
+    reader: Path | None = None,
     questions: int = 300,
     seed: int = 0,
 ) -> Path:
     """The bundle ``folder`` of a trained backbone's ``export``; ``worlds`` in the order in which it was taught them.
 
     ``questions``: how many taught and how many strange questions the confidence is fitted on; 0 leaves it unfitted.
+    ``reader``: folder of the network that reads recalled facts, None makes a bundle without.
     """
     cells = {world: make_world(world).cell_px for world in worlds}
     with tempfile.TemporaryDirectory() as scratch:
         parts = Path(scratch) / "parts"
         shutil.copytree(export, parts)
+        if reader is not None:
+            shutil.copytree(reader, parts / "reader")
         if questions:
             session = Reverie(
                 load_grammar(parts),
@@ -50,7 +57,17 @@ def make_bundle(
                 cells,
             )
             calibrate(session, taught_questions(worlds, questions, seed), seed).save(parts / "confidence.json")
+        write_seeds(worlds, parts / SEEDS)
         return write_bundle(folder, parts, name=name, worlds=cells, recipe=recipe, figures=figures)
+
+
+def write_seeds(worlds: Sequence[str], path: Path) -> None:
+    """What holds in these worlds as a file of facts, one JSON object a line; none where they have nothing to say."""
+    rows = [row for world in worlds for row in make_world(world).facts()]
+    if rows:
+        usual = FactRow("subject", "relation", "object")
+        said = ({key: value for key, value in vars(row).items() if value != getattr(usual, key)} for row in rows)
+        atomic_write_text(path, "".join(f"{json.dumps(fields, ensure_ascii=False)}\n" for fields in said))
 
 
 def calibrate(session: Reverie, taught: Sequence[str], seed: int = 0) -> ConfidenceModel:

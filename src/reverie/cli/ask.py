@@ -18,6 +18,7 @@ from reverie.cli.options import (
     make_save_dir,
 )
 from reverie.cli.output import Output
+from reverie.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from reverie.nouns import Answer, Dream, Verdict
 
 app = command_app()
+
+SHOWN_FACTS = 5  # of the evidence; --json gives all
 
 ImageOption = Annotated[
     list[Path] | None, typer.Option("--image", metavar="FILE", help="A picture that the dreams start from.")
@@ -44,6 +47,13 @@ TemperatureOption = Annotated[
     float, typer.Option("--temperature", min=0.0, max=10.0, help="How freely all dreams but the first are drawn.")
 ]
 
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="URL", help="What answers rest on: a file (made if needed), or postgresql+psycopg://…"
+    ),
+]
+
 
 @app.command(
     epilog=examples(
@@ -52,6 +62,7 @@ TemperatureOption = Annotated[
         'reverie ask "What happens if you go right, down?" --world FrozenLake --map SFF,FHF,FFG',
         'reverie ask "What happens next when you push it here?" --image scene.png --json',
         'reverie ask "Does an ice cube melt?" --branches 0 --no-preview',
+        'reverie ask "What happens when you push a book off the table?" --memory kg.db --remember',
     )
 )
 def ask(
@@ -63,6 +74,9 @@ def ask(
     world: WorldOption = None,
     scene: SceneOption = None,
     temperature: TemperatureOption = 0.7,
+    memory: MemoryOption = None,
+    no_memory: Annotated[bool, typer.Option("--no-memory", help="Rest on no memory at all.")] = False,
+    remember: Annotated[bool, typer.Option("--remember", help="Keep what the winning dream claims.")] = False,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Never ask the remote model for words.")] = False,
     model: ModelOption = "nano",
     seed: SeedOption = 0,
@@ -71,16 +85,22 @@ def ask(
 ) -> None:
     """Ask a question: dream several futures, pick one, answer in its words.
 
-    Settings after the question are those of the session, such as enable_gpt51_codex_preview=false.
+    It rests on the memory of --memory, else of $REVERIE_MEMORY, else on yours (see "reverie memory stats") once there
+    is one, else on what the model's bundle knows of its worlds. Settings after the question are those of the session,
+    such as enable_gpt51_codex_preview=false.
     """
+    if no_memory and (memory or remember):
+        raise UsageError("--no-memory goes with neither --memory nor --remember")
     folder = make_save_dir(save)
     with Output(as_json) as out:
         import reverie
         from reverie.dreaming.album import answer_to_json, save_dreams
+        from reverie.memory.places import usual_memory
         from reverie.settings import load_settings
 
         switches = [*(overrides or []), *(["enable_gpt51_codex_preview=false"] if no_preview else [])]
-        session = reverie.load(model, load_settings(reverie.RuntimeConfig, None, switches))
+        runtime = load_settings(reverie.RuntimeConfig, None, switches)
+        session = reverie.load(model, runtime, memory=False if no_memory else memory or usual_memory(remember))
         answer = session.ask(
             question,
             image or (),
@@ -90,6 +110,7 @@ def ask(
             scene=scene,
             temperature=temperature,
             seed=seed,
+            remember=remember,
         )
         images = {}
         if folder is not None:
@@ -111,6 +132,11 @@ def _show(console: Console, session: Reverie, answer: Answer) -> None:
     )
     if answer.dreams:
         show_dreams(console, session, answer.dreams, answer.verdict)
+    if answer.evidence:
+        console.print("\nFrom memory:", style="dim")
+        for fact in answer.evidence[:SHOWN_FACTS]:
+            said = Text(f"  {fact.subject} — {fact.relation} → {fact.object} ")
+            console.print(said.append(f"({fact.source}, {fact.confidence:.2f}; {fact.reason})", style="dim"))
 
 
 def show_dreams(console: Console, session: Reverie, dreams: Sequence[Dream], verdict: Verdict) -> None:

@@ -33,6 +33,8 @@ def bench(
     write: Annotated[
         Path | None, typer.Option("--write", metavar="FILE", help="Save the rows that `everyday` makes.")
     ] = None,
+    corpus: Annotated[Path | None, typer.Option("--corpus", metavar="FILE", help="The passages of `recall`.")] = None,
+    questions: Annotated[Path | None, typer.Option("--questions", metavar="FILE", help="Questions about them.")] = None,
     model: ModelOption = "nano",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -46,7 +48,7 @@ def bench(
             out.result({"benchmarks": found}, lambda console: _show_list(console, found))
             return
         with _bar() as bar:
-            settings = BenchSettings(model, data, limit, seed, branches, write, _reporter(bar))
+            settings = BenchSettings(model, data, limit, seed, branches, write, _reporter(bar), corpus, questions)
             report = run_benchmark(name, settings)
         payload = plain(report)
         out.result(payload, lambda console: _show(console, payload))

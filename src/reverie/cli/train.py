@@ -24,7 +24,7 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the new
 
 @app.callback()
 def train() -> None:
-    """Train a tokenizer or a backbone by a recipe, and make a bundle of it."""
+    """Train a tokenizer, a backbone, graph attention or a reader by a recipe, and make a bundle of a backbone."""
 
 
 @app.command(
@@ -85,16 +85,49 @@ def backbone(
         _report(out, train_backbone(recipe, resume), recipe.run_dir)
 
 
+@app.command(
+    epilog=examples(
+        "reverie train graph --config recipes/graph-links.yaml",
+        "reverie train graph --config recipes/graph-links.yaml data.triples=triples/ loop.steps=100 run_dir=runs/try",
+        "reverie train graph --config recipes/graph-links.yaml --resume",
+    )
+)
+def graph(
+    overrides: Overrides = None, config: ConfigOption = None, resume: ResumeOption = False, as_json: JsonOption = False
+) -> None:
+    """Train attention over recalled subgraphs: to complete triples, or to find the edges that support an answer."""
+    with Output(as_json) as out:
+        from reverie.settings import load_settings
+        from reverie.training.recipes import GraphRecipe, train_graph
+
+        recipe = load_settings(GraphRecipe, config, overrides or [])
+        _report(out, train_graph(recipe, resume), recipe.run_dir)
+
+
+@app.command(epilog=examples("reverie train reader --config recipes/nano-reader.yaml data.bundle=bundles/nano"))
+def reader(
+    overrides: Overrides = None, config: ConfigOption = None, resume: ResumeOption = False, as_json: JsonOption = False
+) -> None:
+    """Train a bundle's reader: attention over recalled facts, and soft tokens that say them to the backbone."""
+    with Output(as_json) as out:
+        from reverie.settings import load_settings
+        from reverie.training.recipes import ReaderRecipe, train_reader
+
+        recipe = load_settings(ReaderRecipe, config, overrides or [])
+        _report(out, train_reader(recipe, resume), recipe.run_dir)
+
+
 @app.command(epilog=examples("reverie train bundle runs/nano/export bundles/nano --name nano"))
 def bundle(
     export: Annotated[Path, typer.Argument(metavar="EXPORT", help="What `train backbone` left in its run folder.")],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the bundle goes.")],
     name: Annotated[str, typer.Option("--name", help="The bundle's name.")] = "nano",
+    reader: Annotated[Path | None, typer.Option("--reader", help="What `train reader` left: export/reader.")] = None,
     config: ConfigOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a bundle of a trained backbone: fit its confidence, write its manifest."""
+    """Make a bundle of a trained backbone: fit its confidence, write down its worlds' facts and its manifest."""
     with Output(as_json) as out:
         from reverie.bundles.make import make_bundle
         from reverie.settings import load_settings, settings_to_dict
@@ -102,10 +135,11 @@ def bundle(
 
         if not (export / "backbone").is_dir():
             raise TrainingError(f"{export} holds no trained backbone. Give the export folder of a finished run.")
+        if reader is not None and not reader.is_dir():
+            raise TrainingError(f"{reader} holds no trained reader. Give the export/reader folder of a finished run.")
         recipe = load_settings(BackboneRecipe, config)
-        made = make_bundle(
-            export, folder, name=name, worlds=recipe.data.worlds, recipe=settings_to_dict(recipe), seed=seed
-        )
+        told = settings_to_dict(recipe)
+        made = make_bundle(export, folder, name=name, worlds=recipe.data.worlds, recipe=told, reader=reader, seed=seed)
         size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
         out.result({"bundle": made, "bytes": size}, lambda console: console.print(f"{made}: {size / 1e6:.1f} MB"))
 

@@ -36,6 +36,7 @@ class Prompt:
         temperature: above 0 samples
         depth: most triplets of the whole document
         pictured: every result must be a picture
+        soft: ids of soft tokens that the model reads before the prefix (``Engine.soft_ids``)
     """
 
     prefix: tuple[int, ...]
@@ -45,6 +46,7 @@ class Prompt:
     temperature: float = 0.0
     depth: int = 1000
     pictured: bool = False
+    soft: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,14 @@ class Dreamer:
         return dreamed
 
     def _request(self, prompt: Prompt) -> Request:
-        room = self.max_positions - len(prompt.prefix)
+        room = self.max_positions - len(prompt.soft) - len(prompt.prefix)
         if room <= len(prompt.script):
             raise UsageError(
                 f"{len(prompt.prefix)} ids are given, and the model has {self.max_positions} positions: "
                 "ask less at once, or simulate fewer steps"
             )
         return Request(
-            prefix=prompt.prefix,
+            prefix=prompt.soft + prompt.prefix,
             seed=prompt.seed,
             sampling=Sampling(temperature=prompt.temperature),
             constraint=Leash(self.grammar.walker(prompt.prefix, prompt.stop), self._masks, prompt),
@@ -131,6 +133,11 @@ class Dreamer:
     def opening(self, what: Part, question: str = "") -> list[int]:
         """The ids of ``question`` and of what a dream starts from."""
         return self.grammar.question_ids(question) + self.grammar.what_ids(what)
+
+    def told_prompt(self, question: str, what: Part, action: str, outcome: str) -> Prompt:
+        """The prompt of an answer where it is told in words, not pictured, what comes of ``action``."""
+        told = self.grammar.action_ids(action) + self.grammar.result_ids(Part(outcome), None)
+        return Prompt((*self.opening(what, question), *told), (ANS,))
 
     def put_into_words(self, frames: Sequence[Frame], questions: Sequence[str]) -> list[Part]:
         """Each picture with the words that the model finds for it, for worlds whose dreams begin with words."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from reverie.errors import ReverieError, UnknownNameError
-from reverie.nouns import Dream, Frame, Part, Triplet
+from reverie.nouns import CAUSES, Dream, Fact, Frame, Part, Triplet, situation
 from reverie.worlds import World
+
+if TYPE_CHECKING:
+    from reverie.dreaming.grounding import Witnesses
 
 __all__ = [
     "Agreement",
@@ -24,6 +27,7 @@ __all__ = [
     "Evaluator",
     "Likelihood",
     "Rules",
+    "Support",
     "check_evaluator",
     "default_evaluators",
     "evaluator_names",
@@ -39,12 +43,14 @@ class Context:
     """What an evaluator may look at besides the dreams.
 
     ``world`` is the world that the dreams play in, None where none is named or recognized; ``pictures`` holds the
-    decoded picture, uint8 (H, W, 3), of frames at the world's size.
+    decoded picture, uint8 (H, W, 3), of frames at the world's size; ``witnesses`` what is remembered about what the
+    dreams claim, None without a memory.
     """
 
     question: str = ""
     world: World | None = None
     pictures: Mapping[Frame, np.ndarray] = field(default_factory=dict)
+    witnesses: Witnesses | None = None
 
 
 class Evaluator(Protocol):
@@ -105,6 +111,19 @@ class Rules:
         return float(np.mean(shares)) if shares else None
 
 
+class Support:
+    """How far the memory bears out what each branch claims. A branch that it knows nothing about gets one half."""
+
+    name = "support"
+    weight = 2.0  # a dream that contradicts trusted facts loses even where all others dream the same
+
+    def judge(self, dreams: Sequence[Dream], context: Context) -> list[float] | None:
+        if context.witnesses is None:
+            return None
+        found = [context.witnesses.support(dream) for dream in dreams]
+        return None if all(one is None for one in found) else [0.5 if one is None else one for one in found]
+
+
 class Brevity:
     """The toy: shorter chains score higher, 1 for no step at all. Not used unless asked for."""
 
@@ -140,6 +159,7 @@ _EVALUATORS: dict[str, Callable[[], Evaluator]] = {
     "brevity": Brevity,
     "likelihood": Likelihood,
     "rules": Rules,
+    "support": Support,
 }
 
 
@@ -160,7 +180,7 @@ def make_evaluator(name: str) -> Evaluator:
 
 
 def default_evaluators() -> list[Evaluator]:
-    return [make_evaluator(name) for name in ("likelihood", "agreement", "rules")]
+    return [make_evaluator(name) for name in ("likelihood", "agreement", "rules", "support")]
 
 
 def check_evaluator(name: str) -> list[str]:
@@ -207,9 +227,12 @@ def _toy_dreams() -> list[Dream]:
 
 
 def _toy_context(dreams: Sequence[Dream]) -> Context:
+    from reverie.dreaming.grounding import GroundingConfig, Witnesses
     from reverie.worlds import make_world
 
     world = make_world("FrozenLake")
     world.reset(seed=0)
     frames = {part.frame for dream in dreams for triplet in dream.triplets for part in (triplet.what, triplet.result)}
-    return Context("what happens?", world, {frame: np.asarray(world.render()) for frame in frames if frame})
+    pictures = {frame: np.asarray(world.render()) for frame in frames if frame}
+    remembered = Fact(situation("a ball", "push"), CAUSES, "it moves", "a toy")
+    return Context("what happens?", world, pictures, Witnesses({remembered.subject: [remembered]}, GroundingConfig()))

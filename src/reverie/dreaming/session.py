@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,7 @@ from reverie.dreaming.arbiter import DIRECT, Arbiter
 from reverie.dreaming.confidence import ConfidenceModel, Signals
 from reverie.dreaming.dreamer import Dreamed, Dreamer, Prompt
 from reverie.dreaming.evaluators import Agreement, Context
+from reverie.dreaming.grounding import Grounds, Witnesses, agreed, named_first
 from reverie.dreaming.pictures import fit_picture, open_picture
 from reverie.dreaming.plan import Plan, Search, search
 from reverie.dreaming.preview import Preview, RuntimeConfig
@@ -25,11 +26,16 @@ from reverie.dreaming.simulate import Simulation, Walk, beside_reality, real_cou
 from reverie.engine import Engine
 from reverie.errors import UsageError, WorldError
 from reverie.model import Backbone
-from reverie.nouns import Answer, Dream, Frame, Part
+from reverie.nouns import Answer, Dream, Fact, Frame, Part
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.vocabulary import ACT, ANS, WHAT
 from reverie.worlds import World, make_world
+
+if TYPE_CHECKING:
+    from reverie.data.contract import Row
+    from reverie.memory.attention import FactReader
+    from reverie.memory.memory import Memory
 
 __all__ = ["Reverie"]
 
@@ -37,6 +43,7 @@ Picture = str | Path | Image.Image | np.ndarray
 
 MAX_BRANCHES = 64
 _DIRECT = 0.8  # probability of answering at once from which the model is not made to dream
+_DECIDES = 0.5  # score from which a recalled fact is read before a direct answer
 _UNKNOWN = "I don't know this yet: {reason}."
 _REASONS = {
     "question_mean": "questions like this are new to me",
@@ -49,13 +56,17 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class _Asked:
-    """One question on its way: cleaned, with the ids that its dreams start from."""
+    """One question on its way: cleaned, with the ids that its dreams start from, the facts recalled for it, what those
+    say in soft tokens, and how much attention each of them (by id) got."""
 
     question: str
     prefix: tuple[int, ...]
     forced: tuple[int, ...]
     world: World | None = None
     pictured: bool = False
+    facts: tuple[Fact, ...] = ()
+    soft: tuple[int, ...] = ()
+    attention: tuple[tuple[int, float], ...] = ()
 
 
 class Reverie:
@@ -67,6 +78,10 @@ class Reverie:
         confidence: None uses the rough probe
         runtime: how this client session runs
         arbiter: who picks the winning branch
+        memory: what answers rest on: an open Memory, an address (see ``Store.open``), None for a temporary one of
+            ``seeds``, False for none
+        seeds: makes the rows of facts that a new memory starts with
+        reader: folder of the network that reads recalled facts (see ``memory.attention``); None goes without
     """
 
     def __init__(
@@ -79,6 +94,9 @@ class Reverie:
         runtime: RuntimeConfig | None = None,
         arbiter: Arbiter | None = None,
         name: str = "unnamed",
+        memory: Memory | str | Path | bool | None = None,
+        seeds: Iterable[Row] = (),
+        reader: Path | None = None,
     ):
         self.name = name
         self.grammar, self.tokenizer, self.worlds = grammar, tokenizer, dict(worlds)
@@ -87,7 +105,22 @@ class Reverie:
         self.confidence = confidence or ConfidenceModel.rough()
         self.preview = Preview(runtime or RuntimeConfig())
         self.arbiter = arbiter or Arbiter()
+        self.grounds = Grounds(memory, seeds)
+        self._reader_folder = reader
         self._world = lru_cache(maxsize=None)(make_world)
+
+    def close(self) -> None:
+        """Close the memory. It would be opened again by the next question."""
+        self.grounds.close()
+
+    @cached_property
+    def reader(self) -> FactReader | None:
+        """What reads recalled facts with the question in mind, loaded when it is first needed."""
+        if self._reader_folder is None:
+            return None
+        from reverie.memory.attention import FactReader, word_features
+
+        return FactReader.load(self._reader_folder, word_features(self.engine, self.grammar))
 
     # asking -------------------------------------------------------------------------------------------------
 
@@ -102,6 +135,7 @@ class Reverie:
         scene: Scene = None,
         temperature: float = 0.7,
         seed: int = 0,
+        remember: bool = False,
     ) -> Answer:
         """Dream ``branches`` futures, pick one, and answer in its words.
 
@@ -114,8 +148,10 @@ class Reverie:
                 world the picture shows
             temperature: of all branches but the first, which is the most probable dream
             seed: the same seed gives the same dreams
+            remember: keep what the winning dream claims in the memory, with a confidence of its own
 
-        Raises UsageError for a call that makes no sense, PictureError and WorldError for what cannot be shown.
+        Where trusted facts contradict every dream, one more starts from what they say. Raises UsageError for a call
+        that makes no sense, PictureError and WorldError for what cannot be shown.
         """
         started = time.perf_counter()
         asked = self._asked(question, images, world, scene, seed)
@@ -124,6 +160,9 @@ class Reverie:
             dream = answer.dreams[answer.verdict.branch] if answer.dreams else None
             worded = self.preview.word(question, dream, answer.text)
             answer = replace(answer, text=worded.text, backend=worded.backend)
+        if remember:
+            kept = self.grounds.remember(asked.question, answer, self.name)
+            answer = replace(answer, attribution=answer.attribution | {"remembered": kept.id})
         return replace(answer, seconds=time.perf_counter() - started)
 
     def ask_many(
@@ -157,7 +196,7 @@ class Reverie:
         asked = self._asked(question, images, world, scene, seed)
         rows = self._dream([asked], branches, depth, temperature, seed)[0]
         dreams = [dreamed.as_dream(row_seed) for dreamed, row_seed in rows]
-        return self.arbiter.score(dreams, self._context(asked, dreams))
+        return self.arbiter.score(dreams, self._context(asked, dreams, self.grounds.witnesses(dreams)))
 
     def signals(
         self, questions: Sequence[str], *, branches: int = 3, temperature: float = 0.7, seed: int = 0
@@ -221,7 +260,8 @@ class Reverie:
                 seed=row_seed,
                 temperature=temperature if branch else 0.0,
                 depth=depth,
-                pictured=one.pictured,
+                pictured=True,
+                soft=() if branches else one.soft,
             )
             for one in asked
             for branch, row_seed in enumerate(seeds)
@@ -232,30 +272,57 @@ class Reverie:
     def _answer(
         self, asked: Sequence[_Asked], branches: int, depth: int, temperature: float, seed: int
     ) -> list[Answer]:
-        answers = []
-        for one, rows in zip(asked, self._dream(asked, branches, depth, temperature, seed), strict=True):
-            dreams = [dreamed.as_dream(row_seed) for dreamed, row_seed in rows]
-            scored: tuple[Dream, ...] = ()
-            verdict = DIRECT
-            if branches:
-                scored, verdict = self.arbiter.decide(dreams, self._context(one, dreams))
-            best = max(verdict.branch, 0)
-            signals = self._signals(one, [dreamed for dreamed, _ in rows], best)
-            confidence = self.confidence.confidence(signals)
-            known = self.confidence.known(confidence) and bool(dreams[best].said)
-            parts = self.confidence.parts(signals)
-            answers.append(
-                Answer(
-                    text=dreams[best].said if known else self._admit(parts),
-                    known=known,
-                    confidence=confidence,
-                    backend="local",
-                    dreams=scored,
-                    verdict=verdict,
-                    attribution={"confidence": parts},
-                )
-            )
-        return answers
+        asked = [self._recall(one) for one in asked]
+        dreamed = self._dream(asked, branches, depth, temperature, seed)
+        return [self._decide(one, rows, branches) for one, rows in zip(asked, dreamed, strict=True)]
+
+    def _recall(self, asked: _Asked) -> _Asked:
+        """The question with the facts recalled for it, read with it in mind where there is a reader."""
+        facts = self.grounds.recall(asked.question)
+        if self.reader is None or not facts:
+            return replace(asked, facts=facts)
+        heard = agreed(facts)
+        reading = self.reader.read(asked.question, heard)
+        scored = {fact.id: float(score) for fact, score in zip(heard, reading.scores, strict=True)}
+        facts = tuple(replace(fact, score=(fact.score + scored.get(fact.id, 0.0)) / 2) for fact in facts)
+        return replace(
+            asked,
+            facts=tuple(sorted(facts, key=lambda fact: -fact.score)),
+            soft=self.engine.soft_ids(reading.soft) if reading.scores.max(initial=0.0) >= _DECIDES else (),
+            attention=tuple((fact.id, float(share)) for fact, share in zip(heard, reading.attention, strict=True)),
+        )
+
+    def _decide(self, asked: _Asked, rows: list[tuple[Dreamed, int]], branches: int) -> Answer:
+        """The answer that the rows of one question come to; with 0 branches, what the only row says."""
+        dreams = [dreamed.as_dream(row_seed) for dreamed, row_seed in rows]
+        scored: tuple[Dream, ...] = ()
+        verdict, evidence = DIRECT, asked.facts
+        if branches:
+            witnesses = self.grounds.witnesses(dreams)
+            scored, verdict = self.arbiter.decide(dreams, self._context(asked, dreams, witnesses))
+            winner = scored[verdict.branch]
+            if fact := witnesses.overruling(winner):
+                first = winner.triplets[0]
+                told = self.dreamer.told_prompt(asked.question, first.what, first.action.text, fact.object)
+                rows = [*rows, (self.dreamer.run([told])[0], winner.seed)]
+                dreams.append(rows[-1][0].as_dream(winner.seed))
+                scored, verdict = self.arbiter.decide(dreams, self._context(asked, dreams, witnesses))
+            evidence = named_first(witnesses.about(scored[verdict.branch]), evidence)
+        best = max(verdict.branch, 0)
+        signals = self._signals(asked, [dreamed for dreamed, _ in rows], best)
+        confidence = self.confidence.confidence(signals)
+        known = self.confidence.known(confidence) and bool(dreams[best].said)
+        parts = self.confidence.parts(signals)
+        return Answer(
+            text=dreams[best].said if known else self._admit(parts),
+            known=known,
+            confidence=confidence,
+            backend="local",
+            dreams=scored,
+            verdict=verdict,
+            evidence=evidence,
+            attribution={"confidence": parts, "attention": dict(asked.attention)},
+        )
 
     def _admit(self, parts: dict[str, float]) -> str:
         """The sentence that says that the answer is not known, and what speaks most against knowing it."""
@@ -272,15 +339,15 @@ class Reverie:
             answer_mean=rows[best].answer_log_prob,
         )
 
-    def _context(self, asked: _Asked, dreams: Sequence[Dream]) -> Context:
+    def _context(self, asked: _Asked, dreams: Sequence[Dream], witnesses: Witnesses | None = None) -> Context:
         frames = list(_frames(dreams))
         world = asked.world
         if world is None and frames and (name := self.world_of(frames[0])):
             world = self._world(name)
         if world is None:
-            return Context(asked.question)
+            return Context(asked.question, witnesses=witnesses)
         pictures = dict(zip(frames, self.tokenizer.decode(frames, world.cell_px), strict=True))
-        return Context(asked.question, world, pictures)
+        return Context(asked.question, world, pictures, witnesses)
 
     # pictures -----------------------------------------------------------------------------------------------
 

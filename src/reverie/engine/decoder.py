@@ -42,6 +42,7 @@ class Decoder:
         self.embeddings = _snapshot(backbone.embeddings)
         self._root = config.hidden_size**0.5
         self._floor = torch.tensor((config.hidden_size * config.norm_eps) ** 0.5)
+        self.inputs = self.embeddings  # (V + soft vectors, D): what ids are read as
         self.last_norm = _snapshot(backbone.model.norm.weight) * self._root
         self.layers = [self._fuse(layer) for layer in backbone.layers]
         self.head = Matrix(self.embeddings * self.last_norm)  # (D, V)
@@ -82,7 +83,7 @@ class Decoder:
         if past is not None:
             cache[:, :, :, :start] = past
         seen = torch.ones(len(ids), end, dtype=torch.bool).tril_(start) if start else None
-        x = self.embeddings[ids]
+        x = self.inputs[ids]
         for layer, kept in zip(self.layers, cache, strict=True):
             q, keys_values = self._heads(layer, x, self.turns[start:end])
             kept[:, :, start:] = keys_values

@@ -14,10 +14,12 @@ from reverie.engine.decoder import Decoder, Lanes
 from reverie.engine.prefixes import PrefixCache, common_length
 from reverie.engine.requests import Branch, Completion, Request, check_ids, open_branches
 from reverie.engine.sampling import Sampler
+from reverie.errors import UsageError
 from reverie.model import Backbone
 
 __all__ = ["Engine"]
 
+MAX_SOFT = 4096  # soft vectors kept at once; beyond that all are forgotten, with the prefixes that were read
 REGROUP_SHARE = 0.75  # once no more than this share of a batch is alive, the rest leaves it: a copy, then cheaper steps
 
 
@@ -32,7 +34,9 @@ class Engine:
         self.config = backbone.config
         self._decoder = Decoder(backbone)
         self._prefixes = PrefixCache(self._decoder, cached_ids)
+        self._cached_ids = cached_ids
         self._max_branches = max_branches
+        self._soft: dict[bytes, int] = {}  # a soft vector's bytes → its id
 
     def generate(
         self, requests: Sequence[Request], on_token: Callable[[int, int], None] | None = None
@@ -48,6 +52,26 @@ class Engine:
                 on_token(branch.index, branch.ids[-1])
         return [branch.completion() for branch in branches]
 
+    def soft_ids(self, vectors: np.ndarray) -> tuple[int, ...]:
+        """Ids of their own for vectors (n, D) in the space of the embeddings: a soft prefix to begin requests with.
+
+        They are good until ``MAX_SOFT`` others were made; equal vectors have equal ids. None of them is ever drawn.
+        """
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        if vectors.ndim != 2 or vectors.shape[1] != self.config.hidden_size or not np.isfinite(vectors).all():
+            raise UsageError(f"soft vectors are finite and (n, {self.config.hidden_size}), got {vectors.shape}")
+        new = {row.tobytes(): row for row in vectors if row.tobytes() not in self._soft}
+        if len(self._soft) + len(new) > MAX_SOFT:
+            self._soft, self._decoder.inputs = {}, self._decoder.embeddings
+            self._prefixes = PrefixCache(self._decoder, self._cached_ids)
+            new = {row.tobytes(): row for row in vectors}
+        first = self.config.vocab_size + len(self._soft)
+        self._soft |= {key: first + place for place, key in enumerate(new)}
+        if new:
+            rows = torch.from_numpy(np.stack(list(new.values())))
+            self._decoder.inputs = torch.cat((self._decoder.inputs, rows))
+        return tuple(self._soft[row.tobytes()] for row in vectors)
+
     def stream(self, request: Request) -> Iterator[int]:
         """The ids of one branch, each as soon as it is drawn: the same that ``generate`` returns."""
         return (branch.ids[-1] for branch in self._run(self._open([request])))
@@ -55,19 +79,21 @@ class Engine:
     def score(self, prefix: Sequence[int], continuation: Sequence[int]) -> np.ndarray:
         """log p of each id of ``continuation`` after ``prefix``, unmasked, in nats: float32 (len(continuation),)."""
         prefix, continuation = tuple(prefix), tuple(continuation)
-        check_ids(prefix, self.config.vocab_size, self.config.max_positions)
-        check_ids(prefix + continuation, self.config.vocab_size, self.config.max_positions)
+        check_ids(prefix, len(self._decoder.inputs), self.config.max_positions)
+        check_ids(prefix + continuation, len(self._decoder.inputs), self.config.max_positions)
         return self._score(prefix, continuation).numpy()
 
-    def embed(self, ids: Sequence[int]) -> np.ndarray:
-        """The mean of the final hidden states over ``ids``: float32 (D,)."""
+    def embed(self, ids: Sequence[int], contextual: bool = True) -> np.ndarray:
+        """The mean of the final hidden states over ``ids``, or of their embeddings: float32 (D,)."""
         check_ids(ids, self.config.vocab_size, self.config.max_positions)
         with torch.inference_mode():
+            if not contextual:
+                return self._decoder.embeddings[list(ids)].mean(0).numpy()
             hidden, _ = self._decoder.read(torch.tensor(ids))
             return self._decoder.normed(hidden).mean(0).numpy()
 
     def _open(self, requests: Sequence[Request]) -> list[Branch]:
-        return open_branches(requests, self.config.vocab_size, self.config.max_positions)
+        return open_branches(requests, len(self._decoder.inputs), self.config.max_positions)
 
     @torch.inference_mode()
     def _score(self, prefix: tuple[int, ...], continuation: tuple[int, ...]) -> Tensor:

@@ -1,4 +1,5 @@
-"""Networks. So far one: the backbone, a causal language model in Llama layout. Read ``backbone.py`` first."""
+"""Networks: the backbone, a causal language model in Llama layout (``backbone.py``, read it first); attention over a
+recalled subgraph (``graph_attention.py``) and a policy that walks on it (``path_policy.py``)."""
 
 from reverie.model.backbone import Backbone, BackboneConfig
 

@@ -41,14 +41,16 @@ class BackboneData:
     everyday_episodes: int = 12_000  # recorded before training starts
     motion: int = 1  # how often scenes of pushing, throwing and stacking count: where things end is hardest there
     direct: float = 0.15  # share of everyday questions answered without a dream
+    told: float = 0.0  # share of everyday dreams that tell the end in words, unpictured, as a memory does
     buckets: int = 4  # a step's documents are sorted by length and padded in this many groups
     eval_docs: int = 64  # documents of each kind in an evaluation
     seed: int = 0
     model: BackboneConfig = field(default_factory=lambda: BackboneConfig(vocab_size=0))  # vocab_size is filled in
 
     def __post_init__(self) -> None:
-        if not 0 <= self.direct <= 1:
-            raise ConfigError(f"backbone: direct is a share between 0 and 1, got {self.direct}")
+        for name in ("direct", "told"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"backbone: {name} is a share between 0 and 1, got {getattr(self, name)}")
         if self.drills + self.lake + self.everyday < 1 or self.buckets < 1:
             raise ConfigError("backbone: at least one document a step and one bucket are needed")
 
@@ -81,7 +83,13 @@ class BackboneObjective:
             self.tests["lake"] = LakeWalks(self.grammar, tokenizer, test_map, asked=0.0)
         if tokenizer and data.everyday:
             train = EverydayDreams.record(
-                self.grammar, tokenizer, data.everyday_episodes, data.seed, data.direct, motion=data.motion
+                self.grammar,
+                tokenizer,
+                data.everyday_episodes,
+                data.seed,
+                data.direct,
+                motion=data.motion,
+                told=data.told,
             )
             test = EverydayDreams.record(self.grammar, tokenizer, data.eval_docs, data.seed + 1, test=True)
             self.sources["everyday"], self.tests["everyday"] = (train, data.everyday), test

@@ -7,11 +7,23 @@ from pathlib import Path
 
 from reverie.errors import ConfigError
 from reverie.training.backbone import BackboneData, BackboneObjective
+from reverie.training.graph import GraphData, LinkObjective
 from reverie.training.loop import TrainResult, train
+from reverie.training.reading import ReadingData, ReadingObjective
 from reverie.training.settings import LoopConfig
+from reverie.training.support import SupportObjective
 from reverie.training.tokenizer import TokenizerData, TokenizerObjective
 
-__all__ = ["BackboneRecipe", "TokenizerRecipe", "train_backbone", "train_tokenizer"]
+__all__ = [
+    "BackboneRecipe",
+    "GraphRecipe",
+    "ReaderRecipe",
+    "TokenizerRecipe",
+    "train_backbone",
+    "train_graph",
+    "train_reader",
+    "train_tokenizer",
+]
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,24 @@ class BackboneRecipe:
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
+@dataclass(frozen=True)
+class GraphRecipe:
+    """A network that attends over recalled subgraphs."""
+
+    run_dir: str = "runs/graph"
+    data: GraphData = field(default_factory=GraphData)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
+
+
+@dataclass(frozen=True)
+class ReaderRecipe:
+    """The reader of recalled facts."""
+
+    run_dir: str = "runs/reader"
+    data: ReadingData = field(default_factory=ReadingData)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
+
+
 def train_tokenizer(recipe: TokenizerRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
     """Train, and leave the tokenizer in ``run_dir/export``."""
     objective = TokenizerObjective(recipe.data)
@@ -50,3 +80,16 @@ def train_backbone(recipe: BackboneRecipe, resume: bool = False, progress: bool 
         if not Path(needed).is_dir():
             raise ConfigError(f"there is no folder {needed}; run the recipe that makes it first, or name another")
     return train(BackboneObjective(data), recipe.loop, recipe.run_dir, resume, progress)
+
+
+def train_graph(recipe: GraphRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
+    """Train, and leave the network in ``run_dir/export``."""
+    objective = LinkObjective(recipe.data) if recipe.data.task == "links" else SupportObjective(recipe.data)
+    return train(objective, recipe.loop, recipe.run_dir, resume, progress)
+
+
+def train_reader(recipe: ReaderRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
+    """Train, and leave the reader in ``run_dir/export/reader``."""
+    if not Path(recipe.data.bundle).is_dir():
+        raise ConfigError(f"there is no bundle {recipe.data.bundle}; name one with data.bundle")
+    return train(ReadingObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)

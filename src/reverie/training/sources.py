@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.vocabulary import DELTA, EOS, RES
 from reverie.worlds import Episode, Question, frozenlake, make_world, record_episode
 from reverie.worlds.frozenlake import ACTIONS, OUTCOMES
+
+if TYPE_CHECKING:
+    from reverie.worlds.everyday.things import Thing
 
 __all__ = ["Drills", "EverydayDreams", "LakeFrames", "LakeWalks", "Segments", "Source", "parity_maps", "training_map"]
 
@@ -198,11 +202,22 @@ class EverydayDreams:
     """Questions about the everyday world, each with the dream that answers it.
 
     The question is predicted too, at a low weight: how likely a question is tells later whether it was ever taught.
+
+    Args:
+        direct: share of questions that are answered at once, without a dream
+        told: share of dreams that go to the end in one step and say it in words, unpictured: so can a memory tell it
     """
 
-    def __init__(self, grammar: Grammar, episodes: Sequence[tuple[Episode, tuple[Frame, ...]]], direct: float = 0.0):
-        self.grammar, self.episodes, self.direct = grammar, episodes, direct
+    def __init__(
+        self,
+        grammar: Grammar,
+        episodes: Sequence[tuple[Episode, tuple[Frame, ...]]],
+        direct: float = 0.0,
+        told: float = 0.0,
+    ):
+        self.grammar, self.episodes, self.direct, self.told = grammar, episodes, direct, told
         self.narrator = make_world("Everyday").narrator
+        self._by_options = {json.dumps(each[0].options): each for each in episodes} if told else {}
 
     @classmethod
     def record(
@@ -214,6 +229,7 @@ class EverydayDreams:
         direct: float = 0.0,
         test: bool = False,
         motion: int = 1,
+        told: float = 0.0,
     ) -> EverydayDreams:
         """Record ``count`` episodes of training scenes, or of test scenes with ``test``; held-out pairs never.
 
@@ -235,7 +251,7 @@ class EverydayDreams:
                 pictures = [episode.transitions[0].what, *(step.result for step in episode.transitions)]
                 seen[key] = without_pictures(episode), tuple(tokenizer.encode(pictures, world.cell_px))
             episodes += [seen[key]] * (motion if options["action"] in ("push", "throw", "stack") else 1)
-        return cls(grammar, episodes, direct)
+        return cls(grammar, episodes, direct, told)
 
     def draw(self, rng: np.random.Generator) -> Segments:
         episode, frames = self.episodes[int(rng.integers(len(self.episodes)))]
@@ -244,20 +260,62 @@ class EverydayDreams:
         others = [question for question in questions if question.form != "property"]
         from_memory = not others or (bool(properties) and rng.random() < 0.12)  # needs no picture of what happens
         group = properties if from_memory else others
-        return self.document(
-            group[rng.integers(len(group))], episode, frames, from_memory or rng.random() < self.direct
-        )
+        question = group[rng.integers(len(group))]
+        if from_memory or rng.random() < self.direct:
+            return self.document(question)
+        if self.told and rng.random() < self.told:
+            question, result = self.tell(episode, question, rng)
+            told = replace(episode, transitions=(replace(episode.transitions[0], result_text=result),))
+            return self.document(question, told, frames, told=True)
+        return self.document(question, episode, frames)
 
-    def document(self, question: Question, episode: Episode, frames: Sequence[Frame], direct: bool) -> Segments:
+    def tell(self, episode: Episode, question: Question, rng: np.random.Generator) -> tuple[Question, str]:
+        """A question about ``episode`` and the end of it in words.
+
+        Half of the time it is what comes of it with another thing, said of this one: so the answer has to listen to
+        what is told, whatever the model would have expected.
+        """
+        from reverie.worlds.everyday.things import THINGS
+
+        this, result = THINGS[episode.options["thing"]], episode.transitions[-1].result_text
+        if rng.random() < 0.5:
+            name = sorted(THINGS)[int(rng.integers(len(THINGS)))]
+            other = self._by_options.get(json.dumps({**episode.options, "thing": name}))
+            if other is not None and not this.contents and not THINGS[name].contents:
+                asked = [q for q in self.narrator.questions(other[0], rng) if q.form != "property"]
+                if asked:
+                    taken = asked[int(rng.integers(len(asked)))]
+                    text, answer = (renamed(words, THINGS[name], this) for words in (taken.text, taken.answer))
+                    question = replace(taken, text=text, answer=answer)
+                    result = renamed(other[0].transitions[-1].result_text, THINGS[name], this)
+        return question, result
+
+    def document(
+        self, question: Question, episode: Episode | None = None, frames: Sequence[Frame] = (), told: bool = False
+    ) -> Segments:
+        """A question, the dream of ``episode`` (its results in words alone with ``told``), and the answer."""
         grammar = self.grammar
         segments: Segments = [(grammar.question_ids(clean_question(question.text)), 0.2)]
-        if not direct:
+        if episode is not None:
             steps = episode.transitions
             segments.append((grammar.what_ids(Part(steps[0].what_text, frames[0])), 1.0))
             for step, before, after in zip(steps, frames, frames[1:], strict=False):
                 segments.append((grammar.action_ids(step.action_text), 1.0))
-                segments.append((grammar.result_ids(Part(step.result_text, after), before), 1.0))
+                result = Part(step.result_text, None if told else after)
+                segments.append((grammar.result_ids(result, before), 1.0))
         return [*segments, (grammar.answer_ids(question.answer), 1.0), ([EOS], 1.0)]
+
+
+def renamed(words: str, thing: Thing, other: Thing) -> str:
+    """``words`` about ``thing``, said of ``other``."""
+    names = dict.fromkeys(thing.indefinite, other.a) | {thing.short: other.short}
+    found = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+
+    def put(match: re.Match[str]) -> str:
+        name = names[match.group().lower()]
+        return name[0].upper() + name[1:] if match.group()[0].isupper() else name
+
+    return re.sub(rf"\b(?:{found})\b", put, words, flags=re.IGNORECASE)
 
 
 def without_pictures(episode: Episode) -> Episode:

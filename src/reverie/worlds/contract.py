@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Protocol
 import gymnasium
 import numpy as np
 
+from reverie.data.contract import FactRow
+
 __all__ = ["Episode", "Narrator", "Question", "Transition", "World"]
 
 
@@ -87,6 +89,10 @@ class World(gymnasium.Env[Any, int]):
     def endings(self) -> dict[str, bool]:
         """Result words after which nothing more happens -> whether that is what a plan wants. None by default."""
         return {}
+
+    def facts(self) -> list[FactRow]:
+        """What holds in this world, in words, for a memory; nothing that is kept for testing. None by default."""
+        return []
 
     @abstractmethod
     def render(self) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from reverie.data.contract import FactRow
 from reverie.errors import WorldError
 from reverie.worlds.contract import World
 from reverie.worlds.everyday import picture, sprites
@@ -139,6 +140,11 @@ class Everyday(World):
 
     def backdrop(self) -> np.ndarray:
         return sprites.backdrop().copy()
+
+    def facts(self) -> list[FactRow]:
+        from reverie.worlds.everyday.facts import outcome_facts, property_facts
+
+        return property_facts() + outcome_facts(lambda scene: not is_held_out(scene) and not is_test_scene(scene))
 
     def sample_options(self, rng: np.random.Generator) -> dict[str, Any]:
         """Every (thing, action) pair equally often; the bare floor half of the time."""

@@ -1,0 +1,135 @@
+"""How facts and nodes are told: as JSON's own types, and as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from reverie.cli.output import Output
+from reverie.errors import shorten
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reverie.data import BadRow
+    from reverie.memory.contract import Edge, Node, Recalled
+    from reverie.memory.store import Store
+
+SHOWN = 20  # malformed rows that are named, and sources that are counted
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    return dict(vars(value))
+
+
+def recalled_fields(found: Recalled) -> dict[str, Any]:
+    return {
+        "question": found.question,
+        "facts": [fields_of(fact) for fact in found.facts],
+        "chains": [
+            {"score": chain.score, "facts": [fields_of(fact) for fact in chain.facts]} for chain in found.chains
+        ],
+        "nodes": [fields_of(node) | {"score": score} for node, score in found.nodes],
+        "seconds": found.seconds,
+        "details": found.details,
+    }
+
+
+def node_fields(store: Store, node: Node, moment: float | None, limit: int) -> dict[str, Any]:
+    edges = store.edges_of(node.id, moment)
+    shown = edges[:limit]
+    before = [old for edge in shown for old in store.history(edge.id) if old.until is not None]
+    ends = {end for edge in (*shown, *before) for end in (edge.subject, edge.object)}
+    names = {one.id: one.name for one in store.nodes(sorted(ends), gone=True)}
+
+    def told(edge: Edge) -> dict[str, Any]:
+        return fields_of(edge) | {"subject": names[edge.subject], "object": names[edge.object]}
+
+    return fields_of(node) | {
+        "num_facts": len(edges),
+        "out": [told(edge) for edge in shown if edge.subject == node.id],
+        "in": [told(edge) for edge in shown if edge.subject != node.id],
+        "history": [told(old) for old in before],
+    }
+
+
+def tell_bad(out: Output, bad: Sequence[BadRow]) -> None:
+    for row in bad[:SHOWN]:
+        out.note(f"skipped line {row.line}: {row.problem}")
+    if len(bad) > SHOWN:
+        out.note(f"skipped {len(bad) - SHOWN:,} more malformed rows")
+
+
+def say(console: Console, words: str) -> None:
+    console.print(words, markup=False, highlight=False)
+
+
+def in_words(fact: dict[str, Any]) -> str:
+    return f"{shorten(fact['subject'], 60)} → {fact['relation']} → {shorten(fact['object'], 80)}"
+
+
+def said_by(fact: dict[str, Any]) -> str:
+    return " ".join(filter(None, (fact["source"], fact["origin"] and f"({shorten(fact['origin'], 30)})")))
+
+
+def show_import(console: Console, payload: dict[str, Any]) -> None:
+    say(
+        console,
+        f"{payload['rows']:,} rows of {payload['file']}: {payload['new_facts']:,} new facts, "
+        f"{payload['changed_facts']:,} changed, {payload['new_nodes']:,} new nodes"
+        + (f"; {payload['bad_rows']:,} malformed rows skipped" if payload["bad_rows"] else "")
+        + (f"; {payload['resumed']:,} rows were there from an earlier run" if payload["resumed"] else ""),
+    )
+    console.print(
+        f"{payload['seconds']:.1f} s, {payload['rows_per_s']:,.0f} rows a second, in {payload['memory']}",
+        style="dim",
+        highlight=False,
+        markup=False,
+    )
+
+
+def show_recalled(console: Console, payload: dict[str, Any]) -> None:
+    if not payload["facts"] and not payload["nodes"]:
+        say(console, "The memory has nothing to say about this.")
+        return
+    for fact in payload["facts"]:
+        say(console, f"{fact['score']:.2f}  {in_words(fact)}  [{said_by(fact)}]")
+        console.print(f"      {shorten(fact['reason'], 160)}", style="dim", markup=False, highlight=False)
+    for chain in payload["chains"]:
+        if len(chain["facts"]) > 1:
+            say(console, f"{chain['score']:.2f}  chain: {'; '.join(in_words(fact) for fact in chain['facts'])}")
+    for node in payload["nodes"]:
+        if node["text"]:
+            say(
+                console,
+                f"{node['score']:.2f}  {node['kind']} '{shorten(node['name'], 60)}': {shorten(node['text'], 160)}",
+            )
+    console.print(f"{payload['seconds'] * 1000:.0f} ms", style="dim", highlight=False)
+
+
+def show_nodes(console: Console, nodes: Sequence[dict[str, Any]]) -> None:
+    for node in nodes:
+        console.print(f"[bold]#{node['id']}[/] {node['kind']} ", end="", highlight=False)
+        say(console, node["name"] + (f"  also {', '.join(node['aliases'])}" if node["aliases"] else ""))
+        if node["text"]:
+            say(console, f"  {shorten(node['text'], 400)}")
+        for title, key in (("from it", "out"), ("to it", "in"), ("said before", "history")):
+            if node[key]:
+                console.print(f"  {title}", style="cyan")
+            for fact in node[key]:
+                say(console, f"    {fact['id']:>6}  {in_words(fact)}  {fact['confidence']:.2f}  {said_by(fact)}")
+        shown = len(node["out"]) + len(node["in"])
+        if shown < node["num_facts"]:
+            console.print(f"  and {node['num_facts'] - shown:,} more; see --limit", style="dim", highlight=False)
+
+
+def show_stats(console: Console, payload: dict[str, Any]) -> None:
+    for name, value in payload.items():
+        if isinstance(value, dict):
+            said = ", ".join(f"{shorten(str(key), 40)} {count:,}" for key, count in list(value.items())[:SHOWN])
+            said += f" and {len(value) - SHOWN:,} more" if len(value) > SHOWN else ""
+        else:
+            said = (
+                f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+            )
+        say(console, f"{name.replace('_', ' '):<17}{said}")

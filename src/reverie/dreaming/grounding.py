@@ -1,0 +1,222 @@
+"""What a session rests its answers on: the memory is asked beside dreaming, and may be told what was dreamed.
+
+A dream's **claim** is (situation, outcome) in words; facts of the relation ``Causes`` about the same situation speak
+for or against it. A fact counts with its confidence, and sources that agree add up: a single false one is outvoted.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reverie.data.contract import FactRow, Row
+from reverie.errors import UsageError
+from reverie.nouns import CAUSES, Answer, Dream, Fact
+
+if TYPE_CHECKING:
+    from reverie.memory.memory import Memory
+
+__all__ = ["GroundingConfig", "Grounds", "Witnesses", "agreed", "named_first", "plain"]
+
+
+@dataclass(frozen=True)
+class GroundingConfig:
+    """How far an answer listens to the memory."""
+
+    recalled: int = 8  # most facts that an answer names besides those about its own claim
+    trusted: float = 0.9  # confidences of the sources about a situation, added up, from which they overrule a dream
+    clear: float = 0.6  # share of them that must agree for that
+    relevant: float = 0.2  # score from which a recalled fact is worth naming
+    silent: tuple[str, ...] = ("About", "mentions")  # relations that lead to facts, and say nothing themselves
+    remembered: float = 0.5  # confidence of what was only dreamed, as a share of the answer's
+
+
+class Witnesses:
+    """What is remembered about the situations that some dreams are in. ``facts``: situation → its facts."""
+
+    def __init__(self, facts: Mapping[str, Sequence[Fact]], config: GroundingConfig):
+        self.facts, self.config = facts, config
+
+    def shares(self, situation: str) -> dict[str, float]:
+        """Outcome (as ``plain`` has it) → the share of the trusted sources that name it.
+
+        A source may name several, because circumstances that words do not tell (how far left it lay) lead to
+        different ends of one situation: so the shares may add up to more than 1.
+        """
+        sources = self._sources(situation)
+        total = sum(map(_trust, sources.values()))
+        shares: dict[str, float] = {}
+        for told in sources.values() if total else ():
+            for outcome in told:
+                shares[outcome] = shares.get(outcome, 0.0) + _trust(told) / total
+        return shares
+
+    def support(self, dream: Dream) -> float | None:
+        """How far memory bears out what a dream claims, in [0, 1]; None where it knows nothing of the situation.
+
+        What is little trusted moves it little from one half.
+        """
+        if dream.claim is None or not (shares := self.shares(dream.claim[0])):
+            return None
+        trust = min(1.0, self._weight(dream.claim[0]) / self.config.trusted)
+        return 0.5 + (shares.get(plain(dream.claim[1]), 0.0) - 0.5) * trust
+
+    def overruling(self, dream: Dream) -> Fact | None:
+        """The fact that a dream contradicts, where what is remembered is trusted and clear; None otherwise."""
+        if dream.claim is None or not (shares := self.shares(dream.claim[0])):
+            return None
+        outcome = max(shares, key=lambda one: shares[one])
+        clear = shares[outcome] >= self.config.clear and shares.get(plain(dream.claim[1]), 0.0) <= 1 - self.config.clear
+        if not clear or self._weight(dream.claim[0]) < self.config.trusted:
+            return None
+        about = self.facts[dream.claim[0]]
+        return max((f for f in about if plain(f.object) == outcome), key=lambda fact: fact.confidence)
+
+    def _sources(self, situation: str) -> dict[str, dict[str, float]]:
+        """Source → outcome → confidence."""
+        sources: dict[str, dict[str, float]] = {}
+        for fact in self.facts.get(situation, ()):
+            told = sources.setdefault(fact.source, {})
+            told[plain(fact.object)] = max(told.get(plain(fact.object), 0.0), fact.confidence)
+        return sources
+
+    def _weight(self, situation: str) -> float:
+        return sum(map(_trust, self._sources(situation).values()))
+
+    def about(self, dream: Dream) -> list[Fact]:
+        """The facts about a dream's situation, those that bear it out first."""
+        if dream.claim is None:
+            return []
+        situation, outcome = dream.claim
+        bears, speaks = "says what the dream says", "says otherwise than the dream"
+        facts = [
+            replace(f, reason=bears if plain(f.object) == plain(outcome) else speaks)
+            for f in self.facts.get(situation, ())
+        ]
+        return sorted(facts, key=lambda fact: (fact.reason != bears, -fact.confidence))
+
+
+class Grounds:
+    """The memory of one session: one that is given, or a temporary one with what the bundle knows of its worlds.
+
+    Args:
+        memory: an open Memory, or the address of one (see ``Store.open``); None: temporary; False: none at all
+        seeds: makes the rows that a new memory starts with
+    """
+
+    def __init__(
+        self,
+        memory: Memory | str | Path | bool | None,
+        seeds: Iterable[Row] = (),
+        config: GroundingConfig | None = None,
+    ):
+        if memory is True:
+            raise UsageError("memory is an address or an open Memory; None uses a temporary one, False none")
+        self.config = config or GroundingConfig()
+        self._given, self._seeds = memory, seeds
+        self._memory: Memory | None = None
+        self._drop: weakref.finalize[Any, Any] | None = None
+
+    @property
+    def memory(self) -> Memory | None:
+        """The memory, opened (and seeded, if it is new) when it is first needed."""
+        if self._memory is None and self._given is not False:
+            from reverie.memory.memory import Memory
+
+            if isinstance(self._given, Memory):
+                self._memory = self._given
+            elif self._given is None:
+                if seeds := list(self._seeds):
+                    folder = Path(tempfile.mkdtemp(prefix="reverie-"))
+                    self._memory = Memory.open(folder / "memory.db")
+                    self._drop = weakref.finalize(self, _drop, self._memory, folder)
+                    self._memory.write(seeds)
+                else:
+                    self._given = False
+            else:
+                self._memory = Memory.open(str(self._given))
+                self._drop = weakref.finalize(self, _drop, self._memory, None)
+                if not self._memory.store.seq() and (seeds := list(self._seeds)):
+                    self._memory.write(seeds)
+        return self._memory
+
+    def close(self) -> None:
+        """Close the memory if it was opened here; a temporary one is gone then."""
+        if self._drop is not None:
+            self._drop()
+        self._memory = self._drop = None
+
+    def recall(self, question: str) -> tuple[Fact, ...]:
+        """The facts that matter to ``question``, best first."""
+        if self.memory is None:
+            return ()
+        found = self.memory.recall(question, 2 * self.config.recalled).facts
+        telling = (f for f in found if f.score >= self.config.relevant and f.relation not in self.config.silent)
+        return tuple(telling)[: self.config.recalled]
+
+    def witnesses(self, dreams: Iterable[Dream]) -> Witnesses:
+        """What is remembered about what these dreams claim."""
+        facts: dict[str, Sequence[Fact]] = {}
+        memory = self.memory
+        for situation in {dream.claim[0] for dream in dreams if dream.claim} if memory else ():
+            assert memory is not None
+            edges = [
+                edge.id
+                for node in memory.store.find(situation)
+                for edge in memory.store.edges_of(node.id)
+                if edge.relation == CAUSES and edge.subject == node.id
+            ]
+            if edges:
+                facts[situation] = memory.store.facts(edges)
+        return Witnesses(facts, self.config)
+
+    def remember(self, question: str, answer: Answer, by: str) -> Fact:
+        """Keep what the winning dream claims, as a fact of its own low confidence. Raises UsageError where it can't."""
+        claim = answer.dreams[answer.verdict.branch].claim if answer.known and answer.dreams else None
+        if self.memory is None or claim is None:
+            why = "there is no memory" if self.memory is None else "no dream says in words what happens"
+            raise UsageError(f"there is nothing to remember of this answer: {why}")
+        confidence = round(self.config.remembered * answer.confidence, 3)
+        row = FactRow(
+            *(claim[0], CAUSES, claim[1]), "action", "outcome", f"dreamed by {by}", confidence, origin=question
+        )
+        written = self.memory.write([row])
+        return self.memory.store.facts(written.edges.tolist())[0]
+
+
+def _drop(memory: Memory, folder: Path | None) -> None:
+    memory.close()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _trust(told: Mapping[str, float]) -> float:
+    """How far a source is trusted about one situation: in all, when it names several outcomes."""
+    return min(1.0, sum(told.values()))
+
+
+def plain(words: str) -> str:
+    """Words without case, outer spaces and the final period: what two wordings of one outcome share."""
+    return " ".join(words.casefold().split()).rstrip(".")
+
+
+def agreed(facts: Sequence[Fact]) -> list[Fact]:
+    """``facts`` without those that most sources of the same subject and relation deny by naming another outcome."""
+    about: dict[str, list[Fact]] = {}
+    for fact in facts:
+        if fact.relation == CAUSES:
+            about.setdefault(fact.subject, []).append(fact)
+    told = Witnesses(about, GroundingConfig())
+    shares = {subject: told.shares(subject) for subject in about}
+    return [f for f in facts if f.relation != CAUSES or shares[f.subject].get(plain(f.object), 0.0) >= 0.5]
+
+
+def named_first(first: Sequence[Fact], then: Sequence[Fact]) -> tuple[Fact, ...]:
+    """``first``, then those of ``then`` that are not among them."""
+    told = {fact.id for fact in first}
+    return (*first, *(fact for fact in then if fact.id not in told))

@@ -1,0 +1,313 @@
+"""The memory as everyone above sees it: write rows, recall what matters to a question.
+
+Everything but the store is made from it and follows it by change number: names and topology before each answer, the
+links of new passages and the vectors of new nodes at the next answer, or at once by ``index``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from reverie.data.contract import FactRow, Row
+from reverie.errors import MemoryStoreError
+from reverie.memory.contract import Embedder, Recalled, Written
+from reverie.memory.cues import relation_words
+from reverie.memory.embedders import PictureEmbedder, make_embedder
+from reverie.memory.embeddings import Embedded
+from reverie.memory.linking import LINKED, Names, bare_name, further_names, passage_facts
+from reverie.memory.recall import Recaller, RecallSettings
+from reverie.memory.store import Store
+from reverie.memory.topology import Subgraph, Topology
+from reverie.memory.vectors import VectorIndex
+
+__all__ = ["Memory"]
+
+_Texts = Callable[[Sequence[int]], tuple[list[int], list[Any]]]
+_Kind = tuple[VectorIndex | None, Embedded, _Texts, Embedder | PictureEmbedder | None]
+Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
+
+_LOG = logging.getLogger("reverie.memory")
+_LINKED = "linked passages"  # the store's cursor: passages up to this change have been read
+_ALL = 0.2  # with so large a share of new passages every passage is read anew for their names
+_BATCH = 256  # texts embedded, and passages linked, between two words of progress
+_CHUNK = 5_000  # nodes or facts read at a time
+
+
+def _silent(what: str, done: int, of: int) -> None:
+    """Nobody is watching."""
+
+
+class Memory:
+    """A store with all that is made from it. Thread-safe; other processes may write to the same store.
+
+    Args:
+        embedder: None recalls by names and edges alone
+        pictures: makes vectors of picture nodes, whose names are files; None leaves them to their captions
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        topology: Topology,
+        embedder: Embedder | None = None,
+        settings: RecallSettings | None = None,
+        folder: Path | None = None,
+        pictures: PictureEmbedder | None = None,
+    ):
+        self.store, self.topology, self.embedder, self.pictures = store, topology, embedder, pictures
+        self.settings = settings or RecallSettings()
+        self.names = Names()
+        self._shared = store.path is None  # a server keeps the vectors for all
+        self._lock = threading.RLock()
+        self._linked = store.cursor(_LINKED)
+        self._nodes = self._facts = self._seen = None
+        if embedder is not None:
+            self._nodes = _open_index(folder, "nodes", embedder)
+            self._facts = _open_index(folder, "facts", embedder)
+        if pictures is not None:
+            self._seen = _open_index(folder, "pictures", pictures)
+
+    @classmethod
+    def open(
+        cls,
+        url: str | Path,
+        embedder: Embedder | str | None = None,
+        create: bool = True,
+        settings: RecallSettings | None = None,
+        pictures: PictureEmbedder | None = None,
+    ) -> Memory:
+        """Open the memory at ``url`` (see ``Store.open``); vectors lie beside a SQLite file, in ``<name>.vectors/``, or
+        on the server.
+
+        Raises MemoryStoreError, and what ``make_embedder`` raises for the name of an embedder.
+        """
+        made = make_embedder(embedder) if isinstance(embedder, str) else embedder
+        store = Store.open(url, create)
+        try:
+            folder = store.path.with_name(f"{store.path.stem}.vectors") if store.path else None
+            return cls(store, Topology.open(store), made, settings, folder, pictures)
+        except BaseException:
+            store.close()
+            raise
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            try:
+                self._save()
+            except MemoryStoreError as error:  # they can be made again; what was asked or written stands
+                _LOG.warning("%s", error)
+            self.store.close()
+
+    # writing ----------------------------------------------------------------------------------------------------
+
+    def write(self, rows: Sequence[Row], cursor: tuple[str, int] | None = None) -> Written:
+        """``Store.write``; the rows are recalled from the next question on."""
+        written = self.store.write(rows, cursor)
+        self.topology.refresh(self.store)
+        return written
+
+    # recalling --------------------------------------------------------------------------------------------------
+
+    def recall(self, question: str, k: int = 10, pictures: Sequence[np.ndarray] = ()) -> Recalled:
+        """The ``k`` facts and nodes that matter most to ``question``, best first, with chains and reasons.
+
+        ``pictures`` (uint8 (H, W, 3)) recall picture nodes that look alike, where there is a picture embedder.
+        New nodes are embedded on the way, ``settings.lazy`` at most: call ``index`` after large writes.
+        """
+        started = time.perf_counter()
+        with self._lock:
+            self.refresh(self.settings.lazy)
+            refreshed = time.perf_counter()
+            vector = self.embedder.embed([question])[0] if self.embedder is not None and question.strip() else None
+            embedded = time.perf_counter()
+            found = self.recaller().recall(question, k, vector, self._looking_like(pictures))
+        details = {"refresh": refreshed - started, "embed": embedded - refreshed, **found.details}
+        return replace(found, seconds=time.perf_counter() - started, details=details)
+
+    def recaller(self) -> Recaller:
+        """What answers questions, as the memory stands after the last ``refresh``."""
+        return Recaller(self.store, self.topology, self.names, self.settings, self._nodes, self._facts)
+
+    def subgraph(self, question: str, size: int = 256) -> tuple[Subgraph, Recalled]:
+        """A sample of about ``size`` nodes around what ``question`` recalls, and what it recalls."""
+        found = self.recall(question)
+        seeds = [node.id for node, _ in found.nodes]
+        return self.topology.sample(seeds, size, np.random.default_rng(0)), found
+
+    # following the store ----------------------------------------------------------------------------------------
+
+    def index(self, progress: Progress = _silent, facts: bool = True) -> None:
+        """Link every new passage and embed every new node (and fact) now, and save the vectors.
+
+        Can be interrupted at any time; the next call goes on from there.
+        """
+        with self._lock:
+            try:
+                self.refresh(None, progress, facts)
+            finally:
+                self._save()
+
+    def refresh(self, limit: int | None = 0, progress: Progress = _silent, facts: bool = False) -> None:
+        """Follow the store; embed ``limit`` new texts at most (None: all), facts only if asked for, now or before."""
+        with self._lock:
+            self.names.refresh(self.store)
+            self._link(progress)
+            self.topology.refresh(self.store)
+            kinds: tuple[_Kind, ...] = (
+                (self._nodes, "node", self._node_texts, self.embedder),
+                (self._facts, "edge", self._fact_texts, self.embedder),
+                (self._seen, "node", self._pictures, self.pictures),
+            )
+            for index, of, texts, embedder in kinds:
+                if index is not None and embedder is not None and (of == "node" or facts or len(index)):
+                    self._note_changes(index, of)
+                    self._embed_waiting(index, of, texts, embedder.embed, limit, progress)
+
+    def _link(self, progress: Progress) -> None:
+        """Join new passages to what they name, and older ones to what is new, in one transaction a batch."""
+        if not self.names.passages:
+            self._linked = self.names.seq
+        if self._linked >= self.names.seq:
+            return
+        changes = self.store.changes(self._linked)
+        new = set(changes.nodes.tolist())
+        if new or len(changes.added.ids) > _CHUNK:
+            try:
+                self._link_all(self._passages_about(new), changes.seq, progress)
+            except MemoryStoreError as error:  # what is read out of passages can wait, the question cannot
+                _LOG.warning("passages are not linked: %s", error)
+        self._linked = changes.seq
+
+    def _link_all(self, passages: Sequence[int], seq: int, progress: Progress) -> None:
+        for start in range(0, len(passages), _BATCH):
+            progress("linking passages", start, len(passages))
+            self._link_batch(passages[start : start + _BATCH])
+        progress("linking passages", len(passages), len(passages))
+        self.store.write((), cursor=(_LINKED, seq))
+
+    def _passages_about(self, new: set[int]) -> list[int]:
+        """Passages that are in ``new`` or speak of something in it; all, where much is new."""
+        passages = sorted(self.names.passages)
+        if len(new) > _ALL * len(passages):
+            return passages
+        spoken = {
+            bare_name(name).casefold()
+            for node in self.store.nodes(sorted(new))
+            for name in (node.name, *node.aliases, *(further_names(node) if node.kind == "passage" else ()))
+        }
+        found = []
+        for start in range(0, len(passages), _CHUNK):
+            for node in self.store.nodes(passages[start : start + _CHUNK]):
+                text = " ".join(node.text.casefold().split())
+                if node.id in new or any(name in text for name in spoken):
+                    found.append(node.id)
+        return found
+
+    def _link_batch(self, ids: Sequence[int]) -> None:
+        """Read these passages; what an earlier reading found and this one does not is deleted."""
+        rows: list[FactRow] = []
+        before: set[int] = set()
+        for node in self.store.nodes(ids):
+            rows += passage_facts(node, self.names, self.store)
+            before.update(e.id for e in self.store.edges_of(node.id) if e.subject == node.id and e.source == LINKED)
+        written = self.store.write(rows)
+        if outdated := before - set(written.edges.tolist()):
+            self.store.delete_edges(sorted(outdated))
+
+    def _note_changes(self, index: VectorIndex, of: Embedded) -> None:
+        """Forget what is gone, and let what is new wait for its vector."""
+        if index.seq == self.store.seq():
+            return
+        first, changes = index.seq == 0, self.store.changes(index.seq)
+        gone, new = (changes.gone, changes.nodes) if of == "node" else (changes.removed, changes.added.ids)
+        index.remove(gone)
+        for key in gone.tolist():
+            index.waiting.pop(key, None)
+        waiting = dict.fromkeys(new.tolist())
+        if first and self._shared:
+            ids, vectors = self.store.get_vectors(index.embedder, of)
+            if len(ids):
+                index.add(ids, vectors)
+            waiting = {key: None for key in waiting if key not in index}
+        index.waiting.update(waiting)
+        index.seq = changes.seq
+
+    def _embed_waiting(
+        self,
+        index: VectorIndex,
+        of: Embedded,
+        texts: _Texts,
+        embed: Callable[[Sequence[Any]], np.ndarray],
+        limit: int | None,
+        progress: Progress,
+    ) -> None:
+        """Embed what waits, the newest first, ``limit`` at most (None: all)."""
+        due = list(index.waiting)[::-1][:limit]
+        for start in range(0, len(due), _BATCH):
+            progress("embedding", start, len(due))
+            ids = due[start : start + _BATCH]
+            known, contents = texts(ids)
+            if known:
+                vectors = embed(contents)
+                index.add(known, vectors)
+                if self._shared:
+                    self.store.put_vectors(index.embedder, known, vectors, of)
+            for key in ids:
+                index.waiting.pop(key, None)
+        if due:
+            progress("embedding", len(due), len(due))
+
+    def _node_texts(self, ids: Sequence[int]) -> tuple[list[int], list[Any]]:
+        nodes = self.store.nodes(ids)
+        return [node.id for node in nodes], [f"{node.name}\n{node.text}" if node.text else node.name for node in nodes]
+
+    def _fact_texts(self, ids: Sequence[int]) -> tuple[list[int], list[Any]]:
+        facts = self.store.facts(ids)
+        return [fact.id for fact in facts], [f"{f.subject} {relation_words(f.relation)} {f.object}" for f in facts]
+
+    def _pictures(self, ids: Sequence[int]) -> tuple[list[int], list[Any]]:
+        """The pictures that can be opened; the others are found by their captions alone."""
+        from PIL import Image
+
+        found = {}
+        for node in self.store.nodes(ids):
+            if node.kind == "picture":
+                try:
+                    with Image.open(node.name) as picture:
+                        found[node.id] = np.asarray(picture.convert("RGB"))
+                except (OSError, ValueError):
+                    continue
+        return list(found), list(found.values())
+
+    def _looking_like(self, pictures: Sequence[np.ndarray]) -> dict[int, float]:
+        """Picture nodes that look like ``pictures`` -> likeness in [0, 1]."""
+        if self._seen is None or self.pictures is None or not pictures:
+            return {}
+        ids, likeness = self._seen.search(self.pictures.embed(pictures), max(1, self.settings.similar))
+        return {int(key): float(np.clip(like, 0, 1)) for key, like in zip(ids.ravel(), likeness.ravel(), strict=True)}
+
+    def _save(self) -> None:
+        for index in (self._nodes, self._facts, self._seen):
+            if index is not None:
+                index.save()
+
+
+def _open_index(folder: Path | None, what: str, embedder: Embedder | PictureEmbedder) -> VectorIndex:
+    return VectorIndex.open(folder / what if folder else None, embedder.name, embedder.size)

@@ -1,0 +1,351 @@
+"""What the memory has to say about a question: link, spread, and say why. No language model takes part.
+
+1. **Link**: nodes that the question names (``linking``), and nodes and facts whose vectors are like the question's.
+2. **Spread**: their weight runs along the edges, hop by hop, the strongest nodes first. An edge passes on more where
+   the question asks for its relation (``cues``) and where its source is trusted; a personalised PageRank, or random
+   walks drawn towards what is strong, add what many ways lead to.
+3. **Judge**: a fact is worth what reaches it; facts that lie behind one another are chains.
+
+Retrieval by spreading over a graph of passages is HippoRAG's idea (arXiv:2405.14831, arXiv:2502.14802), which has a
+language model read the passages; here rules do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from reverie.errors import ConfigError
+from reverie.memory.contract import Chain, Recalled
+from reverie.memory.cues import asked_relations
+from reverie.memory.linking import Link, Names, link_question
+from reverie.memory.store import Store
+from reverie.memory.topology import Topology
+from reverie.memory.vectors import VectorIndex
+from reverie.nouns import Fact
+
+__all__ = ["RecallSettings", "Recaller"]
+
+
+@dataclass(frozen=True)
+class RecallSettings:
+    """How a question is answered from the graph. Weights are shares of 1."""
+
+    hops: int = 2  # steps from the nodes that the question names
+    linked: int = 24  # most nodes to start from
+    similar: int = 10  # most nodes, and facts, that are taken for their vectors
+    rim: int = 32  # nodes whose edges are followed in each hop
+    neighbours: int = 128  # edges followed of each
+    asked: float = 0.9  # what passes along an edge whose relation the question asks for
+    other: float = 0.4  # what passes along any other
+    back: float = 0.7  # what of it passes against an edge's direction
+    like: float = 0.2  # most that likeness of vectors adds
+    spread: float = 0.1  # most that the personalised PageRank, or the walks, add
+    spread_by: Literal["pagerank", "walks", "nothing"] = "pagerank"
+    damping: float = 0.5  # of the PageRank; answers lie near the question
+    walks: int = 256  # random walks, where they spread
+    chains: int = 5  # most reasoning chains
+    lazy: int = 16  # most texts that are embedded on the way to an answer
+
+    def __post_init__(self) -> None:
+        for name in ("linked", "rim", "neighbours"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"recall: {name} must be at least 1, got {getattr(self, name)}")
+        for name in ("hops", "similar", "walks", "chains", "lazy"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"recall: {name} must not be negative, got {getattr(self, name)}")
+        for name in ("asked", "other", "back", "like", "spread", "damping"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"recall: {name} lies between 0 and 1, got {getattr(self, name)}")
+
+
+class Recaller:
+    """Answers questions from one store, its topology, its names, and its vectors where there are any.
+
+    ``node_vectors`` and ``fact_vectors`` belong to one embedder; None recalls by names alone.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        topology: Topology,
+        names: Names,
+        settings: RecallSettings,
+        node_vectors: VectorIndex | None = None,
+        fact_vectors: VectorIndex | None = None,
+    ):
+        self.store, self.topology, self.names, self.settings = store, topology, names, settings
+        self.node_vectors, self.fact_vectors = node_vectors, fact_vectors
+
+    def recall(
+        self, question: str, k: int = 10, vector: np.ndarray | None = None, starts: Mapping[int, float] | None = None
+    ) -> Recalled:
+        """The ``k`` facts and the ``k`` nodes that matter most to ``question``, and chains of facts.
+
+        Args:
+            vector: the question as float32 (D,), for the vectors
+            starts: nodes to start from besides those that the question names, with weights in [0, 1]
+        """
+        clock = _Clock()
+        links = link_question(question, self.names, self.store)[: self.settings.linked]
+        clock.mark("link")
+        spread = self.spread(question, links, vector, starts or {})
+        clock.mark("spread")
+        scores = spread.fact_scores()
+        best = np.argsort(-scores, kind="stable")
+        chains = spread.chains(best, scores)
+        wanted = dict.fromkeys([*best[: 2 * k].tolist(), *(place for way, _ in chains for place in way)])
+        facts = self._told(spread, list(wanted), scores)
+        rated = spread.node_scores()
+        top = sorted(rated, key=lambda node: (-rated[node], node))[:k]
+        living = {node.id: node for node in self.store.nodes(top)}
+        clock.mark("judge")
+        return Recalled(
+            question=question,
+            facts=tuple(facts[place] for place in wanted if place in facts)[:k],
+            chains=tuple(
+                Chain(tuple(facts[place] for place in way), score)
+                for way, score in chains
+                if all(place in facts for place in way)
+            )[: self.settings.chains],
+            nodes=tuple((living[node], rated[node]) for node in top if node in living),
+            seconds=sum(clock.parts.values()),
+            details=clock.parts,
+        )
+
+    def spread(
+        self, question: str, links: Sequence[Link], vector: np.ndarray | None, starts: Mapping[int, float]
+    ) -> Spread:
+        """How strongly the graph answers to ``question``."""
+        settings = self.settings
+        like_nodes = _alike(vector, self.node_vectors, 5 * settings.similar)
+        like_facts = _alike(vector, self.fact_vectors, settings.similar)
+        seeds = {node: settings.like * like for node, like in list(like_nodes.items())[: settings.similar]}
+        for edge in self.store.edges(list(like_facts)):
+            for node in (edge.subject, edge.object):
+                seeds[node] = max(seeds.get(node, 0.0), settings.like * like_facts[edge.id])
+        for node, weight in [*((link.node, link.weight) for link in links), *starts.items()]:
+            seeds[node] = max(seeds.get(node, 0.0), weight)
+        spread = Spread(question, links, seeds, self.store.relations(), settings, like_nodes, like_facts)
+        spread.run(self.topology)
+        if vector is not None and self.node_vectors is not None and len(spread.edges):
+            ends = np.unique(np.concatenate((spread.subjects, spread.objects)))
+            near = np.clip(self.node_vectors.similarities(vector, ends), 0, 1).astype(float)
+            spread.like_nodes = dict(zip(ends.tolist(), near.tolist(), strict=True)) | like_nodes
+        return spread
+
+    def _told(self, spread: Spread, places: Sequence[int], scores: np.ndarray) -> dict[int, Fact]:
+        """Facts in words, with scores and reasons, by their place; those that are deleted by now are left out."""
+        by_id = {int(spread.edges[place]): place for place in places}
+        return {
+            by_id[fact.id]: replace(fact, score=float(scores[by_id[fact.id]]), reason=spread.why(by_id[fact.id]))
+            for fact in self.store.facts(list(by_id))
+        }
+
+
+class Spread:
+    """How strongly each node and edge answers to one question.
+
+    ``value``: node -> [0, 1]. ``way``: node -> place of the edge that reached it best. Columns of equal length, one
+    entry an edge: ``edges`` ids, ``subjects`` and ``objects`` node ids, ``relations`` numbers, ``ahead`` and ``behind``
+    the share of a node's value that passes from subject to object and back.
+    """
+
+    def __init__(
+        self,
+        question: str,
+        links: Sequence[Link],
+        seeds: Mapping[int, float],
+        relations: Sequence[str],
+        settings: RecallSettings,
+        like_nodes: Mapping[int, float],
+        like_facts: Mapping[int, float],
+    ):
+        self.settings, self.seeds, self.relation_names = settings, dict(seeds), list(relations)
+        self.links = {link.node: link for link in links}
+        self.asked = asked_relations(question, relations)
+        self.like_nodes, self.like_facts = dict(like_nodes), dict(like_facts)
+        self.value, self.way = dict(seeds), dict[int, int]()
+        self.support: dict[int, float] = {}
+        self.edges = self.subjects = self.objects = self.relations = np.zeros(0, np.int64)
+        self.ahead = self.behind = np.zeros(0)
+        self._onward = np.zeros(0, bool)  # (E,): reached from its subject
+
+    def run(self, topology: Topology) -> None:
+        """Let the weight of the seeds run along the edges, hop by hop, from the strongest nodes."""
+        followed: set[int] = set()
+        for _ in range(self.settings.hops):
+            waiting = [node for node in self.value if node not in followed]
+            rim = sorted(waiting, key=lambda node: (-self.value[node], node))[: self.settings.rim]
+            if not rim:
+                break
+            followed.update(rim)
+            self._follow(topology, rim)
+            self._pass_on(np.array(rim))
+        self._add_support(topology)
+
+    def fact_scores(self) -> np.ndarray:
+        """float64 (E,) in [0, 1]: what reaches a fact from its nearer end, how like the question it or its far end is,
+        and how many ways lead to that."""
+        ahead, behind = self._arriving()
+        self._onward = ahead >= behind
+        far = np.where(self._onward, self.objects, self.subjects)
+        reached = np.maximum(ahead, behind)
+        like = np.maximum(self._values(far, self.like_nodes), self._values(self.edges, self.like_facts))
+        named = 0.5 * np.minimum(self._values(self.subjects, self.seeds), self._values(self.objects, self.seeds))
+        more = self._values(far, self.support)
+        scores = 1 - (1 - reached) * (1 - self.settings.like * like) * (1 - named) * (1 - more)
+        return np.where(self.subjects == self.objects, 0.5 * scores, scores)  # that a book is a book helps nobody
+
+    def node_scores(self) -> dict[int, float]:
+        """Node -> [0, 1]: how it was reached, how like the question it is, and how many ways lead to it."""
+        like = self.settings.like
+        return {
+            node: 1 - (1 - value) * (1 - like * self.like_nodes.get(node, 0.0)) * (1 - self.support.get(node, 0.0))
+            for node, value in (dict.fromkeys(self.like_nodes, 0.0) | self.value).items()
+        }
+
+    def chains(self, best: np.ndarray, scores: np.ndarray) -> list[tuple[list[int], float]]:
+        """Facts that lie behind one another, as places, best first: the ways from what the question names over other
+        nodes to the ``best`` facts. A chain is worth the geometric mean of its facts, less where it turns round.
+        """
+        found: dict[frozenset[int], tuple[list[int], float]] = {}
+        for place in best[: 40 * self.settings.chains].tolist():
+            for near in (int(self.subjects[place]), int(self.objects[place])):
+                way = [*self.path(near), place]
+                nodes = {*self.subjects[way].tolist(), *self.objects[way].tolist()}
+                if len(way) > 1 and len(nodes) == len(way) + 1:  # no way turns back
+                    onward = all(self.objects[a] == self.subjects[b] for a, b in pairwise(way))
+                    worth = float(np.exp(np.log(scores[way] + 1e-9).mean())) * (1.0 if onward else 0.8)
+                    found.setdefault(frozenset(way), (way, worth))
+        kept: list[tuple[list[int], float]] = []
+        for way, worth in sorted(found.values(), key=lambda item: -item[1]):
+            if sum(way[0] == other[0] for other, _ in kept) < 2:  # not the same beginning again and again
+                kept.append((way, worth))
+        return kept[: self.settings.chains]
+
+    def path(self, node: int) -> list[int]:
+        """Places of the edges that lead from a seed to ``node``, first to last."""
+        places: list[int] = []
+        while node in self.way and self.way[node] not in places:
+            place = self.way[node]
+            places.append(place)
+            node = int(self.objects[place] if self.subjects[place] == node else self.subjects[place])
+        return places[::-1]
+
+    def why(self, place: int) -> str:
+        """Why the edge at ``place`` was recalled, in words."""
+        ends = int(self.subjects[place]), int(self.objects[place])
+        reasons = list(dict.fromkeys(_named(self.links[node]) for node in ends if node in self.links))
+        if not reasons:
+            ways = [way for way in map(self.path, ends) if way and way[-1] != place]
+            reasons += [self._steps(min(ways, key=len))] if ways else []
+        if cue := self._cue(place):
+            reasons.append(f"'{cue}' asks for {self._relation(place)}")
+        like = max(self.like_facts.get(int(self.edges[place]), 0.0), *(self.like_nodes.get(node, 0.0) for node in ends))
+        return "; ".join([*reasons, f"like the question: {like:.2f}"] if like else reasons)
+
+    def _follow(self, topology: Topology, rim: Sequence[int]) -> None:
+        """Add the edges of the nodes ``rim`` that are not there yet."""
+        graph = topology.expand(rim, hops=1, k=self.settings.neighbours)
+        fresh = ~np.isin(graph.edges, self.edges)
+        trust, relations = np.clip(graph.weights[fresh], 0, 1), graph.relations[fresh]
+        self.edges = np.concatenate((self.edges, graph.edges[fresh]))
+        self.subjects = np.concatenate((self.subjects, graph.nodes[graph.subjects[fresh]]))
+        self.objects = np.concatenate((self.objects, graph.nodes[graph.objects[fresh]]))
+        self.relations = np.concatenate((self.relations, relations))
+        settings, known = self.settings, relations < len(self.relation_names)  # others came after the question did
+        for side, weights in (("ahead", self.asked.forward), ("behind", self.asked.backward)):
+            asked = np.zeros(len(relations))
+            asked[known] = weights[relations[known]]
+            share = trust * (settings.other + (settings.asked - settings.other) * asked)
+            setattr(self, side, np.concatenate((getattr(self, side), share)))
+        self.behind[len(self.behind) - len(relations) :] *= settings.back
+
+    def _arriving(self) -> tuple[np.ndarray, np.ndarray]:
+        """float64 (E,) twice: what reaches an edge from its subject and from its object. It comes from a seed, or from
+        the stronger end: what a seed has lent to its neighbour does not come back as news."""
+        subjects, objects = self._values(self.subjects, self.value), self._values(self.objects, self.value)
+        seeds = np.array(list(self.seeds), np.int64)
+        ahead = (subjects >= objects) | np.isin(self.subjects, seeds)
+        behind = (objects >= subjects) | np.isin(self.objects, seeds)
+        return subjects * self.ahead * ahead, objects * self.behind * behind
+
+    def _pass_on(self, rim: np.ndarray) -> None:
+        """Raise what the nodes ``rim`` reach to the best that arrives there."""
+        for near, far, share in ((self.subjects, self.objects, self.ahead), (self.objects, self.subjects, self.behind)):
+            places = np.flatnonzero(np.isin(near, rim))
+            arriving = share[places] * self._values(near[places], self.value)
+            for place, node, value in zip(places.tolist(), far[places].tolist(), arriving.tolist(), strict=True):
+                if value > self.value.get(node, 0.0):
+                    self.value[node], self.way[node] = value, place
+
+    @staticmethod
+    def _values(nodes: np.ndarray, values: Mapping[int, float]) -> np.ndarray:
+        """float64 (N,): the value of each node, 0 where there is none."""
+        return np.array([values.get(node, 0.0) for node in nodes.tolist()])
+
+    def _add_support(self, topology: Topology) -> None:
+        """What the PageRank or the random walks add to a node: up to ``settings.spread``."""
+        settings = self.settings
+        if settings.spread_by == "nothing" or not settings.spread or not len(self.edges):
+            return
+        if settings.spread_by == "pagerank":
+            found = dict(topology.pagerank(self.seeds, damping=settings.damping, top=200))
+        else:
+            rng = np.random.default_rng(0)  # the same question, the same walks
+            walked = topology.walks(list(self.seeds), settings.walks, settings.hops + 1, rng, bias=self.value)
+            nodes, counts = np.unique(walked, return_counts=True)
+            found = dict(zip(nodes.tolist(), counts.tolist(), strict=True))
+        most = max(found.values(), default=0)
+        self.support = {node: settings.spread * share / most for node, share in found.items() if share > 0}
+
+    def _cue(self, place: int) -> str:
+        """The word of the question that asks for the relation, in the direction in which the edge was reached."""
+        onward, relation = self._onward[place], self.relations[place]
+        cues = self.asked.forward_cues if onward else self.asked.backward_cues
+        return cues[relation] if relation < len(cues) else ""
+
+    def _relation(self, place: int) -> str:
+        number = int(self.relations[place])
+        return self.relation_names[number] if number < len(self.relation_names) else "a new relation"
+
+    def _steps(self, way: Sequence[int]) -> str:
+        """How many steps ``way`` leads from what, by which relation."""
+        first = way[0]
+        ends = int(self.subjects[first]), int(self.objects[first])
+        words = next((self.links[node].words for node in ends if node in self.links), "")
+        steps = "one step" if len(way) == 1 else f"{len(way)} steps"
+        return (
+            f"{steps} from '{words}' by {self._relation(first)}" if words else f"{steps} from what is like the question"
+        )
+
+
+class _Clock:
+    """Seconds of each part, in order."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def mark(self, part: str) -> None:
+        now = time.perf_counter()
+        self.parts[part] = now - self._last
+        self._last = now
+
+
+def _alike(vector: np.ndarray | None, index: VectorIndex | None, count: int) -> dict[int, float]:
+    """Ids most like ``vector`` -> likeness in [0, 1], best first."""
+    if vector is None or index is None or not count:
+        return {}
+    ids, similarity = index.search(vector, count)
+    return {int(key): max(0.0, float(value)) for key, value in zip(ids[0], similarity[0], strict=True)}
+
+
+def _named(link: Link) -> str:
+    return f"names '{link.words}' in the question" if link.exact else f"shares '{link.words}' with the question"

@@ -1,0 +1,188 @@
+"""The tables of a memory, the same in SQLite and PostgreSQL, and how a database comes to have them.
+
+Living edges stand in ``edges``, closed versions in ``past``: what only grows is never rewritten, and what most readers
+want is one compact table. Times of versions are change numbers (``writes.seq``), each with its moment in ``writes``.
+Edges and nodes that are new since a change are those with higher ids than its ``writes`` row names; everything else
+that a change touched stands in ``touched``. So following the store needs no index that every edge would pay for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    inspect,
+    text,
+)
+
+from reverie.errors import MemoryStoreError
+
+__all__ = ["HEAD", "fold", "migrate", "tables"]
+
+HEAD = "v0001"  # the newest file in migrations/
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_MOST_KEY_LETTERS = 500  # of up to 4 bytes each: PostgreSQL's index entries end at 2704 bytes
+
+tables = MetaData()
+_ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts rows by INTEGER PRIMARY KEY alone
+
+
+def _column(name: str, kind: Any, *rest: Any, key: bool = False) -> Column:  # type: ignore[type-arg]
+    return Column(name, kind, *rest, primary_key=key, nullable=False, autoincrement=False)
+
+
+writes = Table(  # one row for each transaction that changed something
+    "writes",
+    tables,
+    _column("seq", _ID, key=True),
+    _column("time", Float),  # seconds since 1970, strictly rising
+    _column("edges", _ID),  # the highest edge id given out so far
+    _column("nodes", _ID),
+)
+relations = Table("relations", tables, _column("id", Integer, key=True), _column("name", Text))  # numbered from 0
+sources = Table("sources", tables, _column("id", Integer, key=True), _column("name", Text))
+origins = Table("origins", tables, _column("id", Integer, key=True), _column("name", Text))
+for _table in (relations, sources, origins):
+    Index(f"{_table.name}_name", _table.c.name, unique=True)
+
+nodes = Table(
+    "nodes",
+    tables,
+    _column("id", _ID, key=True),
+    _column("kind", SmallInteger),  # place in data.NODE_KINDS
+    _column("name", Text),
+    Column("text", Text),
+    Column("aliases", Text),  # a JSON list, in the order in which they came
+    _column("source", Integer, ForeignKey("sources.id")),
+    Column("gone", _ID),  # NULL: lives; 0: deleted; else the node that it was merged into
+)
+names = Table(  # how a node is found; its own name has rank 0, that of a merged-away node 1, an alias 2
+    "names",
+    tables,
+    _column("folded", Text, key=True),
+    _column("kind", SmallInteger, key=True),
+    _column("node", _ID, ForeignKey("nodes.id"), key=True),
+    _column("rank", SmallInteger),
+    sqlite_with_rowid=False,
+)
+
+
+def _edge_columns() -> list[Column]:  # type: ignore[type-arg]
+    return [
+        _column("subject", _ID, ForeignKey("nodes.id")),
+        _column("relation", Integer, ForeignKey("relations.id")),
+        _column("object", _ID, ForeignKey("nodes.id")),
+        _column("source", Integer, ForeignKey("sources.id")),
+        _column("origin", Integer, ForeignKey("origins.id")),
+        _column("confidence", Float),
+        Column("time", Float),  # NULL: the moment of the write
+    ]
+
+
+edges = Table(
+    "edges",
+    tables,
+    _column("id", _ID, key=True),
+    *_edge_columns(),
+    _column("since", _ID, ForeignKey("writes.seq")),
+)
+Index("edges_key", edges.c.subject, edges.c.relation, edges.c.object, edges.c.source, unique=True)
+Index("edges_object", edges.c.object)
+
+past = Table(
+    "past",
+    tables,
+    _column("edge", _ID, key=True),  # keys first: SQLite 3.40 mistakes other orders for damage in integrity_check
+    _column("until", _ID, ForeignKey("writes.seq"), key=True),
+    *_edge_columns(),
+    _column("since", _ID, ForeignKey("writes.seq")),
+    sqlite_with_rowid=False,
+)
+Index("past_key", past.c.subject, past.c.relation, past.c.object, past.c.source)
+Index("past_object", past.c.object)
+
+touched = Table(
+    "touched",
+    tables,
+    _column("seq", _ID, ForeignKey("writes.seq"), key=True),
+    _column("what", SmallInteger, key=True),  # 0: an edge, 1: a node
+    _column("id", _ID, key=True),
+    sqlite_with_rowid=False,
+)
+cursors = Table("cursors", tables, _column("key", Text, key=True), _column("count", _ID), sqlite_with_rowid=False)
+embedders = Table(
+    "embedders", tables, _column("id", Integer, key=True), _column("name", Text), _column("size", Integer)
+)
+Index("embedders_name", embedders.c.name, unique=True)
+embeddings = Table(
+    "embeddings",
+    tables,
+    _column("embedder", Integer, ForeignKey("embedders.id"), key=True),
+    _column("what", SmallInteger, key=True),  # as in touched
+    _column("id", _ID, key=True),
+    _column("vector", LargeBinary),  # little-endian float32; a `vector` where PostgreSQL has pgvector
+)
+
+
+def fold(name: str) -> str:
+    """The form under which a name is found: Unicode's NFKC case folding, spaces squeezed; of a long one, a digest."""
+    if name.isascii():
+        folded = " ".join(name.lower().split())
+    else:
+        folded = unicodedata.normalize("NFD", name).casefold()
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", folded).casefold())
+        folded = " ".join(folded.split())
+    if len(folded) > _MOST_KEY_LETTERS:
+        folded = f"{folded[:50].strip()}#{hashlib.sha256(folded.encode(errors='replace')).hexdigest()}"
+    return folded
+
+
+def version(connection: Connection) -> str | None:
+    """The version of the schema that a database has; None where it is empty."""
+    names = set(inspect(connection).get_table_names())
+    if "alembic_version" in names:
+        found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return found
+    if names:
+        raise MemoryStoreError("it holds other tables and is no memory of Reverie")
+    return None
+
+
+def migrate(connection: Connection) -> None:
+    """Bring a database to the newest schema within the connection's transaction.
+
+    Raises MemoryStoreError where a newer Reverie made it, or something else did.
+    """
+    current = version(connection)
+    if current == HEAD:
+        return
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(_MIGRATIONS), version_locations=[str(_MIGRATIONS)])
+    known = [script.revision for script in scripts.walk_revisions()]
+    if current is not None and current not in known:
+        raise MemoryStoreError(
+            f"its schema {current!r} is newer than this Reverie, which knows {HEAD}. Install a newer Reverie"
+        )
+    context = MigrationContext.configure(connection)
+    with Operations.context(context):
+        for script in reversed(list(scripts.iterate_revisions(HEAD, current or "base"))):
+            script.module.upgrade()
+            context.stamp(scripts, script.revision)

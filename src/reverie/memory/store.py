@@ -1,0 +1,439 @@
+"""The store: facts and nodes in SQL, where nothing that was committed is ever lost or rewritten.
+
+The files behind it: ``schema.py`` (tables), ``database.py`` (connections), ``upsert.py`` (writing rows),
+``merging.py`` (deleting and merging), ``checks.py`` (what must hold), ``embeddings.py`` (vectors).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, text
+
+from reverie.data.contract import NODE_KINDS, Row
+from reverie.errors import MemoryStoreError
+from reverie.memory.checks import problems
+from reverie.memory.contract import Changes, Edge, EdgeArrays, Node, Written
+from reverie.memory.database import Database, DatabaseSettings, by_ids, fetch
+from reverie.memory.embeddings import Embedded, get_vectors, nearest, put_vectors
+from reverie.memory.merging import delete_edges, edges_at, end_nodes, merge_nodes
+from reverie.memory.schema import fold
+from reverie.memory.upsert import Change, check_rows, write_rows
+from reverie.nouns import Fact
+
+__all__ = ["Store", "fold"]
+
+_BATCH = 100_000  # nodes at a time
+_KINDS = {kind: number for number, kind in enumerate(NODE_KINDS)}
+
+
+class Store:
+    """An open memory. Thread-safe, and several processes may have the same one open.
+
+    Each writing call is one transaction, durable when it returns. Writers wait for one another; readers wait for
+    nobody and see the memory as it stood after some change. Whatever the database refuses is a MemoryStoreError.
+    """
+
+    def __init__(self, database: Database):
+        self._database = database
+        self._lock = threading.Lock()  # threads of one process queue here instead of polling SQLite's lock
+
+    @classmethod
+    def open(cls, url: str | Path, create: bool = True, settings: DatabaseSettings | None = None) -> Store:
+        """Open ``kg.db``, ``sqlite:///kg.db`` or ``postgresql+psycopg://user@host/db``, made where there is none yet.
+
+        An older schema is upgraded in one transaction. A SQLite file that may not be written to is opened for reading.
+        Raises MemoryStoreError (damaged, made by a newer Reverie, not reachable …), UsageError on a malformed address.
+        """
+        return cls(Database(url, create, settings))
+
+    @property
+    def url(self) -> str:
+        return self._database.url
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file; None for PostgreSQL."""
+        return self._database.path
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # writing ----------------------------------------------------------------------------------------------------
+
+    def write(self, rows: Sequence[Row], cursor: tuple[str, int] | None = None) -> Written:
+        """Upsert facts and nodes; where an equal one stands already, nothing changes.
+
+        A fact with the subject, relation, object and source of an edge becomes its new version where confidence, time
+        or origin differ (a time of None never does). A node is known by its folded name and kind, or by an alias that
+        no other node has; texts replace, aliases add up. ``cursor=(key, count)`` is kept in the same transaction.
+        Raises DataError on a row that cannot be stored; then nothing is written.
+        """
+        check_rows(rows)
+        with self._change() as (connection, change):
+            written = write_rows(connection, rows, change)
+            if cursor is not None:
+                key, count = cursor
+                connection.execute(
+                    text(
+                        'INSERT INTO cursors (key, "count") VALUES (:key, :count) '
+                        'ON CONFLICT (key) DO UPDATE SET "count" = excluded."count"'
+                    ),
+                    {"key": key, "count": count},
+                )
+        return written
+
+    def cursor(self, key: str) -> int:
+        """The count that was last written under ``key``; 0 where none was."""
+        with self._database.reading() as connection:
+            return int(
+                connection.execute(text('SELECT "count" FROM cursors WHERE key = :key'), {"key": key}).scalar() or 0
+            )
+
+    def delete_edges(self, ids: Sequence[int]) -> int:
+        """End these edges; their versions stay readable. Returns how many there were."""
+        with self._change() as (connection, change):
+            return delete_edges(connection, change, ids)
+
+    def delete_node(self, node: int) -> int:
+        """End a node and its edges; returns how many edges those were. A later write of its name makes a new node."""
+        with self._change() as (connection, change):
+            self._need(connection, [node])
+            edges = delete_edges(connection, change, [row[0] for row in edges_at(connection, [node])])
+            connection.execute(text("DELETE FROM names WHERE node = :node"), {"node": node})
+            end_nodes(connection, change, [node], 0)
+            return edges
+
+    def merge(self, into: int, others: Sequence[int]) -> int:
+        """Make one node of several; returns how many edges moved.
+
+        Names and aliases of the others become aliases of ``into``, so that later writes of them go there. A moved edge
+        that meets one of the same key is joined with it (the higher confidence holds), and one that would lead from
+        ``into`` to itself ends. History stays readable.
+        """
+        others = sorted(set(others) - {into})
+        with self._change() as (connection, change):
+            self._need(connection, [into, *others])
+            return merge_nodes(connection, change, into, others) if others else 0
+
+    # nodes ------------------------------------------------------------------------------------------------------
+
+    def seq(self) -> int:
+        """The number of the last change; 0 in an empty memory."""
+        with self._database.reading() as connection:
+            return _last(connection)
+
+    def node(self, id: int) -> Node | None:
+        found = self.nodes([id])
+        return found[0] if found else None
+
+    def nodes(self, ids: Sequence[int], gone: bool = False) -> list[Node]:
+        """The living nodes among ``ids``, in that order; with ``gone`` also deleted and merged ones, for history."""
+        living = "" if gone else " AND gone IS NULL"
+        found = {}
+        with self._database.reading() as connection:
+            for row in by_ids(connection, f"SELECT {_NODE} FROM nodes WHERE id IN :ids{living}", ids):
+                found[row[0]] = _node(row)
+        return [found[number] for number in map(int, ids) if number in found]
+
+    def node_sources(self, ids: Sequence[int]) -> dict[int, str]:
+        """Who described each of these nodes, by id; left out where nobody is named, and what is not there."""
+        asked = "SELECT n.id, s.name FROM nodes n JOIN sources s ON s.id = n.source WHERE s.name <> '' AND n.id IN :ids"
+        with self._database.reading() as connection:
+            return {row[0]: row[1] for row in by_ids(connection, asked, ids)}
+
+    def find(self, name: str, kind: str | None = None) -> list[Node]:
+        """Living nodes with this name or alias, spelled in any case or spacing: own names first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                text(
+                    f"SELECT {_NODE} FROM nodes JOIN (SELECT node, min(rank) AS rank FROM names WHERE folded = :folded "
+                    "GROUP BY node) found ON found.node = nodes.id ORDER BY found.rank, nodes.id"
+                ),
+                {"folded": fold(name)},
+            )
+            return [node for node in map(_node, rows) if kind in (None, node.kind)]
+
+    def names(self, after_seq: int = 0) -> Iterator[list[tuple[int, str, str]]]:
+        """Batches of (node id, folded name or alias, kind) of all living nodes that changed after that change."""
+        for batch in self._node_batches(_BATCH, after_seq):
+            yield [(node.id, fold(name), node.kind) for node in batch for name in (node.name, *node.aliases)]
+
+    def node_batches(self, size: int = 10_000) -> Iterator[list[Node]]:
+        """All living nodes, ascending by id."""
+        return self._node_batches(size, 0)
+
+    def _node_batches(self, size: int, after: int) -> Iterator[list[Node]]:
+        with self._database.reading() as connection:
+            first = _ids_at(connection, after)[1]
+            old = connection.execute(
+                text("SELECT DISTINCT id FROM touched WHERE what = 1 AND seq > :after AND id <= :first ORDER BY id"),
+                {"after": after, "first": first},
+            ).scalars()
+            touched = list(old)
+        for start in range(0, len(touched), size):
+            yield self.nodes(touched[start : start + size])
+        while True:  # each batch is a read of its own, so that a slow reader holds up no checkpoint
+            with self._database.reading() as connection:
+                rows = connection.execute(
+                    text(f"SELECT {_NODE} FROM nodes WHERE id > :first AND gone IS NULL ORDER BY id LIMIT :size"),
+                    {"first": first, "size": size},
+                ).all()
+            if not rows:
+                return
+            yield [_node(row) for row in rows]
+            first = rows[-1][0]
+
+    # edges ------------------------------------------------------------------------------------------------------
+
+    def edge(self, id: int) -> Edge | None:
+        found = self.edges([id])
+        return found[0] if found else None
+
+    def edges(self, ids: Sequence[int]) -> list[Edge]:
+        """The living edges among ``ids``, in that order."""
+        with self._database.reading() as connection:
+            found = {row[0]: Edge(*row) for row in by_ids(connection, f"{_LIVING} WHERE e.id IN :ids", ids)}
+        return [found[number] for number in map(int, ids) if number in found]
+
+    def edges_of(self, node: int, as_of: float | None = None) -> list[Edge]:
+        """The edges from and to a node, ascending by id; as they stood at a time (seconds since 1970), if given."""
+        at = "(e.subject = :node OR e.object = :node)"
+        with self._database.reading() as connection:
+            if as_of is None:
+                rows = connection.execute(text(f"{_LIVING} WHERE {at} ORDER BY e.id"), {"node": node})
+            else:
+                rows = connection.execute(
+                    text(
+                        f"{_LIVING} WHERE {at} AND e.since <= :seq "
+                        f"UNION ALL {_CLOSED} WHERE {at} AND e.since <= :seq AND e.until > :seq ORDER BY 1"
+                    ),
+                    {"node": node, "seq": _seq_at(connection, as_of)},
+                )
+            return [Edge(*row) for row in rows]
+
+    def history(self, edge: int) -> list[Edge]:
+        """All versions of an edge, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                text(f"{_CLOSED} WHERE e.edge = :edge UNION ALL {_LIVING} WHERE e.id = :edge ORDER BY 9"),
+                {"edge": edge},
+            )
+            return [Edge(*row) for row in rows]
+
+    def facts(self, edge_ids: Sequence[int]) -> list[Fact]:
+        """Edges in words, in that order; those that are gone are left out."""
+        with self._database.reading() as connection:
+            found = {row[0]: row for row in by_ids(connection, _FACTS, edge_ids)}
+        return [
+            Fact(subject, relation, object_, source, confidence=confidence, time=said, origin=origin, id=number)
+            for number, subject, relation, object_, source, origin, confidence, said in (
+                found[number] for number in map(int, edge_ids) if number in found
+            )
+        ]
+
+    def relations(self) -> list[str]:
+        """Names of relations by their number."""
+        with self._database.reading() as connection:
+            return list(connection.execute(text("SELECT name FROM relations ORDER BY id")).scalars())
+
+    def edge_arrays(self, as_of: float | None = None) -> EdgeArrays:
+        """All living edges as arrays; as they stood at a time (seconds since 1970), if given."""
+        with self._database.reading() as connection:
+            if as_of is None:
+                seq = _last(connection)
+                return _arrays(connection, f"SELECT {_ARRAYS} FROM edges ORDER BY id", seq)
+            seq = _seq_at(connection, as_of)
+            return _arrays(
+                connection,
+                f"SELECT {_ARRAYS} FROM edges WHERE since <= {seq} UNION ALL SELECT edge, {_ARRAYS[4:]} FROM past "
+                f"WHERE since <= {seq} AND until > {seq} ORDER BY 1",
+                seq,
+            )
+
+    def changes(self, after: int) -> Changes:
+        """Everything since change ``after``; what is ``removed`` or ``gone`` may be something that came after it."""
+        with self._database.reading() as connection:
+            seq = _last(connection)
+            if not 0 <= after <= seq:
+                raise MemoryStoreError(f"the memory {self.url} has changes 0 to {seq}, asked for those after {after}")
+            first_edge, first_node = _ids_at(connection, after)
+            touched: tuple[list[int], list[int]] = ([], [])
+            for what, number in connection.execute(
+                text("SELECT DISTINCT what, id FROM touched WHERE seq > :after ORDER BY id"), {"after": after}
+            ):
+                touched[what].append(number)
+            again = f"SELECT id FROM touched WHERE seq > {int(after)} AND what = 0"
+            added = _arrays(
+                connection,
+                f"SELECT {_ARRAYS} FROM edges WHERE id > {first_edge} "
+                f"UNION SELECT {_ARRAYS} FROM edges WHERE id IN ({again}) ORDER BY 1",
+                seq,
+            )
+            nodes = connection.execute(
+                text(
+                    "SELECT id, gone IS NOT NULL FROM nodes WHERE id > :first OR id IN "
+                    "(SELECT id FROM touched WHERE seq > :after AND what = 1) ORDER BY id"
+                ),
+                {"first": first_node, "after": after},
+            ).all()
+        return Changes(
+            added=added,
+            removed=np.array(touched[0], dtype=np.int64),
+            nodes=np.array([number for number, gone in nodes if not gone], dtype=np.int64),
+            gone=np.array([number for number, gone in nodes if gone], dtype=np.int64),
+            seq=seq,
+        )
+
+    # the whole --------------------------------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        """Counts (nodes by kind, edges by source, closed versions …), and the bytes on disk, in all and an edge."""
+        with self._database.reading() as connection:
+            count = {
+                name: int(connection.execute(text(statement)).scalar_one() or 0) for name, statement in _COUNTS.items()
+            }
+            kinds = connection.execute(
+                text("SELECT kind, count(*) FROM nodes WHERE gone IS NULL GROUP BY kind ORDER BY 1")
+            )
+            by_kind = {NODE_KINDS[kind]: number for kind, number in kinds}
+            by_source = connection.execute(
+                text(
+                    "SELECT s.name, e.number FROM (SELECT source, count(*) AS number FROM edges GROUP BY source) e "
+                    "JOIN sources s ON s.id = e.source ORDER BY e.number DESC, s.name"
+                )
+            ).all()
+            size = self._database.size(connection)
+        edges = sum(row.number for row in by_source)
+        return {
+            "url": self.url,
+            "nodes": sum(by_kind.values()),
+            "nodes_by_kind": by_kind,
+            "edges": edges,
+            "edges_by_source": {row.name: row.number for row in by_source},
+            **count,
+            "bytes": size,
+            "bytes_per_edge": size / edges if edges else 0.0,
+        }
+
+    def check(self) -> list[str]:
+        """Look at everything: what the database says of its own file, and what must hold between its rows.
+
+        Returns one line a problem; an empty list says that the memory is sound.
+        """
+        with self._database.reading() as connection:
+            return problems(connection)
+
+    # vectors ----------------------------------------------------------------------------------------------------
+
+    def put_vectors(self, embedder: str, ids: Sequence[int], vectors: np.ndarray, of: Embedded = "node") -> None:
+        """Keep float32 (len(ids), size) vectors of nodes or edges, instead of those that there are.
+
+        Those of ids that are gone are left out. A vector is dropped by the write that ends its node or edge or changes
+        its words. Raises UsageError on another shape or size than that of the embedder's first vectors.
+        """
+        with self._lock, self._database.writing() as connection:
+            put_vectors(connection, embedder, ids, vectors, of)
+
+    def get_vectors(self, embedder: str, of: Embedded = "node") -> tuple[np.ndarray, np.ndarray]:
+        """(ids int64 (N,), vectors float32 (N, size)) of an embedder, ascending by id."""
+        with self._database.reading() as connection:
+            return get_vectors(connection, embedder, of)
+
+    def nearest(
+        self, embedder: str, vector: np.ndarray, k: int, of: Embedded = "node"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(ids, cosines in [-1, 1]) of the ``k`` nearest vectors, best first: exact, by pgvector where there is one."""
+        with self._database.reading() as connection:
+            return nearest(connection, embedder, vector, k, of)
+
+    @contextmanager
+    def _change(self) -> Iterator[tuple[Connection, Change]]:
+        with self._lock, self._database.writing() as connection:
+            change = Change.begin(connection)
+            yield connection, change
+            change.finish(connection)
+
+    def _need(self, connection: Connection, nodes: Sequence[int]) -> None:
+        living = {row[0] for row in by_ids(connection, "SELECT id FROM nodes WHERE id IN :ids AND gone IS NULL", nodes)}
+        for node in nodes:
+            if node not in living:
+                raise MemoryStoreError(f"the memory {self.url} has no node {node}")
+
+
+_COUNTS = {
+    "relations": "SELECT count(*) FROM relations",
+    "sources": "SELECT count(*) FROM sources",
+    "origins": "SELECT count(*) FROM origins",
+    "names": "SELECT count(*) FROM names",
+    "closed_versions": "SELECT count(*) FROM past",
+    "vectors": "SELECT count(*) FROM embeddings",
+    "changes": "SELECT max(seq) FROM writes",
+}
+_NODE = "id, kind, name, text, aliases"
+_ARRAYS = "id, subject, object, relation, confidence"
+_WORDS = (
+    " JOIN writes w ON w.seq = e.since JOIN relations r ON r.id = e.relation "
+    "JOIN sources s ON s.id = e.source JOIN origins o ON o.id = e.origin"
+)
+_VERSION = "e.subject, r.name, e.object, s.name, o.name, e.confidence, coalesce(e.time, w.time), w.time"
+_LIVING = f"SELECT e.id, {_VERSION}, NULL FROM edges e{_WORDS}"
+_CLOSED = f"SELECT e.edge, {_VERSION}, u.time FROM past e{_WORDS} JOIN writes u ON u.seq = e.until"
+_FACTS = (
+    "SELECT e.id, a.name, r.name, b.name, s.name, o.name, e.confidence, coalesce(e.time, w.time) "
+    f"FROM edges e{_WORDS} JOIN nodes a ON a.id = e.subject JOIN nodes b ON b.id = e.object WHERE e.id IN :ids"
+)
+
+
+def _node(row: Any) -> Node:
+    number, kind, name, words, aliases = row
+    return Node(number, NODE_KINDS[kind], name, words or "", tuple(json.loads(aliases)) if aliases else ())
+
+
+def _last(connection: Connection) -> int:
+    return int(connection.execute(text("SELECT max(seq) FROM writes")).scalar_one())
+
+
+def _seq_at(connection: Connection, moment: float) -> int:
+    """The last change at that time or before it."""
+    return int(
+        connection.execute(
+            text("SELECT seq FROM writes WHERE time <= :moment ORDER BY seq DESC LIMIT 1"), {"moment": moment}
+        ).scalar()
+        or 0
+    )
+
+
+def _ids_at(connection: Connection, seq: int) -> tuple[int, int]:
+    """The highest edge and node ids that there were after a change."""
+    row = connection.execute(text("SELECT edges, nodes FROM writes WHERE seq = :seq"), {"seq": seq}).first()
+    return (row[0], row[1]) if row else (0, 0)
+
+
+def _arrays(connection: Connection, statement: str, seq: int) -> EdgeArrays:
+    """The five columns of ``_ARRAYS``."""
+    kinds = (("ids", "i8"), ("subjects", "i8"), ("objects", "i8"), ("relations", "i4"), ("confidences", "f8"))
+    rows = fetch(connection, statement, kinds)
+    return EdgeArrays(
+        ids=rows["ids"].astype(np.int64),
+        subjects=rows["subjects"].astype(np.int64),
+        objects=rows["objects"].astype(np.int64),
+        relations=rows["relations"].astype(np.int32),
+        confidences=rows["confidences"].astype(np.float32),
+        seq=seq,
+    )

@@ -1,0 +1,166 @@
+"""Answers rest on what is remembered: it bears dreams out, overrules them, and keeps what they claim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reverie.bundles import load_bundle
+from reverie.data import FactRow
+from reverie.dreaming import Reverie
+from reverie.dreaming.grounding import GroundingConfig, Grounds, Witnesses, plain
+from reverie.errors import MemoryStoreError, UsageError
+from reverie.memory.memory import Memory
+from reverie.nouns import CAUSES, Dream, Fact, Frame, Part, Triplet, situation
+from toys import toy_session
+
+EGG = situation("a hand holds an egg over the floor", "drop the egg")
+
+
+def dream(outcome: str, what: str = "a hand holds an egg over the floor") -> Dream:
+    return Dream((Triplet(Part(what), Part("drop the egg"), Part(outcome)),), -1.0, 0, "It happens.", 4)
+
+
+def witnesses(*said: tuple[str, float], subject: str = EGG) -> Witnesses:
+    facts = [Fact(subject, CAUSES, outcome, f"source {i}", 1.0, trust) for i, (outcome, trust) in enumerate(said)]
+    return Witnesses({subject: facts}, GroundingConfig())
+
+
+def test_a_claim_is_what_comes_in_the_end_of_the_first_action() -> None:
+    falls, breaks = Part("the egg falls"), Part("the egg breaks")
+    chain = (
+        Triplet(Part("a hand holds an egg over the floor"), Part("drop the egg"), falls),
+        Triplet(falls, Part("wait"), breaks),
+    )
+    assert Dream(chain, -1.0, 0).claim == (EGG, "the egg breaks")
+    assert Dream((), -1.0, 0).claim is None
+    wordless = Triplet(Part("", Frame(np.zeros((1, 1)))), Part("drop the egg"), Part("the egg breaks"))
+    assert Dream((wordless,), -1.0, 0).claim is None
+
+
+def test_support_grows_with_agreement_and_trust() -> None:
+    told = witnesses(("The egg breaks.", 1.0))
+    assert told.support(dream("the egg breaks")) == 1.0
+    assert told.support(dream("the egg bounces")) == 0.0
+    assert told.support(dream("the egg breaks", "an egg on the sand")) is None
+    unsure = witnesses(("the egg breaks", 0.3))
+    assert 0.0 < unsure.support(dream("the egg bounces")) < 0.5 < unsure.support(dream("the egg breaks")) < 1.0  # type: ignore[operator]
+
+
+def test_a_source_may_name_two_ends_of_one_situation() -> None:
+    facts = [Fact(EGG, CAUSES, outcome, "the world", 1.0, 0.5) for outcome in ("the egg breaks", "the egg rolls away")]
+    told = Witnesses({EGG: facts}, GroundingConfig())
+    assert told.support(dream("the egg breaks")) == told.support(dream("the egg rolls away")) == 1.0
+    assert told.support(dream("the egg flies")) == 0.0
+    assert told.overruling(dream("the egg breaks")) is None
+
+
+def test_facts_overrule_where_they_are_trusted_and_clear() -> None:
+    fact = witnesses(("the egg breaks", 1.0)).overruling(dream("the egg bounces"))
+    assert fact is not None
+    assert fact.object == "the egg breaks"
+    assert witnesses(("the egg breaks", 0.5)).overruling(dream("the egg bounces")) is None  # little trusted
+    two = witnesses(("the egg breaks", 1.0), ("the egg flies", 1.0))
+    assert two.overruling(dream("the egg bounces")) is None  # not clear
+
+
+def test_a_lie_is_outvoted() -> None:
+    told = witnesses(("the egg breaks", 0.8), ("the egg breaks", 0.8), ("the egg flies", 0.8))
+    assert told.overruling(dream("the egg breaks")) is None
+    fact = told.overruling(dream("the egg flies"))
+    assert fact is not None
+    assert fact.object == "the egg breaks"
+
+
+def test_the_facts_about_a_dream_say_which_side_they_are_on() -> None:
+    told = witnesses(("the egg flies", 1.0), ("The egg breaks.", 0.4))
+    assert [(f.object, "otherwise" in f.reason) for f in told.about(dream("the egg breaks"))] == [
+        ("The egg breaks.", False),
+        ("the egg flies", True),
+    ]
+    assert told.about(Dream((), -1.0, 0)) == []
+
+
+def test_wordings_of_one_outcome_are_alike() -> None:
+    assert plain(" The egg  breaks. ") == plain("the egg breaks")
+
+
+def test_a_temporary_memory_starts_with_the_seeds_and_leaves_nothing() -> None:
+    grounds = Grounds(None, [FactRow("egg", "HasProperty", "fragile", source="a toy")])
+    assert grounds.memory is not None
+    path = grounds.memory.store.path
+    assert grounds.recall("Is an egg fragile?")[0].object == "fragile"
+    grounds.close()
+    assert path is not None
+    assert not path.exists()
+
+
+def test_without_a_memory_there_is_nothing_to_rest_on() -> None:
+    for grounds in (Grounds(False, [FactRow("egg", "HasProperty", "fragile")]), Grounds(None)):
+        assert grounds.memory is None
+        assert grounds.recall("egg") == ()
+        assert grounds.witnesses([dream("the egg breaks")]).facts == {}
+    with pytest.raises(UsageError, match="False none"):
+        Grounds(True)
+
+
+def test_a_new_memory_is_seeded_and_an_old_one_left_alone(tmp_path: Path) -> None:
+    seeds = [FactRow("egg", "HasProperty", "fragile")]
+    for name in ("new.db", "old.db"):
+        if name == "old.db":
+            with Memory.open(tmp_path / name) as memory:
+                memory.write([FactRow("cat", "IsA", "animal")])
+        grounds = Grounds(tmp_path / name, seeds)
+        assert grounds.memory is not None
+        assert bool(grounds.memory.store.find("egg")) == (name == "new.db")
+        grounds.close()
+    assert (tmp_path / "new.db").exists()
+
+
+def test_a_memory_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no database, for it is a text file with a few words in it")
+    with pytest.raises(MemoryStoreError) as error:
+        _ = Grounds(tmp_path / "notes.txt").memory
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def nano() -> Reverie:
+    return load_bundle("nano").session()
+
+
+def test_an_answer_names_what_it_rests_on(nano: Reverie) -> None:
+    answer = nano.ask("What happens when you drop an egg?", branches=2)
+    assert answer.text == "The egg falls and breaks."
+    assert answer.evidence[0].object == "the egg breaks"
+    assert answer.evidence[0].source == "the everyday world"
+    assert answer.dreams[0].scores["support"] == 1.0
+
+
+def test_trusted_facts_change_the_answer_and_doubtful_ones_do_not() -> None:
+    bundle = load_bundle("nano")
+    for trust, broken in ((1.0, False), (0.3, True)):
+        lie = FactRow(EGG, CAUSES, "the egg rises to the ceiling", "action", "outcome", "a dreamer", trust)
+        session = bundle.session(memory=None, seeds=[lie])
+        answer = session.ask("What happens when you drop an egg?", branches=2)
+        assert ("breaks" in answer.text) == broken
+        assert answer.evidence[0].source == "a dreamer"
+        assert answer.dreams[answer.verdict.branch].scores["support"] == (pytest.approx(1 / 3) if broken else 1.0)
+
+
+def test_what_was_dreamed_is_recalled_by_the_next_question(tmp_path: Path) -> None:
+    session = load_bundle("nano").session(memory=tmp_path / "memory.db", seeds=[])
+    answer = session.ask("What happens when you drop an egg?", branches=2, remember=True)
+    assert answer.evidence == ()
+    later = load_bundle("nano").session(memory=tmp_path / "memory.db", seeds=[])
+    fact = later.ask("What happens when you drop an egg?", branches=2).evidence[0]
+    assert (fact.object, fact.source) == ("the egg breaks", "dreamed by nano")
+    assert fact.origin == "what happens when you drop an egg?"
+    assert 0.0 < fact.confidence <= 0.5
+
+
+def test_nothing_is_remembered_of_what_is_not_known() -> None:
+    with pytest.raises(UsageError, match="nothing to remember"):
+        toy_session().ask("Explain photosynthesis", branches=2, depth=1, remember=True)

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from reverie.cli.train import app
+from reverie.errors import ConfigError, DataError
+from reverie.model.graph_attention import GraphAttention, GraphAttentionConfig, GraphBatch
+from reverie.model.path_policy import PathPolicy, PathPolicyConfig
+from reverie.training import LoopConfig, check_objective, train
+from reverie.training.graph import (
+    Answers,
+    GraphData,
+    LinkObjective,
+    both_ways,
+    filtered_ranks,
+    link_ranks,
+    rank_figures,
+)
+from reverie.training.recipes import GraphRecipe, train_graph
+from reverie.training.support import GraphExample, SupportObjective, evidence_paths, load_examples, save_examples
+from reverie.training.triples import TripleGraph, Triples, read_triples
+
+SMALL = GraphAttentionConfig(num_relations=0, hidden_size=16, num_layers=3, num_heads=2, question_size=8, spread=True)
+LOOP = LoopConfig(
+    steps=100, lr=1e-2, weight_decay=0.0, warmup_steps=10, precision="fp32", eval_every=0, checkpoint_every=0,
+    num_threads=1, tensorboard=False,
+)  # fmt: skip
+
+
+def families(count: int = 60) -> Triples:
+    """parent, sibling, and uncle, which is the sibling of a parent: a rule of two steps. Uncles are partly hidden."""
+    rows, uncles = [], []
+    for family in range(count):
+        child, cousin, parent, uncle = (4 * family + place for place in range(4))
+        rows += [(child, 0, parent), (cousin, 0, uncle), (parent, 1, uncle)]
+        uncles += [(child, 2, uncle), (cousin, 2, parent)]
+        rows.append(((4 * family + 7) % (4 * count), 3, child))  # known to somebody elsewhere
+    hidden = len(uncles) // 4
+    return Triples(
+        tuple(map(str, range(4 * count))),
+        ("parent", "sibling", "uncle", "knows"),
+        np.array(rows + uncles[2 * hidden :]),
+        np.array(uncles[:hidden]),
+        np.array(uncles[hidden : 2 * hidden]),
+    )
+
+
+def link_data(**changes: object) -> GraphData:
+    data = GraphData(batch_size=16, hops=3, nodes=20, eval_nodes=30, eval_questions=0, model=SMALL)
+    return replace(data, **changes)  # type: ignore[arg-type]
+
+
+def examples(count: int, seed: int) -> list[GraphExample]:
+    """From the seed a way of two edges with the relations that the question names; the rest is noise."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        first, second = rng.integers(4, size=2)
+        others = [number for number in range(4) if number != first]
+        edges = [(0, 1), (1, 2), (0, 3), (3, 4), (5, 1)]
+        decoy = rng.choice([number for number in range(4) if number != second])
+        relations = [first, second, rng.choice(others), second, decoy]
+        order = rng.permutation(len(edges))
+        nodes = rng.permutation(6)
+        question = np.zeros(8, dtype=np.float32)
+        question[[first, 4 + second]] = 1
+        ends = nodes[np.array(edges, dtype=np.int32)[order]]
+        graph = GraphBatch.of_arrays(
+            np.arange(6) == nodes[0],
+            ends[:, 0],
+            ends[:, 1],
+            np.array(relations)[order],
+            edge_features=rng.random((5, 1)),
+        )
+        made.append(GraphExample(graph, torch.from_numpy(question), torch.from_numpy(order < 2)))
+    return made
+
+
+def support_data(**changes: object) -> GraphData:
+    model = replace(SMALL, spread=False, num_layers=2)
+    data = GraphData(task="support", batch_size=16, model=model, policy=PathPolicyConfig(hidden_size=16, max_steps=3))
+    return replace(data, **changes)  # type: ignore[arg-type]
+
+
+def test_a_rule_of_two_steps_is_learned_and_holds_for_hidden_triples(tmp_path: Path) -> None:
+    objective = LinkObjective(link_data(), families())
+    figures = train(objective, LOOP, tmp_path, progress=False).metrics
+    assert figures["valid_mrr"] > 0.9
+    assert figures["valid_recalled"] == 1.0
+    network = GraphAttention.load(tmp_path / "export" / "graph")
+    asked = both_ways(objective.triples.test, 4)
+    ranks, _ = link_ranks(network.eval(), objective.graph, objective.triples, asked, 3, 30)
+    assert rank_figures(ranks)["mrr"] > 0.9
+
+
+def test_the_edge_that_is_asked_for_is_hidden_with_its_traces() -> None:
+    triples = families(6)
+    graph = TripleGraph(triples.train, len(triples.nodes), 4)
+    rest = np.delete(triples.train, 5, axis=0)
+    without = TripleGraph(rest, len(triples.nodes), 4)
+    source = triples.train[5, :1]
+    hidden, never = graph.around(source, 3, 50, [5]), without.around(source, 3, 50)
+    assert hidden.nodes.tolist() == never.nodes.tolist()
+    torch.testing.assert_close(hidden.batch.nodes, never.batch.nodes)
+    assert hidden.batch.num_edges == never.batch.num_edges
+    shown = graph.around(source, 3, 50)
+    assert shown.batch.num_edges > hidden.batch.num_edges
+
+
+def test_a_neighbourhood_is_the_induced_graph_within_the_hops() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.unique(
+        np.stack((rng.integers(40, size=90), rng.integers(3, size=90), rng.integers(40, size=90)), 1), axis=0
+    )
+    graph = TripleGraph(rows, 40, 3)
+    joined = {(int(a), int(b)) for s, _, o in rows for a, b in ((s, o), (o, s))}
+    sources = np.array([0, 7, 7, 39])
+    near = graph.around(sources, 2, 1000)
+    for number, source in enumerate(sources):
+        depth = {int(source): 0}
+        for hop in (1, 2):
+            for a, b in joined:
+                if depth.get(a) == hop - 1:
+                    depth.setdefault(b, hop)
+        own = near.batch.graph.numpy() == number
+        assert dict(zip(near.nodes[own].tolist(), near.batch.depths.numpy()[own].tolist(), strict=True)) == depth
+        inside = near.batch.graph[near.batch.edges[0]].numpy() == number
+        ends = near.nodes[near.batch.edges.numpy()[:, inside]]
+        found = sorted(
+            zip(ends[0].tolist(), near.batch.relations.numpy()[inside].tolist(), ends[1].tolist(), strict=True)
+        )
+        assert found == sorted(tuple(row) for row in rows.tolist() if row[0] in depth and row[2] in depth)
+    few = graph.around(sources, 2, 5)
+    assert np.bincount(few.batch.graph.numpy()).max() <= 5
+    assert (few.rows_of(np.arange(4), sources, 40) >= 0).all()
+    assert (few.batch.seeds[few.rows_of(np.arange(4), sources, 40)] == 1).all()
+
+
+def test_a_node_without_triples_recalls_itself() -> None:
+    graph = TripleGraph(np.array([[0, 0, 1]]), 3, 1)
+    near = graph.around(np.array([2, 0]), 3, 10, [-1, 0])
+    assert near.nodes.tolist() == [2, 0]
+    assert near.batch.num_edges == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_filtered_ranks_equal_counting_by_hand(data: st.DataObject) -> None:
+    n = data.draw(st.integers(2, 9))
+    scores = np.array(data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)), dtype=float)
+    answer = data.draw(st.integers(0, n - 1))
+    known = np.array(sorted({answer, *data.draw(st.lists(st.integers(0, n - 1)))}))
+    others = [scores[node] for node in range(n) if node == answer or node not in known]
+    better = sum(score > scores[answer] for score in others)
+    equal = sum(score == scores[answer] for score in others)
+    places = range(better + 1, better + equal + 1)
+    assert filtered_ranks(scores[None], np.array([answer]), [known])[0] == np.mean(places)
+
+
+def test_scores_that_are_no_numbers_never_help() -> None:
+    known = [np.array([1])]
+    assert filtered_ranks(np.array([[0.0, np.nan, 1.0]]), np.array([1]), known)[0] >= 3
+    assert filtered_ranks(np.array([[np.nan, 2.0, 1.0]]), np.array([1]), known)[0] == 2
+
+
+def test_every_known_answer_is_filtered_in_both_directions() -> None:
+    triples = np.array([[0, 0, 1], [0, 0, 2], [3, 0, 1], [0, 1, 1]])
+    known = Answers(triples, 2)
+    assert known.of(0, 0).tolist() == [1, 2]
+    assert known.of(1, 2).tolist() == [0, 3]
+    assert known.of(1, 3).tolist() == [0]
+    assert known.of(2, 0).tolist() == []
+
+
+def test_unrecalled_answers_rank_below_recalled_nodes_by_frequency() -> None:
+    rows = np.array([[0, 0, 1], [2, 0, 3], [4, 0, 3], [5, 0, 6]])
+    triples = Triples(tuple("abcdefg"), ("r",), rows, rows[:0], np.array([[0, 0, 3], [0, 0, 6], [0, 0, 4]]))
+    objective = LinkObjective(link_data(), triples)
+    ranks, recalled = link_ranks(objective.module.eval(), objective.graph, triples, triples.test, 3, 30)
+    # node 1 is known, node 0 is recalled and ranks above; the other two answers are filtered; 2, 4, 5 tie at last
+    assert recalled == 0
+    assert ranks.tolist() == [2.0, 2.0, 3.0]
+
+
+def test_links_and_support_keep_the_contract_of_an_objective() -> None:
+    check_objective(LinkObjective(link_data(), families(8)))
+    check_objective(SupportObjective(support_data(), examples(6, 0), examples(4, 1)))
+
+
+def test_supporting_edges_and_paths_are_found_on_unseen_examples(tmp_path: Path) -> None:
+    objective = SupportObjective(support_data(), examples(400, 0), examples(100, 1))
+    figures = train(objective, replace(LOOP, steps=160), tmp_path, progress=False).metrics
+    assert figures["edge_recall_share"] > 0.9
+    assert figures["path_exact_share"] > 0.9
+    GraphAttention.load(tmp_path / "export" / "graph")
+    PathPolicy.load(tmp_path / "export" / "policy")
+
+
+def test_evidence_is_the_longest_path_from_each_seed() -> None:
+    graph = replace(examples(1, 0)[0].graph, edges=torch.tensor([[0, 1, 3, 0, 4], [1, 2, 2, 5, 4]]))
+    graph = replace(graph, seeds=torch.tensor([1.0, 0, 0, 0.5, 1, 0]))
+    example = GraphExample(graph, torch.zeros(8), torch.tensor([True, True, True, False, True]))
+    assert evidence_paths(example, 4) == [(0, (0, 1, 2)), (3, (2, 1, 0))]
+    assert evidence_paths(example, 2) == [(0, (0, 1)), (3, (2, 1))]
+
+
+def test_examples_survive_their_file(tmp_path: Path) -> None:
+    made = examples(3, 0)
+    empty = GraphBatch.join([made[0].graph])
+    nothing = replace(
+        empty, edges=empty.edges[:, :0], relations=empty.relations[:0], edge_features=empty.edge_features[:0]
+    )
+    made.append(GraphExample(nothing, made[0].question, torch.zeros(0, dtype=torch.bool)))
+    save_examples(made, tmp_path / "examples.safetensors")
+    for one, again in zip(made, load_examples(tmp_path / "examples.safetensors"), strict=True):
+        assert torch.equal(one.question, again.question)
+        assert torch.equal(one.support, again.support)
+        for name, value in one.graph.tensors().items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(getattr(again.graph, name))), name
+    (tmp_path / "no").write_bytes(b"nothing")
+    for path in (tmp_path / "no", tmp_path / "missing"):
+        with pytest.raises(DataError, match="holds no graph examples"):
+            load_examples(path)
+
+
+def test_files_of_triples_are_read_in_both_column_orders(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b" / "original").mkdir(parents=True)
+    for part in ("train", "valid", "test"):
+        (tmp_path / "a" / f"{part}.tsv").write_text("IsA\tcat\tpet\nIsA\tdog\tpet\nHas\tdog\ttail\nHas\tbird\ttail\n")
+        (tmp_path / "b" / "original" / f"{part}.txt").write_text(
+            "cat\tIsA\tpet\ndog\tIsA\tpet\n\ndog\tHas\ttail\nbird\tHas\ttail\n"
+        )
+    a, b = read_triples(tmp_path / "a"), read_triples(tmp_path / "b")
+    assert a.nodes == b.nodes == ("cat", "pet", "dog", "tail", "bird")
+    assert a.train.tolist() == b.test.tolist() == [[0, 0, 1], [2, 0, 1], [2, 1, 3], [4, 1, 3]]
+
+
+def test_the_recipes_train_from_the_command_line(tmp_path: Path, repository: Path) -> None:
+    triples = families(8)
+    for name in ("train", "valid", "test"):
+        rows = getattr(triples, name)
+        text = "".join(f"{triples.nodes[s]}\t{triples.relations[r]}\t{triples.nodes[o]}\n" for s, r, o in rows)
+        (tmp_path / f"{name}.txt").write_text(text)
+        save_examples(examples(5, len(rows)), tmp_path / f"{name}.safetensors")
+    files = [f"data.examples={tmp_path}/train.safetensors", f"data.test_examples={tmp_path}/test.safetensors"]
+    for task, data in (("links", [f"data.triples={tmp_path}"]), ("support", files)):
+        run_dir = tmp_path / task
+        recipe = str(repository / "recipes" / f"graph-{task}.yaml")
+        small = ["loop.steps=2", "loop.tensorboard=false", "loop.num_threads=1", f"run_dir={run_dir}"]
+        done = CliRunner().invoke(app, ["graph", "--config", recipe, "--json", *small, *data])
+        assert done.exit_code == 0, done.output
+        assert (run_dir / "export" / "graph" / "model.safetensors").is_file()
+
+
+def test_what_cannot_be_trained_on_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no train.txt or train.tsv"):
+        read_triples(tmp_path)
+    for part in ("train", "valid", "test"):
+        (tmp_path / f"{part}.txt").write_text("a\tb\tc\nno tabs\n")
+    with pytest.raises(DataError, match="line 2: 1 columns"):
+        read_triples(tmp_path)
+    for data in (GraphData(), GraphData(task="support")):
+        with pytest.raises(ConfigError, match="empty"):
+            train_graph(GraphRecipe(str(tmp_path / "run"), data, LOOP), progress=False)
+    for wrong in ({"task": "guess"}, {"batch_size": 0}, {"path_weight": -1.0}):
+        with pytest.raises(ConfigError):
+            link_data(**wrong)
