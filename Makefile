@@ -74,6 +74,7 @@ $(VENV)/bin/python:
 
 $(RUN): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@$(BIN)/reverie ask "What happens when you drop a ball?" --json > /dev/null  # compiles numba's loops, once
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -37,6 +37,7 @@ class BenchSettings:
     progress: Progress = _silent
     corpus: Path | None = None  # passages, for `recall`
     questions: Path | None = None  # about them
+    options: tuple[str, ...] = ()  # key=value settings of this one benchmark
 
     def __post_init__(self) -> None:
         if self.limit < 0 or self.seed < 0 or self.branches < 1:
@@ -69,13 +70,18 @@ class Findings:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark. ``data`` says what ``--data`` is ("" where it takes none) and ``about`` what it measures."""
+    """One benchmark. ``data`` says what ``--data`` is ("" where it takes none) and ``about`` what it measures.
+
+    ``options`` is the dataclass of what it lets one set besides: ``run`` finds it in ``settings.options`` by
+    ``load_settings``.
+    """
 
     name: str
     about: str
     run: Callable[[BenchSettings], Findings]
     data: str = ""
     published: tuple[Published, ...] = ()
+    options: type[Any] | None = None
 
 
 @dataclass(frozen=True)

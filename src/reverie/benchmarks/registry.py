@@ -7,7 +7,7 @@ import time
 
 from reverie.benchmarks.contract import Benchmark, BenchSettings, Report, check_report
 from reverie.benchmarks.machine import commit, hardware
-from reverie.errors import UnknownNameError
+from reverie.errors import ConfigError, UnknownNameError
 
 __all__ = ["benchmark_names", "get_benchmark", "register_benchmark", "run_benchmark"]
 
@@ -21,6 +21,7 @@ _BENCHMARKS: dict[str, Benchmark | str] = {
     "startup": "reverie.benchmarks.startup",
     "image-tokenizer": "reverie.benchmarks.image_tokenizer",
     "recall": "reverie.benchmarks.recall",
+    "memory": "reverie.benchmarks.memory",
     "memory-crash": "reverie.benchmarks.memory_crash",
     "link-prediction": "reverie.benchmarks.link_prediction",
 }
@@ -49,11 +50,13 @@ def register_benchmark(benchmark: Benchmark) -> None:
 def run_benchmark(name: str, settings: BenchSettings | None = None) -> Report:
     """Run one benchmark.
 
-    Raises UnknownNameError for its name, UsageError for rows that are missing or malformed, and what loading the bundle
-    raises.
+    Raises UnknownNameError for its name, ConfigError for options that it does not have, UsageError for rows that are
+    missing or malformed, and what loading the bundle raises.
     """
     settings = settings or BenchSettings()
     benchmark = get_benchmark(name)
+    if settings.options and benchmark.options is None:
+        raise ConfigError(f"the benchmark {name} has no settings of its own, got {' '.join(settings.options)}")
     started = time.perf_counter()
     found = benchmark.run(settings)
     report = Report(
@@ -64,6 +67,7 @@ def run_benchmark(name: str, settings: BenchSettings | None = None) -> Report:
         baselines=found.baselines,
         published=benchmark.published,
         settings={"model": settings.model, "data": settings.data, "limit": settings.limit, "seed": settings.seed}
+        | ({"options": settings.options} if settings.options else {})
         | found.settings,
         seconds=time.perf_counter() - started,
         hardware=hardware(),

@@ -23,10 +23,14 @@ app = command_app()
         "reverie bench frozenlake-planning --data maps.jsonl --json",
         "reverie bench unknown --data trivia/ --limit 50",
         "reverie bench everyday --write rows.jsonl",
+        "reverie bench memory --nodes 100000 --edges 1000000",
     )
 )
 def bench(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The benchmark; none lists them.")] = None,
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of this benchmark alone.")
+    ] = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help="The rows to measure on.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="Most rows of a kind, spread evenly; 0 = all.")] = 0,
     branches: Annotated[int, typer.Option("--branches", min=1, max=64, help="Futures dreamed of a question.")] = 4,
@@ -35,6 +39,8 @@ def bench(
     ] = None,
     corpus: Annotated[Path | None, typer.Option("--corpus", metavar="FILE", help="The passages of `recall`.")] = None,
     questions: Annotated[Path | None, typer.Option("--questions", metavar="FILE", help="Questions about them.")] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", min=2, help="Of the graph of `memory`.")] = None,
+    edges: Annotated[int | None, typer.Option("--edges", min=1, help="Of the graph of `memory`.")] = None,
     model: ModelOption = "nano",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -47,8 +53,12 @@ def bench(
             found = _all()
             out.result({"benchmarks": found}, lambda console: _show_list(console, found))
             return
+        own = [f"{key}={value}" for key, value in (("nodes", nodes), ("edges", edges)) if value is not None]
+        own += options or []
         with _bar() as bar:
-            settings = BenchSettings(model, data, limit, seed, branches, write, _reporter(bar), corpus, questions)
+            settings = BenchSettings(
+                model, data, limit, seed, branches, write, _reporter(bar), corpus, questions, tuple(own)
+            )
             report = run_benchmark(name, settings)
         payload = plain(report)
         out.result(payload, lambda console: _show(console, payload))

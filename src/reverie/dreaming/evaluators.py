@@ -91,7 +91,10 @@ class Agreement:
 
 
 class Rules:
-    """The mean of the world's own general rules over the pictured steps, read from the pictures alone."""
+    """The mean of the world's own general rules over the pictured steps, read from the pictures alone.
+
+    A branch that pictures nothing gets one half.
+    """
 
     name = "rules"
     weight = 1.0
@@ -100,7 +103,7 @@ class Rules:
         if context.world is None:
             return None
         kept = [self._kept(dream, context.world, context.pictures) for dream in dreams]
-        return None if all(share is None for share in kept) else [share or 0.0 for share in kept]
+        return None if all(share is None for share in kept) else [0.5 if share is None else share for share in kept]
 
     def _kept(self, dream: Dream, world: World, pictures: Mapping[Frame, np.ndarray]) -> float | None:
         shares = [

@@ -150,7 +150,7 @@ class Database:
                 with self.engine.connect() as connection:  # WAL is a property of the file, set outside of transactions
                     raw = connection.connection.dbapi_connection
                     assert raw is not None
-                    raw.execute("PRAGMA journal_mode = WAL")  # type: ignore[attr-defined]
+                    raw.execute("PRAGMA journal_mode = WAL")
             with self.writing() as connection:
                 migrate(connection)
 

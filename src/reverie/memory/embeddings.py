@@ -7,7 +7,7 @@ words.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from sqlalchemy import Connection, text
@@ -99,12 +99,13 @@ def _portions(connection: Connection, embedder: str, of: Embedded) -> Iterator[t
         for rows in result.partitions(_ROWS):
             vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4").reshape(len(rows), size)
             yield np.array([row[0] for row in rows], dtype=np.int64), vectors.astype(np.float32)
-    elif _has_pgvector(connection):  # sent as two int16 (size, 0) and big-endian numbers
-        rows = copy_out(connection, asked, [("id", ">i8"), ("vector", [("size", ">i4"), ("numbers", ">f4", (size,))])])
-        yield rows["id"].astype(np.int64), rows["vector"]["numbers"].astype(np.float32)
-    else:
-        rows = copy_out(connection, asked, [("id", ">i8"), ("vector", "<f4", (size,))])
-        yield rows["id"].astype(np.int64), rows["vector"].astype(np.float32)
+        return
+    vector: Any = ("vector", "<f4", (size,))
+    if _has_pgvector(connection):  # sent as two int16 (size, 0) and big-endian numbers
+        vector = ("vector", [("size", ">i4"), ("numbers", ">f4", (size,))])
+    sent = copy_out(connection, asked, [("id", ">i8"), vector])
+    numbers = sent["vector"]["numbers"] if sent["vector"].dtype.names else sent["vector"]
+    yield sent["id"].astype(np.int64), numbers.astype(np.float32)
 
 
 def _find_embedder(connection: Connection, name: str) -> tuple[int, int] | None:

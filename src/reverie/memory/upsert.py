@@ -67,9 +67,9 @@ def check_rows(rows: Sequence[Row]) -> None:
     """Raise DataError at the first row that no database takes, before anything is written."""
     for number, row in enumerate(rows, 1):
         if isinstance(row, FactRow):
-            words, texts = (row.relation, row.source, row.origin), (row.subject, row.object)
+            words, texts = [row.relation, row.source, row.origin], [row.subject, row.object]
         elif isinstance(row, NodeRow):
-            words, texts = (row.source,), (row.name, row.text, *row.aliases)
+            words, texts = [row.source], [row.name, row.text, *row.aliases]
         else:
             raise DataError(f"row {number} is no FactRow and no NodeRow: {shorten(repr(row))}")
         for word in words:
@@ -184,11 +184,11 @@ class _Nodes:
             return
         old = {self.ids[place] for place in places} - self._new.keys()
         stage_ids(self.connection, old)
-        for row in self.connection.execute(
+        for known in self.connection.execute(
             text("SELECT id, kind, name, text, aliases, source FROM nodes WHERE id IN (SELECT id FROM staged_ids)")
         ):
-            aliases = json.loads(row.aliases) if row.aliases else []
-            self._known[row.id] = _Words(row.kind, row.name, row.text, aliases, row.source)
+            aliases = json.loads(known.aliases) if known.aliases else []
+            self._known[known.id] = _Words(known.kind, known.name, known.text, aliases, known.source)
         sources = _intern(self.connection, "sources", {row.source for row in described})
         for row, place in zip(described, places):
             node = self.ids[place]
@@ -371,11 +371,8 @@ def _intern(connection: Connection, table: str, words: set[str]) -> dict[str, in
     """The numbers of words, new ones numbered on; counting starts at 0."""
     ordered = sorted(words)
     _stage(connection, "staged_words", "word TEXT", list(enumerate(ordered)))
-    found = dict(
-        connection.execute(
-            text(f"SELECT s.word, t.id FROM staged_words s CROSS JOIN {table} t WHERE t.name = s.word")
-        ).all()
-    )
+    known = text(f"SELECT s.word, t.id FROM staged_words s CROSS JOIN {table} t WHERE t.name = s.word")
+    found: dict[str, int] = {row.word: row.id for row in connection.execute(known)}
     missing = [word for word in ordered if word not in found]
     if missing:
         start = connection.execute(text(f"SELECT coalesce(max(id) + 1, 0) FROM {table}")).scalar_one()
