@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -60,3 +63,14 @@ def test_products_without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     weight, x = torch.randn(5, 7), torch.randn(8, 7)
     torch.testing.assert_close(Matrix(weight)(x), x @ weight.T)
+
+
+def test_it_works_where_no_compiled_code_can_be_kept() -> None:
+    code = (
+        "import numba.core.caching as caching\n"
+        "caching.CacheImpl._locator_classes = []\n"
+        "from reverie.engine.compiled import compiled\n"
+        "print(compiled(lambda x: x + 1)(2), compiled(fastmath=True)(lambda x: x * 2.0)(2.0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("3 4.0\n", "")

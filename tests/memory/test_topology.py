@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reverie.data.contract import FactRow
+from reverie.data.contract import FactRow, NodeRow
 from reverie.memory import topology as module
-from reverie.memory.contract import EdgeArrays
+from reverie.memory.contract import Changes, EdgeArrays
 from reverie.memory.store import Store
 from reverie.memory.topology import Subgraph, Topology
 
@@ -276,7 +276,7 @@ def test_changes_give_what_building_anew_gives(
         fresh = {edge[0]: edge for edge in added}
         living = {number: edge for number, edge in living.items() if number not in removed} | fresh
         before, rows = told(topology, 1), topology._now
-        topology._apply(arrays(fresh.values()), np.array(sorted(removed), np.int64), seq)
+        topology._apply(Changes(arrays(fresh.values(), seq), np.array(sorted(removed), np.int64), NOBODY, NOBODY, seq))
         if compact:
             topology._compact()
         assert topology.seq == seq
@@ -341,6 +341,18 @@ def test_it_opens_from_its_folder_and_catches_up(filled: Store, monkeypatch: pyt
     like(Topology.open(filled), filled)
 
 
+def test_a_stale_one_is_saved_again(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    Topology.open(filled)
+    path = filled.path.with_name("kg.topology") / "manifest.json"  # type: ignore[union-attr]
+    before = json.loads(path.read_text())["seq"]
+    filled.write(words([(90, 1, 0.4), (2, 91, 0.4)]))
+    like(Topology.open(filled), filled)
+    assert json.loads(path.read_text())["seq"] == before
+    monkeypatch.setattr(module, "_STALE", (0, 10**9))
+    like(Topology.open(filled), filled)
+    assert json.loads(path.read_text())["seq"] == before + 1
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "others.npy", "offsets.npy", "ids.npy"])
 @pytest.mark.parametrize("how", ["cut", "changed", "deleted", "empty"])
 def test_a_damaged_file_is_made_anew(filled: Store, name: str, how: str) -> None:
@@ -378,6 +390,17 @@ def test_a_topology_of_another_database_is_not_believed(filled: Store, tmp_path:
     like(Topology.open(filled, folder), filled)
 
 
+@pytest.mark.parametrize("first", [3, 0])
+def test_nor_one_of_a_database_that_began_alike(tmp_path: Path, first: int) -> None:
+    """The same rows, written in other batches: what the one had after its first change, the other had, too."""
+    rows, folder = words((a, a + 1, 1.0) for a in range(20)), tmp_path / "shared"
+    with Store.open(tmp_path / "one.db") as one, Store.open(tmp_path / "other.db") as other:
+        one.write(rows[:first] or [NodeRow("nobody")])
+        other.write(rows)
+        like(Topology.open(one, folder), one)
+        like(Topology.open(other, folder), other)
+
+
 def test_it_follows_a_database_that_was_put_back(filled: Store, tmp_path: Path) -> None:
     with Store.open(tmp_path / "old.db") as old:
         old.write(words([(1, 2, 0.5)]))
@@ -399,7 +422,7 @@ def test_where_nothing_can_be_saved_it_lives_in_memory(filled: Store, tmp_path: 
 
 def test_readers_beside_a_writer_see_one_state_or_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every write joins node 1 to one more node by a chain of two, so that each state can be told from its parts."""
-    monkeypatch.setattr(module, "_ROOM", 40)  # everything is laid out afresh now and then
+    monkeypatch.setattr(module, "_ROOM", (40, 4))  # everything is laid out afresh now and then
     wrong: list[str] = []
     stop = threading.Event()
     with Store.open(tmp_path / "kg.db") as store:

@@ -9,10 +9,8 @@ from typing import Any
 from reverie.errors import WorldError, nearest, shorten
 from reverie.worlds import World, make_world
 
-__all__ = ["WORDLESS", "Actions", "Scene", "open_scene", "read_actions"]
+__all__ = ["Actions", "Scene", "open_scene", "read_actions"]
 
-#: worlds whose dreams begin with a picture alone; elsewhere the model first says what it sees
-WORDLESS = frozenset({"FrozenLake"})
 
 Scene = str | Sequence[str] | Mapping[str, Any] | None
 Actions = str | Sequence[str] | Sequence[int]

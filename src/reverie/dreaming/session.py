@@ -21,7 +21,7 @@ from reverie.dreaming.pictures import fit_picture, open_picture
 from reverie.dreaming.plan import Plan, Search, search
 from reverie.dreaming.preview import Preview, RuntimeConfig
 from reverie.dreaming.questions import clean_question
-from reverie.dreaming.scenes import WORDLESS, Actions, Scene, open_scene, read_actions
+from reverie.dreaming.scenes import Actions, Scene, open_scene, read_actions
 from reverie.dreaming.simulate import Simulation, Walk, beside_reality, real_course, walk
 from reverie.engine import Engine
 from reverie.errors import UsageError, WorldError
@@ -228,7 +228,7 @@ class Reverie:
         if picture is None:
             return _Asked(cleaned, tuple(ids), (WHAT,))
         frame = self.tokenizer.encode([picture], cell_px)[0]
-        wordless = shown is not None and shown.name in WORDLESS
+        wordless = shown is not None and shown.wordless
         prefix = self.dreamer.opening(Part("", frame), cleaned)
         return _Asked(cleaned, tuple(prefix), (ACT,) if wordless else (), shown, pictured=True)
 
@@ -407,7 +407,7 @@ class Reverie:
         scenes = [open_scene(world, scene, seed) for scene, _ in jobs]
         asked = [read_actions(made, given) for (made, _), (_, given) in zip(scenes, jobs, strict=True)]
         frames = self._starts([made for made, _ in scenes])
-        if world in WORDLESS:
+        if self._world(world).wordless:
             questions = [""] * len(jobs)
             starts = [Part("", frame) for frame in frames]
         else:  # dreams of other worlds answer a question, and begin with words

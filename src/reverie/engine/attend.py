@@ -7,12 +7,14 @@ such calls a layer. Here a step reads every key and value once, in the order in 
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, njit
+from numba import float32
+
+from reverie.engine.compiled import compiled
 
 __all__ = ["attend"]
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@compiled(fastmath=True, inline="always")
 def _exp(x: float) -> float:
     """e^x for x <= 0 in float32, without a branch, so that a loop of it is vectorised; relative error below 2e-7.
 
@@ -31,7 +33,7 @@ def _exp(x: float) -> float:
     return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@compiled(fastmath=True, inline="always")
 def _score(query: np.ndarray, keys: np.ndarray, count: int, scores: np.ndarray) -> None:
     """scores[:count] = keys[:count] (·, Dh) · query (Dh,)"""
     whole = count - count % 4
@@ -50,7 +52,7 @@ def _score(query: np.ndarray, keys: np.ndarray, count: int, scores: np.ndarray) 
         scores[i] = a
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@compiled(fastmath=True, inline="always")
 def _mix(scores: np.ndarray, values: np.ndarray, count: int, out: np.ndarray) -> None:
     """out (Dh,) += scores[:count] · values[:count] (·, Dh)"""
     whole = count - count % 4
@@ -63,7 +65,7 @@ def _mix(scores: np.ndarray, values: np.ndarray, count: int, out: np.ndarray) ->
             out[d] += scores[i] * values[i, d]
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def attend(
     qkv: np.ndarray,
     turns: np.ndarray,

@@ -20,7 +20,7 @@ import numpy as np
 from reverie.errors import MemoryStoreError
 from reverie.files import atomic_folder, atomic_write_json
 from reverie.memory import kernels
-from reverie.memory.contract import EdgeArrays
+from reverie.memory.contract import Changes, EdgeArrays
 from reverie.memory.store import Store
 
 __all__ = ["Neighbours", "Subgraph", "Topology"]
@@ -34,7 +34,8 @@ _FILES = {  # of a saved topology
     "ids": np.int64, "relations": np.int32, "subjects": np.int32, "objects": np.int32,
 }  # fmt: skip
 _MOST = 2**30 - 1  # edges, and nodes: codes are int32
-_ROOM = 200_000  # entries of changed rows, beside a quarter of all, before everything is laid out afresh
+_ROOM = 200_000, 4  # so many entries of changed rows, beside a quarter of all, before all is laid out afresh
+_STALE = 20_000, 64  # so many that are read from the store in opening, before all is saved again
 _PROBES = 64  # edges compared with the store before a saved topology is believed
 _LEAST = 1e-20  # share of a seed that counts
 _FLOOR = 0.05  # a node without relevance draws walks this much
@@ -122,12 +123,12 @@ class Topology:
     def neighbours(self, node: int, k: int = 32, direction: Direction = "both") -> Neighbours:
         """The ``k`` heaviest edges of ``node``: those that leave it ("out"), come to it ("in"), or both."""
         now = self._now
-        return Neighbours(*kernels.neighbours(now.rows, now.columns, int(node), max(0, k), _DIRECTIONS[direction]))
+        return Neighbours(*kernels.neighbours(now.rows, now.columns, int(node), max(0, int(k)), _DIRECTIONS[direction]))
 
     def expand(self, seeds: Sequence[int], hops: int = 2, k: int = 32) -> Subgraph:
         """What lies within ``hops`` of the seeds: breadth first over the ``k`` heaviest edges of each node."""
         now = self._now
-        return Subgraph(*kernels.expand(now.rows, now.columns, _ids(seeds), min(hops, 127), max(0, k)))
+        return Subgraph(*kernels.expand(now.rows, now.columns, _ids(seeds), min(int(hops), 127), max(0, int(k))))
 
     def pagerank(
         self,
@@ -160,11 +161,11 @@ class Topology:
             now.rows,
             _ids(known),
             np.array([shares[node] for node in known], np.float32),
-            damping,
-            tolerance,
-            hub or np.inf,
+            float(damping),
+            float(tolerance),
+            float(hub or np.inf),
             now.volume,
-            max(0, top),
+            max(0, int(top)),
             *space,
         )
         self._spaces.append(space)
@@ -206,7 +207,7 @@ class Topology:
         for node, relevance in (bias or {}).items():
             if 0 <= node <= now.num_nodes:
                 likely[node] += max(0.0, relevance)
-        return kernels.walk(now.rows, now.columns, np.resize(starts, count), length, likely, _state(rng))
+        return kernels.walk(now.rows, now.columns, np.resize(starts, count), int(length), likely, _state(rng))
 
     def sample(self, seeds: Sequence[int], size: int, rng: np.random.Generator) -> Subgraph:
         """A random subgraph of ``size`` nodes around the seeds (less where they reach less), with all edges between.
@@ -214,7 +215,7 @@ class Topology:
         It grows edge by edge, each drawn by weight and without replacement from all that lead out of it.
         """
         now = self._now
-        return Subgraph(*kernels.sample(now.rows, now.columns, _ids(seeds), size, _state(rng)))
+        return Subgraph(*kernels.sample(now.rows, now.columns, _ids(seeds), int(size), _state(rng)))
 
     def paths(self, start: int, goal: int, max_hops: int = 3, top: int = 10) -> list[tuple[int, ...]]:
         """The ``top`` simple paths of at most ``max_hops`` edges, in any direction, as chains of edge ids.
@@ -225,7 +226,7 @@ class Topology:
         if start == goal or max_hops < 1 or top < 1 or not (0 <= min(start, goal) <= max(start, goal) <= now.num_nodes):
             return []
         reach = np.zeros((max_hops, now.num_nodes + 1))
-        found, _ = kernels.paths(now.rows, now.columns, int(start), int(goal), max_hops, top, reach)
+        found, _ = kernels.paths(now.rows, now.columns, int(start), int(goal), int(max_hops), int(top), reach)
         return [tuple(edge for edge in path if edge >= 0) for path in found.tolist()]
 
     def _space(self, size: int) -> tuple[np.ndarray, ...]:
@@ -260,7 +261,7 @@ class Topology:
             if count > 1000 + now.num_edges:
                 self._take(Topology.build(store.edge_arrays()))
             else:
-                self._apply(changes.added, changes.removed, changes.seq)
+                self._apply(changes)
             return count
 
     def _settle(self, base: dict[str, np.ndarray], seq: int, num_nodes: int) -> None:
@@ -284,10 +285,10 @@ class Topology:
     def _take(self, other: Topology) -> None:
         self._settle(other._base, other.seq, other.num_nodes)
 
-    def _apply(self, added: EdgeArrays, removed: np.ndarray, seq: int) -> None:
-        """Take out what ``removed`` and ``added`` name, put in what ``added`` says, and show it to readers."""
-        now, count = self._now, len(added.ids)
-        places = self._take_out(np.union1d(removed, added.ids))
+    def _apply(self, changes: Changes) -> None:
+        """Take out the edges that are removed or added anew, put in those that are added, and show it to readers."""
+        now, added, count = self._now, changes.added, len(changes.added.ids)
+        places = self._take_out(np.union1d(changes.removed, added.ids))
         first = len(self._base["ids"]) + self._num_added
         if first + count > _MOST:
             raise MemoryStoreError(f"a topology holds {_MOST} edges, and no more can be added")
@@ -314,8 +315,8 @@ class Topology:
         rows = _with_slots(rows, nodes, num_nodes + 1, starts, stops, totals)
         volume = now.volume + _sum(totals) - _sum(now.rows.totals[nodes[nodes <= now.num_nodes]])
         num_edges = now.num_edges + count - len(places)
-        self._now = _Snapshot(rows, columns, seq, num_nodes, num_edges, volume)
-        if self._used > _ROOM + len(rows.others) // 4:
+        self._now = _Snapshot(rows, columns, changes.seq, num_nodes, num_edges, volume)
+        if self._used > _ROOM[0] + len(rows.others) // _ROOM[1]:
             self._compact()
 
     def _take_out(self, ids: np.ndarray) -> np.ndarray:
@@ -429,10 +430,10 @@ class Topology:
             found = cls(base, int(manifest["seq"]), int(manifest["num_nodes"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        if found.seq > store.seq() or not _fits(base, store, found.seq):
+        if not 0 < found.seq <= store.seq() or (changes := _changes_since(base, store, found.seq)) is None:
             return None
-        found.refresh(store)
-        return found._map(folder) if found._base is not base else found
+        found._apply(changes)
+        return found._map(folder) if found._used > _STALE[0] + len(base["others"]) // _STALE[1] else found
 
 
 def _read(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -461,14 +462,23 @@ def _crc(path: Path) -> int:
     return value
 
 
-def _fits(base: dict[str, np.ndarray], store: Store, seq: int) -> bool:
-    """Whether some edges of ``base`` are in ``store``, or left it after change ``seq``: it may be another database."""
-    count = len(base["ids"])
-    some = np.unique(np.linspace(0, count - 1, min(count, _PROBES)).astype(np.int64))
-    probes = {int(base["ids"][i]): (int(base["subjects"][i]), int(base["objects"][i])) for i in some}
-    living = {edge.id: (edge.subject, edge.object) for edge in store.edges(list(probes))}
-    differ = {number for number, ends in probes.items() if living.get(number) != ends}
-    return not differ or differ <= set(store.changes(seq).removed.tolist())
+def _changes_since(base: dict[str, np.ndarray], store: Store, seq: int) -> Changes | None:
+    """What happened to ``base`` since change ``seq``; None where it seems to be of another database, or is empty.
+
+    Some of its edges, and the ids after its last one, must be as the store has them, unless they changed since.
+    """
+    ids, names = base["ids"], store.relations()
+    if not len(ids):
+        return None
+    some = np.unique(np.linspace(0, len(ids) - 1, _PROBES).astype(np.int64))
+    ends = base["subjects"][some].tolist(), base["objects"][some].tolist()
+    relations = [names[number] if number < len(names) else "" for number in base["relations"][some].tolist()]
+    known = dict(zip(ids[some].tolist(), zip(*ends, relations)))
+    asked = [*known, *range(int(ids[-1]) + 1, int(ids[-1]) + 1 + _PROBES)]
+    living = {edge.id: (edge.subject, edge.object, edge.relation) for edge in store.edges(asked)}
+    changes = store.changes(seq)
+    differ = {number for number in asked if living.get(number) != known.get(number)}
+    return changes if differ <= {*changes.removed.tolist(), *changes.added.ids.tolist()} else None
 
 
 def _with_slots(

@@ -76,7 +76,8 @@ class World(gymnasium.Env[Any, int]):
     """A Gymnasium environment with ``rgb_array`` pictures, JSON states and a narrator.
 
     ``name`` registers it; ``cell_px`` is the side in pixels of the picture square that becomes one code;
-    ``action_names`` has one entry per action of the Discrete action space.
+    ``action_names`` has one entry per action of the Discrete action space; dreams of a ``wordless`` world begin with
+    its picture alone, those of others with words, too.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 4}  # type: ignore[misc]
@@ -84,6 +85,7 @@ class World(gymnasium.Env[Any, int]):
     cell_px: int
     action_names: tuple[str, ...]
     narrator: Narrator
+    wordless: ClassVar[bool] = False
 
     @property
     def endings(self) -> dict[str, bool]:

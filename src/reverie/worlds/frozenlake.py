@@ -45,6 +45,7 @@ MAX_SIDE = 8
 class FrozenLake(World):
     """See the module. ``desc``: a map as ``parse_map`` takes it; ``reset(options={"desc": …})`` changes it."""
 
+    wordless = True
     name = "FrozenLake"
     cell_px = CELL_PX
     action_names = ACTIONS
