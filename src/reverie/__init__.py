@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reverie.dreaming.preview import PreviewConfig as PreviewConfig
     from reverie.dreaming.preview import RuntimeConfig as RuntimeConfig
     from reverie.errors import ReverieError as ReverieError
+    from reverie.memory import Memory as Memory
     from reverie.nouns import Answer as Answer
     from reverie.nouns import Dream as Dream
     from reverie.nouns import Fact as Fact
@@ -31,6 +32,7 @@ _HOME = {
     "Dream": "reverie.nouns",
     "Fact": "reverie.nouns",
     "Frame": "reverie.nouns",
+    "Memory": "reverie.memory",
     "Part": "reverie.nouns",
     "PreviewConfig": "reverie.dreaming.preview",
     "Reverie": "reverie.dreaming",
@@ -46,6 +48,7 @@ __all__ = [
     "Dream",
     "Fact",
     "Frame",
+    "Memory",
     "Part",
     "PreviewConfig",
     "Reverie",

@@ -69,9 +69,15 @@ def test_facts_overrule_where_they_are_trusted_and_clear() -> None:
 def test_a_lie_is_outvoted() -> None:
     told = witnesses(("the egg breaks", 0.8), ("the egg breaks", 0.8), ("the egg flies", 0.8))
     assert told.overruling(dream("the egg breaks")) is None
-    fact = told.overruling(dream("the egg flies"))
+    fact = told.overruling(dream("the egg bounces"))
     assert fact is not None
     assert fact.object == "the egg breaks"
+
+
+def test_a_dream_that_a_source_bears_out_is_not_overruled_by_two() -> None:
+    told = witnesses(("the egg breaks", 0.8), ("the egg breaks", 0.8), ("the egg flies", 0.8))
+    assert told.overruling(dream("the egg flies")) is None
+    assert told.support(dream("the egg flies")) == pytest.approx(1 / 3)
 
 
 def test_the_facts_about_a_dream_say_which_side_they_are_on() -> None:

@@ -419,6 +419,8 @@ def _race(
     seeds: Sequence[list[int]],
     true: Sequence[set[int]],
 ) -> Figures:
+    """``two_hop_equal`` is low where many edges weigh the same: which of equals are taken is each library's choice."""
+
     def two_hops(node: int) -> set[int]:
         near = peer.near(node)
         return {node, *near, *(other for one in near for other in peer.near(one))}

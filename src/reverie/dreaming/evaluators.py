@@ -93,7 +93,7 @@ class Agreement:
 class Rules:
     """The mean of the world's own general rules over the pictured steps, read from the pictures alone.
 
-    A branch that pictures nothing gets one half.
+    A branch that pictures nothing gets 0: so what is only told must be well supported to win.
     """
 
     name = "rules"
@@ -103,7 +103,7 @@ class Rules:
         if context.world is None:
             return None
         kept = [self._kept(dream, context.world, context.pictures) for dream in dreams]
-        return None if all(share is None for share in kept) else [0.5 if share is None else share for share in kept]
+        return None if all(share is None for share in kept) else [share or 0.0 for share in kept]
 
     def _kept(self, dream: Dream, world: World, pictures: Mapping[Frame, np.ndarray]) -> float | None:
         shares = [

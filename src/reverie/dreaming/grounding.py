@@ -31,6 +31,7 @@ class GroundingConfig:
     recalled: int = 8  # most facts that an answer names besides those about its own claim
     trusted: float = 0.9  # confidences of the sources about a situation, added up, from which they overrule a dream
     clear: float = 0.6  # share of them that must agree for that
+    backed: float = 0.2  # share of them that saves a dream: a source and a dream that agree found it separately
     relevant: float = 0.2  # score from which a recalled fact is worth naming
     silent: tuple[str, ...] = ("About", "mentions")  # relations that lead to facts, and say nothing themselves
     remembered: float = 0.5  # confidence of what was only dreamed, as a share of the answer's
@@ -71,7 +72,7 @@ class Witnesses:
         if dream.claim is None or not (shares := self.shares(dream.claim[0])):
             return None
         outcome = max(shares, key=lambda one: shares[one])
-        clear = shares[outcome] >= self.config.clear and shares.get(plain(dream.claim[1]), 0.0) <= 1 - self.config.clear
+        clear = shares[outcome] >= self.config.clear and shares.get(plain(dream.claim[1]), 0.0) < self.config.backed
         if not clear or self._weight(dream.claim[0]) < self.config.trusted:
             return None
         about = self.facts[dream.claim[0]]

@@ -43,6 +43,7 @@ Picture = str | Path | Image.Image | np.ndarray
 
 MAX_BRANCHES = 64
 _DIRECT = 0.8  # probability of answering at once from which the model is not made to dream
+_DECIDES = 0.5  # score from which a recalled fact is read before a direct answer
 _UNKNOWN = "I don't know this yet: {reason}."
 _REASONS = {
     "question_mean": "questions like this are new to me",
@@ -280,16 +281,14 @@ class Reverie:
         facts = self.grounds.recall(asked.question)
         if self.reader is None or not facts:
             return replace(asked, facts=facts)
-        heard = list({(fact.subject, fact.relation, fact.object): fact for fact in agreed(facts)}.values())
+        heard = agreed(facts)
         reading = self.reader.read(asked.question, heard)
-        scored = {(f.subject, f.relation, f.object): float(s) for f, s in zip(heard, reading.scores, strict=True)}
-        facts = tuple(
-            replace(f, score=(f.score + scored.get((f.subject, f.relation, f.object), 0.0)) / 2) for f in facts
-        )
+        scored = {fact.id: float(score) for fact, score in zip(heard, reading.scores, strict=True)}
+        facts = tuple(replace(fact, score=(fact.score + scored.get(fact.id, 0.0)) / 2) for fact in facts)
         return replace(
             asked,
             facts=tuple(sorted(facts, key=lambda fact: -fact.score)),
-            soft=self.engine.soft_ids(reading.soft),
+            soft=self.engine.soft_ids(reading.soft) if reading.scores.max(initial=0.0) >= _DECIDES else (),
             attention=tuple((fact.id, float(share)) for fact, share in zip(heard, reading.attention, strict=True)),
         )
 

@@ -145,7 +145,7 @@ class Topology:
         regard to direction, else ends; a score in [0, 1] is the share of walks that end at a node. At nodes whose
         weights sum to more than ``hub``, it goes on with ``damping * hub / sum`` only, which keeps walks from spreading
         over all that a hub is joined to. A smaller ``tolerance`` is slower and closer to the exact scores; this
-        one finds 99 of the true top 100 in random graphs of a million edges, 98 in ConceptNet.
+        one finds 99 of the true top 100 in random graphs of a million edges and 97 in CN-100K, 2e-6 there 98.
         Forward push (Andersen, Chung & Lang, FOCS 2006).
         """
         if not 0 <= damping < 1 or tolerance <= 0 or (hub is not None and hub <= 0):
@@ -162,7 +162,7 @@ class Topology:
             _ids(known),
             np.array([shares[node] for node in known], np.float32),
             float(damping),
-            float(tolerance),
+            max(float(tolerance), 1e-15),  # float32 goes no further
             float(hub or np.inf),
             now.volume,
             max(0, int(top)),

@@ -36,7 +36,9 @@ class GraphData:
 
     task: Task = "links"
     triples: str = ""  # links: folder of train, valid and test triples
-    examples: str = ""  # support: file of examples to train on
+    bundle: str = ""  # support: folder of a bundle, whose facts and worlds make the examples
+    num_examples: int = 3000  # support: to make of a bundle, and a tenth of that to test on
+    examples: str = ""  # support: file of examples to train on, instead
     test_examples: str = ""  # support: file of unseen examples
     batch_size: int = 32  # questions a step
     hops: int = 6  # links: how far from its subject an answer is looked for

@@ -9,9 +9,9 @@ from reverie.errors import ConfigError
 from reverie.training.backbone import BackboneData, BackboneObjective
 from reverie.training.graph import GraphData, LinkObjective
 from reverie.training.loop import TrainResult, train
-from reverie.training.reading import ReadingData, ReadingObjective
+from reverie.training.reading import ReadingData, ReadingObjective, support_examples
 from reverie.training.settings import LoopConfig
-from reverie.training.support import SupportObjective
+from reverie.training.support import GraphExample, SupportObjective
 from reverie.training.tokenizer import TokenizerData, TokenizerObjective
 
 __all__ = [
@@ -84,12 +84,23 @@ def train_backbone(recipe: BackboneRecipe, resume: bool = False, progress: bool 
 
 def train_graph(recipe: GraphRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
     """Train, and leave the network in ``run_dir/export``."""
-    objective = LinkObjective(recipe.data) if recipe.data.task == "links" else SupportObjective(recipe.data)
-    return train(objective, recipe.loop, recipe.run_dir, resume, progress)
+    data = recipe.data
+    if data.task == "links":
+        return train(LinkObjective(data), recipe.loop, recipe.run_dir, resume, progress)
+    made: list[list[GraphExample]] = []
+    if data.bundle:
+        _need_bundle(data.bundle)
+        for count, test in ((data.num_examples, False), (max(1, data.num_examples // 10), True)):
+            made.append(support_examples(Path(data.bundle), count, data.seed + test, test))
+    return train(SupportObjective(data, *made), recipe.loop, recipe.run_dir, resume, progress)
 
 
 def train_reader(recipe: ReaderRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
     """Train, and leave the reader in ``run_dir/export/reader``."""
-    if not Path(recipe.data.bundle).is_dir():
-        raise ConfigError(f"there is no bundle {recipe.data.bundle}; name one with data.bundle")
+    _need_bundle(recipe.data.bundle)
     return train(ReadingObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)
+
+
+def _need_bundle(folder: str) -> None:
+    if not Path(folder).is_dir():
+        raise ConfigError(f"there is no bundle {folder}; name one with data.bundle")
