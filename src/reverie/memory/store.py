@@ -287,8 +287,9 @@ class Store:
             )
             nodes = connection.execute(
                 text(
-                    "SELECT id, gone IS NOT NULL FROM nodes WHERE id > :first OR id IN "
-                    "(SELECT id FROM touched WHERE seq > :after AND what = 1) ORDER BY id"
+                    "SELECT id, gone IS NOT NULL FROM nodes WHERE id > :first UNION "  # one SELECT with OR would scan all
+                    "SELECT id, gone IS NOT NULL FROM nodes WHERE id IN "
+                    "(SELECT id FROM touched WHERE seq > :after AND what = 1) ORDER BY 1"
                 ),
                 {"first": first_node, "after": after},
             ).all()
