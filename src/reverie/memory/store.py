@@ -287,7 +287,7 @@ class Store:
             )
             nodes = connection.execute(
                 text(
-                    "SELECT id, gone IS NOT NULL FROM nodes WHERE id > :first UNION "  # one SELECT with OR would scan all
+                    "SELECT id, gone IS NOT NULL FROM nodes WHERE id > :first UNION "  # an OR would scan all
                     "SELECT id, gone IS NOT NULL FROM nodes WHERE id IN "
                     "(SELECT id FROM touched WHERE seq > :after AND what = 1) ORDER BY 1"
                 ),
