@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from reverie.engine.compiled import compiled
 
 __all__ = [
     "BOTH",
@@ -35,16 +35,6 @@ __all__ = [
 ]
 
 OUT, IN, BOTH = 0, 1, 2
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _compiled(function: _F) -> _F:
-    """Compiled once and kept on disk; where there is no folder to keep it in, compiled anew in each process."""
-    try:
-        made: _F = njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba's, where neither the package nor the user's cache can be written to
-        made = njit(nogil=True)(function)
-    return made
 
 
 class Rows(NamedTuple):
@@ -75,7 +65,7 @@ class Columns(NamedTuple):
 # reading rows ---------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def _row(rows: Rows, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """others, weights and codes of a node; empty where it has none or is not known."""
     if 0 <= node < len(rows.slots) and rows.slots[node] >= 0:
@@ -87,13 +77,13 @@ def _row(rows: Rows, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rows.others[start:stop], rows.weights[start:stop], rows.codes[start:stop]
 
 
-@_compiled
+@compiled
 def _id(columns: Columns, place: int) -> int:
     known = len(columns.ids)
     return columns.ids[place] if place < known else columns.new_ids[place - known]
 
 
-@_compiled
+@compiled
 def _said(columns: Columns, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ids and relations of edges."""
     ids, relations, new_ids, new_relations = columns
@@ -108,7 +98,7 @@ def _said(columns: Columns, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return edges, kinds
 
 
-@_compiled
+@compiled
 def measure(rows: Rows, nodes: np.ndarray) -> int:
     """How many entries the rows of ``nodes`` have."""
     count = 0
@@ -120,7 +110,7 @@ def measure(rows: Rows, nodes: np.ndarray) -> int:
 # making rows ----------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def fill(
     order: np.ndarray, subjects: np.ndarray, objects: np.ndarray, weights: np.ndarray, num_rows: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -149,7 +139,7 @@ def fill(
     return offsets, others, heavy, codes, totals.astype(np.float32)
 
 
-@_compiled
+@compiled
 def patch(
     rows: Rows, columns: Columns, nodes: np.ndarray, removed: np.ndarray,
     tails: np.ndarray, heads: np.ndarray, weights: np.ndarray, codes: np.ndarray,
@@ -192,7 +182,7 @@ def patch(
     return used
 
 
-@_compiled
+@compiled
 def compact(rows: Rows, places: np.ndarray, num_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The same rows as one stretch: offsets, others, weights, codes. ``places``: old place -> new place."""
     offsets = np.zeros(num_rows + 1, np.int64)
@@ -212,7 +202,7 @@ def compact(rows: Rows, places: np.ndarray, num_rows: int) -> tuple[np.ndarray, 
 # neighbours and subgraphs ---------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def neighbours(
     rows: Rows, columns: Columns, node: int, k: int, direction: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -230,7 +220,7 @@ def neighbours(
     return nodes[:count], _said(columns, chosen[:count])[0], heavy[:count]
 
 
-@_compiled
+@compiled
 def _find(table: np.ndarray, keys: np.ndarray, key: int) -> int:
     """Where in the hash ``table`` of places (+ 1; 0 = free) in ``keys`` the key stands, or would stand."""
     mask = len(table) - 1
@@ -240,7 +230,7 @@ def _find(table: np.ndarray, keys: np.ndarray, key: int) -> int:
     return spot
 
 
-@_compiled
+@compiled
 def _hashed(keys: np.ndarray, count: int, room: int) -> np.ndarray:
     """A table of the first ``count`` keys, roomy enough for ``room`` of them."""
     size = 64
@@ -252,14 +242,14 @@ def _hashed(keys: np.ndarray, count: int, room: int) -> np.ndarray:
     return table
 
 
-@_compiled
+@compiled
 def _grown(array: np.ndarray, count: int, room: int) -> np.ndarray:
     larger = np.empty(room, array.dtype)
     larger[:count] = array[:count]
     return larger
 
 
-@_compiled
+@compiled
 def _unique(seeds: np.ndarray) -> np.ndarray:
     """Seeds without their repetitions, in the order given."""
     nodes, count = np.empty(len(seeds), np.int64), 0
@@ -273,7 +263,7 @@ def _unique(seeds: np.ndarray) -> np.ndarray:
     return nodes[:count]
 
 
-@_compiled
+@compiled
 def _is_among(rows: Rows, columns: Columns, node: int, k: int, weight: float, code: int) -> bool:
     """Whether an edge of ``node`` is one of its ``k`` heaviest."""
     _, weights, codes = _row(rows, node)
@@ -282,7 +272,7 @@ def _is_among(rows: Rows, columns: Columns, node: int, k: int, weight: float, co
     return weight == weights[k - 1] and _id(columns, code >> 1) <= _id(columns, codes[k - 1] >> 1)
 
 
-@_compiled
+@compiled
 def expand(
     rows: Rows, columns: Columns, seeds: np.ndarray, hops: int, k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -329,7 +319,7 @@ def expand(
 # pagerank -------------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def pagerank(
     rows: Rows, seeds: np.ndarray, shares: np.ndarray, damping: float, tolerance: float, hub: float, volume: float,
     top: int, residual: np.ndarray, score: np.ndarray, lists: np.ndarray,
@@ -397,7 +387,7 @@ def pagerank(
 # chance ---------------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def _uniform(state: np.ndarray) -> float:
     """The next number in (0, 1) of SplitMix64 (Steele, Lea & Flood 2014), whose state uint64 (1,) moves on."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -408,7 +398,7 @@ def _uniform(state: np.ndarray) -> float:
     return (np.float64(bits >> np.uint64(11)) + 0.5) / 9007199254740992.0
 
 
-@_compiled
+@compiled
 def walk(
     rows: Rows, columns: Columns, starts: np.ndarray, length: int, bias: np.ndarray, state: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -438,7 +428,7 @@ def walk(
     return nodes, edges
 
 
-@_compiled
+@compiled
 def sample(
     rows: Rows, columns: Columns, seeds: np.ndarray, size: int, state: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -496,7 +486,7 @@ def sample(
 # paths ----------------------------------------------------------------------------------------------------------
 
 
-@_compiled
+@compiled
 def paths(
     rows: Rows, columns: Columns, start: int, goal: int, max_hops: int, top: int, reach: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
