@@ -105,7 +105,7 @@ class Database:
                     raise MemoryStoreError(f"{path} is no memory: it is no SQLite database")
                 self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
             elif not create:
-                raise MemoryStoreError(f"there is no memory at {path}")
+                raise MemoryStoreError(f"there is no memory at {path}; make one with: reverie memory import FILE")
             elif not os.access(path.parent, os.W_OK):
                 raise MemoryStoreError(f"cannot make a memory at {path}: the folder is read-only")
         except OSError as error:
