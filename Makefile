@@ -33,6 +33,10 @@ test: $(DEV)  ## lint, types, import order, fast tests: what CI runs
 test-all: $(DEV)  ## the tests that take their time, too
 	$(BIN)/pytest -q
 
+.PHONY: fuzz
+fuzz: $(DEV)  ## property tests on examples never drawn before
+	REVERIE_FUZZ=1 $(BIN)/pytest -q -m "not slow and not gpu" tests/data tests/memory tests/tokens tests/engine
+
 .PHONY: check
 check: format test  ## format, then everything that `make test` does
 

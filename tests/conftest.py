@@ -1,10 +1,17 @@
-"""What every test may rely on: no network credentials, its own home for logs, one torch thread."""
+"""What every test may rely on: no network credentials, its own home for logs, the same drawn examples every time."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, so that a red run says something about the change; REVERIE_FUZZ=1 draws new ones.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("fuzz", deadline=None)
+settings.load_profile("fuzz" if os.environ.get("REVERIE_FUZZ") else "steady")
 
 
 @pytest.fixture(autouse=True)

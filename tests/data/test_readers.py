@@ -447,6 +447,7 @@ json_values = st.recursive(
     name=st.sampled_from(sorted(SAMPLES)), noise=st.binary(max_size=40), at=st.integers(0, 400), cut=st.integers(0, 60)
 )
 @example(name="csv", noise=b'"', at=24, cut=0)
+@example(name="csv", noise=b"\r", at=0, cut=0)
 @example(name="jsonl", noise=b"\x1f\x8b", at=0, cut=2)
 def test_noise_in_a_file_is_told_and_never_breaks_a_reader(
     name: str, noise: bytes, at: int, cut: int, tmp_path: Path

@@ -83,7 +83,10 @@ def _split_aliases(cell: str) -> list[str]:
 
 def _header(path: Path, line: str) -> tuple[list[str], str]:
     for delimiter in ",;\t|":
-        header = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        try:
+            header = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        except csv.Error:  # a carriage return in the middle of it
+            continue
         if set(_NEEDED) <= set(header):
             break
     else:
