@@ -8,8 +8,9 @@
     ├── PictureError             a file that is no picture, or one too large
     ├── WorldError               a map, scene or action that the world cannot hold
     ├── BundleError              a damaged, truncated or foreign bundle
-    ├── MemoryStoreError     a memory that cannot be opened, is damaged, or refuses a write
-    ├── DataError            a file that a reader cannot read, or a row of it, with its line
+    ├── ExpertError              an expert that is damaged, of another base, or refused by its library
+    ├── MemoryStoreError         a memory that cannot be opened, is damaged, or refuses a write
+    ├── DataError                a file that a reader cannot read, or a row of it, with its line
     ├── TrainingError            training that cannot start, resume or go on
     ├── BackendError             a remote model that did not answer
     └── MissingExtraError        an optional dependency that is not installed; names the install command
@@ -60,6 +61,10 @@ class WorldError(ReverieError):
 
 
 class BundleError(ReverieError):
+    pass
+
+
+class ExpertError(ReverieError):
     pass
 
 
