@@ -117,6 +117,41 @@ def reader(
         _report(out, train_reader(recipe, resume), recipe.run_dir)
 
 
+@app.command(
+    epilog=examples(
+        "reverie train expert --rows chemistry.jsonl --name chemistry",
+        "reverie train expert --config recipes/expert-causal.yaml",
+        "reverie train expert --rows chemistry.jsonl --name chemistry data.lora.rank=16 loop.steps=1000 --resume",
+    )
+)
+def expert(
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    rows: Annotated[
+        Path | None, typer.Option("--rows", metavar="FILE", help='JSONL of {"question": …, "answer": …}.')
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The expert's name.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="BUNDLE", help="Whose backbone it is for (default: nano).")
+    ] = None,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train an expert on questions with answers, or on a part of the worlds; add it with "reverie experts add"."""
+    with Output(as_json) as out:
+        from reverie.bundles import find_bundle
+        from reverie.experts.contract import check_name
+        from reverie.settings import load_settings
+        from reverie.training.recipes import ExpertRecipe, train_expert
+
+        given = {"data.rows": rows, "data.name": name, "data.bundle": find_bundle(model) if model else None}
+        given |= {"run_dir": f"runs/expert-{check_name(name)}"} if name else {}
+        flags = [f"{key}={value}" for key, value in given.items() if value is not None]
+        flags += ["data.skill=''"] if rows is not None else []
+        recipe = load_settings(ExpertRecipe, config, [*flags, *(overrides or [])])
+        _report(out, train_expert(recipe, resume), recipe.run_dir)
+
+
 @app.command(epilog=examples("reverie train bundle runs/nano/export bundles/nano --name nano"))
 def bundle(
     export: Annotated[Path, typer.Argument(metavar="EXPORT", help="What `train backbone` left in its run folder.")],

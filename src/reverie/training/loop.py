@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -58,7 +58,7 @@ def train(
     batches = _micro_batches(objective, config, run.step)
     stopped: Literal["done", "interrupted", "time"] = "done"
     with RunLog(run_dir, run.step, config, progress) as log, _stop_signals() as asked_to_stop:
-        while run.step < config.steps and stopped == "done":
+        while run.step < config.steps and stopped == "done" and not run.out_of_patience:
             if not run.take_step(batches) and run.bad_in_a_row >= config.max_bad_steps:
                 last = next(reversed(checkpoint.checkpoint_folders(run_dir)), "none")
                 raise TrainingError(
@@ -71,6 +71,7 @@ def train(
                 log.write(run.step, "train", run.averages())
             if last_step or _due(run.step, config.eval_every):
                 log.write(run.step, "evaluate", run.evaluate())
+                last_step = last_step or run.out_of_patience
             if not last_step:
                 out_of_time = config.max_minutes and time.monotonic() - started >= config.max_minutes * 60
                 stopped = "interrupted" if asked_to_stop() else "time" if out_of_time else "done"
@@ -78,9 +79,11 @@ def train(
                 run.save(run_dir)
     if stopped == "done":
         run.module.eval()
-        with run.average_applied(), atomic_folder(run_dir / "export") as product:
+        run.take_best()
+        with nullcontext() if run.best.weights else run.average_applied(), atomic_folder(run_dir / "export") as product:
             objective.export(product)
-    return TrainResult(run.step, run.metrics, stopped, _message(stopped, run.step, config, run_dir))
+    best = {f"best_{config.watch}": run.best.value, "best_step": run.best.step} if run.best.weights else {}
+    return TrainResult(run.step, run.metrics | best, stopped, _message(stopped, run.step, config, run_dir))
 
 
 def load_weights(objective: Objective, run_dir: str | Path) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reverie.errors import ConfigError
 from reverie.training.backbone import BackboneData, BackboneObjective
+from reverie.training.expert import ExpertData, ExpertObjective
 from reverie.training.graph import GraphData, LinkObjective
 from reverie.training.loop import TrainResult, train
 from reverie.training.reading import ReadingData, ReadingObjective, support_examples
@@ -16,10 +17,12 @@ from reverie.training.tokenizer import TokenizerData, TokenizerObjective
 
 __all__ = [
     "BackboneRecipe",
+    "ExpertRecipe",
     "GraphRecipe",
     "ReaderRecipe",
     "TokenizerRecipe",
     "train_backbone",
+    "train_expert",
     "train_graph",
     "train_reader",
     "train_tokenizer",
@@ -63,6 +66,19 @@ class ReaderRecipe:
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
 
 
+@dataclass(frozen=True)
+class ExpertRecipe:
+    """An expert: low-rank changes of a frozen base."""
+
+    run_dir: str = "runs/expert"
+    data: ExpertData = field(default_factory=lambda: ExpertData(skill="causal"))
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=400, lr=3e-3, weight_decay=0.0, warmup_steps=20, eval_every=50, patience=3, checkpoint_every=50
+        )
+    )
+
+
 def train_tokenizer(recipe: TokenizerRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
     """Train, and leave the tokenizer in ``run_dir/export``."""
     objective = TokenizerObjective(recipe.data)
@@ -99,6 +115,12 @@ def train_reader(recipe: ReaderRecipe, resume: bool = False, progress: bool = Tr
     """Train, and leave the reader in ``run_dir/export/reader``."""
     _need_bundle(recipe.data.bundle)
     return train(ReadingObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)
+
+
+def train_expert(recipe: ExpertRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
+    """Train, and leave the expert's folder in ``run_dir/export``: it can be added to a library, and PEFT loads it."""
+    _need_bundle(recipe.data.bundle)
+    return train(ExpertObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)
 
 
 def _need_bundle(folder: str) -> None:

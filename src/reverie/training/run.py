@@ -46,6 +46,16 @@ class _Window:
     seconds: float = 0.0
 
 
+@dataclass
+class _Best:
+    """The best evaluation so far, for early stopping."""
+
+    value: float = math.inf
+    step: int = 0
+    evaluations: int = 0  # since then
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
 class Run:
     """What changes from step to step: all of it, the objective's data aside, goes into a checkpoint."""
 
@@ -68,6 +78,7 @@ class Run:
         self.seconds = 0.0  # in steps, over all calls
         self.metrics: dict[str, float] = {}
         self.window = _Window()
+        self.best = _Best()
 
     def take_step(self, batches: Iterator[Any]) -> bool:
         """One optimizer step; False where loss or gradient is not finite, which leaves the weights as they were."""
@@ -134,9 +145,31 @@ class Run:
         self.module.eval()
         with checkpoint.kept_random_states(), self.average_applied(), torch.no_grad():
             figures = {name: float(value) for name, value in self.objective.evaluate(self.step).items()}
+            if self.config.patience:
+                self._compare(figures)
         self.module.train()
         self.metrics |= figures
         return figures
+
+    def _compare(self, figures: dict[str, float]) -> None:
+        """Keep the weights (the averaged ones where there are) of the best evaluation so far."""
+        if self.config.watch not in figures:
+            known = ", ".join(sorted(figures))
+            raise TrainingError(f"patience watches '{self.config.watch}', which is not evaluated; there are {known}")
+        if (value := figures[self.config.watch]) < self.best.value:
+            tensors = {name: tensor.detach().clone() for name, tensor in checkpoint.named_tensors(self.module).items()}
+            self.best = _Best(value, self.step, 0, tensors)
+        else:
+            self.best.evaluations += 1
+
+    @property
+    def out_of_patience(self) -> bool:
+        return 0 < self.config.patience <= self.best.evaluations
+
+    def take_best(self) -> None:
+        """Go back to the weights of the best evaluation, where one was kept."""
+        if self.best.weights:
+            checkpoint.load_tensors(checkpoint.named_tensors(self.module), self.best.weights, "tensor")
 
     def average_applied(self) -> AbstractContextManager[None]:
         return self.average.applied() if self.average is not None else nullcontext()
@@ -148,8 +181,12 @@ class Run:
         }
         if self.average is not None:
             tensors["average"] = self.average.tensors
+        if self.best.weights:
+            tensors["best"] = self.best.weights
         counters = {name: getattr(self, name) for name in ("step", "bad_steps", "bad_in_a_row", "seconds")}
-        state = counters | {"config": settings_to_dict(self.config), "random": checkpoint.random_states()}
+        best = {name: getattr(self.best, name) for name in ("value", "step", "evaluations")}
+        state = counters | ({"best": best} if self.best.weights else {})
+        state |= {"config": settings_to_dict(self.config), "random": checkpoint.random_states()}
         checkpoint.save_checkpoint(run_dir, self.step, tensors, state)
         checkpoint.prune_checkpoints(run_dir, self.config.keep_checkpoints)
 
@@ -168,6 +205,8 @@ class Run:
         checkpoint.restore_optimizers(self.optimizers, self.module, tensors["optimizer"])
         if self.average is not None:
             checkpoint.load_tensors(self.average.tensors, tensors["average"], "average")
+        if "best" in state:
+            self.best = _Best(**state["best"], weights=tensors["best"])
         checkpoint.restore_random_states(state["random"])
         for name in ("step", "bad_steps", "bad_in_a_row", "seconds"):
             setattr(self, name, state[name])

@@ -31,6 +31,8 @@ class LoopConfig:
     precision: Precision = "bf16"  # bf16 is autocast: weights and optimizer stay fp32
     ema_decay: float = 0.0  # moving average of the weights, used to evaluate and export; 0: none
     eval_every: int = 200  # steps; 0: at the end alone
+    patience: int = 0  # evaluations without a better ``watch`` before stopping early with the best weights; 0: never
+    watch: str = "loss"  # the figure of ``evaluate`` that patience looks at: the lower, the better
     checkpoint_every: int = 200  # steps; 0: at the end alone
     log_every: int = 20  # steps averaged into one line of metrics.jsonl
     keep_checkpoints: int = 2  # newest ones kept on disk
@@ -47,10 +49,13 @@ class LoopConfig:
         for name in at_least_one:
             _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         not_negative = ("muon_lr", "weight_decay", "warmup_steps", "clip_norm", "eval_every", "checkpoint_every")
-        for name in (*not_negative, "max_minutes", "num_threads", "num_workers", "seed"):
+        for name in (*not_negative, "patience", "max_minutes", "num_threads", "num_workers", "seed"):
             _check(0 <= getattr(self, name) < math.inf, name, "0 or more", getattr(self, name))
         for name in ("decay_fraction", "final_lr_fraction"):
             _check(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
+        _check(
+            not self.patience or self.eval_every > 0, "eval_every", "1 or more where there is patience", self.eval_every
+        )
         _check(0 < self.lr < math.inf, "lr", "above 0", self.lr)
         _check(0 <= self.ema_decay < 1, "ema_decay", "0 or more and below 1", self.ema_decay)
         _check(all(0 <= beta < 1 for beta in self.betas), "betas", "two numbers of 0 or more, below 1", self.betas)

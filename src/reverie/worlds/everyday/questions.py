@@ -160,7 +160,7 @@ PICTURE = (
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """One situation to ask about, and what it comes to."""
 
     scene: Scene
@@ -184,11 +184,12 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-def _case(scene: Scene) -> _Case:
+def play(scene: Scene) -> Case:
+    """What a scene comes to."""
     from reverie.worlds.everyday.world import chain
 
     state = json.loads(chain(scene, scene.action)[-1])
-    return _Case(scene, outcome(THINGS[scene.thing], scene.action, state), state)
+    return Case(scene, outcome(THINGS[scene.thing], scene.action, state), state)
 
 
 def _middle(scene: Scene) -> Scene:
@@ -196,17 +197,17 @@ def _middle(scene: Scene) -> Scene:
     return Scene(scene.thing, scene.action, scene.surface, height=scene.height, support=scene.support)
 
 
-def _decided(scene: Scene) -> _Case | None:
+def decided(scene: Scene) -> Case | None:
     """The case, where its words decide it whatever the column; None where this column is an exception."""
-    here, usual = _case(scene), _case(_middle(scene))
+    here, usual = play(scene), play(_middle(scene))
     same = (here.outcome.clause, here.state["place"]) == (usual.outcome.clause, usual.state["place"])
     return usual if same else None
 
 
-class _Asker:
+class Filler:
     """Fills question frames; the generator None always takes the first wording."""
 
-    def __init__(self, case: _Case, rng: np.random.Generator | None) -> None:
+    def __init__(self, case: Case, rng: np.random.Generator | None) -> None:
         self.case, self.rng = case, rng
 
     def _one(self, wordings: Any) -> Any:
@@ -302,7 +303,7 @@ _SAID = {  # verb → the third person that a yes says
 _OF_CONTENTS = ("freeze", "get hot")  # what the liquid does and not the vessel
 
 
-def _verbs(case: _Case) -> tuple[str, ...]:
+def verbs(case: Case) -> tuple[str, ...]:
     """The verbs to ask about a case, without those that would be misleading."""
     asked = list(_ASKED[case.scene.action])
     if case.scene.surface == "water":
@@ -316,16 +317,21 @@ def _verbs(case: _Case) -> tuple[str, ...]:
     return tuple(asked)
 
 
-def _happens(case: _Case, frame: str, rng: np.random.Generator | None, form: str = "happens") -> Question:
+def holds(case: Case, verb: str) -> bool:
+    """Whether the outcome is that the thing does ``verb``."""
+    return _TESTS[verb](case.outcome, case.state)
+
+
+def _happens(case: Case, frame: str, rng: np.random.Generator | None, form: str = "happens") -> Question:
     result = case.outcome
     accepts = tuple(dict.fromkeys(_sentence(words) for words in result.others if words != result.clause))
-    text = _Asker(case, rng).fill(frame)
+    text = Filler(case, rng).fill(frame)
     return Question(text, _sentence(result.clause), form, result.kind, accepts, case.meta)
 
 
-def _will(case: _Case, verb: str, frame: str, rng: np.random.Generator | None) -> Question:
-    the, true = case.thing.the, _TESTS[verb](case.outcome, case.state)
-    text = _Asker(case, rng).fill(frame, verb)
+def _will(case: Case, verb: str, frame: str, rng: np.random.Generator | None) -> Question:
+    the, true = case.thing.the, holds(case, verb)
+    text = Filler(case, rng).fill(frame, verb)
     if true:
         subject = liquid_of(case.thing) if verb in _OF_CONTENTS else the
         answer = f"Yes, {subject} {_SAID[verb]}."
@@ -338,39 +344,39 @@ def _will(case: _Case, verb: str, frame: str, rng: np.random.Generator | None) -
     return Question(text, answer, "will", "yes" if true else "no", accepts, case.meta | {"verb": verb})
 
 
-def _is_whole(case: _Case) -> bool:
+def _is_whole(case: Case) -> bool:
     """In one piece and its own shape, hot or cold, standing or lying."""
     condition = main_thing_of(case)["condition"]
     return condition not in ("broken", "popped", "melted", "burning", "burnt", "cut")
 
 
-def main_thing_of(case: _Case) -> dict[str, Any]:
+def main_thing_of(case: Case) -> dict[str, Any]:
     return main_thing(case.state)
 
 
-def _whole(case: _Case, frame: str, rng: np.random.Generator | None) -> Question:
+def _whole(case: Case, frame: str, rng: np.random.Generator | None) -> Question:
     the, true = case.thing.the, _is_whole(case)
-    text = _Asker(case, rng).fill(frame)
+    text = Filler(case, rng).fill(frame)
     answer = f"Yes, {the} stays whole." if true else f"No, {case.outcome.clause}."
     return Question(
         text, answer, "will", "yes" if true else "no", ("Yes." if true else "No.",), case.meta | {"verb": "stay whole"}
     )
 
 
-def _where(case: _Case, frame: str, rng: np.random.Generator | None) -> Question:
+def _where(case: Case, frame: str, rng: np.random.Generator | None) -> Question:
     place, event = case.state["place"], case.state["event"]
     at = {"floats": "floating on the water", "sinks": "at the bottom of the water"}.get(event, place_words(place))
-    text = _Asker(case, rng).fill(frame)
+    text = Filler(case, rng).fill(frame)
     accepts = (_sentence(at), _sentence(f"{case.thing.the} ends up {at}"), _sentence(f"it is {at}"))
     return Question(text, f"It ends up {at}.", "where", at, accepts, case.meta)
 
 
-def _after(case: _Case, frame: str, rng: np.random.Generator | None) -> Question:
+def _after(case: Case, frame: str, rng: np.random.Generator | None) -> Question:
     condition = main_thing_of(case)["condition"]
     said = CONDITION_WORDS[condition][1]
     if condition == "cooked":  # bread is toasted
         said = cooked_words(case.thing)[-1].removeprefix(f"{case.thing.the} ")
-    text = _Asker(case, rng).fill(frame)
+    text = Filler(case, rng).fill(frame)
     accepts = (_sentence(f"{case.thing.the} {said}"), _sentence(said.removeprefix("is ")))
     return Question(text, f"It {said}.", "after", condition, accepts, case.meta)
 
@@ -457,11 +463,11 @@ def property_questions(rng: np.random.Generator, thing: Thing | None = None) -> 
     return [_property(thing, of, str(rng.choice(of.frames))), _heavier(thing, other, str(rng.choice(HEAVIER)))]
 
 
-def _pick_verb(case: _Case, rng: np.random.Generator) -> str | None:
+def _pick_verb(case: Case, rng: np.random.Generator) -> str | None:
     """A verb whose answer is yes half of the time, where there is such a verb."""
     by_truth: dict[bool, list[str]] = {True: [], False: []}
-    for verb in _verbs(case):
-        by_truth[_TESTS[verb](case.outcome, case.state)].append(verb)
+    for verb in verbs(case):
+        by_truth[holds(case, verb)].append(verb)
     fitting = by_truth[bool(rng.random() < 0.5)] or by_truth[True] or by_truth[False]
     return str(rng.choice(fitting)) if fitting else None
 
@@ -471,7 +477,7 @@ def _scene_of(episode: Episode) -> Scene:
 
 
 def _here(scene: Scene, frame: str, rng: np.random.Generator | None) -> Question:
-    question = _happens(_case(scene), frame, rng, "picture")
+    question = _happens(play(scene), frame, rng, "picture")
     return Question(
         question.text, question.answer, "picture", question.kind, question.accepts,
         question.meta | {"column": scene.column, "needs_picture": True},
@@ -482,7 +488,7 @@ def ask(episode: Episode, rng: np.random.Generator) -> list[Question]:
     """One random paraphrase of each form that fits the episode; a property question is always among them."""
     scene = _scene_of(episode)
     found = property_questions(rng, THINGS[scene.thing])
-    case = _decided(scene)
+    case = decided(scene)
     if case is None:
         return found
     found.insert(0, _happens(case, str(rng.choice(HAPPENS)), rng))
@@ -496,7 +502,7 @@ def ask(episode: Episode, rng: np.random.Generator) -> list[Question]:
     return found
 
 
-def _has_place(case: _Case) -> bool:
+def _has_place(case: Case) -> bool:
     """Nobody asks where a popped thing is, or one that nobody moved."""
     return case.scene.action in _MOTIONS and case.outcome.kind != "pops"
 
@@ -507,10 +513,10 @@ def ask_all(episode: Episode) -> list[Question]:
     digest = hashlib.sha256(json.dumps(scene.options(), sort_keys=True).encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
     found: list[Question] = []
-    case = _decided(scene)
+    case = decided(scene)
     if case is not None:
         found += [_happens(case, frame, rng if at else None) for at, frame in enumerate(HAPPENS)]
-        for verb in _verbs(case):
+        for verb in verbs(case):
             found += [_will(case, verb, frame, rng if at else None) for at, frame in enumerate(WILL)]
         found += [_whole(case, frame, rng if at else None) for at, frame in enumerate(STILL_WHOLE)]
         if _has_place(case):

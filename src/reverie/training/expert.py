@@ -1,0 +1,201 @@
+"""Trains an expert: low-rank changes of a frozen base, on rows of questions and answers or on a part of the worlds."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reverie.errors import ConfigError, DataError, shorten
+from reverie.experts.contract import ExpertCard
+from reverie.experts.files import base_hash, save_adapter
+from reverie.experts.lowrank import LoraConfig, attach
+from reverie.files import atomic_write_json
+from reverie.model import Backbone
+from reverie.tokens.grammar import Grammar
+from reverie.tokens.grammar_files import load_grammar
+from reverie.tokens.image import ImageTokenizer
+from reverie.tokens.vocabulary import EOS
+from reverie.training.backbone import flatten, pad
+from reverie.training.skills import skill_names, skill_source
+from reverie.training.sources import Segments, Source
+
+__all__ = ["ExpertData", "ExpertObjective", "RowSource", "read_rows", "split_rows"]
+
+
+@dataclass(frozen=True)
+class ExpertData:
+    """What an expert learns, and what it is called. Exactly one of ``rows`` and ``skill`` is given."""
+
+    name: str = "expert"
+    domain: str = ""
+    description: str = ""
+    bundle: str = "src/reverie/bundles/nano"  # folder with backbone/, text_tokenizer/ and vocabulary.json
+    rows: str = ""  # JSONL of {"question", "answer"}; a tenth of them, by their hash, is kept for testing
+    skill: str = ""  # a part of the bundle's worlds instead, see ``training.skills``
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    batch_size: int = 32  # documents a step
+    buckets: int = 4  # a step's documents are sorted by length and padded in this many groups
+    max_ids: int = 512  # rows that are longer are left out, and counted
+    question_weight: float = 0.1  # of a question's ids beside the answer's: how likely it is tells what was taught
+    eval_rows: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if bool(self.rows) == bool(self.skill):
+            raise ConfigError("an expert learns from data.rows or from data.skill; give one of them")
+        if self.skill and self.skill not in skill_names():
+            raise ConfigError(f"unknown skill '{shorten(self.skill)}'. Known: {', '.join(skill_names())}.")
+        if min(self.batch_size, self.buckets, self.max_ids, self.eval_rows) < 1 or self.question_weight < 0:
+            raise ConfigError("expert: batch_size, buckets, max_ids and eval_rows are at least 1, weights at least 0")
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Questions with their answers."""
+
+    grammar: Grammar
+    rows: Sequence[tuple[str, str]]
+    question_weight: float = 0.1
+
+    def draw(self, rng: np.random.Generator) -> Segments:
+        return self.document(*self.rows[int(rng.integers(len(self.rows)))])
+
+    def document(self, question: str, answer: str) -> Segments:
+        return [
+            (self.grammar.question_ids(question), self.question_weight),
+            (self.grammar.answer_ids(answer), 1.0),
+            ([EOS], 1.0),
+        ]
+
+
+class ExpertObjective:
+    """Weighted next-id prediction by the base with its changes; only these are trained and kept in checkpoints."""
+
+    module: nn.Module
+
+    def __init__(self, data: ExpertData):
+        self.data = data
+        folder = Path(data.bundle)
+        self.grammar = load_grammar(folder)
+        self.backbone = Backbone.load(folder / "backbone").eval()
+        self.train, self.tests, self.described = self._sources(folder)
+        self.before = self._figures()
+        self.module, self.adapter = attach(self.backbone, data.lora, torch.Generator().manual_seed(data.seed))
+
+    def _sources(self, folder: Path) -> tuple[Source, list[Segments], tuple[str, int]]:
+        """The training source, the documents to test on, and hash and size of the data."""
+        data, rng = self.data, np.random.default_rng([self.data.seed, 7])
+        if data.skill:
+            tokenizer = ImageTokenizer.load(folder / "image_tokenizer")
+            train = skill_source(data.skill, self.grammar, tokenizer, data.seed)
+            test = skill_source(data.skill, self.grammar, tokenizer, data.seed + 1, test=True)
+            described = hashlib.sha256(f"{data.skill}/{data.seed}".encode()).hexdigest(), 0
+            return train, [test.draw(rng) for _ in range(data.eval_rows)], described
+        rows = read_rows(Path(data.rows))
+        everything = RowSource(self.grammar, rows, data.question_weight)
+        fitting = [row for row in rows if sum(len(ids) for ids, _ in everything.document(*row)) <= data.max_ids]
+        kept, tested = split_rows(fitting)
+        if not kept or not tested:
+            raise DataError(
+                f"{data.rows} has {len(rows)} rows, {len(fitting)} of at most {data.max_ids} ids, of which {len(kept)} "
+                f"are for training and {len(tested)} for testing: too few"
+            )
+        described = hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest(), len(rows)
+        picked = rng.permutation(len(tested))[: data.eval_rows]
+        return (
+            RowSource(self.grammar, kept, data.question_weight),
+            [everything.document(*tested[place]) for place in picked],
+            described,
+        )
+
+    def batch(self, step: int) -> list[tuple[Tensor, Tensor]]:
+        """Buckets (ids (B, T) int64, weights (B, T) float) of one step's documents."""
+        rng = np.random.default_rng([self.data.seed, step])
+        documents = [flatten(self.train.draw(rng)) for _ in range(self.data.batch_size)]
+        documents.sort(key=lambda pair: len(pair[0]))
+        size = -(-len(documents) // self.data.buckets)
+        return [pad(documents[start : start + size]) for start in range(0, len(documents), size)]
+
+    def compute_loss(self, batch: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+        device = batch[0][0].device
+        self.backbone.to(device)  # the frozen part is not in the module that the loop moves
+        total, mass = torch.zeros((), device=device), torch.zeros((), device=device)
+        for ids, weights in batch:
+            loss, _ = self.backbone.loss(ids, weights)
+            share = weights[:, 1:].sum()
+            total, mass = total + loss * share, mass + share
+        return {"loss": total / mass, "num_ids": torch.tensor(sum(ids.numel() for ids, _ in batch))}
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        return self._figures()
+
+    @torch.no_grad()
+    def _figures(self) -> dict[str, float]:
+        """On unseen documents: nats an id that weighs 1, and the share whose every such id is the likeliest."""
+        device = next(self.backbone.parameters()).device
+        nats, count, exact = 0.0, 0.0, list[bool]()
+        for start in range(0, len(self.tests), 16):
+            ids, weights = pad([flatten(document) for document in self.tests[start : start + 16]])
+            judged = weights[:, 1:] >= 1.0
+            logits = self.backbone(ids.to(device))[:, :-1].float()
+            log_probs = torch.log_softmax(logits, -1).gather(2, ids[:, 1:, None].to(device)).squeeze(2).cpu()
+            nats, count = nats - float(log_probs[judged].sum()), count + float(judged.sum())
+            exact += ((logits.argmax(-1).cpu() == ids[:, 1:]) | ~judged).all(1).tolist()
+        return {"loss": nats / max(count, 1.0), "exact": float(np.mean(exact))}
+
+    def export(self, folder: Path) -> None:
+        """The expert's folder: what PEFT loads, and its card."""
+        save_adapter(self.adapter(), folder)
+        atomic_write_json(folder / "card.json", asdict(self.card(self._figures())))
+
+    def card(self, after: dict[str, float]) -> ExpertCard:
+        data, now = self.data, datetime.datetime.now(datetime.UTC)
+        return ExpertCard(
+            data.name,
+            data.domain or data.skill or data.name,
+            data.description,
+            base=base_hash(Path(data.bundle) / "backbone"),
+            data_hash=self.described[0],
+            data_size=self.described[1],
+            before=self.before,
+            after=after,
+            created=now.isoformat(timespec="seconds"),
+        )
+
+
+def read_rows(path: Path) -> list[tuple[str, str]]:
+    """Rows (question, answer) of a JSONL file. Raises DataError that names the line."""
+    rows = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"the rows {path} cannot be read: {shorten(str(error))}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row: Any = json.loads(line)
+            question, answer = row["question"], row["answer"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}, line {number}: a row is an object with question and answer") from error
+        if not (isinstance(question, str) and isinstance(answer, str) and question.strip() and answer.strip()):
+            raise DataError(f"{path}, line {number}: question and answer are texts that are not empty")
+        rows.append((question, answer))
+    return rows
+
+
+def split_rows(rows: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """(training, testing): a row belongs to the tested tenth by its question's hash, whatever else is there."""
+    parts: tuple[list[tuple[str, str]], list[tuple[str, str]]] = [], []
+    for row in rows:
+        parts[hashlib.sha256(row[0].encode()).digest()[0] < 26].append(row)
+    return parts
