@@ -38,13 +38,15 @@ _RIDGE = 0.1  # keeps the weights finite where the two kinds can be told apart w
 class Signals:
     """What the model showed while it met one question. ``agreement`` is None where fewer than two branches dreamed.
 
-    ``log_probs``: of the question's ids, in nats, at least one; ``embedding``: float (D,).
+    ``log_probs``: of the question's ids, in nats, at least one; ``embedding``: float (D,); ``near``: how far it is from
+    what the experts that were chosen for it were taught, about 1 for their own questions.
     """
 
     log_probs: Sequence[float]
     embedding: np.ndarray
     agreement: float | None
     answer_mean: float
+    near: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def features(signals: Signals, centres: Sequence[Sequence[float]], spread: Seque
     distance = np.nan
     if centres:
         gaps = (np.asarray(signals.embedding) - np.asarray(centres)) / np.asarray(spread)  # (C, D)
-        distance = float(np.sqrt((gaps**2).mean(1)).min())
+        distance = min(float(np.sqrt((gaps**2).mean(1)).min()), signals.near)
     agreement = np.nan if signals.agreement is None else signals.agreement
     log_probs = signals.log_probs
     return np.array([np.mean(log_probs), np.min(log_probs), distance, agreement, signals.answer_mean])

@@ -13,6 +13,7 @@ import torch
 
 from reverie.engine import Engine, Request, Sampling
 from reverie.errors import UsageError
+from reverie.experts.contract import Choice
 from reverie.nouns import Dream, Frame, Part
 from reverie.tokens.grammar import Document, Grammar, Walker
 from reverie.tokens.vocabulary import ACT, ANS, EOS, RES
@@ -37,6 +38,7 @@ class Prompt:
         depth: most triplets of the whole document
         pictured: every result must be a picture
         soft: ids of soft tokens that the model reads before the prefix (``Engine.soft_ids``)
+        experts: who dreams it, by name and weight; () is the bare backbone
     """
 
     prefix: tuple[int, ...]
@@ -47,6 +49,7 @@ class Prompt:
     depth: int = 1000
     pictured: bool = False
     soft: tuple[int, ...] = ()
+    experts: Choice = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Dreamed:
     """What came of a prompt. Log-probabilities are in nats and leave the script out.
 
     ``words`` are those of the part that ended the row; ``answer_log_prob`` is the mean over the answer's ids (0 when
-    nothing was said); ``finished`` is False where the row ran out of room, so that its last part is missing.
+    nothing was said); ``finished`` is False where the row ran out of room, so that its last part is missing;
+    ``ids`` are those that were drawn after the prompt's prefix, the script included.
     """
 
     document: Document
@@ -63,9 +67,12 @@ class Dreamed:
     num_ids: int
     answer_log_prob: float
     finished: bool
+    prompt: Prompt
+    ids: tuple[int, ...]
 
     def as_dream(self, seed: int) -> Dream:
-        return Dream(self.document.triplets, self.log_prob, seed, self.document.answer or "", self.num_ids)
+        said, experts = self.document.answer or "", dict(self.prompt.experts)
+        return Dream(self.document.triplets, self.log_prob, seed, said, self.num_ids, experts=experts)
 
 
 class Dreamer:
@@ -100,6 +107,7 @@ class Dreamer:
             sampling=Sampling(temperature=prompt.temperature),
             constraint=Leash(self.grammar.walker(prompt.prefix, prompt.stop), self._masks, prompt),
             max_new_ids=min(room, LONGEST[prompt.stop]),
+            experts=prompt.experts,
         )
 
     def _read(self, prompt: Prompt, ids: list[int], log_probs: list[float], finished: bool) -> Dreamed:
@@ -114,6 +122,8 @@ class Dreamer:
             num_ids=len(free),
             answer_log_prob=float(sum(said)) / len(said) if said else 0.0,
             finished=finished,
+            prompt=prompt,
+            ids=tuple(ids),
         )
 
     def _last_words(self, ids: Sequence[int]) -> str:
@@ -134,10 +144,10 @@ class Dreamer:
         """The ids of ``question`` and of what a dream starts from."""
         return self.grammar.question_ids(question) + self.grammar.what_ids(what)
 
-    def told_prompt(self, question: str, what: Part, action: str, outcome: str) -> Prompt:
+    def told_prompt(self, question: str, what: Part, action: str, outcome: str, experts: Choice = ()) -> Prompt:
         """The prompt of an answer where it is told in words, not pictured, what comes of ``action``."""
         told = self.grammar.action_ids(action) + self.grammar.result_ids(Part(outcome), None)
-        return Prompt((*self.opening(what, question), *told), (ANS,))
+        return Prompt((*self.opening(what, question), *told), (ANS,), experts=experts)
 
     def put_into_words(self, frames: Sequence[Frame], questions: Sequence[str]) -> list[Part]:
         """Each picture with the words that the model finds for it, for worlds whose dreams begin with words."""

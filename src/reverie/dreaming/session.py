@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from reverie.dreaming.arbiter import DIRECT, Arbiter
+from reverie.dreaming.casting import Cast, attribution, branch_choices
 from reverie.dreaming.confidence import ConfidenceModel, Signals
 from reverie.dreaming.dreamer import Dreamed, Dreamer, Prompt
 from reverie.dreaming.evaluators import Agreement, Context
@@ -25,6 +26,7 @@ from reverie.dreaming.scenes import Actions, Scene, open_scene, read_actions
 from reverie.dreaming.simulate import Simulation, Walk, beside_reality, real_course, walk
 from reverie.engine import Engine
 from reverie.errors import UsageError, WorldError
+from reverie.experts.contract import Choice
 from reverie.model import Backbone
 from reverie.nouns import Answer, Dream, Fact, Frame, Part
 from reverie.tokens.grammar import Grammar
@@ -57,7 +59,7 @@ _REASONS = {
 @dataclass(frozen=True)
 class _Asked:
     """One question on its way: cleaned, with the ids that its dreams start from, the facts recalled for it, what those
-    say in soft tokens, and how much attention each of them (by id) got."""
+    say in soft tokens, how much attention each of them (by id) got, and the experts chosen for it."""
 
     question: str
     prefix: tuple[int, ...]
@@ -67,6 +69,7 @@ class _Asked:
     facts: tuple[Fact, ...] = ()
     soft: tuple[int, ...] = ()
     attention: tuple[tuple[int, float], ...] = ()
+    experts: Choice = ()
 
 
 class Reverie:
@@ -82,6 +85,7 @@ class Reverie:
             ``seeds``, False for none
         seeds: makes the rows of facts that a new memory starts with
         reader: folder of the network that reads recalled facts (see ``memory.attention``); None goes without
+        cast: the experts there are and who chooses among them; None: the bare backbone answers everything
     """
 
     def __init__(
@@ -97,10 +101,12 @@ class Reverie:
         memory: Memory | str | Path | bool | None = None,
         seeds: Iterable[Row] = (),
         reader: Path | None = None,
+        cast: Cast | None = None,
     ):
         self.name = name
         self.grammar, self.tokenizer, self.worlds = grammar, tokenizer, dict(worlds)
-        self.engine = Engine(backbone)
+        self.cast = cast or Cast()
+        self.engine = Engine(backbone, experts=self.cast.library)
         self.dreamer = Dreamer(grammar, self.engine, backbone.config.max_positions)
         self.confidence = confidence or ConfidenceModel.rough()
         self.preview = Preview(runtime or RuntimeConfig())
@@ -136,6 +142,8 @@ class Reverie:
         temperature: float = 0.7,
         seed: int = 0,
         remember: bool = False,
+        experts: Sequence[str] | None = None,
+        explain: bool = False,
     ) -> Answer:
         """Dream ``branches`` futures, pick one, and answer in its words.
 
@@ -149,13 +157,15 @@ class Reverie:
             temperature: of all branches but the first, which is the most probable dream
             seed: the same seed gives the same dreams
             remember: keep what the winning dream claims in the memory, with a confidence of its own
+            experts: who dreams it, as ``name`` or ``name=weight``; () for nobody, None lets the router choose
+            explain: also say how much less probable the answer would be without each expert
 
         Where trusted facts contradict every dream, one more starts from what they say. Raises UsageError for a call
         that makes no sense, PictureError and WorldError for what cannot be shown.
         """
         started = time.perf_counter()
-        asked = self._asked(question, images, world, scene, seed)
-        answer = self._answer([asked], branches, depth, temperature, seed)[0]
+        asked = self._asked(question, images, world, scene, seed, experts)
+        answer = self._answer([asked], branches, depth, temperature, seed, explain)[0]
         if answer.known:
             dream = answer.dreams[answer.verdict.branch] if answer.dreams else None
             worded = self.preview.word(question, dream, answer.text)
@@ -173,9 +183,18 @@ class Reverie:
         depth: int = 12,
         temperature: float = 0.7,
         seed: int = 0,
+        scenes: Sequence[tuple[str | None, Scene]] = (),
+        experts: Sequence[str] | None = None,
     ) -> list[Answer]:
-        """``ask`` for many questions without pictures, in common batches; the remote preview is never asked."""
-        asked = [self._asked(question, (), None, None, seed) for question in questions]
+        """``ask`` for many questions in common batches; the remote preview is never asked.
+
+        ``scenes``: a world and a scene of it to start from for each question, or none at all.
+        """
+        starts: list[tuple[str | None, Scene]] = [*scenes] or [(None, None)] * len(questions)
+        asked = [
+            self._asked(question, (), world, scene, seed, experts)
+            for question, (world, scene) in zip(questions, starts, strict=True)
+        ]
         return self._answer(asked, branches, depth, temperature, seed)
 
     def dream(
@@ -189,24 +208,39 @@ class Reverie:
         scene: Scene = None,
         temperature: float = 0.7,
         seed: int = 0,
+        experts: Sequence[str] | None = None,
     ) -> tuple[Dream, ...]:
         """The branches alone, scored but undecided; arguments as in ``ask``."""
         if branches < 1:
             raise UsageError("dreaming needs at least 1 branch")
-        asked = self._asked(question, images, world, scene, seed)
+        asked = self._asked(question, images, world, scene, seed, experts)
         rows = self._dream([asked], branches, depth, temperature, seed)[0]
         dreams = [dreamed.as_dream(row_seed) for dreamed, row_seed in rows]
         return self.arbiter.score(dreams, self._context(asked, dreams, self.grounds.witnesses(dreams)))
 
     def signals(
-        self, questions: Sequence[str], *, branches: int = 3, temperature: float = 0.7, seed: int = 0
+        self,
+        questions: Sequence[str],
+        *,
+        branches: int = 3,
+        temperature: float = 0.7,
+        seed: int = 0,
+        experts: Sequence[str] | None = None,
     ) -> list[Signals]:
         """What confidence rests on, for many questions: used to fit it and to measure it."""
-        asked = [self._asked(question, (), None, None, seed) for question in questions]
+        asked = [self._asked(question, (), None, None, seed, experts) for question in questions]
         dreamed = self._dream(asked, branches, 12, temperature, seed)
         return [self._signals(one, [row for row, _ in rows]) for one, rows in zip(asked, dreamed, strict=True)]
 
-    def _asked(self, question: str, images: Sequence[Picture], world: str | None, scene: Scene, seed: int) -> _Asked:
+    def _asked(
+        self,
+        question: str,
+        images: Sequence[Picture],
+        world: str | None,
+        scene: Scene,
+        seed: int,
+        experts: Sequence[str] | None,
+    ) -> _Asked:
         cleaned = clean_question(question)
         ids = self.grammar.question_ids(cleaned)
         if len(ids) > self.dreamer.max_positions // 4:
@@ -224,22 +258,23 @@ class Reverie:
         elif world or scene is not None:
             shown, _ = open_scene(world or "FrozenLake", scene, seed)
             picture, cell_px = np.asarray(shown.render()), shown.cell_px
-        if self._answers_at_once(ids):  # no matter of what happens, whatever the picture shows
-            return _Asked(cleaned, tuple(ids), (ANS,))
+        choice = self.cast.choose(self.engine.embed(ids), experts)
+        if self._answers_at_once(ids, choice):  # no matter of what happens, whatever the picture shows
+            return _Asked(cleaned, tuple(ids), (ANS,), experts=choice)
         if picture is None:
-            return _Asked(cleaned, tuple(ids), (WHAT,))
+            return _Asked(cleaned, tuple(ids), (WHAT,), experts=choice)
         frame = self.tokenizer.encode([picture], cell_px)[0]
         wordless = shown is not None and shown.wordless
         prefix = self.dreamer.opening(Part("", frame), cleaned)
-        return _Asked(cleaned, tuple(prefix), (ACT,) if wordless else (), shown, pictured=True)
+        return _Asked(cleaned, tuple(prefix), (ACT,) if wordless else (), shown, pictured=True, experts=choice)
 
     def _fit(self, image: Image.Image, world: World | None) -> tuple[np.ndarray, int]:
         cell_px = world.cell_px if world else 8
         return fit_picture(image, world, side=64, cell_px=cell_px), cell_px
 
-    def _answers_at_once(self, ids: Sequence[int]) -> bool:
+    def _answers_at_once(self, ids: Sequence[int], experts: Choice) -> bool:
         """Whether the model would rather answer than dream, as it does for what is no matter of what happens."""
-        answer, dream = (float(np.exp(self.engine.score(ids, [token])[0])) for token in (ANS, WHAT))
+        answer, dream = (float(np.exp(self.engine.score(ids, [token], experts)[0])) for token in (ANS, WHAT))
         return answer > _DIRECT * (answer + dream)
 
     def _dream(
@@ -253,6 +288,7 @@ class Reverie:
         if not branches and any(one.pictured for one in asked):
             raise UsageError("a question about a picture is answered by dreaming on from it; give at least 1 branch")
         seeds = [seed * 1000 + branch for branch in range(max(branches, 1))]
+        choices = [branch_choices(one.experts, len(seeds)) for one in asked]
         prompts = [
             Prompt(
                 one.prefix,
@@ -262,19 +298,20 @@ class Reverie:
                 depth=depth,
                 pictured=True,
                 soft=() if branches else one.soft,
+                experts=choice[branch],
             )
-            for one in asked
+            for one, choice in zip(asked, choices, strict=True)
             for branch, row_seed in enumerate(seeds)
         ]
         rows = self.dreamer.run(prompts)
         return [list(zip(rows[i : i + len(seeds)], seeds, strict=True)) for i in range(0, len(rows), len(seeds))]
 
     def _answer(
-        self, asked: Sequence[_Asked], branches: int, depth: int, temperature: float, seed: int
+        self, asked: Sequence[_Asked], branches: int, depth: int, temperature: float, seed: int, explain: bool = False
     ) -> list[Answer]:
         asked = [self._recall(one) for one in asked]
         dreamed = self._dream(asked, branches, depth, temperature, seed)
-        return [self._decide(one, rows, branches) for one, rows in zip(asked, dreamed, strict=True)]
+        return [self._decide(one, rows, branches, explain) for one, rows in zip(asked, dreamed, strict=True)]
 
     def _recall(self, asked: _Asked) -> _Asked:
         """The question with the facts recalled for it, read with it in mind where there is a reader."""
@@ -292,7 +329,7 @@ class Reverie:
             attention=tuple((fact.id, float(share)) for fact, share in zip(heard, reading.attention, strict=True)),
         )
 
-    def _decide(self, asked: _Asked, rows: list[tuple[Dreamed, int]], branches: int) -> Answer:
+    def _decide(self, asked: _Asked, rows: list[tuple[Dreamed, int]], branches: int, explain: bool) -> Answer:
         """The answer that the rows of one question come to; with 0 branches, what the only row says."""
         dreams = [dreamed.as_dream(row_seed) for dreamed, row_seed in rows]
         scored: tuple[Dream, ...] = ()
@@ -303,7 +340,9 @@ class Reverie:
             winner = scored[verdict.branch]
             if fact := witnesses.overruling(winner):
                 first = winner.triplets[0]
-                told = self.dreamer.told_prompt(asked.question, first.what, first.action.text, fact.object)
+                told = self.dreamer.told_prompt(
+                    asked.question, first.what, first.action.text, fact.object, asked.experts
+                )
                 rows = [*rows, (self.dreamer.run([told])[0], winner.seed)]
                 dreams.append(rows[-1][0].as_dream(winner.seed))
                 scored, verdict = self.arbiter.decide(dreams, self._context(asked, dreams, witnesses))
@@ -321,7 +360,8 @@ class Reverie:
             dreams=scored,
             verdict=verdict,
             evidence=evidence,
-            attribution={"confidence": parts, "attention": dict(asked.attention)},
+            attribution={"confidence": parts, "attention": dict(asked.attention)}
+            | (attribution(self.engine, self.grammar, rows[best][0], explain) if asked.experts else {}),
         )
 
     def _admit(self, parts: dict[str, float]) -> str:
@@ -331,12 +371,13 @@ class Reverie:
     def _signals(self, asked: _Asked, rows: Sequence[Dreamed], best: int = 0) -> Signals:
         ids = self.grammar.question_ids(asked.question)
         dreams = [row.as_dream(0) for row in rows]
-        agreed = _agreement(dreams)
+        embedding = np.asarray(self.engine.embed(ids))
         return Signals(
-            log_probs=[float(value) for value in self.engine.score(ids[:2], ids[2:])],
-            embedding=np.asarray(self.engine.embed(ids), dtype=np.float64),
-            agreement=agreed,
+            log_probs=[float(value) for value in self.engine.score(ids[:2], ids[2:], asked.experts)],
+            embedding=embedding.astype(np.float64),
+            agreement=_agreement(dreams),
             answer_mean=rows[best].answer_log_prob,
+            near=self.cast.distance(embedding, asked.experts),
         )
 
     def _context(self, asked: _Asked, dreams: Sequence[Dream], witnesses: Witnesses | None = None) -> Context:

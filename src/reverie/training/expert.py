@@ -23,7 +23,7 @@ from reverie.model import Backbone
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
-from reverie.tokens.vocabulary import EOS
+from reverie.tokens.vocabulary import ANS, EOS
 from reverie.training.backbone import flatten, pad
 from reverie.training.skills import skill_names, skill_source
 from reverie.training.sources import Segments, Source
@@ -140,17 +140,17 @@ class ExpertObjective:
 
     @torch.no_grad()
     def _figures(self) -> dict[str, float]:
-        """On unseen documents: nats an id that weighs 1, and the share whose every such id is the likeliest."""
+        """On unseen documents: nats an id that weighs 1, and the share of answers whose every id is the likeliest."""
         device = next(self.backbone.parameters()).device
         nats, count, exact = 0.0, 0.0, list[bool]()
         for start in range(0, len(self.tests), 16):
             ids, weights = pad([flatten(document) for document in self.tests[start : start + 16]])
-            judged = weights[:, 1:] >= 1.0
+            judged, said = weights[:, 1:] >= 1.0, (ids == ANS).cumsum(1)[:, :-1] > 0
             logits = self.backbone(ids.to(device))[:, :-1].float()
             log_probs = torch.log_softmax(logits, -1).gather(2, ids[:, 1:, None].to(device)).squeeze(2).cpu()
             nats, count = nats - float(log_probs[judged].sum()), count + float(judged.sum())
-            exact += ((logits.argmax(-1).cpu() == ids[:, 1:]) | ~judged).all(1).tolist()
-        return {"loss": nats / max(count, 1.0), "exact": float(np.mean(exact))}
+            exact += ((logits.argmax(-1).cpu() == ids[:, 1:]) | ~(judged & said)).all(1).tolist()
+        return {"loss": nats / max(count, 1.0), "answers": float(np.mean(exact))}
 
     def export(self, folder: Path) -> None:
         """The expert's folder: what PEFT loads, and its card."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,14 +21,15 @@ from reverie.tokens.grammar import Grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.vocabulary import EOS
 from reverie.training.sources import EverydayDreams, LakeFrames, Segments, Source, test_map, training_map
-from reverie.worlds import Episode, Question
+from reverie.worlds import Episode, Question, frozenlake, make_world
+from reverie.worlds.everyday import is_held_out, is_test_scene
 from reverie.worlds.everyday.compare import compare_question
 from reverie.worlds.everyday.things import Scene
 from reverie.worlds.everyday.why import why_kinds, why_question
-from reverie.worlds.frozenlake import ACTIONS
+from reverie.worlds.frozenlake import ACTIONS, OUTCOMES
 from reverie.worlds.lake_questions import LakeWalk, place_question, time_question, walk_of
 
-__all__ = ["Comparisons", "LakeAnswers", "Reasons", "SkillMix", "skill_names", "skill_source"]
+__all__ = ["Comparisons", "LakeAnswers", "Reasons", "SkillMix", "skill_names", "skill_questions", "skill_source"]
 
 _QUESTION_WEIGHT = 0.2  # as everywhere: how likely a question is tells later whether it was ever taught
 
@@ -48,15 +50,7 @@ class LakeAnswers:
         self.maps = test_map if test else training_map
 
     def question(self, rng: np.random.Generator) -> tuple[Question, LakeWalk]:
-        """A question and its walk. Blind paths soon end in a hole, so half of them avoid holes where they can."""
-        desc = self.maps(rng)
-        length, careful = int(rng.integers(1, self.steps + 1)), rng.random() < 0.5
-        path: list[int] = []
-        for _ in range(length):
-            choices = rng.permutation(4).tolist()
-            safe = [action for action in choices if walk_of(desc, [*path, action]).end != "H"]
-            path.append(safe[0] if careful and safe else choices[0])
-        walk = walk_of(desc, path)
+        walk = walk_of(*lake_walk(rng, self.maps, self.steps))
         return self.ask(walk, rng), walk
 
     def draw(self, rng: np.random.Generator) -> Segments:
@@ -78,6 +72,20 @@ class LakeAnswers:
             segments.append((grammar.result_ids(Part(canonical, after), frame), 1.0))
             elf, frame = there, after
         return [*segments, (grammar.answer_ids(question.answer), 1.0), ([EOS], 1.0)]
+
+
+def lake_walk(
+    rng: np.random.Generator, maps: Callable[[np.random.Generator], tuple[str, ...]], steps: int = 9
+) -> tuple[tuple[str, ...], list[int]]:
+    """A map and a path. Blind paths soon end in a hole, so half of them avoid holes where they can."""
+    desc = maps(rng)
+    length, careful = int(rng.integers(1, steps + 1)), rng.random() < 0.5
+    path: list[int] = []
+    for _ in range(length):
+        choices = rng.permutation(4).tolist()
+        safe = [action for action in choices if walk_of(desc, [*path, action]).end != "H"]
+        path.append(safe[0] if careful and safe else choices[0])
+    return desc, path
 
 
 class Reasons:
@@ -154,3 +162,42 @@ def skill_source(name: str, grammar: Grammar, tokenizer: ImageTokenizer, seed: i
     if name not in _SKILLS:
         raise UnknownNameError("skill", name, skill_names())
     return _SKILLS[name](grammar, tokenizer, seed, test)
+
+
+def skill_questions(name: str, count: int, rng: np.random.Generator) -> list[tuple[Question, tuple[str | None, Any]]]:
+    """Questions of a skill about what is kept for testing, each with the (world, scene) to ask it about.
+
+    ``lake``: what the backbone was taught, how a walk ends.
+    """
+    found: list[tuple[Question, tuple[str | None, Any]]] = []
+    while len(found) < count:
+        if name == "abstract":
+            found.append((compare_question(rng, test=True), (None, None)))
+        elif name == "causal":
+            options = make_world("Everyday").sample_options(rng)
+            kinds = why_kinds(Scene.of(options)) if is_test_scene(options) and not is_held_out(options) else ()
+            kind = ("height", "surface", "thing")[len(found) % 3]
+            if kind in kinds and (question := why_question(Scene.of(options), rng, kind)):
+                found.append((question, (None, None)))
+        elif name in _LAKE:
+            desc, path = lake_walk(rng, test_map)
+            walk = walk_of(desc, path)
+            found.append((_LAKE[name](walk, rng), ("FrozenLake", {"desc": list(desc)})))
+        else:
+            raise UnknownNameError("skill", name, [*_SKILLS, "lake"])
+    return found
+
+
+def _outcome_question(walk: LakeWalk, rng: np.random.Generator) -> Question:
+    """How a walk ends, as the backbone was taught it."""
+    path = ", ".join(ACTIONS[action] for action in walk.path)
+    kind = {"H": "falls", "G": "goal"}.get(walk.end, "safe")
+    return Question(
+        frozenlake.QUESTIONS[int(rng.integers(len(frozenlake.QUESTIONS)))].format(path=path),
+        OUTCOMES[kind],
+        "walk",
+        kind,
+    )
+
+
+_LAKE = {"spatial": place_question, "temporal": time_question, "lake": _outcome_question}

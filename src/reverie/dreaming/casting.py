@@ -1,0 +1,119 @@
+"""Which experts dream: chosen by the router, or named; and what each of them gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from reverie.dreaming.dreamer import Dreamed
+from reverie.engine import Engine
+from reverie.errors import UsageError, shorten
+from reverie.experts.contract import Choice, check_choice
+from reverie.experts.prototypes import load_prototype
+from reverie.tokens.grammar import Grammar
+from reverie.tokens.vocabulary import ANS
+
+if TYPE_CHECKING:
+    from reverie.experts.library import Library
+    from reverie.experts.router import Router
+
+__all__ = ["Cast", "attribution", "branch_choices", "read_choice"]
+
+
+@dataclass
+class Cast:
+    """The experts of a session: the library they are in, and the router that chooses among them.
+
+    Without a router only named experts dream; without a library nobody but the bare backbone does. What is added to
+    the library while the session lasts can be named, and chosen by its prototype, from the next question on.
+    """
+
+    library: Library | None = None
+    router: Router | None = None
+    _seen: dict[str, str] = field(default_factory=dict)  # expert → its key when its prototype was looked at
+
+    def choose(self, features: np.ndarray, named: Sequence[str] | None) -> Choice:
+        """Who answers one question. ``features``: float (D,), its embedding by the bare backbone.
+
+        ``named``: ``name`` or ``name=weight`` each; () for nobody, None to let the router choose.
+        Raises UnknownNameError for an expert that the library does not hold.
+        """
+        if named is not None:
+            choice = read_choice(named)
+            if choice and self.library is None:
+                raise UsageError(f"this model has no library of experts to take '{choice[0][0]}' from")
+            for name, _ in choice if self.library else ():
+                self.library.key(name)
+            return choice
+        if self.library is None or self.router is None:
+            return ()
+        names = self._look_for_new()
+        return self.router.route(torch.from_numpy(features)[None], training=False, among=names)[0]
+
+    def distance(self, features: np.ndarray, choice: Choice) -> float:
+        """How far a question is from what the nearest of its experts was taught: about 1 for their own; else inf."""
+        prototypes = self.router.prototypes if self.router else {}
+        near = [prototypes[name].distances(torch.from_numpy(features)) for name, _ in choice if name in prototypes]
+        return min((float(one) for one in near), default=float("inf"))
+
+    def _look_for_new(self) -> list[str]:
+        """The library's names; the router learns prototypes that it has not seen yet."""
+        assert self.library is not None
+        assert self.router is not None
+        names = self.library.names()
+        keys = {name: self.library.key(name) for name in names}
+        news = {name for name, key in keys.items() if self._seen.get(name) != key}
+        found = {name: load_prototype(self.library.folder_of(name), self.router.base) for name in news}
+        later = {
+            name: one for name, one in found.items() if one and name not in self.router.names[: self.router.num_learned]
+        }
+        if later:
+            self.router = self.router.with_prototypes(later)
+        self._seen = keys
+        return names
+
+
+def read_choice(named: Sequence[str]) -> Choice:
+    """``["causal", "spatial=0.5"]`` as names with weights. Raises UsageError."""
+    choice = []
+    for one in named:
+        name, _, weight = one.partition("=")
+        try:
+            choice.append((name.strip(), float(weight) if weight else 1.0))
+        except ValueError as error:
+            raise UsageError(f"an expert is named as 'name' or 'name=weight', got '{shorten(one)}'") from error
+    return check_choice(choice)
+
+
+def branch_choices(choice: Choice, branches: int) -> list[Choice]:
+    """Who dreams each branch: the first by all that were chosen, the next by each of them alone, and so on in turn."""
+    ways = [choice, *(((name, 1.0),) for name, _ in choice)] if len(choice) > 1 else [choice]
+    return [ways[branch % len(ways)] for branch in range(branches)]
+
+
+def attribution(engine: Engine, grammar: Grammar, dreamed: Dreamed, alone: bool = False) -> dict[str, Any]:
+    """What each expert of a branch gave: its gate's weight, and the size of its contribution to each id (see
+    ``Engine.contributions``), whose names are in ``ids``. ``left_out`` (with ``alone``): by how many nats the
+    branch's ids, and its answer's alone, would be less probable without that expert.
+    """
+    prompt, ids = dreamed.prompt, list(dreamed.ids)
+    prefix, choice = [*prompt.soft, *prompt.prefix], prompt.experts
+    given = engine.contributions(prefix, ids, choice)  # (T, experts)
+    answer = ids.index(ANS) + 1 if ANS in ids else 0
+    told: dict[str, Any] = {}
+    whole = engine.score(prefix, ids, choice) if alone else None
+    for place, (name, weight) in enumerate(choice):
+        sizes = given[:, place]
+        told[name] = {
+            "weight": weight,
+            "contribution": float(sizes.mean()),
+            "by_id": [round(float(s), 4) for s in sizes],
+        }
+        if whole is not None:
+            less = whole - engine.score(prefix, ids, choice[:place] + choice[place + 1 :])
+            told[name]["left_out"] = {"all": float(less.sum()), "answer": float(less[answer:].sum())}
+    return {"experts": told, "ids": [grammar.vocabulary.name(token) for token in ids]}
