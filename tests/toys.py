@@ -131,4 +131,4 @@ class LakeOracle(Dreamer):
         there = self.wrong.get(there, there)
         words = {"H": "falls", "G": "goal"}.get(self.letter(there), "safe")
         triplet = Triplet(what, Part(action), Part(words, self.frames[there]))
-        return Dreamed(Document("", (triplet,)), words, -0.1, 5, 0.0, finished=True)
+        return Dreamed(Document("", (triplet,)), words, -0.1, 5, 0.0, True, prompt, ())

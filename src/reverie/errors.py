@@ -41,7 +41,7 @@ class UnknownNameError(UsageError):
         known = sorted(known)
         near = nearest(given, known)
         hint = f" Did you mean '{near}'?" if near else ""
-        super().__init__(f"unknown {kind} '{shorten(given)}'.{hint} Known: {', '.join(known)}.")
+        super().__init__(f"unknown {kind} '{shorten(given)}'.{hint} Known: {', '.join(known) or 'none'}.")
 
 
 class ConfigError(UsageError):

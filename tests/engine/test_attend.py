@@ -69,7 +69,7 @@ def test_it_works_where_no_compiled_code_can_be_kept() -> None:
     code = (
         "import numba.core.caching as caching\n"
         "caching.CacheImpl._locator_classes = []\n"
-        "from reverie.engine.compiled import compiled\n"
+        "from reverie.compiled import compiled\n"
         "print(compiled(lambda x: x + 1)(2), compiled(fastmath=True)(lambda x: x * 2.0)(2.0))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

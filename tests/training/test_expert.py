@@ -83,7 +83,9 @@ def test_only_the_changes_are_trained_and_the_card_says_what_came_of_it(
     assert card["before"]["loss"] > card["after"]["loss"] == pytest.approx(result.metrics["loss"], abs=1.0)
     weights = tmp_path / "run" / "checkpoint-000006" / "weights.safetensors"
     assert weights.stat().st_size < (base / "backbone" / "model.safetensors").stat().st_size
-    assert {name.rsplit(".", 1)[-1] for name in load_adapter(export).factors} == set(LoraConfig().targets)
+    assert {name.rsplit(".", 1)[-1] for name in load_adapter(export).factors} == {
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"
+    }  # fmt: skip
 
 
 def test_a_stopped_training_goes_on_as_if_it_had_not(base: Path, rows: Path, tmp_path: Path) -> None:
@@ -192,3 +194,36 @@ def test_every_skill_asks_questions_with_answers() -> None:
         asked = skill_questions(skill, 3, rng)
         assert len(asked) == 3
         assert all(question.answer for question, _ in asked)
+
+
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set", "ignore:`is_gradient_checkpointing`")  # of PEFT
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_base_made_elsewhere_gets_an_expert_that_peft_and_a_session_use_alike(
+    family: str, rows: Path, tmp_path: Path
+) -> None:
+    from peft import PeftModel
+    from tests.bases import save_base
+    from transformers import AutoModelForCausalLM
+
+    from reverie.bundles import load_bundle
+    from reverie.bundles.init import InitSettings, init_bundle
+
+    bundle = init_bundle(save_base(tmp_path / "base", family), tmp_path / "bundle", InitSettings(dtype="fp32"))
+    made = data(bundle, rows, lora=LoraConfig(rank=2, dropout=0.1), name="adds")
+    check_objective(ExpertObjective(made))
+    run = tmp_path / "run"
+    result = train_expert(ExpertRecipe(str(run), made, replace(LOOP, lr=0.05, steps=10)), progress=False)
+    assert result.metrics["loss"] < json.loads((run / "export" / "card.json").read_text())["before"]["loss"]
+
+    opened = load_bundle(bundle)
+    library = opened.open_library(tmp_path / "library")
+    library.add(run / "export")
+    session = opened.session(memory=False, library=tmp_path / "library")
+    ids = [7, 8, 9, 10]
+    ours = session.engine.score(ids[:1], ids[1:], (("adds", 1.0),))
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(bundle / "backbone"), run / "export")
+    turned = opened.backbone.theirs(torch.tensor([ids]))
+    theirs = torch.log_softmax(model(turned).logits[0].float(), -1)
+    wanted = theirs[range(3), turned[0, 1:]].detach().numpy()
+    assert ours == pytest.approx(wanted, abs=2e-4)
+    assert session.ask("What is 1 plus 2?", branches=0, experts=("adds",)).attribution["experts"]["adds"]["weight"] == 1

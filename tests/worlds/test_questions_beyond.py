@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reverie.errors import WorldError
 from reverie.worlds.everyday import questions
 from reverie.worlds.everyday.compare import compare_question
 from reverie.worlds.everyday.questions import PROPERTIES
@@ -23,12 +24,12 @@ def rng(seed: int = 0) -> np.random.Generator:
 @pytest.mark.parametrize(
     ("scene", "kind", "answer"),
     [
-        (Scene("glass", "drop"), "surface", "Because the floor is hard."),
-        (Scene("egg", "drop", "pillow"), "surface", "Because the pillow is soft."),
-        (Scene("cup of water", "drop", height="low"), "height", "Because it falls from low down."),
-        (Scene("balloon", "let go"), "thing", "Because a balloon is lighter than air."),
-        (Scene("glass", "cut"), "thing", "Because a glass is too hard for the knife."),
-        (Scene("butter", "heat"), "thing", "Because a piece of butter melts in the heat."),
+        (Scene("glass", "drop"), "surface", "The floor is hard."),
+        (Scene("egg", "drop", "pillow"), "surface", "The pillow is soft."),
+        (Scene("cup of water", "drop", height="low"), "height", "It falls from low down."),
+        (Scene("balloon", "let go"), "thing", "The balloon is lighter than air."),
+        (Scene("glass", "cut"), "thing", "The glass is hard."),
+        (Scene("butter", "heat"), "thing", "The butter melts in the heat."),
     ],
 )
 def test_a_cause_is_what_would_change_the_outcome(scene: Scene, kind: str, answer: str) -> None:
@@ -83,9 +84,10 @@ LAKE = ("SFFF", "FHFH", "FFFH", "HFFG")
 @pytest.mark.parametrize(
     ("path", "answers"),
     [
-        ("RR", {"It is in row 1 and column 3.", "It is 4 steps away.", "It lies below and to the right."}),
-        ("RD", {"It is in row 2 and column 2 in a hole.", "It is 4 steps away.", "It lies below and to the right."}),
-        ("DDRRDR", {"It is in row 4 and column 4.", "It is at the goal."}),
+        ("RR", {"It is in row one, place three.", "No, there is no hole.", "It lies below and to the right."}),
+        ("RD", {"It is in row two, place two.", "No, there is no hole.", "It lies below and to the right."}),
+        ("DD", {"It is in row three, place one.", "Yes, there is a hole below.", "It lies below and to the right."}),
+        ("DDRRDR", {"It is in row four, place four.", "Yes, there is a hole above.", "It is here."}),
     ],
 )
 def test_places_are_those_of_the_real_walk(path: str, answers: set[str]) -> None:
@@ -96,13 +98,19 @@ def test_places_are_those_of_the_real_walk(path: str, answers: set[str]) -> None
 @pytest.mark.parametrize(
     ("path", "answers"),
     [
-        ("RRR", {"It does not fall.", "It does not reach the goal.", "Yes, it still stands."}),
-        ("RDLL", {"At step 2.", "It does not reach the goal.", "Yes, it still stands.", "No, it falls at step 2."}),
-        ("DDRRDR", {"It does not fall.", "At step 6.", "Yes, it still stands."}),
+        ("RRR", {"It never falls.", "It never reaches the goal.", "Yes, it still stands."}),
+        ("RDLL", {"It falls after two moves.", "It never reaches the goal.", "Yes, it still stands.",
+                  "No, it falls after two moves."}),
+        ("DDRRDR", {"It never falls.", "It reaches the goal after six moves.", "Yes, it still stands."}),
     ],
-)
+)  # fmt: skip
 def test_times_are_those_of_the_real_walk(path: str, answers: set[str]) -> None:
     walk = walk_of(LAKE, parse_actions(path))
     asked = [time_question(walk, rng(seed)) for seed in range(60)]
     assert {question.answer for question in asked} == answers
     assert all(", ".join(ACTIONS[action] for action in walk.path) in question.text for question in asked)
+
+
+def test_longer_walks_than_there_are_words_for_are_refused() -> None:
+    with pytest.raises(WorldError, match="at most 7 moves, got 8"):
+        time_question(walk_of(LAKE, [0] * 8), rng())

@@ -24,6 +24,8 @@ _BENCHMARKS: dict[str, Benchmark | str] = {
     "memory": "reverie.benchmarks.memory",
     "memory-crash": "reverie.benchmarks.memory_crash",
     "link-prediction": "reverie.benchmarks.link_prediction",
+    "routing": "reverie.benchmarks.routing",
+    "experts": "reverie.benchmarks.experts",
 }
 
 

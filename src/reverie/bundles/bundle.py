@@ -1,13 +1,15 @@
 """The bundle format: a folder whose ``manifest.json`` names every file with its size and SHA-256.
 
-    manifest.json               format, name, recipe, worlds, figures, files
-    backbone/                   config.json, model.safetensors: a transformers folder
+    manifest.json               format, name, recipe, worlds, figures, files; base, where it was made elsewhere
+    backbone/                   config.json, model.safetensors: a transformers folder; of a base with its tokenizer
     image_tokenizer/            config.json, model.safetensors
     text_tokenizer/             tokenizer.json
     vocabulary.json             ranges of ids, backdrops
     confidence.json             numbers of the probe; may be absent
     memory.jsonl                facts of its worlds that a new memory starts with; may be absent
     reader/                     graph attention over recalled facts; may be absent
+    experts/                    packaged experts, a folder each; may be absent
+    router/                     who chooses among them; may be absent
 
 Nothing here needs torch: a bundle is found, read and verified as files.
 """
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ __all__ = [
     "find_bundle",
     "packaged_bundles",
     "read_manifest",
+    "seal_bundle",
     "verify_bundle",
     "write_bundle",
 ]
@@ -39,10 +42,12 @@ __all__ = [
 FORMAT = 1
 MANIFEST = "manifest.json"
 SEEDS = "memory.jsonl"
+_FOLDERS = ("experts/", "router/")
 READER = ("reader/config.json", "reader/model.safetensors", "reader/relations.json")
+_WEIGHTS = "backbone/model.safetensors"  # or in several files, as transformers splits large ones
 _NEEDED = (
     "backbone/config.json",
-    "backbone/model.safetensors",
+    _WEIGHTS,
     "image_tokenizer/config.json",
     "image_tokenizer/model.safetensors",
     "text_tokenizer/tokenizer.json",
@@ -90,7 +95,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"the bundle {folder} has format {manifest['format']}, this Reverie reads up to {FORMAT}: install a newer"
         )
     kinds = {"name": str, "worlds": dict, "files": dict, "recipe": dict, "figures": dict}
-    for field, kind in kinds.items():
+    for field, kind in (kinds | ({"base": dict} if "base" in manifest else {})).items():
         if not isinstance(manifest.get(field), kind):
             raise BundleError(f"the bundle {folder} is damaged: its {MANIFEST} has no '{field}'")
     return manifest
@@ -99,9 +104,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def verify_bundle(folder: Path) -> dict[str, Any]:
     """Read the manifest and hold every file to it: its size, then its SHA-256. Raises BundleError at a fault."""
     manifest = read_manifest(folder)
-    missing = [name for name in _NEEDED if name not in manifest["files"]]
-    if missing:
-        raise BundleError(f"the bundle {folder} is incomplete: its {MANIFEST} lists no {missing[0]}")
+    if missing := _missing(manifest["files"]):
+        raise BundleError(f"the bundle {folder} is incomplete: its {MANIFEST} lists no {missing}")
     for name, said in manifest["files"].items():
         path = folder / name
         if Path(name).is_absolute() or ".." in Path(name).parts or not isinstance(said, dict):
@@ -135,24 +139,52 @@ def write_bundle(
     The folder appears whole or not at all. Raises BundleError when a part is missing.
     """
     sources = {path.relative_to(parts).as_posix(): path for path in sorted(parts.rglob("*")) if path.is_file()}
-    kept = {file: path for file, path in sources.items() if file in (*_NEEDED, "confidence.json", SEEDS, *READER)}
-    missing = [file for file in _NEEDED if file not in kept]
-    if missing:
-        raise BundleError(f"{parts} lacks {missing[0]}, so it makes no bundle; export a trained backbone there first")
+    known = (*_NEEDED, "confidence.json", SEEDS, *READER)
+    kept = {file: path for file, path in sources.items() if file in known or file.startswith(_FOLDERS)}
+    if missing := _missing(kept):
+        raise BundleError(f"{parts} lacks {missing}, so it makes no bundle; export a trained backbone there first")
     with atomic_folder(folder) as building:
-        files = {}
         for file, path in kept.items():
             target = building / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-            files[file] = {"bytes": target.stat().st_size, "sha256": sha256_of(target)}
-        manifest = {
-            "format": FORMAT,
-            "name": name,
-            "worlds": dict(worlds),
-            "recipe": dict(recipe or {}),
-            "figures": dict(figures or {}),
-            "files": files,
-        }
-        atomic_write_json(building / MANIFEST, manifest)
+        seal_bundle(building, name=name, worlds=worlds, recipe=recipe, figures=figures)
     return folder
+
+
+def seal_bundle(
+    folder: Path,
+    *,
+    name: str,
+    worlds: Mapping[str, int],
+    recipe: Mapping[str, Any] | None = None,
+    figures: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the manifest of all that ``folder`` holds; arguments as for ``write_bundle``.
+
+    ``base``: of a base made elsewhere: architecture, dtype, quantized, prompt, and whether the grammar was taught.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "worlds": dict(worlds),
+        "recipe": dict(recipe or {}),
+        "figures": dict(figures or {}),
+        **({} if base is None else {"base": dict(base)}),
+        "files": files,
+    }
+    atomic_write_json(folder / MANIFEST, manifest)
+
+
+def _missing(files: Iterable[str]) -> str | None:
+    """The first needed file that is not among ``files``."""
+    there = set(files)
+    if any(file.startswith("backbone/") and file.endswith(".safetensors") for file in there):
+        there.add(_WEIGHTS)
+    return next((file for file in _NEEDED if file not in there), None)

@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reverie.bundles.bundle import READER, SEEDS, find_bundle, verify_bundle
+from reverie.bundles.experts import open_cast, open_library
 from reverie.data import make_reader
 from reverie.data.contract import BadRow, Row
 from reverie.dreaming.confidence import ConfidenceModel
+from reverie.dreaming.plain import Plain
 from reverie.dreaming.preview import RuntimeConfig
 from reverie.dreaming.session import Reverie
 from reverie.errors import BundleError
 from reverie.model import Backbone
+from reverie.model.foreign import ForeignBackbone
 from reverie.settings import build_settings
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
 
 if TYPE_CHECKING:
+    from reverie.experts.library import Library
     from reverie.memory.memory import Memory
 
 __all__ = ["Bundle", "load", "load_bundle"]
@@ -30,23 +34,27 @@ __all__ = ["Bundle", "load", "load_bundle"]
 class Bundle:
     """The parts of a bundle in memory. ``worlds``: the worlds taught -> pixels per code of their pictures."""
 
+    folder: Path
     name: str
     manifest: dict[str, Any]
     grammar: Grammar
     tokenizer: ImageTokenizer
-    backbone: Backbone
+    backbone: Backbone | ForeignBackbone
     worlds: dict[str, int]
     confidence: ConfidenceModel | None
     seeds: Path | None = None  # facts that a new memory starts with
     reader: Path | None = None  # graph attention over recalled facts
+    plain: Plain | None = None  # how a base is asked that was never taught the grammar
 
     def session(
         self,
         runtime: RuntimeConfig | None = None,
         memory: Memory | str | Path | bool | None = None,
         seeds: Iterable[Row] | None = None,
+        library: Path | None = None,
     ) -> Reverie:
-        """A model at work; ``memory`` as ``dreaming.Grounds`` takes it, ``seeds`` instead of the bundle's own."""
+        """A model at work; ``memory`` as ``dreaming.Grounds`` takes it, ``seeds`` instead of the bundle's own,
+        ``library`` as ``open_library`` takes it."""
         return Reverie(
             self.grammar,
             self.tokenizer,
@@ -58,7 +66,13 @@ class Bundle:
             memory=memory,
             seeds=_read_seeds(self.seeds) if seeds is None else seeds,
             reader=self.reader,
+            plain=self.plain,
+            cast=open_cast(self.folder, self.manifest, library),
         )
+
+    def open_library(self, library: Path | None = None) -> Library:
+        """Its own experts and those of ``library``, by default the user's for this base."""
+        return open_library(self.folder, self.manifest, library)
 
 
 def load_bundle(name: str | Path = "nano") -> Bundle:
@@ -68,16 +82,24 @@ def load_bundle(name: str | Path = "nano") -> Bundle:
     """
     folder = find_bundle(name)
     manifest = verify_bundle(folder)
+    grammar, base = load_grammar(folder), manifest.get("base")
+    backbone: Backbone | ForeignBackbone
+    if base is None:
+        backbone = Backbone.load(folder / "backbone")
+    else:
+        backbone = ForeignBackbone.load(folder / "backbone", grammar.vocabulary.text_start)
     bundle = Bundle(
+        folder=folder,
         name=manifest["name"],
         manifest=manifest,
-        grammar=load_grammar(folder),
+        grammar=grammar,
         tokenizer=ImageTokenizer.load(folder / "image_tokenizer"),
-        backbone=Backbone.load(folder / "backbone"),
+        backbone=backbone,
         worlds={world: int(cell_px) for world, cell_px in manifest["worlds"].items()},
         confidence=ConfidenceModel.load(folder / "confidence.json") if "confidence.json" in manifest["files"] else None,
         seeds=folder / SEEDS if SEEDS in manifest["files"] else None,
         reader=folder / "reader" if manifest["files"].keys() >= set(READER) else None,
+        plain=Plain(folder / "backbone", grammar, base["prompt"]) if base and not base["taught"] else None,
     )
     _check_fit(folder, bundle)
     return bundle
@@ -88,17 +110,19 @@ def load(
     runtime: RuntimeConfig | None = None,
     *,
     memory: Memory | str | Path | bool | None = None,
+    library: str | Path | None = None,
     **switches: Any,
 ) -> Reverie:
     """A session with a bundle: ``reverie.load("nano").ask("What happens when you drop an egg?")``.
 
     ``memory`` is what its answers rest on: an address such as ``"kg.db"``, which is made if needed, an open Memory,
-    None for what the bundle knows of its worlds (kept nowhere), or False for nothing. ``switches`` are settings of
+    None for what the bundle knows of its worlds (kept nowhere), or False for nothing. ``library``: the folder of your
+    experts, which stand beside the bundle's own. ``switches`` are settings of
     ``RuntimeConfig``, such as ``enable_gpt51_codex_preview=False``; ConfigError names one that does not exist.
     Otherwise raises as ``load_bundle`` does.
     """
     settings = build_settings(RuntimeConfig, switches) if switches or runtime is None else runtime
-    return load_bundle(name).session(settings, memory)
+    return load_bundle(name).session(settings, memory, library=Path(library) if library else None)
 
 
 def _read_seeds(path: Path | None) -> Iterator[Row]:

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.options import (
+    ExpertOption,
     JsonOption,
+    LibraryOption,
     ModelOption,
+    NoExpertsOption,
     Overrides,
     SaveOption,
     SeedOption,
     command_app,
     examples,
     make_save_dir,
+    named_experts,
 )
 from reverie.cli.output import Output
 from reverie.errors import UsageError
@@ -63,6 +67,7 @@ MemoryOption = Annotated[
         'reverie ask "What happens next when you push it here?" --image scene.png --json',
         'reverie ask "Does an ice cube melt?" --branches 0 --no-preview',
         'reverie ask "What happens when you push a book off the table?" --memory kg.db --remember',
+        'reverie ask "Why does the glass break when you drop it?" --expert causal --explain --json',
     )
 )
 def ask(
@@ -77,6 +82,12 @@ def ask(
     memory: MemoryOption = None,
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Rest on no memory at all.")] = False,
     remember: Annotated[bool, typer.Option("--remember", help="Keep what the winning dream claims.")] = False,
+    expert: ExpertOption = None,
+    no_experts: NoExpertsOption = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say how much less probable the answer would be without each expert.")
+    ] = False,
+    library: LibraryOption = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Never ask the remote model for words.")] = False,
     model: ModelOption = "nano",
     seed: SeedOption = 0,
@@ -91,7 +102,7 @@ def ask(
     """
     if no_memory and (memory or remember):
         raise UsageError("--no-memory goes with neither --memory nor --remember")
-    folder = make_save_dir(save)
+    folder, experts = make_save_dir(save), named_experts(expert, no_experts)
     with Output(as_json) as out:
         import reverie
         from reverie.dreaming.album import answer_to_json, save_dreams
@@ -100,7 +111,8 @@ def ask(
 
         switches = [*(overrides or []), *(["enable_gpt51_codex_preview=false"] if no_preview else [])]
         runtime = load_settings(reverie.RuntimeConfig, None, switches)
-        session = reverie.load(model, runtime, memory=False if no_memory else memory or usual_memory(remember))
+        rests_on = False if no_memory else memory or usual_memory(remember)
+        session = reverie.load(model, runtime, memory=rests_on, library=library)
         answer = session.ask(
             question,
             image or (),
@@ -111,6 +123,8 @@ def ask(
             temperature=temperature,
             seed=seed,
             remember=remember,
+            experts=experts,
+            explain=explain,
         )
         images = {}
         if folder is not None:
@@ -132,6 +146,13 @@ def _show(console: Console, session: Reverie, answer: Answer) -> None:
     )
     if answer.dreams:
         show_dreams(console, session, answer.dreams, answer.verdict)
+    if given := answer.attribution.get("experts"):
+        console.print("\nFrom experts:", style="dim")
+        for name, gave in given.items():
+            told = f"weight {gave['weight']:.2f}, contribution {gave['contribution']:.2f}"
+            if "left_out" in gave:
+                told += f"; without it the answer is {gave['left_out']['answer']:.1f} nats less probable"
+            console.print(Text(f"  {name} ").append(f"({told})", style="dim"))
     if answer.evidence:
         console.print("\nFrom memory:", style="dim")
         for fact in answer.evidence[:SHOWN_FACTS]:

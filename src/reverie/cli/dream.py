@@ -15,7 +15,19 @@ from reverie.cli.ask import (
     saved_note,
     show_dreams,
 )
-from reverie.cli.options import JsonOption, ModelOption, SaveOption, SeedOption, command_app, examples, make_save_dir
+from reverie.cli.options import (
+    ExpertOption,
+    JsonOption,
+    LibraryOption,
+    ModelOption,
+    NoExpertsOption,
+    SaveOption,
+    SeedOption,
+    command_app,
+    examples,
+    make_save_dir,
+    named_experts,
+)
 from reverie.cli.output import Output
 
 app = command_app()
@@ -36,18 +48,21 @@ def dream(
     world: WorldOption = None,
     scene: SceneOption = None,
     temperature: TemperatureOption = 0.7,
+    expert: ExpertOption = None,
+    no_experts: NoExpertsOption = False,
+    library: LibraryOption = None,
     model: ModelOption = "nano",
     seed: SeedOption = 0,
     save: SaveOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Dream the futures of a question, without picking one."""
-    folder = make_save_dir(save)
+    folder, experts = make_save_dir(save), named_experts(expert, no_experts)
     with Output(as_json) as out:
         import reverie
         from reverie.dreaming.album import dream_to_json, save_dreams
 
-        session = reverie.load(model, enable_gpt51_codex_preview=False)
+        session = reverie.load(model, library=library, enable_gpt51_codex_preview=False)
         dreams = session.dream(
             question,
             image or (),
@@ -57,6 +72,7 @@ def dream(
             scene=scene,
             temperature=temperature,
             seed=seed,
+            experts=experts,
         )
         images = {} if folder is None else save_dreams(dreams, session.decode, folder, question=question)
         told = [{**dream_to_json(one, index, images), "said": one.said} for index, one in enumerate(dreams)]

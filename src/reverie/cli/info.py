@@ -69,6 +69,7 @@ def _bundle(model: str) -> dict[str, Any]:
         "folder": folder,
         "format": manifest["format"],
         "bytes": sum(file["bytes"] for file in manifest["files"].values()),
+        **({"base": manifest["base"]} if "base" in manifest else {}),
         "parameters": {part: _count_parameters(folder / part) for part in ("backbone", "image_tokenizer")},
         "worlds": list(manifest["worlds"]),
         "figures": manifest["figures"],
@@ -79,8 +80,11 @@ def _bundle(model: str) -> dict[str, Any]:
 def _count_parameters(folder: Path) -> int:
     from safetensors import safe_open
 
-    with safe_open(folder / "model.safetensors", framework="numpy") as weights:
-        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    count = 0
+    for file in folder.glob("*.safetensors"):  # large bases are split
+        with safe_open(file, framework="numpy") as weights:
+            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    return count
 
 
 def _show(console: Console, payload: dict[str, Any]) -> None:
@@ -107,5 +111,6 @@ def _lines(payload: dict[str, Any]) -> list[tuple[str, str]]:
         ("bundle", f"{bundle['name']}, {bundle['bytes'] / 1e6:.1f} MB in {bundle['folder']}"),
         ("parameters", sizes),
         ("worlds", ", ".join(bundle["worlds"])),
+        *([("base", json.dumps(bundle["base"]))] if "base" in bundle else []),
         *((name, json.dumps(value)) for name, value in bundle["figures"].items()),
     ]

@@ -10,8 +10,11 @@ import typer
 from reverie.errors import UsageError
 
 __all__ = [
+    "ExpertOption",
     "JsonOption",
+    "LibraryOption",
     "ModelOption",
+    "NoExpertsOption",
     "Overrides",
     "SaveOption",
     "SeedOption",
@@ -19,6 +22,7 @@ __all__ = [
     "examples",
     "make_dir",
     "make_save_dir",
+    "named_experts",
 ]
 
 JsonOption = Annotated[
@@ -28,6 +32,14 @@ ModelOption = Annotated[str, typer.Option("--model", metavar="BUNDLE", help="A p
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same dreams.")]
 SaveOption = Annotated[
     Path | None, typer.Option("--save", metavar="DIR", help="Write the pictures into this folder (made if needed).")
+]
+ExpertOption = Annotated[
+    list[str] | None,
+    typer.Option("--expert", metavar="NAME[=WEIGHT]", help="Dream with this expert; again for more, at most four."),
+]
+NoExpertsOption = Annotated[bool, typer.Option("--no-experts", help="Dream with the bare backbone.")]
+LibraryOption = Annotated[
+    Path | None, typer.Option("--library", metavar="DIR", help="Your library of experts (see reverie experts --help).")
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings that override the config's.")
@@ -42,6 +54,13 @@ def command_app(**settings: Any) -> typer.Typer:
 def examples(*lines: str) -> str:
     """The examples below a help page, one per line."""
     return "Examples:\n\n" + "\n".join(f"  {line}".replace("[", "\\[") for line in lines)
+
+
+def named_experts(expert: list[str] | None, no_experts: bool) -> tuple[str, ...] | None:
+    """What ``experts=`` of a session takes: None lets the router choose."""
+    if expert and no_experts:
+        raise UsageError("--no-experts goes with no --expert")
+    return () if no_experts else tuple(expert) if expert else None
 
 
 def make_save_dir(folder: Path | None) -> Path | None:

@@ -87,6 +87,25 @@ def backbone(
 
 @app.command(
     epilog=examples(
+        "reverie train text --config recipes/routing-base.yaml",
+        "reverie train text data.texts=[notes.txt] run_dir=runs/notes loop.steps=500",
+        "reverie train text --config recipes/routing-base.yaml --resume",
+    )
+)
+def text(
+    overrides: Overrides = None, config: ConfigOption = None, resume: ResumeOption = False, as_json: JsonOption = False
+) -> None:
+    """Train a backbone of words alone, a plain language model: a small base for experts."""
+    with Output(as_json) as out:
+        from reverie.settings import load_settings
+        from reverie.training.recipes import TextRecipe, train_text
+
+        recipe = load_settings(TextRecipe, config, overrides or [])
+        _report(out, train_text(recipe, resume), recipe.run_dir)
+
+
+@app.command(
+    epilog=examples(
         "reverie train graph --config recipes/graph-links.yaml",
         "reverie train graph --config recipes/graph-links.yaml data.triples=triples/ loop.steps=100 run_dir=runs/try",
         "reverie train graph --config recipes/graph-links.yaml --resume",
@@ -150,6 +169,41 @@ def expert(
         flags += ["data.skill=''"] if rows is not None else []
         recipe = load_settings(ExpertRecipe, config, [*flags, *(overrides or [])])
         _report(out, train_expert(recipe, resume), recipe.run_dir)
+
+
+@app.command(
+    epilog=examples(
+        "reverie train router --config recipes/nano-router.yaml",
+        "reverie train router --library experts/ data.rows.chemistry=test.jsonl data.outsiders=[strange]",
+        "reverie train router --config recipes/nano-router.yaml --resume",
+    )
+)
+def router(
+    overrides: Overrides = None,
+    config: ConfigOption = None,
+    library: Annotated[
+        Path | None, typer.Option("--library", metavar="DIR", help="The experts to route to, beside the bundle's own.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="BUNDLE", help="Whose backbone it is for (default: nano).")
+    ] = None,
+    resume: ResumeOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the router on which expert lowers the loss of which row; judge it with "reverie experts eval"."""
+    with Output(as_json) as out:
+        from reverie.bundles import find_bundle
+        from reverie.settings import load_settings
+        from reverie.training.recipes import RouterRecipe, train_router
+
+        given = {"data.library": library, "data.bundle": find_bundle(model) if model else None}
+        flags = [f"{key}={value}" for key, value in given.items() if value is not None]
+        recipe = load_settings(RouterRecipe, config, [*flags, *(overrides or [])])
+
+        def tell(what: str, share: float) -> None:
+            out.note(f"measured the rows with {what} ({share:.0%})")
+
+        _report(out, train_router(recipe, resume, measured=tell), recipe.run_dir)
 
 
 @app.command(epilog=examples("reverie train bundle runs/nano/export bundles/nano --name nano"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from reverie.dreaming.dreamer import Dreamed
 from reverie.engine import Engine
 from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice, check_choice
-from reverie.experts.prototypes import load_prototype
+from reverie.experts.live import LiveRouter
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.vocabulary import ANS
 
@@ -24,57 +23,37 @@ if TYPE_CHECKING:
 __all__ = ["Cast", "attribution", "branch_choices", "read_choice"]
 
 
-@dataclass
 class Cast:
     """The experts of a session: the library they are in, and the router that chooses among them.
 
-    Without a router only named experts dream; without a library nobody but the bare backbone does. What is added to
-    the library while the session lasts can be named, and chosen by its prototype, from the next question on.
+    Without a trained router experts are chosen by the prototypes beside them; without a library nobody but the bare
+    backbone dreams. What is added to the library while the session lasts is there for the next question.
     """
 
-    library: Library | None = None
-    router: Router | None = None
-    _seen: dict[str, str] = field(default_factory=dict)  # expert → its key when its prototype was looked at
+    def __init__(self, library: Library | None = None, router: Router | None = None):
+        self.library = library
+        self.router = LiveRouter(library, router, library.base) if library is not None else None
 
     def choose(self, features: np.ndarray, named: Sequence[str] | None) -> Choice:
-        """Who answers one question. ``features``: float (D,), its embedding by the bare backbone.
+        """Who answers one question. ``features``: what the router sees of it (``experts.features``).
 
         ``named``: ``name`` or ``name=weight`` each; () for nobody, None to let the router choose.
         Raises UnknownNameError for an expert that the library does not hold.
         """
-        if named is not None:
-            choice = read_choice(named)
-            if choice and self.library is None:
-                raise UsageError(f"this model has no library of experts to take '{choice[0][0]}' from")
-            for name, _ in choice if self.library else ():
-                self.library.key(name)
-            return choice
-        if self.library is None or self.router is None:
-            return ()
-        names = self._look_for_new()
-        return self.router.route(torch.from_numpy(features)[None], training=False, among=names)[0]
+        if named is None:
+            return () if self.router is None else self.router.route(torch.from_numpy(features)[None])[0]
+        choice = read_choice(named)
+        for name, _ in choice:
+            if self.library is None:
+                raise UsageError(f"this model has no library of experts to take '{name}' from")
+            self.library.key(name)
+        return choice
 
     def distance(self, features: np.ndarray, choice: Choice) -> float:
         """How far a question is from what the nearest of its experts was taught: about 1 for their own; else inf."""
-        prototypes = self.router.prototypes if self.router else {}
+        prototypes = self.router.prototypes if self.router and choice else {}
         near = [prototypes[name].distances(torch.from_numpy(features)) for name, _ in choice if name in prototypes]
         return min((float(one) for one in near), default=float("inf"))
-
-    def _look_for_new(self) -> list[str]:
-        """The library's names; the router learns prototypes that it has not seen yet."""
-        assert self.library is not None
-        assert self.router is not None
-        names = self.library.names()
-        keys = {name: self.library.key(name) for name in names}
-        news = {name for name, key in keys.items() if self._seen.get(name) != key}
-        found = {name: load_prototype(self.library.folder_of(name), self.router.base) for name in news}
-        later = {
-            name: one for name, one in found.items() if one and name not in self.router.names[: self.router.num_learned]
-        }
-        if later:
-            self.router = self.router.with_prototypes(later)
-        self._seen = keys
-        return names
 
 
 def read_choice(named: Sequence[str]) -> Choice:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from reverie.dreaming.plain import Plain
 from reverie.engine import Engine, Request, Sampling
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
@@ -39,6 +40,7 @@ class Prompt:
         pictured: every result must be a picture
         soft: ids of soft tokens that the model reads before the prefix (``Engine.soft_ids``)
         experts: who dreams it, by name and weight; () is the bare backbone
+        plain: the question, where ``prefix`` is a base's own prompt for it and its answer is the base's own words
     """
 
     prefix: tuple[int, ...]
@@ -50,6 +52,7 @@ class Prompt:
     pictured: bool = False
     soft: tuple[int, ...] = ()
     experts: Choice = ()
+    plain: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,10 @@ class Dreamed:
 
 
 class Dreamer:
-    """Runs prompts on one engine and grammar."""
+    """Runs prompts on one engine and grammar; ``plain`` is how a base is asked that was never taught the grammar."""
 
-    def __init__(self, grammar: Grammar, engine: Engine, max_positions: int):
-        self.grammar, self.engine, self.max_positions = grammar, engine, max_positions
+    def __init__(self, grammar: Grammar, engine: Engine, max_positions: int, plain: Plain | None = None):
+        self.grammar, self.engine, self.max_positions, self.plain = grammar, engine, max_positions, plain
         self._masks: dict[tuple[object, ...], torch.Tensor] = {}  # shared by all leashes
 
     def run(self, prompts: Sequence[Prompt]) -> list[Dreamed]:
@@ -101,6 +104,10 @@ class Dreamer:
                 f"{len(prompt.prefix)} ids are given, and the model has {self.max_positions} positions: "
                 "ask less at once, or simulate fewer steps"
             )
+        if self.plain and prompt.plain:
+            return self.plain.request(
+                prompt.plain, prompt.prefix, prompt.seed, prompt.temperature, room, prompt.experts
+            )
         return Request(
             prefix=prompt.soft + prompt.prefix,
             seed=prompt.seed,
@@ -111,6 +118,10 @@ class Dreamer:
         )
 
     def _read(self, prompt: Prompt, ids: list[int], log_probs: list[float], finished: bool) -> Dreamed:
+        if self.plain and prompt.plain:
+            said_plainly = Document(prompt.plain, (), self.plain.read(prompt.plain, ids))
+            mean = sum(log_probs) / len(log_probs)
+            return Dreamed(said_plainly, "", sum(log_probs), len(ids), mean, finished, prompt, tuple(ids))
         free = log_probs[len(prompt.script) :]
         said: list[float] = []
         if ANS in ids or ANS in prompt.prefix:

@@ -19,15 +19,18 @@ from reverie.dreaming.dreamer import Dreamed, Dreamer, Prompt
 from reverie.dreaming.evaluators import Agreement, Context
 from reverie.dreaming.grounding import Grounds, Witnesses, agreed, named_first
 from reverie.dreaming.pictures import fit_picture, open_picture
+from reverie.dreaming.plain import Plain
 from reverie.dreaming.plan import Plan, Search, search
 from reverie.dreaming.preview import Preview, RuntimeConfig
 from reverie.dreaming.questions import clean_question
 from reverie.dreaming.scenes import Actions, Scene, open_scene, read_actions
 from reverie.dreaming.simulate import Simulation, Walk, beside_reality, real_course, walk
-from reverie.engine import Engine
+from reverie.engine.foreign import open_engine
 from reverie.errors import UsageError, WorldError
 from reverie.experts.contract import Choice
+from reverie.experts.features import question_features
 from reverie.model import Backbone
+from reverie.model.foreign import ForeignBackbone
 from reverie.nouns import Answer, Dream, Fact, Frame, Part
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.image import ImageTokenizer
@@ -63,13 +66,14 @@ class _Asked:
 
     question: str
     prefix: tuple[int, ...]
-    forced: tuple[int, ...]
+    forced: tuple[int, ...] = ()
     world: World | None = None
     pictured: bool = False
     facts: tuple[Fact, ...] = ()
     soft: tuple[int, ...] = ()
     attention: tuple[tuple[int, float], ...] = ()
     experts: Choice = ()
+    plain: bool = False  # ``prefix`` is a base's own prompt, and its own words are the answer
 
 
 class Reverie:
@@ -86,13 +90,14 @@ class Reverie:
         seeds: makes the rows of facts that a new memory starts with
         reader: folder of the network that reads recalled facts (see ``memory.attention``); None goes without
         cast: the experts there are and who chooses among them; None: the bare backbone answers everything
+        plain: how a base is asked that was never taught the grammar; its dreams are legal, and mean nothing yet
     """
 
     def __init__(
         self,
         grammar: Grammar,
         tokenizer: ImageTokenizer,
-        backbone: Backbone,
+        backbone: Backbone | ForeignBackbone,
         worlds: Mapping[str, int],
         confidence: ConfidenceModel | None = None,
         runtime: RuntimeConfig | None = None,
@@ -102,12 +107,13 @@ class Reverie:
         seeds: Iterable[Row] = (),
         reader: Path | None = None,
         cast: Cast | None = None,
+        plain: Plain | None = None,
     ):
         self.name = name
         self.grammar, self.tokenizer, self.worlds = grammar, tokenizer, dict(worlds)
         self.cast = cast or Cast()
-        self.engine = Engine(backbone, experts=self.cast.library)
-        self.dreamer = Dreamer(grammar, self.engine, backbone.config.max_positions)
+        self.engine = open_engine(backbone, experts=self.cast.library)
+        self.dreamer = Dreamer(grammar, self.engine, backbone.config.max_positions, plain)
         self.confidence = confidence or ConfidenceModel.rough()
         self.preview = Preview(runtime or RuntimeConfig())
         self.arbiter = arbiter or Arbiter()
@@ -213,7 +219,7 @@ class Reverie:
         """The branches alone, scored but undecided; arguments as in ``ask``."""
         if branches < 1:
             raise UsageError("dreaming needs at least 1 branch")
-        asked = self._asked(question, images, world, scene, seed, experts)
+        asked = self._asked(question, images, world, scene, seed, experts, dreams=True)
         rows = self._dream([asked], branches, depth, temperature, seed)[0]
         dreams = [dreamed.as_dream(row_seed) for dreamed, row_seed in rows]
         return self.arbiter.score(dreams, self._context(asked, dreams, self.grounds.witnesses(dreams)))
@@ -240,8 +246,12 @@ class Reverie:
         scene: Scene,
         seed: int,
         experts: Sequence[str] | None,
+        dreams: bool = False,
     ) -> _Asked:
         cleaned = clean_question(question)
+        if self.dreamer.plain and not (images or world or scene is not None or dreams):
+            prompt = self.dreamer.plain.ids(question)
+            return _Asked(question, prompt, experts=self.cast.choose(self._seen(prompt), experts), plain=True)
         ids = self.grammar.question_ids(cleaned)
         if len(ids) > self.dreamer.max_positions // 4:
             raise UsageError(
@@ -258,7 +268,7 @@ class Reverie:
         elif world or scene is not None:
             shown, _ = open_scene(world or "FrozenLake", scene, seed)
             picture, cell_px = np.asarray(shown.render()), shown.cell_px
-        choice = self.cast.choose(self.engine.embed(ids), experts)
+        choice = self.cast.choose(self._seen(ids), experts)
         if self._answers_at_once(ids, choice):  # no matter of what happens, whatever the picture shows
             return _Asked(cleaned, tuple(ids), (ANS,), experts=choice)
         if picture is None:
@@ -292,13 +302,14 @@ class Reverie:
         prompts = [
             Prompt(
                 one.prefix,
-                one.forced if branches else (ANS,),
+                () if one.plain else one.forced if branches else (ANS,),
                 seed=row_seed,
                 temperature=temperature if branch else 0.0,
                 depth=depth,
                 pictured=True,
                 soft=() if branches else one.soft,
                 experts=choice[branch],
+                plain=one.question if one.plain else "",
             )
             for one, choice in zip(asked, choices, strict=True)
             for branch, row_seed in enumerate(seeds)
@@ -369,16 +380,21 @@ class Reverie:
         return _UNKNOWN.format(reason=_REASONS[min(parts, key=lambda name: parts[name])])
 
     def _signals(self, asked: _Asked, rows: Sequence[Dreamed], best: int = 0) -> Signals:
-        ids = self.grammar.question_ids(asked.question)
+        ids, given = self.grammar.question_ids(asked.question), 2
+        if asked.plain:
+            ids, given = list(asked.prefix), 1
         dreams = [row.as_dream(0) for row in rows]
-        embedding = np.asarray(self.engine.embed(ids))
         return Signals(
-            log_probs=[float(value) for value in self.engine.score(ids[:2], ids[2:], asked.experts)],
-            embedding=embedding.astype(np.float64),
+            log_probs=[*map(float, self.engine.score(ids[:given], ids[given:], asked.experts))] or [0.0],
+            embedding=np.asarray(self.engine.embed(ids), dtype=np.float64),
             agreement=_agreement(dreams),
             answer_mean=rows[best].answer_log_prob,
-            near=self.cast.distance(embedding, asked.experts),
+            near=self.cast.distance(self._seen(ids), asked.experts) if asked.experts else float("inf"),
         )
+
+    def _seen(self, ids: Sequence[int]) -> np.ndarray:
+        """What the router sees of a question."""
+        return question_features(self.engine.embed, ids)
 
     def _context(self, asked: _Asked, dreams: Sequence[Dream], witnesses: Witnesses | None = None) -> Context:
         frames = list(_frames(dreams))

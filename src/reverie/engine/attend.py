@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import float32
 
-from reverie.engine.compiled import compiled
+from reverie.compiled import compiled
 
 __all__ = ["attend"]
 

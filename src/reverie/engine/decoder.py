@@ -8,7 +8,9 @@ matrix products a layer, and between them compiled loops (``attend.py``) or a fe
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,10 +19,28 @@ from torch import Tensor
 
 from reverie.engine.attend import attend
 from reverie.engine.products import Matrix
+from reverie.experts.contract import Factors
 from reverie.model import Backbone
 from reverie.model.backbone import Layer
 
-__all__ = ["Decoder", "Lanes"]
+__all__ = ["GROUPS", "Changes", "Decoder", "Lanes"]
+
+GROUPS = {  # the linears of a layer that read the same, in one product
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "out": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
+_HOMES = {linear: group for group, linears in GROUPS.items() for linear in linears}
+_LINEAR = re.compile(r"model\.layers\.(\d+)\.(.+)")
+
+
+class Changes(Protocol):
+    """What experts add to the products of a layer's groups."""
+
+    def add(self, site: tuple[int, str], x: Tensor, out: Tensor, residual: Tensor | None) -> None:
+        """``site``: layer and group; x (N, in), which the group read; out (N, out), which is changed in place, holds
+        what it gave, ``residual`` (N, out) added to it where there is one."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +51,8 @@ class FusedLayer:
     out: Matrix  # (D, D)
     gate_up: Matrix  # (D, 2I)
     down: Matrix  # (I, D)
+    before: Tensor  # (D,): what is folded into qkv
+    between: Tensor  # (D,): and into gate_up
 
 
 class Decoder:
@@ -54,16 +76,39 @@ class Decoder:
     def _fuse(self, layer: Layer) -> FusedLayer:
         attention, unit = layer.self_attn, layer.mlp
         before, between = layer.input_layernorm.weight * self._root, layer.post_attention_layernorm.weight * self._root
-        pairs = torch.arange(self.config.head_size).view(2, -1).t().reshape(-1)  # 0, Dh/2, 1, Dh/2 + 1, …
-
-        def paired(weight: Tensor) -> Tensor:  # dot products of q and k do not care in which order both are summed
-            return weight.view(self.config.num_heads, self.config.head_size, -1)[:, pairs].reshape(weight.shape)
-
-        q = paired(attention.q_proj.weight) * self.config.head_size**-0.5
-        qkv = torch.cat((q, paired(attention.k_proj.weight), attention.v_proj.weight)) * before
+        q = self._paired(attention.q_proj.weight) * self.config.head_size**-0.5
+        qkv = torch.cat((q, self._paired(attention.k_proj.weight), attention.v_proj.weight)) * before
         gate_up = torch.cat((unit.gate_proj.weight, unit.up_proj.weight)) * between
         matrices = (qkv, attention.o_proj.weight, gate_up, unit.down_proj.weight)
-        return FusedLayer(*(Matrix(_snapshot(matrix)) for matrix in matrices))
+        return FusedLayer(*(Matrix(_snapshot(matrix)) for matrix in matrices), _snapshot(before), _snapshot(between))
+
+    def _paired(self, weight: Tensor) -> Tensor:
+        """(D, n) with each head's rotary pairs side by side: 0, Dh/2, 1, Dh/2 + 1, … Products of q and k do not care in
+        which order both are summed."""
+        heads = weight.view(self.config.num_heads, 2, self.config.head_size // 2, -1)
+        return heads.transpose(1, 2).reshape(weight.shape)
+
+    def find(self, linear: str) -> tuple[int, str] | None:
+        """The layer and the last parts of a linear's name in the backbone; None where it has no such linear."""
+        found = _LINEAR.fullmatch(linear)
+        known = found is not None and int(found[1]) < len(self.layers) and found[2] in _HOMES
+        return (int(found[1]), found[2]) if found is not None and known else None
+
+    def size(self, linear: str) -> tuple[int, int]:
+        """How many inputs and outputs it has."""
+        D, inner = self.config.hidden_size, self.config.intermediate_size
+        return {"gate_up": (D, inner), "down": (inner, D)}.get(_HOMES[linear], (D, D))
+
+    @torch.no_grad()
+    def fold(self, place: int, linear: str, factors: Factors) -> Factors:
+        """The factors for what the fused matrices read and give."""
+        layer, down, up = self.layers[place], factors.down, factors.up
+        norm = {"qkv": layer.before, "gate_up": layer.between}.get(_HOMES[linear])
+        if linear in GROUPS["qkv"][:2]:
+            up = self._paired(up)
+        if linear == GROUPS["qkv"][0]:
+            up = up * self.config.head_size**-0.5
+        return Factors(_snapshot(down if norm is None else down * norm), _snapshot(up))
 
     def logits(self, hidden: Tensor) -> Tensor:  # (N, D) before the last norm → (N, V)
         return self.head(self._unit(hidden))
@@ -72,7 +117,9 @@ class Decoder:
         """The backbone's final states."""
         return self._unit(hidden) * self.last_norm
 
-    def read(self, ids: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def read(
+        self, ids: Tensor, past: Tensor | None = None, changes: Changes | None = None
+    ) -> tuple[Tensor, Tensor]:
         """ids (T,) that follow ``past`` → hidden (T, D) before the last norm, and keys and values (L, 2, H, P, Dh).
 
         ``past``: keys and values of the ids before, as returned here.
@@ -84,36 +131,46 @@ class Decoder:
             cache[:, :, :, :start] = past
         seen = torch.ones(len(ids), end, dtype=torch.bool).tril_(start) if start else None
         x = self.inputs[ids]
-        for layer, kept in zip(self.layers, cache, strict=True):
-            q, keys_values = self._heads(layer, x, self.turns[start:end])
+        for place, kept in enumerate(cache):
+            q, keys_values = self._heads(place, x, self.turns[start:end], changes)
             kept[:, :, start:] = keys_values
             mixed = F.scaled_dot_product_attention(
                 q[None], kept[None, 0], kept[None, 1], attn_mask=seen, is_causal=seen is None, scale=1.0
             )
-            x = self._finish(layer, x, mixed[0].transpose(0, 1).contiguous())
+            x = self._finish(place, x, mixed[0].transpose(0, 1).contiguous(), changes)
         return x, cache
 
-    def step(self, ids: Tensor, lanes: Lanes) -> Tensor:
+    def step(self, ids: Tensor, lanes: Lanes, changes: Changes | None = None) -> Tensor:
         """The ids just drawn (N,) → hidden (N, D) before the last norm; ``lanes`` grow by one id a branch."""
         x = self.embeddings[ids]
         mixed = torch.empty(len(x), self.config.num_heads, self.config.head_size)
-        for place, layer in enumerate(self.layers):
-            qkv = layer.qkv(self._unit(x)).view(len(x), 3, *mixed.shape[1:])
+        for place in range(len(self.layers)):
+            qkv = self._product(place, "qkv", self._unit(x), None, changes).view(len(x), 3, *mixed.shape[1:])
             lanes.attend(place, qkv, self._turns, mixed)
-            x = self._finish(layer, x, mixed)
+            x = self._finish(place, x, mixed, changes)
         lanes.length += 1
         return x
 
-    def _heads(self, layer: FusedLayer, x: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+    def _heads(self, place: int, x: Tensor, turns: Tensor, changes: Changes | None) -> tuple[Tensor, Tensor]:
         """x (T, D), its positions' turns (T, Dh / 2) → rotated q (H, T, Dh), and rotated k with v (2, H, T, Dh)."""
-        qkv = layer.qkv(self._unit(x)).view(len(x), 3, self.config.num_heads, -1).permute(1, 2, 0, 3).contiguous()
+        qkv = self._product(place, "qkv", self._unit(x), None, changes)
+        qkv = qkv.view(len(x), 3, self.config.num_heads, -1).permute(1, 2, 0, 3).contiguous()
         torch.view_as_complex(qkv[:2].unflatten(-1, (-1, 2))).mul_(turns)
         return qkv[0], qkv[1:]
 
-    def _finish(self, layer: FusedLayer, x: Tensor, mixed: Tensor) -> Tensor:  # (T, D), (T, H, Dh) → (T, D)
-        x = layer.out(mixed.view(x.shape), x)
-        gate, up = layer.gate_up(self._unit(x)).chunk(2, -1)
-        return layer.down(F.silu(gate).mul_(up), x)
+    def _finish(self, place: int, x: Tensor, mixed: Tensor, changes: Changes | None) -> Tensor:
+        """x (T, D), mixed (T, H, Dh) → (T, D)"""
+        x = self._product(place, "out", mixed.view(x.shape), x, changes)
+        gate, up = self._product(place, "gate_up", self._unit(x), None, changes).chunk(2, -1)
+        return self._product(place, "down", F.silu(gate).mul_(up), x, changes)
+
+    def _product(
+        self, place: int, group: str, x: Tensor, residual: Tensor | None, changes: Changes | None
+    ) -> Tensor:  # (N, in) → (N, out)
+        out: Tensor = getattr(self.layers[place], group)(x, residual)
+        if changes is not None:
+            changes.add((place, group), x, out, residual)
+        return out
 
     def _unit(self, x: Tensor) -> Tensor:
         """x / sqrt(|x|² + D·eps): the RMS norm but for a factor sqrt(D), which the weights hold; three cheap calls."""

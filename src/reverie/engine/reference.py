@@ -6,19 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.func import functional_call
 
 from reverie.engine.requests import Branch, Completion, Request, check_ids, open_branches
 from reverie.engine.sampling import Sampler
+from reverie.errors import UsageError
+from reverie.experts.contract import Choice, ExpertSource, check_choice
 from reverie.model import Backbone
 
 __all__ = ["Reference"]
 
 
 class Reference:
-    """Same answers as ``Engine``, from the backbone's own forward and without any cache."""
+    """Same answers as ``Engine``, from the backbone's own forward and without any cache; experts are merged into it."""
 
-    def __init__(self, backbone: Backbone):
-        self.backbone = backbone
+    def __init__(self, backbone: Backbone, experts: ExpertSource | None = None):
+        self.backbone, self.experts = backbone, experts
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
@@ -29,19 +33,31 @@ class Reference:
         request = branch.request
         sampler = Sampler([request.sampling], [request.seed], request.max_new_ids)
         while branch.alive:
-            logits = self.backbone(torch.tensor([[*request.prefix, *branch.ids]]))[:, -1]
+            logits = self._logits([*request.prefix, *branch.ids], request.experts)[-1:]
             ids, log_probs = sampler.draw(logits, branch.allowed(), len(branch.ids))
             branch.take(int(ids), float(log_probs))
         return branch.completion()
 
     @torch.inference_mode()
-    def score(self, prefix: Sequence[int], continuation: Sequence[int]) -> np.ndarray:
+    def score(self, prefix: Sequence[int], continuation: Sequence[int], experts: Choice = ()) -> np.ndarray:
         ids = [*prefix, *continuation]
         check_ids(ids, self.backbone.config.vocab_size, self.backbone.config.max_positions)
-        log_probs = torch.log_softmax(self.backbone(torch.tensor([ids]))[0], -1)
+        log_probs = torch.log_softmax(self._logits(ids, check_choice(experts)), -1)
         return log_probs[range(len(prefix) - 1, len(ids) - 1), list(continuation)].numpy()
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[int]) -> np.ndarray:
         check_ids(ids, self.backbone.config.vocab_size, self.backbone.config.max_positions)
         return self.backbone.hidden(torch.tensor([list(ids)]))[0].mean(0).numpy()
+
+    def _logits(self, ids: list[int], choice: Choice) -> Tensor:  # (len(ids), V)
+        merged = {}
+        for name, weight in choice:
+            if self.experts is None:
+                raise UsageError(f"there are no experts, and '{name}' is asked for")
+            for linear, factors in self.experts.adapter(name).factors.items():
+                key = f"{linear}.weight"
+                start = merged.get(key, self.backbone.get_parameter(key))
+                merged[key] = start + weight * (factors.up @ factors.down)
+        logits: Tensor = functional_call(self.backbone, merged, (torch.tensor([ids]),))
+        return logits[0]

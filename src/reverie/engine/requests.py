@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reverie.engine.sampling import Sampling
 from reverie.errors import ConfigError, GrammarError, UsageError
+from reverie.experts.contract import Choice, check_choice
 
 __all__ = ["Branch", "Completion", "Constraint", "Request", "check_ids"]
 
@@ -34,6 +35,7 @@ class Request:
     """One branch to dream. ``prefix`` ids are read, then up to ``max_new_ids`` are drawn.
 
     The branch ends when ``constraint`` is done or an id of ``stop_ids`` was drawn (which stays in the completion).
+    ``experts``: names with weights, at most MAX_EXPERTS; () is the bare backbone. Other rows may have others.
     """
 
     prefix: tuple[int, ...]
@@ -42,10 +44,12 @@ class Request:
     constraint: Constraint | None = None
     max_new_ids: int = 256
     stop_ids: frozenset[int] = frozenset()
+    experts: Choice = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prefix", tuple(self.prefix))
         object.__setattr__(self, "stop_ids", frozenset(self.stop_ids))
+        object.__setattr__(self, "experts", check_choice(self.experts))
         if not isinstance(self.max_new_ids, int) or self.max_new_ids < 1:
             raise ConfigError(f"max_new_ids is a whole number of at least 1, got {self.max_new_ids}")
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
@@ -75,6 +79,7 @@ class Branch:
     def __init__(self, request: Request, index: int):
         self.request = request
         self.index = index  # where its completion goes
+        self.cast: tuple[tuple[str, float, str], ...] = ()  # who its experts are, set by the engine (``changes.Cast``)
         self.ids: list[int] = []
         self.log_probs: list[float] = []
         self.finished = request.constraint is not None and request.constraint.done

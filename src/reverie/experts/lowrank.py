@@ -1,25 +1,26 @@
 """Trainable low-rank changes of a frozen base's linears: LoRA (arXiv 2106.09685).
 
 In our own backbone the change is added to the weight whenever the weight is read, so that its fused products and
-its hand-written backward stay as they are. Other bases get PEFT's layers.
+its hand-written backward stay as they are. Bases made elsewhere get PEFT's layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from reverie.errors import ConfigError, nearest
+from reverie.errors import ConfigError, MissingExtraError, nearest
 from reverie.experts.contract import Adapter, Factors
 from reverie.model import Backbone
+from reverie.model.foreign import ForeignBackbone
 
-__all__ = ["LINEARS", "LoraConfig", "LowRank", "attach", "detach"]
-
-LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+__all__ = ["LoraConfig", "LowRank", "attach", "detach"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,14 @@ class LoraConfig:
 
     rank: int = 8
     alpha: float = 16.0  # the change is scaled by alpha / rank
-    targets: tuple[str, ...] = LINEARS  # last parts of the linears' names
+    targets: tuple[str, ...] = ()  # last parts of the linears' names, such as q_proj; none: all but the output's
+    dropout: float = 0.0  # of what the factors read; bases made elsewhere only
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or not self.alpha > 0 or not self.targets:
+        if self.rank < 1 or not self.alpha > 0 or not 0 <= self.dropout < 1:
             raise ConfigError(
-                f"LoRA needs a rank of at least 1, an alpha above 0 and a target, got {self.rank}, {self.alpha:g} "
-                f"and {list(self.targets)}"
+                f"LoRA needs a rank of at least 1, an alpha above 0 and a dropout below 1, got {self.rank}, "
+                f"{self.alpha:g} and {self.dropout:g}"
             )
 
 
@@ -56,22 +58,86 @@ class LowRank(nn.Module):
 
 
 def attach(
-    backbone: Backbone, config: LoraConfig, generator: torch.Generator
+    base: Backbone | ForeignBackbone, config: LoraConfig, generator: torch.Generator
 ) -> tuple[nn.Module, Callable[[], Adapter]]:
-    """Freeze ``backbone`` and give its linears trainable changes; they act until ``detach``.
+    """Freeze ``base`` and give its linears trainable changes, which act from now on.
 
     Returns the module that holds only what is trained, and a function that makes an Adapter of how it stands.
+    Raises ConfigError for a target that the base does not have.
     """
-    linears = {name: each for name, each in backbone.named_modules() if isinstance(each, nn.Linear)}
-    chosen = {name: each for name, each in linears.items() if name.rsplit(".", 1)[-1] in config.targets}
-    _check_targets(config.targets, {name.rsplit(".", 1)[-1] for name in linears})
-    backbone.requires_grad_(False)
+    base.requires_grad_(False)
+    if isinstance(base, ForeignBackbone):
+        return _attach_peft(base.base, config, generator)
+    if config.dropout:
+        raise ConfigError("LoRA's dropout is for bases made elsewhere; here the change is part of the weight")
     changes = {}
-    for name, linear in chosen.items():
+    for name, linear in _chosen(base, config.targets).items():
         changes[name] = LowRank(linear.out_features, linear.in_features, config, generator)
         parametrize.register_parametrization(linear, "weight", changes[name])
-    module = nn.ModuleDict({name.replace(".", "/"): change for name, change in changes.items()})
-    return module, lambda: Adapter({name: change.factors() for name, change in changes.items()})
+    return _held(changes), lambda: Adapter({name: change.factors() for name, change in changes.items()})
+
+
+def _attach_peft(
+    model: nn.Module, config: LoraConfig, generator: torch.Generator
+) -> tuple[nn.Module, Callable[[], Adapter]]:
+    """The same by PEFT's own layers."""
+    try:
+        import peft
+    except ImportError as error:
+        raise MissingExtraError("an expert for a base made elsewhere", "train") from error
+    chosen = _chosen(model, config.targets)
+    settings = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(chosen),
+        fan_in_fan_out=any(not isinstance(linear, nn.Linear) for linear in chosen.values()),  # GPT-2's Conv1D
+    )
+    peft.inject_adapter_in_model(settings, model)
+    layers = {name: model.get_submodule(name) for name in chosen}
+    for layer in layers.values():
+        bound = layer.in_features**-0.5  # PEFT draws from the global generator
+        layer.lora_A["default"].weight.data.uniform_(-bound, bound, generator=generator)
+        layer.lora_A["default"].float(), layer.lora_B["default"].float()
+    parts = {f"{name}.{part}": getattr(layer, f"lora_{part}")["default"]
+             for name, layer in layers.items() for part in ("A", "B", "dropout")}  # fmt: skip
+
+    def adapter() -> Adapter:
+        return Adapter(
+            {
+                name: Factors(
+                    layer.lora_A["default"].weight.detach().float().clone(),
+                    layer.lora_B["default"].weight.detach().float() * layer.scaling["default"],
+                )
+                for name, layer in layers.items()
+            }
+        )
+
+    return _held(parts), adapter
+
+
+def _held(parts: Mapping[str, nn.Module]) -> nn.Module:
+    return nn.ModuleDict({name.replace(".", "/"): part for name, part in parts.items()})
+
+
+def _chosen(base: nn.Module, targets: Sequence[str]) -> dict[str, Any]:
+    """The linears whose names end in one of ``targets``, all but the output's without any."""
+    kinds = (nn.Linear, *((conv,) if (conv := _conv1d()) else ()))
+    linears = {name: each for name, each in base.named_modules() if isinstance(each, kinds)}
+    known = {name.rsplit(".", 1)[-1] for name in linears}
+    for target in targets:
+        if target not in known:
+            near = nearest(target, known)
+            hint = f" Did you mean '{near}'?" if near else ""
+            raise ConfigError(f"the base has no linear '{target}'.{hint} It has {', '.join(sorted(known))}.")
+    wanted = set(targets) or known - {"lm_head", "embed_out"}
+    return {name: each for name, each in linears.items() if name.rsplit(".", 1)[-1] in wanted}
+
+
+def _conv1d() -> type[nn.Module] | None:
+    """transformers' transposed linear, where transformers is loaded: no model has one otherwise."""
+    utils = sys.modules.get("transformers.pytorch_utils")
+    return getattr(utils, "Conv1D", None)
 
 
 def detach(backbone: Backbone) -> None:
@@ -79,11 +145,3 @@ def detach(backbone: Backbone) -> None:
     for module in list(backbone.modules()):
         if parametrize.is_parametrized(module):
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
-
-
-def _check_targets(targets: Sequence[str], known: set[str]) -> None:
-    for target in targets:
-        if target not in known:
-            near = nearest(target, known)
-            hint = f" Did you mean '{near}'?" if near else ""
-            raise ConfigError(f"the base has no linear '{target}'.{hint} It has {', '.join(sorted(known))}.")

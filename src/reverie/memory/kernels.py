@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from reverie.engine.compiled import compiled
+from reverie.compiled import compiled
 
 __all__ = [
     "BOTH",

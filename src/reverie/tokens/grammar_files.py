@@ -12,7 +12,7 @@ from reverie.errors import BundleError, ConfigError, GrammarError, shorten
 from reverie.files import atomic_write_json
 from reverie.nouns import Frame
 from reverie.tokens.grammar import Grammar
-from reverie.tokens.text import TextTokenizer
+from reverie.tokens.text import BaseTokenizer, TextTokenizer
 from reverie.tokens.vocabulary import Vocabulary
 
 __all__ = ["load_grammar", "save_grammar"]
@@ -22,6 +22,7 @@ def save_grammar(grammar: Grammar, folder: Path) -> None:
     """Write what ``load_grammar`` needs to read and write the same documents."""
     grammar.text.save(folder / "text_tokenizer")
     described: dict[str, Any] = {
+        **({"text": "base"} if isinstance(grammar.text, BaseTokenizer) else {}),
         **grammar.vocabulary.to_json(),
         "full_frames": grammar.full_frames,
         "backdrops": [frame.codes.tolist() for frame in grammar.backdrops],
@@ -32,9 +33,12 @@ def save_grammar(grammar: Grammar, folder: Path) -> None:
 def load_grammar(folder: Path) -> Grammar:
     """Read such a folder. Raises BundleError when a file is missing, damaged, or does not fit the other."""
     path = folder / "vocabulary.json"
-    text = TextTokenizer.load(folder / "text_tokenizer")
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
+        if described.pop("text", "") == "base":
+            text: TextTokenizer = BaseTokenizer.read(folder / "text_tokenizer", int(described["num_text"]))
+        else:
+            text = TextTokenizer.load(folder / "text_tokenizer")
         backdrops = [Frame(np.array(codes)) for codes in described.pop("backdrops")]
         full_frames = bool(described.pop("full_frames"))
         return Grammar(Vocabulary(**described), text, backdrops, full_frames)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from reverie.errors import BundleError
+from reverie.errors import BundleError, UsageError
 from reverie.files import atomic_write_text
 
-__all__ = ["TextTokenizer"]
+__all__ = ["BaseTokenizer", "TextTokenizer"]
 
 
 class TextTokenizer:
@@ -61,3 +61,35 @@ class TextTokenizer:
             raise BundleError(f"no text tokenizer at {path}: {error.strerror}") from error
         except Exception as error:  # the library raises bare Exception on malformed files
             raise BundleError(f"{path} is no tokenizer file: {error}") from error
+
+
+class BaseTokenizer(TextTokenizer):
+    """The tokenizer of a base made elsewhere, as it is: nothing is put before a text, and no special token is added.
+
+    ``size``: ids that the base has for text, which may be more than its tokenizer uses; the rest decode to nothing.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, size: int):
+        super().__init__(tokenizer)
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False).ids if text else []
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(list(ids))
+
+    def extend(self, words: Sequence[str]) -> int:
+        raise UsageError("the tokenizer of a base made elsewhere stays as it is: it cannot be extended")
+
+    @classmethod
+    def read(cls, folder: Path, size: int) -> BaseTokenizer:
+        """Read ``tokenizer.json``. Raises BundleError when it is missing, damaged, or knows more than ``size`` ids."""
+        tokenizer = TextTokenizer.load(folder)._tokenizer
+        if max(tokenizer.get_vocab().values(), default=0) >= size:
+            raise BundleError(f"the tokenizer in {folder} knows ids from {size} on, which its base has not for text")
+        return cls(tokenizer, size)

@@ -14,15 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reverie.errors import ConfigError, DataError, shorten
+from reverie.dreaming.plain import Plain
+from reverie.errors import BundleError, ConfigError, DataError, shorten
 from reverie.experts.contract import ExpertCard
 from reverie.experts.files import base_hash, save_adapter
 from reverie.experts.lowrank import LoraConfig, attach
 from reverie.files import atomic_write_json
 from reverie.model import Backbone
+from reverie.model.foreign import ForeignBackbone
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
+from reverie.tokens.text import BaseTokenizer
 from reverie.tokens.vocabulary import ANS, EOS
 from reverie.training.backbone import flatten, pad
 from reverie.training.skills import skill_names, skill_source
@@ -65,11 +68,15 @@ class RowSource:
     grammar: Grammar
     rows: Sequence[tuple[str, str]]
     question_weight: float = 0.1
+    plain: Plain | None = None  # how a base is asked that was never taught the grammar
 
     def draw(self, rng: np.random.Generator) -> Segments:
         return self.document(*self.rows[int(rng.integers(len(self.rows)))])
 
     def document(self, question: str, answer: str) -> Segments:
+        if self.plain is not None:
+            prompt = self.plain.ids(question)
+            return [(list(prompt), self.question_weight), (list(self.plain.answer_ids(question, answer)), 1.0)]
         return [
             (self.grammar.question_ids(question), self.question_weight),
             (self.grammar.answer_ids(answer), 1.0),
@@ -86,7 +93,7 @@ class ExpertObjective:
         self.data = data
         folder = Path(data.bundle)
         self.grammar = load_grammar(folder)
-        self.backbone = Backbone.load(folder / "backbone").eval()
+        self.backbone, self.plain = _load_base(folder, self.grammar)
         self.train, self.tests, self.described = self._sources(folder)
         self.before = self._figures()
         self.module, self.adapter = attach(self.backbone, data.lora, torch.Generator().manual_seed(data.seed))
@@ -101,7 +108,7 @@ class ExpertObjective:
             described = hashlib.sha256(f"{data.skill}/{data.seed}".encode()).hexdigest(), 0
             return train, [test.draw(rng) for _ in range(data.eval_rows)], described
         rows = read_rows(Path(data.rows))
-        everything = RowSource(self.grammar, rows, data.question_weight)
+        everything = RowSource(self.grammar, rows, data.question_weight, self.plain)
         fitting = [row for row in rows if sum(len(ids) for ids, _ in everything.document(*row)) <= data.max_ids]
         kept, tested = split_rows(fitting)
         if not kept or not tested:
@@ -112,7 +119,7 @@ class ExpertObjective:
         described = hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest(), len(rows)
         picked = rng.permutation(len(tested))[: data.eval_rows]
         return (
-            RowSource(self.grammar, kept, data.question_weight),
+            RowSource(self.grammar, kept, data.question_weight, self.plain),
             [everything.document(*tested[place]) for place in picked],
             described,
         )
@@ -145,7 +152,8 @@ class ExpertObjective:
         nats, count, exact = 0.0, 0.0, list[bool]()
         for start in range(0, len(self.tests), 16):
             ids, weights = pad([flatten(document) for document in self.tests[start : start + 16]])
-            judged, said = weights[:, 1:] >= 1.0, (ids == ANS).cumsum(1)[:, :-1] > 0
+            judged = weights[:, 1:] >= 1.0
+            said = judged if self.plain else (ids == ANS).cumsum(1)[:, :-1] > 0
             logits = self.backbone(ids.to(device))[:, :-1].float()
             log_probs = torch.log_softmax(logits, -1).gather(2, ids[:, 1:, None].to(device)).squeeze(2).cpu()
             nats, count = nats - float(log_probs[judged].sum()), count + float(judged.sum())
@@ -170,6 +178,18 @@ class ExpertObjective:
             after=after,
             created=now.isoformat(timespec="seconds"),
         )
+
+
+def _load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | ForeignBackbone, Plain | None]:
+    """The backbone of a bundle, or of a folder with what a bundle's backbone needs, and how to ask it."""
+    if not isinstance(grammar.text, BaseTokenizer):
+        return Backbone.load(folder / "backbone").eval(), None
+    try:
+        base = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["base"]
+        plain = None if base["taught"] else Plain(folder / "backbone", grammar, base["prompt"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"the bundle {folder} is damaged: its manifest.json tells nothing of its base") from error
+    return ForeignBackbone.load(folder / "backbone", grammar.vocabulary.text_start), plain
 
 
 def read_rows(path: Path) -> list[tuple[str, str]]:

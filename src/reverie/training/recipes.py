@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from reverie.training.expert import ExpertData, ExpertObjective
 from reverie.training.graph import GraphData, LinkObjective
 from reverie.training.loop import TrainResult, train
 from reverie.training.reading import ReadingData, ReadingObjective, support_examples
+from reverie.training.routing import RouterData, RouterObjective, measure_library
 from reverie.training.settings import LoopConfig
 from reverie.training.support import GraphExample, SupportObjective
+from reverie.training.text import TextData, TextObjective
 from reverie.training.tokenizer import TokenizerData, TokenizerObjective
 
 __all__ = [
@@ -20,11 +23,15 @@ __all__ = [
     "ExpertRecipe",
     "GraphRecipe",
     "ReaderRecipe",
+    "RouterRecipe",
+    "TextRecipe",
     "TokenizerRecipe",
     "train_backbone",
     "train_expert",
     "train_graph",
     "train_reader",
+    "train_router",
+    "train_text",
     "train_tokenizer",
 ]
 
@@ -45,6 +52,15 @@ class BackboneRecipe:
 
     run_dir: str = "runs/backbone"
     data: BackboneData = field(default_factory=BackboneData)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+@dataclass(frozen=True)
+class TextRecipe:
+    """A backbone of words alone: a plain language model."""
+
+    run_dir: str = "runs/text"
+    data: TextData = field(default_factory=TextData)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
@@ -79,6 +95,19 @@ class ExpertRecipe:
     )
 
 
+@dataclass(frozen=True)
+class RouterRecipe:
+    """Which experts, if any, a row gets."""
+
+    run_dir: str = "runs/router"
+    data: RouterData = field(default_factory=RouterData)
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=1500, lr=3e-3, weight_decay=1e-4, warmup_steps=50, precision="fp32", eval_every=250, log_every=50
+        )
+    )
+
+
 def train_tokenizer(recipe: TokenizerRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
     """Train, and leave the tokenizer in ``run_dir/export``."""
     objective = TokenizerObjective(recipe.data)
@@ -96,6 +125,11 @@ def train_backbone(recipe: BackboneRecipe, resume: bool = False, progress: bool 
         if not Path(needed).is_dir():
             raise ConfigError(f"there is no folder {needed}; run the recipe that makes it first, or name another")
     return train(BackboneObjective(data), recipe.loop, recipe.run_dir, resume, progress)
+
+
+def train_text(recipe: TextRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
+    """Train, and leave backbone, text tokenizer and vocabulary in ``run_dir/export``: experts can be trained on it."""
+    return train(TextObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)
 
 
 def train_graph(recipe: GraphRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
@@ -121,6 +155,22 @@ def train_expert(recipe: ExpertRecipe, resume: bool = False, progress: bool = Tr
     """Train, and leave the expert's folder in ``run_dir/export``: it can be added to a library, and PEFT loads it."""
     _need_bundle(recipe.data.bundle)
     return train(ExpertObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)
+
+
+def train_router(
+    recipe: RouterRecipe,
+    resume: bool = False,
+    progress: bool = True,
+    measured: Callable[[str, float], None] | None = None,
+) -> TrainResult:
+    """Measure the rows with every expert of the library, train, and leave the router in ``run_dir/export/router``.
+
+    The measured table stays in the run folder: a run that was stopped goes on with it, also with --resume.
+    ``measured``: told what was measured, and the share that is done.
+    """
+    _need_bundle(recipe.data.bundle)
+    table = measure_library(recipe.data, Path(recipe.run_dir) / "measured.safetensors", measured).table
+    return train(RouterObjective(recipe.data, table), recipe.loop, recipe.run_dir, resume, progress)
 
 
 def _need_bundle(folder: str) -> None:

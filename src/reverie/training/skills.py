@@ -27,7 +27,7 @@ from reverie.worlds.everyday.compare import compare_question
 from reverie.worlds.everyday.things import Scene
 from reverie.worlds.everyday.why import why_kinds, why_question
 from reverie.worlds.frozenlake import ACTIONS, OUTCOMES
-from reverie.worlds.lake_questions import LakeWalk, place_question, time_question, walk_of
+from reverie.worlds.lake_questions import MAX_STEPS, LakeWalk, place_question, time_question, walk_of
 
 __all__ = ["Comparisons", "LakeAnswers", "Reasons", "SkillMix", "skill_names", "skill_questions", "skill_source"]
 
@@ -43,7 +43,7 @@ class LakeAnswers:
         tokenizer: ImageTokenizer,
         ask: Callable[[LakeWalk, np.random.Generator], Question],
         test: bool = False,
-        steps: int = 9,
+        steps: int = MAX_STEPS,
     ):
         self.grammar, self.ask, self.steps = grammar, ask, steps
         self.frames = LakeFrames(tokenizer)
@@ -75,7 +75,7 @@ class LakeAnswers:
 
 
 def lake_walk(
-    rng: np.random.Generator, maps: Callable[[np.random.Generator], tuple[str, ...]], steps: int = 9
+    rng: np.random.Generator, maps: Callable[[np.random.Generator], tuple[str, ...]], steps: int = MAX_STEPS
 ) -> tuple[tuple[str, ...], list[int]]:
     """A map and a path. Blind paths soon end in a hole, so half of them avoid holes where they can."""
     desc = maps(rng)

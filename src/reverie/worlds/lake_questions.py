@@ -7,22 +7,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reverie.errors import WorldError
 from reverie.worlds.contract import Question
 from reverie.worlds.frozenlake import ACTIONS, neighbour
 
-__all__ = ["LakeWalk", "place_question", "time_question", "walk_of"]
+__all__ = ["MAX_STEPS", "LakeWalk", "place_question", "time_question", "walk_of"]
 
+MAX_STEPS = 7  # as far as the words for numbers go
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 PLACE = (
-    "In which row and column is the elf after {path}?",
-    "Name the row and column of the elf after it goes {path}.",
-    "The elf walks {path}. Which row and column is it in then?",
-    "After {path}, in what row and column does the elf stand?",
+    "In which row and place is the elf after {path}?",
+    "Name the row and the place of the elf after it goes {path}.",
+    "The elf walks {path}. In which row and place is it then?",
+    "After {path}, in which row and place does the elf stand?",
 )
-DISTANCE = (
-    "How many cells is the elf away from the goal after {path}?",
-    "How far is the goal from the elf after {path}?",
-    "The elf walks {path}. How far is it to the goal from there?",
-    "After {path}, how many steps away is the goal?",
+HOLES = (
+    "Is there a hole beside the elf after {path}?",
+    "After {path}, is a hole next to the elf?",
+    "The elf walks {path}. Is there a hole beside it then?",
+    "Is the elf next to a hole after {path}?",
 )
 DIRECTION = (
     "In which direction does the goal lie after {path}?",
@@ -31,22 +34,22 @@ DIRECTION = (
     "After {path}, which way is the goal?",
 )
 WHEN = (
-    "At which step of {path} does the elf fall into a hole?",
+    "After how many moves of {path} does the elf fall into a hole?",
     "When does the elf fall into a hole if it goes {path}?",
-    "After how many steps of {path} does the elf fall?",
-    "The elf walks {path}. At which step does it fall into a hole?",
+    "How many moves of {path} until the elf falls?",
+    "The elf walks {path}. When does it fall into a hole?",
 )
 ARRIVES = (
-    "After how many steps of {path} does the elf reach the goal?",
+    "After how many moves of {path} does the elf reach the goal?",
     "When does the elf reach the goal if it goes {path}?",
-    "At which step of {path} is the elf at the goal?",
-    "The elf walks {path}. At which step does it reach the goal?",
+    "How many moves of {path} until the elf is at the goal?",
+    "The elf walks {path}. When does it reach the goal?",
 )
 STILL = (
-    "Is the elf still on the ice after step {n} of {path}?",
-    "Does the elf still stand after {n} steps of {path}?",
-    "The elf walks {path}. Does it still stand after step {n}?",
-    "After step {n} of {path}, is the elf still on the ice?",
+    "Is the elf still on the ice after {n} of the moves {path}?",
+    "Does the elf still stand after {n} moves of {path}?",
+    "The elf walks {path}. Does it still stand after {n} moves?",
+    "After {n} moves of {path}, is the elf still on the ice?",
 )
 
 
@@ -83,36 +86,41 @@ def walk_of(desc: Sequence[str], path: Sequence[int]) -> LakeWalk:
 
 
 def place_question(walk: LakeWalk, rng: np.random.Generator) -> Question:
-    """Where the elf ends, how far from the goal, or in which direction the goal lies from there."""
+    """Where the elf ends, in which direction the goal lies from there, or whether a hole is beside it."""
     (row, col), goal = walk.cells[-1], _find(walk.desc, "G")
-    form = str(rng.choice(["place", "distance", "direction"]))
-    if form == "place":
-        hole = " in a hole" if walk.end == "H" else ""
-        return _question(PLACE, f"It is in row {row + 1} and column {col + 1}{hole}.", form, f"{row},{col}", walk, rng)
-    if form == "distance":
-        far = abs(goal[0] - row) + abs(goal[1] - col)
-        answer = "It is at the goal." if far == 0 else f"It is {far} {'step' if far == 1 else 'steps'} away."
-        return _question(DISTANCE, answer, form, str(far), walk, rng)
+    form = str(rng.choice(["place", "direction", "holes"]))
+    if form == "place" and max(row, col) < MAX_STEPS:
+        answer = f"It is in row {_NUMBERS[row + 1]}, place {_NUMBERS[col + 1]}."
+        return _question(PLACE, answer, form, f"{row},{col}", walk, rng)
+    if form == "holes":
+        for action, way in ((0, "to the left"), (1, "below"), (2, "to the right"), (3, "above")):
+            cell = neighbour((row, col), action, len(walk.desc), len(walk.desc[0]))
+            if cell != (row, col) and walk.desc[cell[0]][cell[1]] == "H":
+                return _question(HOLES, f"Yes, there is a hole {way}.", form, way, walk, rng)
+        return _question(HOLES, "No, there is no hole.", form, "none", walk, rng)
     ways = [("below" if goal[0] > row else "above") if goal[0] != row else "", ""]
     ways[1] = ("to the right" if goal[1] > col else "to the left") if goal[1] != col else ""
     said = " and ".join(way for way in ways if way)
-    return _question(DIRECTION, f"It lies {said}." if said else "It is at the goal.", form, said or "here", walk, rng)
+    answer = f"It lies {said}." if said else "It is here."
+    return _question(DIRECTION, answer, "direction", said or "here", walk, rng)
 
 
 def time_question(walk: LakeWalk, rng: np.random.Generator) -> Question:
-    """At which step the elf falls or arrives, or whether it still stands after some of them."""
+    """After how many moves the elf falls or arrives, or whether it still stands after some of them."""
+    if len(walk.path) > MAX_STEPS:
+        raise WorldError(f"questions of time are about at most {MAX_STEPS} moves, got {len(walk.path)}")
     form = str(rng.choice(["falls", "arrives", "still"]))
+    after = f"after {_NUMBERS[walk.steps]} move{'' if walk.steps == 1 else 's'}"
     if form == "still":
         n = int(rng.integers(1, len(walk.path) + 1))
         fallen = walk.end == "H" and n >= walk.steps
-        answer = f"No, it falls at step {walk.steps}." if fallen else "Yes, it still stands."
-        return _question(STILL, answer, form, "no" if fallen else "yes", walk, rng, n=n)
+        answer = f"No, it falls {after}." if fallen else "Yes, it still stands."
+        return _question(STILL, answer, form, "no" if fallen else "yes", walk, rng, n=_NUMBERS[n])
     true = walk.end == ("H" if form == "falls" else "G")
-    never = "It does not fall." if form == "falls" else "It does not reach the goal."
-    answer = f"At step {walk.steps}." if true else never
-    return _question(
-        WHEN if form == "falls" else ARRIVES, answer, form, str(walk.steps) if true else "never", walk, rng
-    )
+    never = "It never falls." if form == "falls" else "It never reaches the goal."
+    kind, answer = (str(walk.steps), f"It {'falls' if form == 'falls' else 'reaches the goal'} {after}.")
+    frames = WHEN if form == "falls" else ARRIVES
+    return _question(frames, answer if true else never, form, kind if true else "never", walk, rng)
 
 
 def _find(desc: Sequence[str], letter: str) -> tuple[int, int]:
@@ -120,7 +128,7 @@ def _find(desc: Sequence[str], letter: str) -> tuple[int, int]:
 
 
 def _question(
-    frames: Sequence[str], answer: str, form: str, kind: str, walk: LakeWalk, rng: np.random.Generator, **words: int
+    frames: Sequence[str], answer: str, form: str, kind: str, walk: LakeWalk, rng: np.random.Generator, **words: str
 ) -> Question:
     path = ", ".join(ACTIONS[action] for action in walk.path)
     text = frames[int(rng.integers(len(frames)))].format(path=path, **words)

@@ -13,15 +13,15 @@ from reverie.worlds.everyday.things import THINGS, Thing
 
 __all__ = ["compare_question"]
 
-# property → which one is …, how many …, what two have in common
+# property → which one …, how many …, what two have in common
 _SAID = {
-    "fragile": ("is fragile", "are fragile", "Both are fragile."),
-    "burns": ("can burn", "can burn", "Both can burn."),
-    "melts": ("melts in the heat", "melt in the heat", "Both melt in the heat."),
-    "floats": ("floats on water", "float on water", "Both float on water."),
-    "rolls": ("can roll", "can roll", "Both can roll."),
-    "light": ("is lighter than air", "are lighter than air", "Both are lighter than air."),
-    "liquid": ("holds a liquid", "hold a liquid", "Both hold a liquid."),
+    "fragile": ("is fragile", "are fragile", "They are fragile."),
+    "burns": ("can burn", "can burn", "They can burn."),
+    "melts": ("melts in the heat", "melt in the heat", "They melt in the heat."),
+    "floats": ("floats on water", "float on water", "They float on water."),
+    "rolls": ("can roll", "can roll", "They can roll."),
+    "light": ("is lighter than air", "are lighter than air", "They are lighter than air."),
+    "liquid": ("holds a liquid", "hold a liquid", "They hold a liquid."),
 }
 # superlative → what it looks at, from the least to the most
 _MOST: dict[str, Callable[[Thing], float]] = {
@@ -46,7 +46,7 @@ COMMON = (
     "What do {x} and {y} have in common?", "What have {x} and {y} in common?", "How are {x} and {y} alike?",
     "What is the same about {x} and {y}?", "In what way is {x} like {y}?", "What is true of both {x} and {y}?",
 )  # fmt: skip
-_NUMBERS = ("None of them.", "One of them.", "Two of them.", "All three of them.")
+_NUMBERS = ("Not one.", "One.", "Two.", "Three.")
 TEST_SHARE = 0.15
 _BY_NAME = {each.name: each for each in PROPERTIES}
 
@@ -69,7 +69,7 @@ def _most(things: Sequence[Thing], rng: np.random.Generator) -> Question | None:
     if max(best, second) < 1.5 * min(best, second):
         return None  # nobody could tell
     text = str(rng.choice(MOST)).format(most=most, things=_listed(things, "or"), these=_listed(things, "and"))
-    return _question(text, f"{ranked[-1].a} is the {most}.", "most", ranked[-1].name, most, things)
+    return _question(text, _named(ranked[-1]), "most", ranked[-1].name, most, things)
 
 
 def _which(things: Sequence[Thing], rng: np.random.Generator) -> Question | None:
@@ -79,7 +79,7 @@ def _which(things: Sequence[Thing], rng: np.random.Generator) -> Question | None
         return None
     does = _SAID[name][0]
     text = str(rng.choice(WHICH)).format(does=does, things=_listed(things, "or"), these=_listed(things, "and"))
-    return _question(text, f"{having[0].a} {does}.", "which", having[0].name, name, things)
+    return _question(text, _named(having[0]), "which", having[0].name, name, things)
 
 
 def _many(things: Sequence[Thing], rng: np.random.Generator) -> Question | None:
@@ -88,7 +88,7 @@ def _many(things: Sequence[Thing], rng: np.random.Generator) -> Question | None:
         return None
     count = sum(_BY_NAME[name].holds(thing) for thing in things)
     text = str(rng.choice(MANY)).format(do=_SAID[name][1], things=_listed(things, "and"), these=_listed(things, "and"))
-    return _question(text, _NUMBERS[count], "many", str(count), name, things)
+    return _question(text, [_NUMBERS[count]], "many", str(count), name, things)
 
 
 def _common(things: Sequence[Thing], rng: np.random.Generator) -> Question | None:
@@ -97,7 +97,7 @@ def _common(things: Sequence[Thing], rng: np.random.Generator) -> Question | Non
         return None
     said = [_SAID[name][2] for name in shared]
     text = str(rng.choice(COMMON)).format(x=things[0].a, y=things[1].a)
-    return _question(text, said[0], "common", shared[0], shared[0], things, said[1:])
+    return _question(text, said, "common", shared[0], shared[0], things)
 
 
 _FORMS: dict[str, Callable[[Sequence[Thing], np.random.Generator], Question | None]] = {
@@ -105,11 +105,16 @@ _FORMS: dict[str, Callable[[Sequence[Thing], np.random.Generator], Question | No
 }  # fmt: skip
 
 
-def _question(
-    text: str, answer: str, form: str, kind: str, about: str, things: Sequence[Thing], accepts: Sequence[str] = ()
-) -> Question:
+def _named(thing: Thing) -> tuple[str, ...]:
+    """A thing as an answer, and other words for it."""
+    return (f"{thing.the}.", *(f"{name}." for name in thing.indefinite))
+
+
+def _question(text: str, answers: Sequence[str], form: str, kind: str, about: str, things: Sequence[Thing]) -> Question:
+    """``answers``: the canonical one first."""
     meta = {"things": [thing.name for thing in things], "about": about}
-    return Question(text[0].upper() + text[1:], answer[0].upper() + answer[1:], form, kind, tuple(accepts), meta)
+    said = [answer[0].upper() + answer[1:] for answer in answers]
+    return Question(text[0].upper() + text[1:], said[0], form, kind, tuple(said[1:]), meta)
 
 
 def _listed(things: Sequence[Thing], word: str) -> str:

@@ -42,15 +42,15 @@ _SPRINGY = 0.3  # elasticity from which a thing jumps up again
 _IMPACTS = ("break", "bounce")  # what surface and height decide
 # verb → why, where it lies in the thing: it happened, it did not
 _NATURE = {
-    "break": ("{a} is fragile", "{a} is not fragile"),
-    "bounce": ("{a} is springy", "{a} is not springy"),
-    "pop": ("{a} has a thin skin", ""),  # nobody asks why a stone does not pop
-    "melt": ("{a} melts in the heat", "{a} does not melt"),
-    "catch fire": ("{a} can burn", "{a} cannot burn"),
-    "freeze": ("{liquid} freezes in the cold", "{a} does not freeze"),
-    "float": ("{a} is lighter than water", "{a} is heavier than water"),
-    "sink": ("{a} is heavier than water", "{a} is lighter than water"),
-    "rise": ("{a} is lighter than air", ""),
+    "break": ("{the} is fragile", "{the} is not fragile"),
+    "bounce": ("{the} is springy", "{the} is not springy"),
+    "pop": ("{the} has a thin skin", ""),  # nobody asks why a stone does not pop
+    "melt": ("{the} melts in the heat", "{the} does not melt"),
+    "catch fire": ("{the} can burn", "{the} cannot burn"),
+    "freeze": ("{liquid} freezes in the cold", "{the} does not freeze"),
+    "float": ("{the} is lighter than water", "{the} is heavier than water"),
+    "sink": ("{the} is heavier than water", "{the} is lighter than water"),
+    "rise": ("{the} is lighter than air", ""),
 }
 
 
@@ -68,7 +68,14 @@ def why_question(scene: Scene, rng: np.random.Generator, kind: str = "") -> Ques
     verb, clause = causes[kind][int(rng.integers(len(causes[kind])))]
     frame = str(rng.choice(HAPPENED if questions.holds(case, verb) else DID_NOT))
     meta = case.meta | {"verb": verb}
-    return Question(Filler(case, rng).fill(frame, verb), f"Because {clause}.", "why", kind, (), meta)
+    return Question(
+        Filler(case, rng).fill(frame, verb),
+        f"{clause[0].upper()}{clause[1:]}.",
+        "why",
+        kind,
+        (f"Because {clause}.",),
+        meta,
+    )
 
 
 def _causes(scene: Scene) -> tuple[Case | None, dict[str, list[tuple[str, str]]]]:
@@ -97,9 +104,9 @@ def _cause(case: Case, verb: str) -> tuple[str, str] | None:
     if not _lies_in_the_thing(case, verb, happened):
         return None
     if scene.action == "cut" and verb == "break" and not happened:
-        return "thing", f"{thing.a} is too hard for the knife"
+        return "thing", f"{thing.the} is hard"
     clause = _NATURE[verb][0 if happened else 1]
-    return "thing", clause.format(a=thing.a, liquid=questions.liquid_of(thing))
+    return "thing", clause.format(the=thing.the, liquid=questions.liquid_of(thing))
 
 
 def _hardness(surface: Surface, other: Surface) -> str:

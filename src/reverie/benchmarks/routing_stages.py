@@ -1,0 +1,189 @@
+"""What `bench routing` makes before it measures, in one folder: rows, a base, experts, tables. A stopped run goes on.
+
+    domains/<name>/{train,test}.jsonl   outsiders/{train,test}/<kind>.jsonl   rows.json
+    base/    experts/<name>/    library/<name>/    routers/<name>/    tables/*.safetensors
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from reverie.benchmarks.contract import Progress
+from reverie.benchmarks.domains import babi_domains, gym_domains, outsiders, write_rows
+from reverie.errors import DataError, TrainingError, UsageError
+from reverie.experts import Library
+from reverie.experts.files import base_hash
+from reverie.experts.router import Router
+from reverie.experts.table import NOBODY, Table
+from reverie.files import atomic_write_json
+from reverie.model import Backbone
+from reverie.settings import load_settings
+from reverie.training.loop import TrainResult, train
+from reverie.training.measuring import BackboneJudge, Row, make_table
+from reverie.training.recipes import ExpertRecipe, RouterRecipe, TextRecipe, train_expert, train_text
+from reverie.training.routing import RouterObjective
+from reverie.training.routing_rows import RowReader
+
+__all__ = ["SINGLE", "Rows", "RunFolder"]
+
+R = TypeVar("R")
+SINGLE = "all-domains"  # the one adapter that is trained on all domains
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows beside their owners (places in the names, or NOBODY) and what kind each is: a domain or an outsiders' one."""
+
+    rows: list[Row]
+    owners: list[int]
+    kinds: list[str]
+
+
+class RunFolder:
+    """The run in ``folder``. ``recipes``: where routing-base.yaml, routing-expert.yaml and routing-router.yaml lie."""
+
+    def __init__(self, folder: Path, recipes: Path, seed: int = 0, progress: Progress = lambda what, done, of: None):
+        self.folder, self.recipes, self.seed, self.progress = folder, recipes, seed, progress
+        self.bundle = folder / "base" / "export"
+        self.names: list[str] = []
+
+    def make_rows(self, data: Path, count: int, only: tuple[str, ...], outsider_rows: int) -> None:
+        """Rows of the domains (``only`` these, where some are named) and of outsiders. UsageError for other settings
+        than the folder was made with."""
+        told: dict[str, Any] = {"count": count, "only": list(only), "outsiders": outsider_rows, "seed": self.seed}
+        path = self.folder / "rows.json"
+        if path.is_file():
+            made = json.loads(path.read_text(encoding="utf-8"))
+            self.names = made.pop("names")
+            if made != told:
+                raise UsageError(f"{self.folder} holds a run with other rows, {made}: give another run_dir")
+            return
+        domains = [one for one in [*babi_domains(data / "babi", count), *gym_domains(count, self.seed)]]
+        if unknown := set(only) - {one.name for one in domains}:
+            raise UsageError(f"there are no domains {', '.join(sorted(unknown))} in {data}")
+        for domain in domains:
+            if not only or domain.name in only:
+                self.names.append(domain.name)
+                for part in ("train", "test"):
+                    write_rows(self.folder / "domains" / domain.name / f"{part}.jsonl", getattr(domain, part), domain.name)
+        for part, kinds in zip(("train", "test"), outsiders(data, outsider_rows, self.seed), strict=True):
+            for kind, questions in kinds.items():
+                write_rows(self.folder / "outsiders" / part / f"{kind}.jsonl", ((q, "") for q in questions), "")
+        atomic_write_json(path, told | {"names": self.names})
+
+    def make_base(self, texts: list[Path]) -> None:
+        """A plain language model of the questions and ``texts``."""
+        if self.bundle.is_dir():
+            return
+        rows = [str(self.folder / "domains" / name / "train.jsonl") for name in self.names]
+        recipe = self._recipe(TextRecipe, "base", self.folder / "base", {})
+        recipe = replace(recipe, data=replace(recipe.data, rows=tuple(rows), texts=tuple(map(str, texts))))
+        self._finish("the base", lambda again: train_text(recipe, again, progress=False), recipe.run_dir)
+
+    def make_experts(self, single_share: float) -> Library:
+        """An expert of each domain, and SINGLE: one of the same size, trained on all for ``single_share`` times the
+        steps of one, or not at all (0)."""
+        library = self.library()
+        wanted = [*self.names, *([SINGLE] if single_share else [])]
+        for done, name in enumerate(wanted):
+            self.progress("experts", done, len(wanted))
+            if name not in library:
+                self._make_expert(name, library, single_share if name == SINGLE else 1.0)
+        self.progress("experts", len(wanted), len(wanted))
+        return library
+
+    def _make_expert(self, name: str, library: Library, share: float) -> None:
+        run_dir = self.folder / "experts" / name
+        rows = self.folder / "domains" / name / "train.jsonl"
+        if name == SINGLE:
+            rows = self.folder / "domains" / "all.jsonl"
+            parts = [(self.folder / "domains" / each / "train.jsonl").read_text("utf-8") for each in self.names]
+            rows.write_text("".join(parts), encoding="utf-8")
+        filled = {"data.name": name, "data.domain": name, "data.bundle": self.bundle, "data.rows": rows}
+        recipe = self._recipe(ExpertRecipe, "expert", run_dir, filled)
+        recipe = replace(recipe, loop=replace(recipe.loop, steps=round(share * recipe.loop.steps)))
+        self._finish(f"the expert {name}", lambda again: train_expert(recipe, again, progress=False), recipe.run_dir)
+        library.add(run_dir / "export")
+
+    def library(self) -> Library:
+        return Library.open(self.folder / "library", base_hash(self.bundle / "backbone"))
+
+    def rows_of(self, part: str, count: int, outsiders_too: bool = True) -> Rows:
+        """At most ``count`` rows of each domain and of each kind of outsiders; ``part`` is train or test."""
+        reader, found = RowReader(self.bundle, _LONGEST, self.seed), Rows([], [], [])
+        sources = [(place, self.folder / "domains" / name / f"{part}.jsonl") for place, name in enumerate(self.names)]
+        if outsiders_too:
+            sources += [(NOBODY, path) for path in sorted((self.folder / "outsiders" / part).glob("*.jsonl"))]
+        for owner, path in sources:
+            try:
+                rows = reader.read(str(path), count)
+            except DataError:
+                continue  # no row of this kind is short enough
+            found.rows.extend(rows)
+            found.owners.extend([owner] * len(rows))
+            found.kinds.extend([path.stem if owner == NOBODY else self.names[owner]] * len(rows))
+        return found
+
+    def table(self, name: str, rows: Rows, judge: BackboneJudge, library: Library) -> Table:
+        """Features of the rows and their nats with every expert; kept in tables/."""
+        path = self.folder / "tables" / f"{name}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        keys = [library.key(each) for each in self.names]
+        tell: Callable[[str, float], None] = lambda what, share: self.progress(  # noqa: E731
+            f"table {name}", round(share * (len(self.names) + 1)), len(self.names) + 1
+        )
+        return make_table(judge, rows.rows, rows.owners, self.names, library.base, False, keys, path, tell)
+
+    def features(self, name: str, rows: Rows, base: str) -> Table:
+        """Features alone: all that a router needs that is told whose each row is."""
+        judge = _Reader(Backbone.load(self.bundle / "backbone").eval(), _NO_EXPERTS)
+        path = self.folder / "tables" / f"{name}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        return make_table(judge, rows.rows, rows.owners, self.names, base, path=path)
+
+    def router(self, name: str, table: Table, overrides: Mapping[str, Any]) -> Router:
+        """A router by the recipe and ``overrides`` (dotted keys), trained on ``table``."""
+        run_dir = self.folder / "routers" / name
+        recipe = self._recipe(RouterRecipe, "router", run_dir, {"data.bundle": self.bundle, **overrides})
+        if not (run_dir / "export").is_dir():
+            objective = RouterObjective(recipe.data, table)
+            self._finish(f"the router {name}", lambda again: train(objective, recipe.loop, run_dir, again, False), recipe.run_dir)
+        return Router.load(run_dir / "export" / "router")
+
+    def _recipe(self, kind: type[R], name: str, run_dir: Path, filled: Mapping[str, Any]) -> R:
+        given = [f"{key}={value}" for key, value in {"run_dir": run_dir, **filled}.items()]
+        return load_settings(kind, self.recipes / f"routing-{name}.yaml", given)
+
+    def _finish(self, what: str, run: Callable[[bool], TrainResult], run_dir: str) -> None:
+        result = run((Path(run_dir) / "config.json").is_file())
+        if result.stopped != "done":
+            raise TrainingError(f"{what} is not finished: {result.message} Give the same command again to go on.")
+
+
+_LONGEST = 320  # ids of a row that is measured
+
+
+class _Nobody:
+    """A source without experts."""
+
+    def key(self, name: str) -> str:
+        raise UsageError(f"there is no expert {name} here")
+
+    adapter = key  # type: ignore[assignment]
+
+
+_NO_EXPERTS: Any = _Nobody()
+
+
+class _Reader(BackboneJudge):
+    """Reads features only; nobody's nats are asked for."""
+
+    def nats(self, rows: Any, choices: Any) -> Tensor:
+        return torch.zeros(len(rows))

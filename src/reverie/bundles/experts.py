@@ -1,0 +1,44 @@
+"""The experts of a bundle: those in its folder, the user's own beside them, and the router that chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reverie.experts.files import base_hash, base_linears
+from reverie.experts.library import Library
+from reverie.experts.shelf import default_library
+
+if TYPE_CHECKING:
+    from reverie.dreaming.casting import Cast
+
+__all__ = ["EXPERTS", "ROUTER", "open_cast", "open_library"]
+
+EXPERTS, ROUTER = "experts", "router"
+
+
+def open_library(folder: Path, manifest: Mapping[str, Any], library: Path | None = None) -> Library:
+    """The library of the bundle in ``folder``: its own experts, read-only, and those of ``library``, by default the
+    user's place for experts of this base (``shelf.default_library``)."""
+    backbone = folder / "backbone"
+    said = {name.removeprefix("backbone/"): file["sha256"] for name, file in manifest["files"].items()}
+    base = base_hash(backbone, said)
+    return Library.open(
+        library or default_library(base),
+        base,
+        folder / EXPERTS if (folder / EXPERTS).is_dir() else None,
+        linears=base_linears(backbone),
+        known_as=[manifest["name"], *filter(None, [manifest.get("base", {}).get("source")])],
+    )
+
+
+def open_cast(folder: Path, manifest: Mapping[str, Any], library: Path | None = None) -> Cast:
+    """Library and router of a bundle. A bundle without a router gets one that knows nobody, and chooses what is added
+    to the library by its prototype."""
+    from reverie.dreaming.casting import Cast
+    from reverie.experts.router import Router
+
+    opened = open_library(folder, manifest, library)
+    router = Router.load(folder / ROUTER, opened.base) if f"{ROUTER}/config.json" in manifest["files"] else None
+    return Cast(opened, router)

@@ -1,0 +1,218 @@
+"""A bundle from a base made elsewhere: any causal language model of transformers, or a checkpoint of llama2.c."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from reverie.bundles.bundle import find_bundle, read_manifest, seal_bundle
+from reverie.bundles.llama2c import convert
+from reverie.dreaming.confidence import ConfidenceModel
+from reverie.errors import BundleError, UsageError, shorten
+from reverie.experts.inject import linears_of
+from reverie.files import atomic_folder
+from reverie.model.foreign import ForeignBackbone, check_causal, extend, load_model, quiet
+from reverie.model.quantized import check_quantizer, fits, quantization
+from reverie.tokens.grammar import Grammar
+from reverie.tokens.grammar_files import load_grammar, save_grammar
+from reverie.tokens.image import ImageTokenizer
+from reverie.tokens.text import BaseTokenizer
+from reverie.tokens.vocabulary import Vocabulary
+
+__all__ = ["InitSettings", "init_bundle"]
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]  # of a hub's repository
+
+
+@dataclass(frozen=True)
+class InitSettings:
+    """How the base is kept."""
+
+    dtype: Literal["fp32", "bf16", "fp16"] = "bf16"
+    quantize: Literal["", "8bit", "4bit"] = ""  # of its linears; the rest keeps ``dtype``
+    prompt: Literal["auto", "chat", "question", "plain"] = "auto"  # auto: its chat template if it has one
+    name: str = ""  # of the bundle; empty: the base's
+    seed: int = 0  # of the new ids' first embeddings
+
+
+def init_bundle(
+    base: str | Path,
+    folder: Path,
+    settings: InitSettings | None = None,
+    *,
+    tokenizer: Path | None = None,
+    image_tokenizer: str | Path = "nano",
+    on_step: Callable[[str], None] = lambda step: None,
+) -> Path:
+    """Make the bundle ``folder`` of a frozen base, with the grammar's ids added after its own.
+
+    Args:
+        base: a transformers folder, a checkpoint of llama2.c (``*.bin``), or a hub's ``owner/name``, which is the only
+            thing that is ever fetched
+        tokenizer: the base's, where it lies elsewhere: a folder, a ``tokenizer.json``, or llama2.c's ``tokenizer.bin``
+        image_tokenizer: its folder, or a bundle that has one; its codes are added to the vocabulary
+        on_step: is told what is being done
+
+    The bundle appears whole or not at all. Raises UsageError where ``folder`` exists or the base does not,
+    BundleError for a base that is damaged, too large for the disk, or no causal language model.
+    """
+    settings = settings or InitSettings()
+    here = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if here == folder or not here.is_dir():
+        where = "exists already" if here == folder else f"lies under a file, {here}"
+        raise UsageError(f"{folder} {where}; name a new folder for the bundle")
+    pictures = _image_tokenizer(image_tokenizer)
+    if settings.quantize:
+        check_quantizer()
+    with tempfile.TemporaryDirectory() as scratch:
+        given = _base_folder(str(base), tokenizer, Path(scratch), on_step)
+        architecture = check_causal(given)
+        words = _tokenizer(tokenizer if tokenizer is not None and given == Path(base) else given)
+        _check_room(given, here)
+        on_step(f"loading {architecture}")
+        model = load_model(given, dtype=DTYPES[settings.dtype])
+        if settings.quantize and getattr(model, "is_quantized", False):
+            raise UsageError(f"the base {shorten(str(base))} is quantized already; leave --quantize out")
+        return _write(model, words, pictures, folder, settings, _source_name(base), on_step)
+
+
+def _write(
+    model: Any,
+    words: Any,
+    pictures: tuple[Path, ImageTokenizer, Grammar | None, dict[str, int]],
+    folder: Path,
+    settings: InitSettings,
+    source_name: str,
+    on_step: Callable[[str], None],
+) -> Path:
+    source, codes, taught, worlds = pictures
+    num_text = max(model.get_input_embeddings().weight.shape[0], 1 + max(words.get_vocab().values()))
+    backdrops = taught.backdrops if taught else ()
+    vocabulary = Vocabulary(num_text, codes.num_codes, num_backdrops=max(8, len(backdrops)))
+    text = BaseTokenizer(words.backend_tokenizer, num_text)
+    grammar = Grammar(vocabulary, text, backdrops, full_frames=False)
+    on_step(f"adding {vocabulary.text_start} ids of the grammar after the base's {num_text}")
+    backbone = extend(model, num_text, vocabulary.text_start, torch.Generator().manual_seed(settings.seed))
+    style = settings.prompt
+    if style == "auto":
+        style = "chat" if words.chat_template else "question"
+    if style == "chat" and not words.chat_template:
+        raise UsageError("the base has no chat template to be asked by; use --prompt question or plain")
+    described = {
+        "source": source_name,
+        "architecture": backbone.config.architecture,
+        "dtype": settings.dtype,
+        "quantized": settings.quantize,
+        "prompt": style,
+        "taught": False,  # the grammar: until a training says otherwise, it answers in plain words
+    }
+    with atomic_folder(folder) as building:
+        on_step("writing it")
+        _save(backbone, building / "backbone", settings, on_step)
+        with quiet():
+            words.save_pretrained(building / "backbone")
+        save_grammar(grammar, building)
+        shutil.copytree(source, building / "image_tokenizer")
+        ConfidenceModel(*_OWN_WORDS).save(building / "confidence.json")
+        name = settings.name or Path(source_name).name
+        seal_bundle(building, name=name, worlds=worlds, recipe={"init": asdict(settings)}, base=described)
+    return folder
+
+
+# A base's own words are always given; how sure they are is all that their likelihood says.
+_OWN_WORDS = ((0.0,) * 5, (1.0,) * 5, (0.0, 0.0, 0.0, 0.0, 2.0), 2.0, 0.0)
+
+
+def _save(backbone: ForeignBackbone, folder: Path, settings: InitSettings, on_step: Callable[[str], None]) -> None:
+    backbone.save(folder)
+    if settings.quantize:
+        bits, dtype, base = settings.quantize, DTYPES[settings.dtype], backbone.base
+        sizes = linears_of(base)
+        whole = [
+            name
+            for name, size in sizes.items()
+            if base.get_submodule(name) is base.get_output_embeddings() or not fits(bits, *size)
+        ]
+        on_step(f"quantizing {len(sizes) - len(whole)} of {len(sizes)} linears to {bits}")
+        if len(whole) == len(sizes):
+            raise UsageError("none of the base's linears fits 4 bits (multiples of 32 by 64); take --quantize 8bit")
+        plain = folder.rename(folder.with_name("unquantized"))
+        quantized = load_model(plain, dtype=dtype, quantization_config=quantization(bits, dtype, whole))
+        ForeignBackbone(quantized, backbone.num_grammar).save(folder)
+        shutil.rmtree(plain)
+
+
+def _base_folder(base: str, tokenizer: Path | None, scratch: Path, on_step: Callable[[str], None]) -> Path:
+    path = Path(base)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        if path.suffix != ".bin":
+            raise UsageError(f"a base is a folder, a hub's id or a checkpoint of llama2.c (*.bin); {path} is none")
+        words = tokenizer or path.with_name("tokenizer.bin")
+        if not words.is_file():
+            raise UsageError(f"{path} needs its tokenizer, and {words} is no file; give it with --tokenizer")
+        on_step(f"converting {path.name}")
+        convert(path, words, scratch / "base")
+        return scratch / "base"
+    if _HUB_ID.fullmatch(base) and not path.parent.exists():
+        return _fetch(base, on_step)
+    raise UsageError(f"no base '{shorten(base)}': it is no folder here, and no hub's id such as owner/name")
+
+
+def _fetch(hub_id: str, on_step: Callable[[str], None]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    on_step(f"fetching {hub_id}")
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=_WANTED))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"'{shorten(hub_id)}' cannot be fetched: {shorten(str(error), 120)}") from error
+
+
+def _tokenizer(place: Path) -> Any:
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    try:
+        if place.suffix == ".json" and place.is_file():
+            return PreTrainedTokenizerFast(tokenizer_file=str(place))
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
+    except Exception as error:  # whatever a foreign file makes the libraries raise
+        raise BundleError(f"the tokenizer in {place} cannot be loaded: {shorten(str(error), 120)}") from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise BundleError(f"the tokenizer in {place} has no tokenizer.json; save it once with a recent transformers")
+    return tokenizer
+
+
+def _image_tokenizer(place: str | Path) -> tuple[Path, ImageTokenizer, Grammar | None, dict[str, int]]:
+    """Its folder, itself, and with a bundle its grammar and worlds."""
+    folder = Path(place)
+    if folder.is_dir() and not (folder / "image_tokenizer").is_dir():
+        return folder, ImageTokenizer.load(folder), None, {}
+    bundle = find_bundle(place)
+    worlds = {world: int(cell_px) for world, cell_px in read_manifest(bundle)["worlds"].items()}
+    return bundle / "image_tokenizer", ImageTokenizer.load(bundle / "image_tokenizer"), load_grammar(bundle), worlds
+
+
+def _check_room(given: Path, here: Path) -> None:
+    """Refuses before the work what would not fit onto the disk."""
+    size = sum(file.stat().st_size for file in given.glob("*.safetensors"))
+    free = shutil.disk_usage(here).free
+    if size > free:
+        raise BundleError(f"the base has {size / 1e9:.1f} GB, and only {free / 1e9:.1f} GB are free in {here}")
+
+
+def _source_name(base: str | Path) -> str:
+    """A hub's id, or the name alone of what lies here: where it lies is nobody's business."""
+    path = Path(base)
+    return path.resolve().name.removesuffix(".bin") if path.exists() else str(base)

@@ -1,0 +1,186 @@
+"""What experts add inside the decoder: their factors folded as its matrices are, and added to what these give.
+
+A ``Mixture`` adds to the rows of a product, each of which may have a choice of its own; ``Weighing`` measures besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from reverie.engine.decoder import GROUPS, Decoder
+from reverie.errors import ExpertError, UsageError, shorten
+from reverie.experts.cache import ByteCache
+from reverie.experts.contract import Adapter, Choice, ExpertSource, Factors
+from reverie.experts.routed import Order, loop, routed
+from reverie.experts.slots import Slots
+
+__all__ = ["Cast", "Experts", "Mixture", "Weighing"]
+
+Cast = tuple[tuple[str, float, str], ...]  # a choice sorted by name, with the keys that its experts have; () is nobody
+Site = tuple[int, str]  # which layer, which group of its linears
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """An adapter as the decoder needs it: (layer, linear) → factors."""
+
+    factors: dict[tuple[int, str], Factors]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(one.nbytes for one in self.factors.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Some experts side by side."""
+
+    num_experts: int
+    slots: dict[Site, Slots]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(one.nbytes for one in self.slots.values())
+
+    def blend(self, weights: Sequence[float]) -> Stack:
+        return Stack(1, {site: slots.blend(weights) for site, slots in self.slots.items()})
+
+
+class Mixture:
+    """Adds what the experts of each row give, row n of a batch having ``experts`` (N, k) with ``weights`` (N, k)."""
+
+    def __init__(self, stack: Stack, experts: Tensor, weights: Tensor):
+        self._stack, self._experts, self._weights = stack, experts, weights
+        self._order = Order.of(experts, weights, stack.num_experts)
+
+    def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
+        """x (N, in), which the linears of ``site`` read → added to out (N, out), which they gave."""
+        if site in self._stack.slots:
+            loop(x, self._stack.slots[site], self._order, out)
+
+    def keep(self, rows: list[int]) -> Mixture:
+        """For these rows alone, in that order."""
+        return Mixture(self._stack, self._experts[rows], self._weights[rows])
+
+
+class Weighing:
+    """Adds to ids that have the same experts, and sums how large what each expert added was, and what it was added to."""
+
+    def __init__(self, stack: Stack, weights: Sequence[float], head_size: int):
+        self._stack, self._weights, self._head_size = stack, weights, head_size
+        self._given, self._base = torch.zeros(1, len(weights)), torch.zeros(1)
+
+    @property
+    def shares(self) -> Tensor:
+        """float (T, experts): the root of the summed squares of what each gave, over that of the base's own."""
+        return (self._given / self._base[:, None]).sqrt()
+
+    def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
+        _, group = site
+        parts = len(GROUPS[group])
+        scales = torch.ones(parts)
+        if group == "qkv":
+            scales[0] = self._head_size  # the decoder's q is scaled by Dh^-0.5: squares by 1 / Dh
+
+        def squares(values: Tensor) -> Tensor:  # (T, out) → (T,)
+            return values.unflatten(1, (parts, -1)).square().sum(2) @ scales
+
+        self._base = self._base + squares(out if residual is None else out - residual)
+        given = []
+        for expert, weight in enumerate(self._weights):
+            added = torch.zeros_like(out)
+            if site in self._stack.slots:
+                chosen = torch.full((len(x), 1), expert)
+                added = routed(x, self._stack.slots[site], chosen, torch.full((len(x), 1), weight))
+            given.append(squares(added))
+            out += added
+        self._given = self._given + torch.stack(given, 1)
+
+
+class Experts:
+    """The experts of an engine, as its decoder needs them; what was used last stays in memory, up to ``budget`` bytes.
+
+    ``source`` None: there are none, and only nobody can be asked for.
+    """
+
+    def __init__(self, decoder: Decoder, source: ExpertSource | None, budget: int):
+        self._decoder, self._source = decoder, source
+        self._cache: ByteCache[Any, Any] = ByteCache(budget, lambda value: value.nbytes)
+
+    def cast(self, choice: Choice) -> Cast:
+        """Who ``choice`` is now. Raises UsageError where there are no experts, UnknownNameError for unknown ones."""
+        if choice and self._source is None:
+            raise UsageError(f"this engine has no experts, and a request names '{shorten(choice[0][0])}'")
+        source = cast(ExpertSource, self._source)
+        return tuple(sorted((name, weight, source.key(name)) for name, weight in choice))
+
+    def blend(self, cast: Cast, num_rows: int) -> Mixture | None:
+        """For the ids of one prefix or continuation, which all have the same experts: these become one."""
+        if not cast:
+            return None
+        weights = [weight for _, weight, _ in cast]
+        stack = self._kept(("blend", cast), lambda: self._stack(_members(cast)).blend(weights))
+        return Mixture(stack, torch.zeros(num_rows, 1, dtype=torch.int64), torch.ones(num_rows, 1))
+
+    def mixture(self, casts: Sequence[Cast]) -> Mixture | None:
+        """For the rows of a batch; None where nobody has experts."""
+        members = sorted({member for cast in casts for member in _members(cast)})
+        if not members:
+            return None
+        places = {member: place for place, member in enumerate(members)}
+        experts = torch.full((len(casts), max(map(len, casts))), -1)
+        weights = torch.zeros(experts.shape)
+        for row, cast in enumerate(casts):
+            for column, (name, weight, key) in enumerate(cast):
+                experts[row, column], weights[row, column] = places[name, key], weight
+        stack = self._kept(("stack", *members), lambda: self._stack(members))
+        return Mixture(stack, experts, weights)
+
+    def weighing(self, cast: Cast) -> Weighing:
+        weights = [weight for _, weight, _ in cast]
+        return Weighing(self._stack(_members(cast)), weights, self._decoder.config.head_size)
+
+    def _kept(self, key: Any, make: Callable[[], Any]) -> Any:
+        return self._cache.get(key, make)
+
+    def _stack(self, members: Sequence[tuple[str, str]]) -> Stack:
+        source = cast(ExpertSource, self._source)
+        folded = [
+            self._kept(member, lambda name=member[0]: self._fold(name, source.adapter(name))).factors
+            for member in members
+        ]
+        slots = {}
+        for place in range(self._decoder.config.num_layers):
+            for group, linears in GROUPS.items():
+                stacked = [
+                    Slots.stack([one.get((place, linear)) for one in folded], *self._decoder.size(linear))
+                    for linear in linears
+                ]
+                if any(len(one.down) for one in stacked):
+                    slots[place, group] = Slots.fuse(stacked)
+        return Stack(len(members), slots)
+
+    def _fold(self, name: str, adapter: Adapter) -> Folded:
+        """Raises ExpertError where the adapter does not fit."""
+        factors = {}
+        for linear, given in adapter.factors.items():
+            site = self._decoder.find(linear)
+            if site is None:
+                raise ExpertError(f"the expert {name} changes {shorten(linear)}, which is no linear of this backbone")
+            width_in, width_out = self._decoder.size(site[1])
+            if given.down.shape[1] != width_in or given.up.shape[0] != width_out:
+                raise ExpertError(
+                    f"the expert {name} changes {linear} from {given.down.shape[1]} to {given.up.shape[0]} values, "
+                    f"but in this backbone it takes {width_in} to {width_out}: it is for another base"
+                )
+            factors[site] = self._decoder.fold(*site, given)
+        return Folded(factors)
+
+
+def _members(cast: Cast) -> list[tuple[str, str]]:
+    return [(name, key) for name, _, key in cast]

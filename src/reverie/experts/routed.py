@@ -1,0 +1,104 @@
+"""What chosen experts add to a linear: each row of a batch may have several, with weights, and other rows others.
+
+Three ways, one answer. ``loop``: a compiled loop, expert by expert, over the rows that have it; on a CPU, in float32,
+without gradients. ``concatenated``: one product with the ranks of all experts, weighted by a mask that is 0 for those
+that a row has not; wasteful, but two products only, so good where few experts are shared by many rows. ``segments``:
+rows sorted by expert, one product an expert, or one grouped product on a GPU. ``routed_plain`` is what tests hold them to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.experts.slots import Slots
+
+__all__ = ["Order", "concatenated", "loop", "routed", "routed_plain", "segments"]
+
+WASTE = 4  # concatenated ranks are faster than segments up to so many times the products that are needed
+
+
+def routed(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
+    """What the experts of each row add to it: (N, out). Differentiable in x, the factors and the weights.
+
+    Args:
+        x: float (N, in)
+        slots: the experts' factors
+        experts: int64 (N, k), places in ``slots``; -1 is none
+        weights: float (N, k)
+    """
+    tensors = (x, slots.down, slots.up, weights)
+    learning = torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+    if not learning and all(each.device.type == "cpu" and each.dtype == torch.float32 for each in tensors):
+        return loop(x, slots, Order.of(experts, weights, slots.num_experts))
+    if slots.num_experts <= WASTE * experts.shape[1]:
+        return concatenated(x, slots, experts, weights)
+    return segments(x, slots, experts, weights)
+
+
+def routed_plain(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
+    """What ``routed`` gives, one expert after the other."""
+    parts = [x.new_zeros(len(x), slots.up.shape[1]) for _ in range(slots.parts)]
+    for expert in range(slots.num_experts):
+        weight = torch.where(experts == expert, weights, 0.0).sum(1, keepdim=True)
+        for part in range(slots.parts):
+            ranks = slots.of(expert, part)
+            parts[part] = parts[part] + weight * (x @ slots.down[ranks].t() @ slots.up[ranks])
+    return torch.cat(parts, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """Pairs of a row and one of its experts, sorted by expert: what the loop reads."""
+
+    rows: np.ndarray  # int64 (M,)
+    scales: np.ndarray  # float32 (M,)
+    bounds: np.ndarray  # int64 (S + 1,): the pairs of expert s are bounds[s] to bounds[s + 1]
+
+    @classmethod
+    def of(cls, experts: Tensor, weights: Tensor, num_experts: int) -> Order:
+        flat = experts.numpy().ravel()
+        pairs = np.argsort(flat, kind="stable")
+        bounds = np.searchsorted(flat[pairs], np.arange(num_experts + 1))
+        return cls(pairs // max(experts.shape[1], 1), weights.detach().numpy().ravel()[pairs], bounds)
+
+
+def loop(x: Tensor, slots: Slots, order: Order, out: Tensor | None = None) -> Tensor:
+    """Adds to ``out`` (N, out), float32 and contiguous, where it is given."""
+    from reverie.experts.loops import add_routed
+
+    if out is None:
+        out = x.new_zeros(len(x), slots.out_features)
+    given = x.detach().contiguous().numpy()
+    add_routed(given, *slots.arrays, slots.parts, order.rows, order.scales, order.bounds, out.numpy())
+    return out
+
+
+def concatenated(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
+    chosen = torch.where(experts >= 0, weights, 0.0).to(x.dtype)
+    gates = x.new_zeros(len(x), slots.num_experts).scatter_add(1, experts.clamp_min(0), chosen)  # (N, S)
+    ranks = slots.starts.diff()
+    inner = x @ slots.down.t() * gates.repeat(1, slots.parts).repeat_interleave(ranks, 1)
+    spans = slots.starts[:: max(slots.num_experts, 1)].tolist()
+    parts = [inner[:, a:b] @ slots.up[a:b] for a, b in zip(spans, spans[1:], strict=False)]
+    return torch.cat(parts, 1)
+
+
+def segments(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
+    flat = experts.flatten()
+    chosen = flat.argsort(stable=True)[int((flat < 0).sum()) :]
+    rows, scales = chosen // experts.shape[1], weights.flatten()[chosen].to(x.dtype)
+    counts = flat[chosen].bincount(minlength=slots.num_experts).tolist()
+    out, start = x.new_zeros(len(x), slots.out_features), 0
+    for expert, count in enumerate(counts):
+        if count:
+            pairs = slice(start, start + count)
+            inputs = x[rows[pairs]] * scales[pairs, None]
+            ranks = [slots.of(expert, part) for part in range(slots.parts)]
+            added = torch.cat([inputs @ slots.down[each].t() @ slots.up[each] for each in ranks], 1)
+            out = out.index_add(0, rows[pairs], added)
+            start += count
+    return out

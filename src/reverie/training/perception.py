@@ -1,0 +1,422 @@
+"""Trains perception: a picture, recalled facts and a question become one state, from which the question is answered.
+
+The thing in the picture is called "this thing" in the question, so only the picture says what it is. The facts say what
+comes of the same action with several things, and in a share of the lessons they say of the one in the picture what
+comes of it with another: then only the facts can tell, and only the picture says which of them. The question alone says
+what is asked. So no modality can be left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reverie.dreaming.questions import clean_question
+from reverie.errors import ConfigError
+from reverie.files import atomic_write_json
+from reverie.memory.attention import EDGE_SIZE, fact_graph
+from reverie.model import Backbone
+from reverie.model.graph_attention import GraphBatch
+from reverie.model.mixture import pick_rows
+from reverie.model.orchestrator import MODALITIES, Joined, Orchestrator, OrchestratorConfig, Sensed
+from reverie.model.senses import Words
+from reverie.nouns import CAUSES, Fact, situation
+from reverie.tokens.grammar_files import load_grammar
+from reverie.tokens.image import ImageTokenizer
+from reverie.tokens.vocabulary import EOS
+from reverie.training.backbone import pad
+from reverie.training.sources import renamed, without_pictures
+from reverie.worlds import Episode, make_world, record_episode
+
+if TYPE_CHECKING:
+    from reverie.worlds.everyday.things import Thing
+
+__all__ = ["Lesson", "Lessons", "PerceptionData", "PerceptionObjective", "Recorded"]
+
+Modality = Literal["vision", "graph", "text"]
+RELATIONS = (CAUSES,)
+ANSWERS_FILE = "answers.json"
+
+
+@dataclass(frozen=True)
+class PerceptionData:
+    """What perception learns from, and its network. Sizes of 0 in ``model`` are filled in."""
+
+    bundle: str = "src/reverie/bundles/nano"  # its backbone and image tokenizer stay as they are
+    answer: Literal["choose", "say"] = "choose"  # one of the answers met in training; or by the backbone, word by word
+    without: tuple[Modality, ...] = ()  # modalities that the network does not get
+    batch_size: int = 32  # lessons a step
+    scenes: int = 3000  # recorded before training starts
+    lessons: int = 6000  # made of them; each is met again and again
+    eval_lessons: int = 600  # on unseen scenes
+    others: int = 4  # most facts about other things; no two facts tell the same outcome
+    answer_share: float = 0.04  # of the lessons with one and the same answer, at most
+    told: float = 0.5  # share of facts that say of a thing what comes of another
+    ground_weight: float = 0.5  # of saying which fact is about the thing in the picture
+    balance_weight: float = 0.01  # of the experts' unequal use
+    open_weight: float = 0.0  # of the mean gate: how dear it is to look
+    data_seed: int = 0  # of scenes and lessons
+    seed: int = 0  # of weights and order
+    model: OrchestratorConfig = field(default_factory=OrchestratorConfig)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "without", tuple(self.without))
+        if min(self.batch_size, self.scenes, self.lessons, self.eval_lessons) < 1 or self.others < 0:
+            raise ConfigError(
+                "perception: batch_size, scenes, lessons and eval_lessons are at least 1, others at least 0"
+            )
+        for name in ("told", "answer_share", "ground_weight", "balance_weight", "open_weight"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"perception: {name} lies between 0 and 1, got {getattr(self, name)}")
+        if self.answer not in get_args(Literal["choose", "say"]) or not set(self.without) <= set(MODALITIES):
+            raise ConfigError(
+                f"perception: answer is choose or say, without holds some of {', '.join(MODALITIES)}; "
+                f"got {self.answer} and {list(self.without)}"
+            )
+
+
+@dataclass(frozen=True)
+class Lesson:
+    scene: int  # whose picture
+    question: str  # the thing is "this thing"
+    answer: str  # it is "the thing", as one can say without having seen
+    named: str  # the answer with its name
+    facts: tuple[Fact, ...]
+    deciding: int  # place of the fact about the thing in the picture
+    told: bool  # it says what comes of another thing
+
+
+@dataclass(frozen=True)
+class _Scene:
+    episode: Episode  # without pictures
+    picture: np.ndarray  # uint8 (H, W, 3), before anything happens
+    thing: Thing
+
+    @property
+    def kind(self) -> str:
+        """Scenes alike but for the thing and where it stands."""
+        return json.dumps([self.episode.options[name] for name in ("action", "surface", "height", "support")])
+
+    @cached_property
+    def outcome(self) -> str:
+        """What comes of it, without saying of what thing."""
+        return renamed(self.fact[1], self.thing, _nameless(self.thing))
+
+    @property
+    def fact(self) -> tuple[str, str]:
+        first, last = self.episode.transitions[0], self.episode.transitions[-1]
+        return situation(first.what_text, first.action_text), last.result_text
+
+
+class Lessons:
+    """Scenes of the everyday world with their pictures, and lessons drawn from them."""
+
+    def __init__(self, scenes: Sequence[_Scene], among: Sequence[_Scene] = ()):
+        """``among``: the scenes whose outcomes are told and whose facts stand beside; default: the same."""
+        self.scenes = list(scenes)
+        self.narrator = make_world("Everyday").narrator
+        self._alike: dict[str, dict[str, _Scene]] = {}  # by kind and thing
+        for scene in among or scenes:
+            self._alike.setdefault(scene.kind, {})[scene.thing.name] = scene
+
+    @classmethod
+    def record(cls, count: int, seed: int, among: Lessons | None = None) -> Lessons:
+        """``count`` scenes of the training share, or with ``among`` of the test share; held-out pairs never."""
+        from reverie.worlds.everyday import THINGS, is_held_out, is_test_scene
+
+        world = make_world("Everyday")
+        rng = np.random.default_rng([seed, 41])
+        found: dict[str, _Scene] = {}
+        misses = 0
+        while len(found) < count and misses < 20 * count + 1000:
+            options = world.sample_options(rng)
+            key = json.dumps(options)
+            if key in found or is_held_out(options) or is_test_scene(options) != (among is not None):
+                misses += 1
+                continue
+            episode = record_episode(world, options)
+            picture = episode.transitions[0].what
+            found[key] = _Scene(without_pictures(episode), picture, THINGS[options["thing"]])
+        return cls(list(found.values()), among.scenes if among is not None else ())
+
+    def draw(self, rng: np.random.Generator, others: int, told: float) -> Lesson:
+        """A lesson with 1 to ``others`` facts beside the one that decides, or as many as differ in what they tell."""
+        while True:
+            number = int(rng.integers(len(self.scenes)))
+            scene = self.scenes[number]
+            alike = self._alike.get(scene.kind, {})
+            source = self._source(scene, alike, rng, told)
+            asked = [one for one in self.narrator.questions(source.episode, rng) if one.form != "property"]
+            if asked:
+                break
+        question = asked[int(rng.integers(len(asked)))]
+        hidden = _nameless(source.thing)
+        facts, outcomes = [_fact(scene, source, rng)], {source.outcome}
+        names = [name for name in alike if name != scene.thing.name]
+        wanted = int(rng.integers(1, others + 1)) if others else 0
+        for place in rng.permutation(len(names)):
+            other = alike[names[place]]
+            says = self._source(other, alike, rng, told)
+            if len(facts) <= wanted and says.outcome not in outcomes:
+                facts.append(_fact(other, says, rng))
+                outcomes.add(says.outcome)
+        order = rng.permutation(len(facts))
+        return Lesson(
+            number,
+            clean_question(renamed(question.text, source.thing, hidden)),
+            renamed(question.answer, source.thing, hidden),
+            renamed(question.answer, source.thing, scene.thing),
+            tuple(facts[place] for place in order),
+            int(np.flatnonzero(order == 0)[0]),
+            source is not scene,
+        )
+
+    def _source(self, scene: _Scene, alike: dict[str, _Scene], rng: np.random.Generator, told: float) -> _Scene:
+        """The scene whose outcome is said of this one: itself, or one with another thing."""
+        names = sorted(name for name, other in alike.items() if name != scene.thing.name and not other.thing.contents)
+        if scene.thing.contents or not names or rng.random() >= told:
+            return scene
+        return alike[names[int(rng.integers(len(names)))]]
+
+
+def _nameless(thing: Thing) -> Thing:
+    return replace(thing, short="thing", indefinite=("this thing",))
+
+
+def _fact(scene: _Scene, source: _Scene, rng: np.random.Generator) -> Fact:
+    outcome = renamed(source.fact[1], source.thing, scene.thing) if source is not scene else scene.fact[1]
+    return Fact(scene.fact[0], CAUSES, outcome, "told", 1.0, float(rng.uniform(0.5, 1.0)))
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Lessons with all that is fixed about them worked out."""
+
+    source: Lessons
+    lessons: list[Lesson]
+    graphs: list[GraphBatch]
+    asked: Tensor  # float (N, F)
+
+    @property
+    def pictures(self) -> list[np.ndarray]:
+        return [scene.picture for scene in self.source.scenes]
+
+
+class Recorded:
+    """Lessons of both splits with the frozen features of their words: made once, for many networks."""
+
+    def __init__(self, data: PerceptionData):
+        folder = Path(data.bundle)
+        self.grammar = load_grammar(folder)
+        self.tokenizer = ImageTokenizer.load(folder / "image_tokenizer")
+        self.backbone = Backbone.load(folder / "backbone").requires_grad_(False).eval()
+        self._words: dict[str, Tensor] = {}  # bf16 (2, T, W): embeddings and states
+        self._features: dict[str, np.ndarray] = {}  # as of ``word_features``
+        scenes = Lessons.record(data.scenes, data.data_seed)
+        self.train = self._split(scenes, data.lessons, data)
+        unseen = Lessons.record(data.eval_lessons, data.data_seed + 1, scenes)
+        self.test = self._split(unseen, data.eval_lessons, data)
+        self.answers = sorted({one.answer for one in self.train.lessons})
+        self._read(self.answers, keep=False)
+        self.offered = torch.from_numpy(np.stack([self._features[one] for one in self.answers]))  # (N, F)
+
+    def _split(self, source: Lessons, count: int, data: PerceptionData) -> _Split:
+        rng = np.random.default_rng([data.data_seed, 43, count])
+        lessons: list[Lesson] = []
+        met: Counter[str] = Counter()
+        most = max(1, int(data.answer_share * count))
+        tries = 0
+        while len(lessons) < count:
+            lesson, tries = source.draw(rng, data.others, data.told), tries + 1
+            if met[lesson.answer] < most or tries > 50 * count:
+                met[lesson.answer] += 1
+                lessons.append(lesson)
+        self._read({one.question for one in lessons}, keep=True)
+        self._read({name for one in lessons for fact in one.facts for name in (fact.subject, fact.object)}, keep=False)
+        numbers = {name: number for number, name in enumerate(RELATIONS)}
+        graphs = [fact_graph(one.question, one.facts, numbers, self._features.__getitem__) for one in lessons]
+        asked = torch.from_numpy(np.stack([self._features[one.question] for one in lessons]))
+        return _Split(source, lessons, graphs, asked)
+
+    @torch.no_grad()
+    def _read(self, texts: Iterable[str], keep: bool, rows: int = 64) -> None:
+        """Let the backbone read what it has not yet: like lengths side by side; padding comes after, and is not seen."""
+        wanted = (text for text in texts if text not in (self._words if keep else self._features))
+        unread = sorted(((self.grammar.text_ids(text), text) for text in wanted), key=lambda one: (len(one[0]), one[1]))
+        for start in range(0, len(unread), rows):
+            part = unread[start : start + rows]
+            ids, _ = pad([(ids, [0.0] * len(ids)) for ids, _ in part])
+            both = torch.stack((F.embedding(ids, self.backbone.embeddings), self.backbone.hidden(ids)), 1)
+            for (own, text), found in zip(part, both, strict=True):
+                found = found[:, : len(own)]
+                self._features[text] = F.normalize(found.mean(1), dim=1).flatten().numpy()
+                if keep:
+                    self._words[text] = found.to(torch.bfloat16)
+
+    def words(self, questions: Sequence[str]) -> Words:
+        """What the frozen backbone makes of questions of the lessons."""
+        parts = [self._words[one] for one in questions]
+        longest = max(part.shape[1] for part in parts)
+        both = torch.stack([F.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts], 1).float()
+        there = torch.arange(longest) < torch.tensor([part.shape[1] for part in parts])[:, None]
+        return Words(both[0], both[1], there)
+
+
+class PerceptionObjective:
+    """Cross entropy of the answer, with the balance of the experts."""
+
+    def __init__(self, data: PerceptionData, recorded: Recorded | None = None):
+        self.data = data
+        self.recorded = recorded = recorded or Recorded(data)
+        model, off = data.model, set(data.without)
+        first = recorded.train.graphs[0]
+        senses = replace(
+            model.senses,
+            num_relations=len(RELATIONS),
+            node_size=first.nodes.shape[1],
+            edge_size=EDGE_SIZE,
+            word_size=recorded.backbone.config.hidden_size,
+        )
+        config = replace(
+            model,
+            vision=() if "vision" in off else model.vision,
+            graph=() if "graph" in off else model.graph,
+            text=() if "text" in off else model.text,
+            senses=senses,
+            answer_size=recorded.offered.shape[1] if data.answer == "choose" else 0,
+            prefix_size=recorded.backbone.config.hidden_size if data.answer == "say" else 0,
+        )
+        generator = torch.Generator().manual_seed(data.seed)
+        self.network = Orchestrator(config, recorded.train.asked.shape[1], recorded.tokenizer, generator)
+        nodes = torch.cat([graph.nodes for graph in recorded.train.graphs])
+        self.network.fit_features(recorded.train.asked, nodes, recorded.offered)
+        self.module: nn.Module = self.network
+        self._number = {answer: number for number, answer in enumerate(recorded.answers)}
+        self._prepared = {id(split): self.network.prepare(split.pictures) for split in (recorded.train, recorded.test)}
+
+    def batch(self, step: int) -> dict[str, Any]:
+        rng = np.random.default_rng([self.data.seed, step])
+        return self._collate(
+            self.recorded.train, rng.integers(len(self.recorded.train.lessons), size=self.data.batch_size)
+        )
+
+    def _collate(self, split: _Split, places: np.ndarray) -> dict[str, Any]:
+        rows = torch.from_numpy(places)
+        lessons = [split.lessons[place] for place in places]
+        words = self.recorded.words([one.question for one in lessons])
+        scenes = torch.tensor([one.scene for one in lessons])
+        batch: dict[str, Any] = GraphBatch.join([split.graphs[place] for place in places]).tensors() | {
+            "asked": self._asked(split.asked[rows]),
+            "pictures": pick_rows(self._prepared[id(split)], scenes),
+            "words": (words.embedded, words.states, words.there),
+            "deciding": torch.tensor([place == one.deciding for one in lessons for place in range(len(one.facts))]),
+            "answer": torch.tensor([self._number.get(one.answer, -1) for one in lessons]),
+        }
+        if self.data.answer == "say":
+            documents = []
+            for one in lessons:
+                asked, said = self._ids(one)
+                documents.append(([*asked, *said], [0.0] * len(asked) + [1.0] * len(said)))
+            batch["ids"], batch["weights"] = pad(documents)
+        return batch
+
+    def _offered(self, joined: Joined) -> Tensor:
+        return self.recorded.offered.to(joined.states.device)
+
+    def _asked(self, asked: Tensor) -> Tensor:
+        """Without text every question is the mean one."""
+        return self.recorded.train.asked.mean(0).expand_as(asked) if "text" in self.data.without else asked
+
+    def _ids(self, lesson: Lesson) -> tuple[list[int], list[int]]:
+        """The question as ids (none without text), and the answer."""
+        grammar = self.recorded.grammar
+        question = "" if "text" in self.data.without else lesson.question
+        return grammar.question_ids(question), [*grammar.answer_ids(lesson.named), EOS]
+
+    def join(self, batch: dict[str, Any]) -> tuple[Joined, GraphBatch]:
+        facts = GraphBatch(**{field.name: batch[field.name] for field in fields(GraphBatch)})
+        sensed = Sensed(batch["asked"], tuple(batch["pictures"]), facts, Words(*batch["words"]))
+        return self.network(sensed), facts
+
+    def compute_loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        joined, facts = self.join(batch)
+        if self.data.answer == "choose":
+            answer = F.cross_entropy(self.network.choose(joined, self._offered(joined)), batch["answer"])
+        else:
+            backbone = self.recorded.backbone.to(batch["ids"].device)
+            answer, _ = backbone.loss(batch["ids"], batch["weights"], self.network.soft_prefix(joined))
+        balance, opened = joined.balance(), joined.open()
+        ground = _ground(joined, facts, batch["deciding"])
+        data = self.data
+        loss = (
+            answer + data.ground_weight * ground + data.balance_weight * balance + data.open_weight * opened
+        )
+        return {
+            "loss": loss,
+            "answer": answer,
+            "ground": ground,
+            "balance": balance,
+            "open": opened,
+            "num_ids": torch.tensor(len(batch["answer"])),
+        }
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        """On unseen scenes: answers that are right, of lessons that tell what the world does and of those that tell
+        what comes of another thing, the mean number of experts that look, and of rows that none looks at."""
+        right, experts = self.answered(), self._chosen
+        told = np.array([one.told for one in self.recorded.test.lessons])
+        figures = {
+            "answers_share": right.mean(),
+            "experts": experts.sum(1).mean(),
+            "nobody_share": (experts == 0).mean(),
+        }
+        for name, which in (("told_share", told), ("true_share", ~told)):
+            if which.any():
+                figures[name] = right[which].mean()
+        return {name: float(value) for name, value in figures.items()}
+
+    @torch.no_grad()
+    def answered(self, rows: int = 100) -> np.ndarray:
+        """Which of the unseen lessons are answered right, bool (N,); gates as in use."""
+        split, right, chosen = self.recorded.test, [], []
+        device = next(self.module.parameters()).device
+        from reverie.training.objective import to_device
+
+        for start in range(0, len(split.lessons), rows):
+            places = np.arange(start, min(start + rows, len(split.lessons)))
+            batch = to_device(self._collate(split, places), device)
+            joined, _ = self.join(batch)
+            chosen.append(np.stack([one.chosen.sum(1).cpu().numpy() for one in joined.mixed.values()], 1))
+            if self.data.answer == "choose":
+                chosen_answer = self.network.choose(joined, self._offered(joined)).argmax(1)
+                right.append((chosen_answer == batch["answer"]).cpu().numpy())
+            else:
+                backbone = self.recorded.backbone.to(device)
+                hidden = backbone.hidden(batch["ids"], self.network.soft_prefix(joined))[:, :-1]
+                wrong = backbone.logits(hidden).argmax(-1) != batch["ids"][:, 1:]
+                right.append(~(wrong & (batch["weights"][:, 1:] > 0)).any(1).cpu().numpy())
+        self._chosen = np.concatenate(chosen)
+        return np.concatenate(right)
+
+    def export(self, folder: Path) -> None:
+        """``config.json``, ``model.safetensors`` and, where answers are chosen, ``answers.json``."""
+        self.network.save(folder)
+        if self.data.answer == "choose":
+            atomic_write_json(folder / ANSWERS_FILE, self.recorded.answers)
+
+
+def _ground(joined: Joined, facts: GraphBatch, deciding: Tensor) -> Tensor:
+    """Nats of the thing in the picture among all that the row's facts speak of."""
+    if joined.shown is None:
+        return joined.states.new_zeros(())
+    return -joined.shown[facts.edges[0][deciding]].mean()

@@ -1,0 +1,85 @@
+"""Judges a trained router on a recipe's rows: mixtures are run, not estimated, and the engine is timed with them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from reverie.engine import Engine, Request
+from reverie.errors import UsageError
+from reverie.experts.contract import Choice
+from reverie.experts.evaluation import evaluate, time_ratio
+from reverie.experts.features import question_features
+from reverie.experts.plots import draw_evaluation
+from reverie.experts.router import Router
+from reverie.files import atomic_write_json
+from reverie.training.measuring import BackboneJudge, Row
+from reverie.training.recipes import RouterRecipe
+from reverie.training.routing import measure_library, split_places
+
+__all__ = ["report_router"]
+
+_BATCH, _NEW_IDS = 16, 32  # rows side by side, ids drawn for each, while the engine is timed
+
+
+def report_router(
+    recipe: RouterRecipe,
+    folder: Path,
+    out: Path | None = None,
+    all_rows: bool = False,
+    speed: bool = True,
+    progress: Callable[[str, float], None] | None = None,
+) -> dict[str, Any]:
+    """What ``evaluate`` finds of the router in ``folder``, as JSON, with ``speed``, ``router`` and ``files``.
+
+    The rows are those of ``recipe`` that its training kept for testing, or all; measurements of a run are used again.
+    ``out``: evaluation.json and the pictures are written there. ``speed``: also time the engine.
+    """
+    measured = measure_library(recipe.data, Path(recipe.run_dir) / "measured.safetensors", progress)
+    places = torch.arange(len(measured.rows)) if all_rows else split_places(recipe.data, len(measured.rows))[1]
+    table, rows = measured.table.rows(places), [measured.rows[place] for place in places.tolist()]
+    router = Router.load(folder, table.base)
+
+    def measure(chosen: Sequence[int], choices: Sequence[Choice]) -> list[float]:
+        nats: list[float] = measured.judge.nats([rows[place] for place in chosen], choices).tolist()
+        return nats
+
+    found = evaluate(router, table, measure, targets=recipe.data.targets)
+    judge = measured.judge
+    timed: dict[str, float] = {}
+    if speed and isinstance(judge, BackboneJudge):
+        timed = time_router(router, judge, rows[:_BATCH], list(table.names))
+    report: dict[str, Any] = {"router": str(folder), **asdict(found), "speed": timed, "files": []}
+    if out is not None:
+        report["files"] = [*draw_evaluation(found, out, timed.get("time_over_base")), out / "evaluation.json"]
+        atomic_write_json(out / "evaluation.json", {**report, "files": [file.name for file in report["files"]]})
+    return report
+
+
+def time_router(router: Router, judge: BackboneJudge, rows: Sequence[Row], names: Sequence[str]) -> dict[str, float]:
+    """``time_over_base``: of drawing ids for ``rows`` side by side with the chosen experts, over without any;
+    ``routing_ms``: of reading one row's features and choosing. Raises UsageError without rows.
+    """
+    if not rows:
+        raise UsageError("there are no rows to time the router on")
+    engine = Engine(judge.backbone, experts=judge.source)
+    start = time.perf_counter()
+    features = torch.stack([torch.from_numpy(question_features(engine.embed, row.question)) for row in rows])
+    choices = router.route(features, training=False, among=names)
+    routing = 1000 * (time.perf_counter() - start) / len(rows)
+
+    def draw(given: Sequence[Choice]) -> Any:
+        return engine.generate(
+            [
+                Request(row.question, seed=place, max_new_ids=_NEW_IDS, experts=choice)
+                for place, (row, choice) in enumerate(zip(rows, given, strict=True))
+            ]
+        )
+
+    ratio = time_ratio(lambda: draw(choices), lambda: draw([()] * len(rows)))
+    return {"time_over_base": ratio, "routing_ms": routing}

@@ -1,0 +1,164 @@
+"""A base of another family keeps the engine's contract: held to its own forward without any cache."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from bases import BASES, toy_foreign
+from reverie.engine import Completion, Request, Sampling
+from reverie.engine.foreign import ForeignEngine
+from reverie.engine.requests import open_branches
+from reverie.engine.sampling import Sampler
+from reverie.errors import UsageError
+from reverie.model.foreign import ForeignBackbone
+
+FAMILIES = list(BASES)
+foreign = cache(toy_foreign)
+
+
+class Allow:
+    """A constraint that lets only some ids through, and is done after a number of them."""
+
+    def __init__(self, size: int, ids: range, count: int):
+        self.mask = torch.zeros(size, dtype=torch.bool)
+        self.mask[list(ids)] = True
+        self.left = count
+
+    def allowed(self) -> torch.Tensor:
+        return self.mask
+
+    def advance(self, token_id: int) -> None:
+        assert self.mask[token_id]
+        self.left -= 1
+
+    @property
+    def done(self) -> bool:
+        return self.left == 0
+
+
+@torch.inference_mode()
+def plainly(backbone: ForeignBackbone, requests: list[Request]) -> list[Completion]:
+    """Each row on its own, everything read again for every id."""
+    completions = []
+    for branch in open_branches(requests, backbone.config.vocab_size, backbone.config.max_positions):
+        request = branch.request
+        sampler = Sampler([request.sampling], [request.seed], request.max_new_ids)
+        while branch.alive:
+            logits = backbone(torch.tensor([[*request.prefix, *branch.ids]]))[:, -1]
+            ids, log_probs = sampler.draw(logits, branch.allowed(), len(branch.ids))
+            branch.take(int(ids), float(log_probs))
+        completions.append(branch.completion())
+    return completions
+
+
+def rows(size: int, count: int = 9) -> list[Request]:
+    """Prefixes of several lengths, some shared, some that go on from another; ends at different times."""
+    rng = np.random.default_rng(0)
+    long, short = tuple(rng.integers(0, size, 17).tolist()), tuple(rng.integers(0, size, 4).tolist())
+    prefixes = [long, short, long[:9], long, short, (*long, 3, 5), long, short, long[:9]]
+    return [
+        Request(
+            prefixes[row],
+            seed=row,
+            sampling=Sampling(temperature=0.0 if row % 3 == 0 else 0.8, top_k=40),
+            constraint=Allow(size, range(25), 4) if row % 4 == 1 else None,
+            max_new_ids=3 + row,
+            stop_ids=frozenset(range(0, size, 9)),
+        )
+        for row in range(count)
+    ]
+
+
+def check_equal(given: list[Completion], wanted: list[Completion], tolerance: float = 1e-4) -> None:
+    assert [each.ids for each in given] == [each.ids for each in wanted]
+    assert [each.finished for each in given] == [each.finished for each in wanted]
+    for one, other in zip(given, wanted, strict=True):
+        assert np.allclose(one.log_probs, other.log_probs, atol=tolerance)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_mixed_batch_is_what_each_row_gives_alone(family: str) -> None:
+    backbone = foreign(family)
+    size = backbone.config.vocab_size
+    engine = ForeignEngine(backbone, max_branches=6)
+    for _ in range(2):  # the second time from what stayed read
+        check_equal(engine.generate(rows(size)), plainly(backbone, rows(size)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_score_and_embed_are_the_base_s(family: str) -> None:
+    backbone = foreign(family)
+    engine = ForeignEngine(backbone)
+    ids = [30, 3, 77, 200, 21, 4, 99, 12, 13]
+    with torch.inference_mode():
+        log_probs = torch.log_softmax(backbone(torch.tensor([ids])), -1)[0]
+        state = backbone.hidden(torch.tensor([ids]))[0].mean(0)
+    wanted = [float(log_probs[place - 1, ids[place]]) for place in range(4, 9)]
+    assert np.allclose(engine.score(ids[:4], ids[4:]), wanted, atol=1e-4)
+    assert np.allclose(engine.score(ids[:6], ids[6:]), wanted[2:], atol=1e-4)
+    assert np.allclose(engine.score(ids[:8], ids[8:]), wanted[4:], atol=1e-4)
+    assert engine.score(ids, []).shape == (0,)
+    assert np.allclose(engine.embed(ids), state, atol=1e-5)
+    assert engine.embed(ids, contextual=False).shape == (backbone.config.hidden_size,)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral-sliding"])
+def test_the_grammar_s_ids_are_the_base_s_last_ones(family: str) -> None:
+    backbone = foreign(family)
+    G, size = backbone.num_grammar, backbone.config.vocab_size
+    theirs = torch.randint(0, size - G, (1, 8), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        logits = backbone.base(input_ids=theirs).logits
+        ours = backbone(backbone.ours(theirs))
+    assert torch.allclose(ours[..., G:], logits[..., : size - G], atol=1e-5)
+    assert torch.allclose(ours[..., :G], logits[..., size - G :], atol=1e-5)
+    everything = torch.arange(size)
+    assert torch.equal(backbone.theirs(backbone.ours(everything)), everything)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+def test_soft_ids_are_read_as_the_vectors_they_stand_for(family: str) -> None:
+    backbone = foreign(family)
+    engine = ForeignEngine(backbone)
+    ids = [40, 50, 60, 70]
+    with torch.no_grad():
+        vectors = backbone.embedded(torch.tensor(ids[:2])).numpy()
+    soft = engine.soft_ids(vectors)
+    assert soft == engine.soft_ids(vectors)
+    assert min(soft) >= backbone.config.vocab_size
+    assert np.allclose(engine.score((*soft, 60), [70, 80]), engine.score(ids[:3], [70, 80]), atol=1e-4)
+    with pytest.raises(UsageError, match="soft vectors are finite"):
+        engine.soft_ids(np.full((1, backbone.config.hidden_size), np.nan))
+
+
+def test_streaming_gives_the_same_ids() -> None:
+    engine = ForeignEngine(foreign("llama"))
+    request = Request((30, 40), seed=5, max_new_ids=7)
+    assert tuple(engine.stream(request)) == engine.generate([request])[0].ids
+
+
+def test_the_loss_is_weighted_next_id_prediction() -> None:
+    backbone = foreign("qwen2")
+    ids = torch.tensor([[30, 3, 77, 200], [25, 26, 27, 28]])
+    weights = torch.tensor([[1.0, 0.0, 1.0, 2.0], [0.0, 1.0, 0.0, 0.0]])
+    loss, nats = backbone.loss(ids, weights)
+    log_probs = torch.log_softmax(backbone(ids), -1)
+    wanted = {(0, 2): 1.0, (0, 3): 2.0, (1, 1): 1.0}
+    by_hand = {(row, place): -float(log_probs[row, place - 1, ids[row, place]]) for row, place in wanted}
+    assert float(loss) == pytest.approx(sum(by_hand[key] * weight for key, weight in wanted.items()) / 4, abs=1e-4)
+    assert float(nats[0, 3]) == pytest.approx(by_hand[0, 3], abs=1e-4)
+    assert float(nats[0, 1]) == 0.0
+
+
+def test_wrong_ids_and_experts_without_a_library_are_refused() -> None:
+    engine = ForeignEngine(foreign("llama"))
+    with pytest.raises(UsageError, match="id 999 is not in the vocabulary"):
+        engine.generate([Request((999,))])
+    with pytest.raises(UsageError, match="do not fit into the 512 positions"):
+        engine.generate([Request((30,), max_new_ids=512)])
+    with pytest.raises(UsageError, match="has no experts"):
+        engine.generate([Request((30,), experts=(("causal", 1.0),))])

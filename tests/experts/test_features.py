@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from reverie.experts.features import TAIL, question_features, running_features
+
+STATES = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+
+
+def embed(ids: Sequence[int]) -> np.ndarray:
+    return STATES[: len(ids)].mean(0).numpy()
+
+
+@pytest.mark.parametrize("length", [1, TAIL - 1, TAIL, TAIL + 1, 40])
+def test_a_question_is_its_mean_and_that_of_its_end(length: int) -> None:
+    plain = torch.cat((STATES[:length].mean(0), STATES[max(0, length - TAIL) : length].mean(0)))
+    running = running_features(STATES[:length])
+    assert running.shape == (length, 12)
+    torch.testing.assert_close(running[-1], plain)
+    torch.testing.assert_close(running_features(STATES)[length - 1], plain)  # what comes later changes nothing
+    torch.testing.assert_close(torch.from_numpy(question_features(embed, range(length))), plain, atol=1e-5, rtol=1e-5)
