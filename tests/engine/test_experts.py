@@ -183,7 +183,7 @@ def test_an_engine_without_experts_says_so(backbone: Backbone) -> None:
     [
         ("lm_head", (60, 32), "changes lm_head, which is no linear"),
         ("model.layers.2.self_attn.q_proj", (32, 32), r"changes .*layers\.2.* no linear"),
-        ("model.layers.1.mlp.up_proj", (32, 48), "changes .* from 48 to 32 values, .* takes 32 to 48: it is for another base"),
+        ("model.layers.1.mlp.up_proj", (32, 48), "changes .* from 48 to 32 values, .* takes 32 to 48"),
     ],
 )
 def test_an_expert_that_does_not_fit_is_refused(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reverie.experts.contract import Factors
-from reverie.experts.routed import Order, concatenated, loop, routed, routed_plain, segments
+from reverie.experts.routed import Order, concatenated, grouped, loop, routed, routed_plain, segments
 from reverie.experts.slots import Slots
 
 Way = Callable[[torch.Tensor, Slots, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -45,14 +45,15 @@ def make(seed: int, ranks: list[int], rows: int, k: int, sizes: tuple[int, int],
     ranks=st.lists(st.sampled_from([0, 1, 3, 4, 8, 17]), min_size=1, max_size=9),
     rows=st.integers(0, 23),
     k=st.integers(1, 4),
-    sizes=st.sampled_from([(5, 7), (16, 300), (33, 16), (1, 1)]),
+    sizes=st.sampled_from([(5, 7), (16, 300), (33, 16), (1, 1), (8, 12)]),
     parts=st.integers(1, 3),
 )
 def test_all_ways_agree(seed: int, ranks: list[int], rows: int, k: int, sizes: tuple[int, int], parts: int) -> None:
     given_ = make(seed, ranks, rows, k, sizes, parts)
     truth = routed_plain(*given_)
     assert truth.shape == (rows, sizes[1] * parts)
-    for way in WAYS:
+    aligned = len(given_[1].down) and not any(size % 4 for size in sizes)
+    for way in WAYS + ([grouped] if aligned and rows else []):
         torch.testing.assert_close(way(*given_), truth, rtol=1e-4, atol=1e-4)
 
 
@@ -66,11 +67,11 @@ def test_the_plain_way_is_the_weighted_sum_of_adapters() -> None:
     torch.testing.assert_close(routed_plain(*given_), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("way", [routed, concatenated, segments], ids=lambda way: way.__name__)
+@pytest.mark.parametrize("way", [routed, concatenated, segments, grouped], ids=lambda way: way.__name__)
 @pytest.mark.parametrize("ranks", [[3, 0, 4], [2] * 20], ids=len)
 def test_gradients_flow_to_inputs_factors_and_weights(way: Way, ranks: list[int]) -> None:
     def gradients(by: Way) -> list[torch.Tensor]:
-        x, slots, experts, weights = make(3, ranks, 9, 3, (6, 5), 2)
+        x, slots, experts, weights = make(3, ranks, 9, 3, (8, 4), 2)
         leaves = [x, slots.down, slots.up, weights]
         for leaf in leaves:
             leaf.requires_grad_()
@@ -98,3 +99,16 @@ def test_other_dtypes_keep_theirs(dtype: torch.dtype) -> None:
     assert ours.dtype == dtype
     close = 1e-6 if dtype == torch.float64 else 0.1
     torch.testing.assert_close(ours, routed_plain(x.to(dtype), slots, experts, weights.to(dtype)), rtol=close, atol=0.5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("count", [4, 40])
+def test_a_gpu_gives_the_same(dtype: torch.dtype, count: int) -> None:
+    x, slots, experts, weights = make(5, [8, 0, 3, 16] * (count // 4), 64, 3, (64, 32), 2)
+    there = Slots(slots.down.to("cuda", dtype), slots.up.to("cuda", dtype), slots.starts.cuda(), slots.parts)
+    ours = routed(x.to("cuda", dtype), there, experts.cuda(), weights.to("cuda", dtype)).float().cpu()
+    close = 1e-4 if dtype == torch.float32 else 0.05
+    truth = routed_plain(x, slots, experts, weights)
+    torch.testing.assert_close(ours, truth, rtol=close, atol=close * float(truth.abs().max()))

@@ -74,7 +74,7 @@ def run(settings: BenchSettings) -> Findings:
         systems[name] = _judge(session, rows, experts, settings, name)
     if options.single:
         with tempfile.TemporaryDirectory() as scratch:
-            systems["single"] = _judge_single(session, rows, Path(options.single), Path(scratch), settings)
+            systems["single"] = _judge_single(rows, Path(options.single), Path(scratch), settings)
     routed = systems.pop("routed")
     return Findings(
         n=len(rows),
@@ -124,21 +124,15 @@ def _judge(
     return judged
 
 
-def _judge_single(
-    session: Reverie, rows: Sequence[Row], source: Path, scratch: Path, settings: BenchSettings
-) -> list[Judged]:
+def _judge_single(rows: Sequence[Row], source: Path, scratch: Path, settings: BenchSettings) -> list[Judged]:
     """One adapter on every row, from a library of its own."""
-    from reverie.experts.library import Library
+    from reverie.bundles import load_bundle
+    from reverie.dreaming.preview import RuntimeConfig
 
-    library, old = session.cast.library, session.engine.experts
-    assert library is not None
-    alone = Library.open(scratch, library.base)
-    card = alone.add(source)
-    session.cast.library = session.engine.experts = alone
-    try:
-        return _judge(session, rows, (card.name,), settings, "single")
-    finally:
-        session.cast.library, session.engine.experts = library, old
+    bundle = load_bundle(settings.model)
+    card = bundle.open_library(scratch).add(source)
+    session = bundle.session(RuntimeConfig(enable_gpt51_codex_preview=False), library=scratch)
+    return _judge(session, rows, (card.name,), settings, "single")
 
 
 def _groups_of_rows(rows: Sequence[Row]) -> dict[str, list[Row]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reverie.benchmarks.contract import Benchmark, BenchSettings, Figures, Findings
-from reverie.errors import MissingExtraError
+from reverie.errors import MissingExtraError, UsageError
 from reverie.worlds.frozenlake import random_map
 
 if TYPE_CHECKING:
@@ -31,15 +31,19 @@ Rows = list[list[int]]
 def run(settings: BenchSettings) -> Findings:
     from reverie.bundles import find_bundle, load_bundle
     from reverie.engine import Engine, Request, Sampling, matmul_floor
+    from reverie.model import Backbone
 
     bundle = load_bundle(settings.model)
+    backbone = bundle.backbone
+    if not isinstance(backbone, Backbone):
+        raise UsageError(f"{settings.model} has a base made elsewhere, which transformers itself runs: nothing to race")
     peer = _peer(find_bundle(settings.model) / "backbone")
     prefix, ids_a_step = _prefix(bundle, settings.seed)
-    num_ids = min(NUM_IDS, bundle.backbone.config.max_positions - len(prefix))
+    num_ids = min(NUM_IDS, backbone.config.max_positions - len(prefix))
     rounds = min(settings.limit or NUM_ROUNDS, NUM_ROUNDS)
 
     def ours(num_branches: int) -> tuple[float, Rows]:
-        engine = Engine(bundle.backbone)
+        engine = Engine(backbone)
         requests = [Request(prefix, branch, Sampling(0.0), None, num_ids) for branch in range(num_branches)]
         return _timed(lambda: [list(completion.ids) for completion in engine.generate(requests)])
 
@@ -59,7 +63,7 @@ def run(settings: BenchSettings) -> Findings:
         for told, taken in ((figures, seconds[0]), (theirs_figures, seconds[1])):
             told[f"ids_per_second_{num_branches}"] = num_branches * num_ids / taken
             told[f"steps_per_second_{num_branches}"] = num_branches * num_ids / ids_a_step / taken
-        floor = matmul_floor(bundle.backbone.config, num_branches) * num_ids
+        floor = matmul_floor(backbone.config, num_branches) * num_ids
         figures[f"floor_share_{num_branches}"] = min(floor / seconds[0], 1.0)  # more would be noise of the timer
         equal += [float(np.mean(np.array(a) == np.array(b))) for (_, a), (_, b) in pairs]
     settings.progress("racing", len(BRANCHES), len(BRANCHES))

@@ -59,10 +59,10 @@ class Options:
         unknown = [name for name in self.backbones if name not in BACKBONES]
         if unknown:
             raise ConfigError(f"backbones are among {', '.join(BACKBONES)}, got {unknown[0]}")
-        least = {"experts": EACH, "loaded": 2}
-        for name in ("rows", "experts", "rank", "prefix_ids", "new_ids", "layer", "tokens", "loaded", "crowd", "rounds"):
-            if getattr(self, name) < least.get(name, 1):
-                raise ConfigError(f"{name} is at least {least.get(name, 1)}, got {getattr(self, name)}")
+        for name, value in vars(self).items():
+            least = EACH if name == "experts" else 1
+            if isinstance(value, int) and name != "cpu_time" and value < least:
+                raise ConfigError(f"{name} is at least {least}, got {value}")
 
 
 def run(settings: BenchSettings) -> Findings:
@@ -151,7 +151,6 @@ def _batches(name: str, options: Options, seed: int, scratch: Path) -> tuple[Fig
     for what, way in (("prefill", prefill), ("decode", decode)):
         found = ratios(race({name: way(who) for name, who in choices.items()}, options))
         ours |= {f"{what}_ratio_{count}": ratio for count, ratio in found.items()}
-    del engine, forgetful
     return ours, _peft_batches(backbone, shelf, prefixes, choices["one"], options, scratch)
 
 
@@ -175,9 +174,9 @@ def _peft_batches(
 
     def decode(model: Any, past: Any, **more: Any) -> None:
         with torch.inference_mode():
-            past.crop(ids.shape[1])
             for _ in range(options.new_ids):
                 model(input_ids=ids[:, :1], past_key_values=past, use_cache=True, **more)
+            past.crop(-options.new_ids)
 
     ways = {"bare": (bare, {}), "peft": (mixed, {"adapter_names": names})}
     pasts = {name: prefill(model, **more) for name, (model, more) in ways.items()}

@@ -25,7 +25,9 @@ _BENCHMARKS: dict[str, Benchmark | str] = {
     "memory-crash": "reverie.benchmarks.memory_crash",
     "link-prediction": "reverie.benchmarks.link_prediction",
     "routing": "reverie.benchmarks.routing",
+    "dream-experts": "reverie.benchmarks.dream_experts",
     "experts": "reverie.benchmarks.experts",
+    "perception": "reverie.benchmarks.perception",
 }
 
 

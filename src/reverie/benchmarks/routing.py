@@ -64,7 +64,7 @@ class Options:
     router_rows: int = 300  # of each domain that the router learns from
     gain_rows: int = 30  # of each domain for the router that learns from losses alone; 0 leaves it out
     outsider_rows: int = 100  # of each kind, for training and for testing
-    single: float = 8.0  # the one adapter that is trained on all domains learns so many times as long as an expert
+    single: float = 4.0  # the one adapter that is trained on all domains learns so many times as long as an expert
     arrow: bool = True  # measure Arrow, too, which takes the longest
 
     def __post_init__(self) -> None:

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 from reverie.bundles.bundle import find_bundle, packaged_bundles, read_manifest, verify_bundle, write_bundle
 
 if TYPE_CHECKING:
+    from reverie.bundles.init import InitSettings, init_bundle
     from reverie.bundles.loading import Bundle, load, load_bundle
     from reverie.bundles.make import make_bundle
 
 __all__ = [
     "Bundle",
+    "InitSettings",
     "find_bundle",
+    "init_bundle",
     "load",
     "load_bundle",
     "make_bundle",
@@ -27,7 +30,14 @@ __all__ = [
     "write_bundle",
 ]
 
-_HOMES = {"Bundle": "loading", "load": "loading", "load_bundle": "loading", "make_bundle": "make"}
+_HOMES = {
+    "Bundle": "loading",
+    "InitSettings": "init",
+    "init_bundle": "init",
+    "load": "loading",
+    "load_bundle": "loading",
+    "make_bundle": "make",
+}
 
 
 def __getattr__(name: str) -> Any:  # torch is imported only when a name that needs it is asked for

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 
 from reverie.bundles.bundle import SEEDS, write_bundle
+from reverie.bundles.experts import EXPERTS, ROUTER
 from reverie.data.contract import FactRow
 from reverie.dreaming.confidence import ConfidenceModel, fit_confidence
 from reverie.dreaming.questions import clean_question
 from reverie.dreaming.session import Reverie
 from reverie.dreaming.strange import strange_questions
+from reverie.errors import ExpertError
+from reverie.experts import Library, Router, base_hash, base_linears
 from reverie.files import atomic_write_text
 from reverie.model import Backbone
 from reverie.tokens.grammar_files import load_grammar
@@ -35,6 +38,8 @@ def make_bundle(
     recipe: Mapping[str, Any] | None = None,
     figures: Mapping[str, Any] | None = None,
     reader: Path | None = None,
+    experts: Path | None = None,
+    router: Path | None = None,
     questions: int = 300,
     seed: int = 0,
 ) -> Path:
@@ -42,13 +47,20 @@ def make_bundle(
 
     ``questions``: how many taught and how many strange questions the confidence is fitted on; 0 leaves it unfitted.
     ``reader``: folder of the network that reads recalled facts, None makes a bundle without.
+    ``experts``: a library whose experts go along, ``router`` who chooses among them. Raises ExpertError for an expert
+    that is damaged or of another base, and for such a router.
     """
     cells = {world: make_world(world).cell_px for world in worlds}
     with tempfile.TemporaryDirectory() as scratch:
         parts = Path(scratch) / "parts"
         shutil.copytree(export, parts)
         if reader is not None:
-            shutil.copytree(reader, parts / "reader")
+            shutil.copytree(reader, parts / "reader", dirs_exist_ok=True)
+        if experts is not None:
+            _copy_experts(experts, parts)
+        if router is not None:
+            Router.load(router, base_hash(parts / "backbone"))
+            shutil.copytree(router, parts / ROUTER, dirs_exist_ok=True)
         if questions:
             session = Reverie(
                 load_grammar(parts),
@@ -59,6 +71,16 @@ def make_bundle(
             calibrate(session, taught_questions(worlds, questions, seed), seed).save(parts / "confidence.json")
         write_seeds(worlds, parts / SEEDS)
         return write_bundle(folder, parts, name=name, worlds=cells, recipe=recipe, figures=figures)
+
+
+def _copy_experts(library: Path, parts: Path) -> None:
+    """Every expert of a library, checked, into the parts of a bundle."""
+    backbone = parts / "backbone"
+    opened = Library.open(library, base_hash(backbone), linears=base_linears(backbone))
+    if problems := opened.check():
+        raise ExpertError(problems[0])
+    for name in opened.names():
+        shutil.copytree(opened.folder_of(name), parts / EXPERTS / name, dirs_exist_ok=True)
 
 
 def write_seeds(worlds: Sequence[str], path: Path) -> None:

@@ -138,6 +138,25 @@ def reader(
 
 @app.command(
     epilog=examples(
+        "reverie train perception --config recipes/perception.yaml",
+        "reverie train perception --config recipes/perception.yaml data.model.graph=[attention] loop.steps=500",
+        "reverie train perception --config recipes/perception-words.yaml --resume",
+    )
+)
+def perception(
+    overrides: Overrides = None, config: ConfigOption = None, resume: ResumeOption = False, as_json: JsonOption = False
+) -> None:
+    """Train experts of vision, graph and text and the network that joins them: pictures, facts and questions."""
+    with Output(as_json) as out:
+        from reverie.settings import load_settings
+        from reverie.training.recipes import PerceptionRecipe, train_perception
+
+        recipe = load_settings(PerceptionRecipe, config, overrides or [])
+        _report(out, train_perception(recipe, resume), recipe.run_dir)
+
+
+@app.command(
+    epilog=examples(
         "reverie train expert --rows chemistry.jsonl --name chemistry",
         "reverie train expert --config recipes/expert-causal.yaml",
         "reverie train expert --rows chemistry.jsonl --name chemistry data.lora.rank=16 loop.steps=1000 --resume",
@@ -212,6 +231,10 @@ def bundle(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the bundle goes.")],
     name: Annotated[str, typer.Option("--name", help="The bundle's name.")] = "nano",
     reader: Annotated[Path | None, typer.Option("--reader", help="What `train reader` left: export/reader.")] = None,
+    experts: Annotated[
+        Path | None, typer.Option("--experts", metavar="DIR", help="A library whose experts go along.")
+    ] = None,
+    router: Annotated[Path | None, typer.Option("--router", help="What `train router` left: export/router.")] = None,
     config: ConfigOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -226,9 +249,21 @@ def bundle(
             raise TrainingError(f"{export} holds no trained backbone. Give the export folder of a finished run.")
         if reader is not None and not reader.is_dir():
             raise TrainingError(f"{reader} holds no trained reader. Give the export/reader folder of a finished run.")
+        for option, given in (("--experts", experts), ("--router", router)):
+            if given is not None and not given.is_dir():
+                raise UsageError(f"{option} is a folder; {given} is none.")
         recipe = load_settings(BackboneRecipe, config)
-        told = settings_to_dict(recipe)
-        made = make_bundle(export, folder, name=name, worlds=recipe.data.worlds, recipe=told, reader=reader, seed=seed)
+        made = make_bundle(
+            export,
+            folder,
+            name=name,
+            worlds=recipe.data.worlds,
+            recipe=settings_to_dict(recipe),
+            reader=reader,
+            experts=experts,
+            router=router,
+            seed=seed,
+        )
         size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
         out.result({"bundle": made, "bytes": size}, lambda console: console.print(f"{made}: {size / 1e6:.1f} MB"))
 

@@ -21,10 +21,9 @@ from reverie.tokens.grammar import Grammar
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["PROMPTS", "Plain", "PromptStyle"]
+__all__ = ["Plain", "PromptStyle"]
 
 PromptStyle = Literal["chat", "question", "plain"]
-PROMPTS: tuple[PromptStyle, ...] = ("chat", "question", "plain")
 MAX_NEW_IDS = 256
 
 

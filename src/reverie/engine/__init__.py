@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reverie.engine.engine import Engine
     from reverie.engine.floor import matmul_floor
+    from reverie.engine.foreign import ForeignEngine, open_engine
     from reverie.engine.reference import Reference
     from reverie.engine.requests import Completion, Constraint, Request
     from reverie.engine.sampling import Sampling
@@ -20,13 +21,25 @@ _HOMES = {  # imported on first use, so that naming the engine does not pull in 
     "Completion": "requests",
     "Constraint": "requests",
     "Engine": "engine",
+    "ForeignEngine": "foreign",
     "Reference": "reference",
     "Request": "requests",
     "Sampling": "sampling",
     "matmul_floor": "floor",
+    "open_engine": "foreign",
 }
 
-__all__ = ["Completion", "Constraint", "Engine", "Reference", "Request", "Sampling", "matmul_floor"]
+__all__ = [
+    "Completion",
+    "Constraint",
+    "Engine",
+    "ForeignEngine",
+    "Reference",
+    "Request",
+    "Sampling",
+    "matmul_floor",
+    "open_engine",
+]
 
 
 def __getattr__(name: str) -> Any:

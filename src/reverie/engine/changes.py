@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from reverie.engine.decoder import GROUPS, Decoder
 from reverie.errors import ExpertError, UsageError, shorten
 from reverie.experts.cache import ByteCache
-from reverie.experts.contract import Adapter, Choice, ExpertSource, Factors
+from reverie.experts.contract import Choice, ExpertSource, Factors
 from reverie.experts.routed import Order, loop, routed
 from reverie.experts.slots import Slots
 
@@ -69,7 +70,7 @@ class Mixture:
 
 
 class Weighing:
-    """Adds to ids that have the same experts, and sums how large what each expert added was, and what it was added to."""
+    """Adds to ids that have the same experts, and measures what each expert adds, and what it adds it to."""
 
     def __init__(self, stack: Stack, weights: Sequence[float], head_size: int):
         self._stack, self._weights, self._head_size = stack, weights, head_size
@@ -83,9 +84,9 @@ class Weighing:
     def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
         _, group = site
         parts = len(GROUPS[group])
-        scales = torch.ones(parts)
-        if group == "qkv":
-            scales[0] = self._head_size  # the decoder's q is scaled by Dh^-0.5: squares by 1 / Dh
+        scales = torch.tensor(
+            [self._head_size if group == "qkv" else 1.0] + [1.0] * (parts - 1)
+        )  # q is scaled by Dh^-0.5
 
         def squares(values: Tensor) -> Tensor:  # (T, out) → (T,)
             return values.unflatten(1, (parts, -1)).square().sum(2) @ scales
@@ -114,10 +115,11 @@ class Experts:
 
     def cast(self, choice: Choice) -> Cast:
         """Who ``choice`` is now. Raises UsageError where there are no experts, UnknownNameError for unknown ones."""
-        if choice and self._source is None:
+        if not choice:
+            return ()
+        if self._source is None:
             raise UsageError(f"this engine has no experts, and a request names '{shorten(choice[0][0])}'")
-        source = cast(ExpertSource, self._source)
-        return tuple(sorted((name, weight, source.key(name)) for name, weight in choice))
+        return tuple(sorted((name, weight, self._source.key(name)) for name, weight in choice))
 
     def blend(self, cast: Cast, num_rows: int) -> Mixture | None:
         """For the ids of one prefix or continuation, which all have the same experts: these become one."""
@@ -135,8 +137,8 @@ class Experts:
         places = {member: place for place, member in enumerate(members)}
         experts = torch.full((len(casts), max(map(len, casts))), -1)
         weights = torch.zeros(experts.shape)
-        for row, cast in enumerate(casts):
-            for column, (name, weight, key) in enumerate(cast):
+        for row, members_of_row in enumerate(casts):
+            for column, (name, weight, key) in enumerate(members_of_row):
                 experts[row, column], weights[row, column] = places[name, key], weight
         stack = self._kept(("stack", *members), lambda: self._stack(members))
         return Mixture(stack, experts, weights)
@@ -149,11 +151,7 @@ class Experts:
         return self._cache.get(key, make)
 
     def _stack(self, members: Sequence[tuple[str, str]]) -> Stack:
-        source = cast(ExpertSource, self._source)
-        folded = [
-            self._kept(member, lambda name=member[0]: self._fold(name, source.adapter(name))).factors
-            for member in members
-        ]
+        folded = [self._kept((name, key), partial(self._fold, name)).factors for name, key in members]
         slots = {}
         for place in range(self._decoder.config.num_layers):
             for group, linears in GROUPS.items():
@@ -165,10 +163,11 @@ class Experts:
                     slots[place, group] = Slots.fuse(stacked)
         return Stack(len(members), slots)
 
-    def _fold(self, name: str, adapter: Adapter) -> Folded:
+    def _fold(self, name: str) -> Folded:
         """Raises ExpertError where the adapter does not fit."""
+        assert self._source is not None  # else nobody has a name
         factors = {}
-        for linear, given in adapter.factors.items():
+        for linear, given in self._source.adapter(name).factors.items():
             site = self._decoder.find(linear)
             if site is None:
                 raise ExpertError(f"the expert {name} changes {shorten(linear)}, which is no linear of this backbone")

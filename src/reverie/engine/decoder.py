@@ -79,8 +79,9 @@ class Decoder:
         q = self._paired(attention.q_proj.weight) * self.config.head_size**-0.5
         qkv = torch.cat((q, self._paired(attention.k_proj.weight), attention.v_proj.weight)) * before
         gate_up = torch.cat((unit.gate_proj.weight, unit.up_proj.weight)) * between
-        matrices = (qkv, attention.o_proj.weight, gate_up, unit.down_proj.weight)
-        return FusedLayer(*(Matrix(_snapshot(matrix)) for matrix in matrices), _snapshot(before), _snapshot(between))
+        weights = (qkv, attention.o_proj.weight, gate_up, unit.down_proj.weight)
+        qkv_, out, gate_up_, down = (Matrix(_snapshot(weight)) for weight in weights)
+        return FusedLayer(qkv_, out, gate_up_, down, _snapshot(before), _snapshot(between))
 
     def _paired(self, weight: Tensor) -> Tensor:
         """(D, n) with each head's rotary pairs side by side: 0, Dh/2, 1, Dh/2 + 1, … Products of q and k do not care in
@@ -117,9 +118,7 @@ class Decoder:
         """The backbone's final states."""
         return self._unit(hidden) * self.last_norm
 
-    def read(
-        self, ids: Tensor, past: Tensor | None = None, changes: Changes | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def read(self, ids: Tensor, past: Tensor | None = None, changes: Changes | None = None) -> tuple[Tensor, Tensor]:
         """ids (T,) that follow ``past`` → hidden (T, D) before the last norm, and keys and values (L, 2, H, P, Dh).
 
         ``past``: keys and values of the ids before, as returned here.
@@ -144,33 +143,42 @@ class Decoder:
         """The ids just drawn (N,) → hidden (N, D) before the last norm; ``lanes`` grow by one id a branch."""
         x = self.embeddings[ids]
         mixed = torch.empty(len(x), self.config.num_heads, self.config.head_size)
-        for place in range(len(self.layers)):
-            qkv = self._product(place, "qkv", self._unit(x), None, changes).view(len(x), 3, *mixed.shape[1:])
-            lanes.attend(place, qkv, self._turns, mixed)
+        for place, layer in enumerate(self.layers):
+            unit = self._unit(x)
+            qkv = layer.qkv(unit)
+            if changes is not None:
+                changes.add((place, "qkv"), unit, qkv, None)
+            lanes.attend(place, qkv.view(len(x), 3, *mixed.shape[1:]), self._turns, mixed)
             x = self._finish(place, x, mixed, changes)
         lanes.length += 1
         return x
 
     def _heads(self, place: int, x: Tensor, turns: Tensor, changes: Changes | None) -> tuple[Tensor, Tensor]:
         """x (T, D), its positions' turns (T, Dh / 2) → rotated q (H, T, Dh), and rotated k with v (2, H, T, Dh)."""
-        qkv = self._product(place, "qkv", self._unit(x), None, changes)
+        unit = self._unit(x)
+        qkv = self.layers[place].qkv(unit)
+        if changes is not None:
+            changes.add((place, "qkv"), unit, qkv, None)
         qkv = qkv.view(len(x), 3, self.config.num_heads, -1).permute(1, 2, 0, 3).contiguous()
         torch.view_as_complex(qkv[:2].unflatten(-1, (-1, 2))).mul_(turns)
         return qkv[0], qkv[1:]
 
     def _finish(self, place: int, x: Tensor, mixed: Tensor, changes: Changes | None) -> Tensor:
         """x (T, D), mixed (T, H, Dh) → (T, D)"""
-        x = self._product(place, "out", mixed.view(x.shape), x, changes)
-        gate, up = self._product(place, "gate_up", self._unit(x), None, changes).chunk(2, -1)
-        return self._product(place, "down", F.silu(gate).mul_(up), x, changes)
-
-    def _product(
-        self, place: int, group: str, x: Tensor, residual: Tensor | None, changes: Changes | None
-    ) -> Tensor:  # (N, in) → (N, out)
-        out: Tensor = getattr(self.layers[place], group)(x, residual)
+        layer, mixed = self.layers[place], mixed.view(x.shape)
+        between = layer.out(mixed, x)
         if changes is not None:
-            changes.add((place, group), x, out, residual)
-        return out
+            changes.add((place, "out"), mixed, between, x)
+        unit = self._unit(between)
+        inner = layer.gate_up(unit)
+        if changes is not None:
+            changes.add((place, "gate_up"), unit, inner, None)
+        gate, up = inner.chunk(2, -1)
+        gated = F.silu(gate).mul_(up)
+        after = layer.down(gated, between)
+        if changes is not None:
+            changes.add((place, "down"), gated, after, between)
+        return after
 
     def _unit(self, x: Tensor) -> Tensor:
         """x / sqrt(|x|² + D·eps): the RMS norm but for a factor sqrt(D), which the weights hold; three cheap calls."""

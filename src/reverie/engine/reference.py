@@ -51,7 +51,7 @@ class Reference:
         return self.backbone.hidden(torch.tensor([list(ids)]))[0].mean(0).numpy()
 
     def _logits(self, ids: list[int], choice: Choice) -> Tensor:  # (len(ids), V)
-        merged = {}
+        merged: dict[str, Tensor] = {}
         for name, weight in choice:
             if self.experts is None:
                 raise UsageError(f"there are no experts, and '{name}' is asked for")

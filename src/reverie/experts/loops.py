@@ -1,4 +1,4 @@
-"""The compiled loop of routed experts: a few rows of one expert at a time, while its factors are in the nearest cache."""
+"""The compiled loop of routed experts: a few rows of one expert at a time, its factors in the nearest cache."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def _attach_peft(
         fan_in_fan_out=any(not isinstance(linear, nn.Linear) for linear in chosen.values()),  # GPT-2's Conv1D
     )
     peft.inject_adapter_in_model(settings, model)
-    layers = {name: model.get_submodule(name) for name in chosen}
+    layers: dict[str, Any] = {name: model.get_submodule(name) for name in chosen}
     for layer in layers.values():
         bound = layer.in_features**-0.5  # PEFT draws from the global generator
         layer.lora_A["default"].weight.data.uniform_(-bound, bound, generator=generator)

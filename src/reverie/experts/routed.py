@@ -1,22 +1,27 @@
 """What chosen experts add to a linear: each row of a batch may have several, with weights, and other rows others.
 
-Three ways, one answer. ``loop``: a compiled loop, expert by expert, over the rows that have it; on a CPU, in float32,
-without gradients. ``concatenated``: one product with the ranks of all experts, weighted by a mask that is 0 for those
-that a row has not; wasteful, but two products only, so good where few experts are shared by many rows. ``segments``:
-rows sorted by expert, one product an expert, or one grouped product on a GPU. ``routed_plain`` is what tests hold them to.
+Four ways, one answer, which is that of ``routed_plain``:
+
+- ``loop``: compiled, expert by expert over the rows that have it; on a CPU, in float32, without gradients.
+- ``concatenated``: one product with the ranks of all experts, then a mask that is 0 for those that a row has not;
+  wasteful, but two products only, so good where few experts are shared by many rows.
+- ``segments``: rows sorted by expert, two products an expert.
+- ``grouped``: the same in two products in all, as GPUs have them for mixtures of experts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reverie.experts.slots import Slots
 
-__all__ = ["Order", "concatenated", "loop", "routed", "routed_plain", "segments"]
+__all__ = ["Order", "concatenated", "grouped", "loop", "routed", "routed_plain", "segments"]
 
 WASTE = 4  # concatenated ranks are faster than segments up to so many times the products that are needed
 
@@ -36,7 +41,7 @@ def routed(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
         return loop(x, slots, Order.of(experts, weights, slots.num_experts))
     if slots.num_experts <= WASTE * experts.shape[1]:
         return concatenated(x, slots, experts, weights)
-    return segments(x, slots, experts, weights)
+    return (grouped if _fits_groups(x, slots) else segments)(x, slots, experts, weights)
 
 
 def routed_plain(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
@@ -83,22 +88,54 @@ def concatenated(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> T
     ranks = slots.starts.diff()
     inner = x @ slots.down.t() * gates.repeat(1, slots.parts).repeat_interleave(ranks, 1)
     spans = slots.starts[:: max(slots.num_experts, 1)].tolist()
-    parts = [inner[:, a:b] @ slots.up[a:b] for a, b in zip(spans, spans[1:], strict=False)]
-    return torch.cat(parts, 1)
+    return torch.cat([inner[:, a:b] @ slots.up[a:b] for a, b in pairwise(spans)], 1)
 
 
 def segments(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
-    flat = experts.flatten()
-    chosen = flat.argsort(stable=True)[int((flat < 0).sum()) :]
-    rows, scales = chosen // experts.shape[1], weights.flatten()[chosen].to(x.dtype)
-    counts = flat[chosen].bincount(minlength=slots.num_experts).tolist()
+    rows, scales, counts = _sorted_pairs(experts, weights, slots.num_experts)
     out, start = x.new_zeros(len(x), slots.out_features), 0
-    for expert, count in enumerate(counts):
+    for expert, count in enumerate(counts.tolist()):
         if count:
             pairs = slice(start, start + count)
-            inputs = x[rows[pairs]] * scales[pairs, None]
+            inputs = x[rows[pairs]] * scales[pairs, None].to(x.dtype)
             ranks = [slots.of(expert, part) for part in range(slots.parts)]
             added = torch.cat([inputs @ slots.down[each].t() @ slots.up[each] for each in ranks], 1)
             out = out.index_add(0, rows[pairs], added)
             start += count
     return out
+
+
+def grouped(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
+    """Widths must be multiples of 16 bytes. Nothing here waits for the GPU but the width of the ranks."""
+    rows, scales, counts = _sorted_pairs(experts, weights, slots.num_experts)
+    ends = counts.cumsum(0).to(torch.int32)
+    chosen = (
+        torch.arange(len(rows), device=x.device)[:, None] < ends[-1]
+    )  # what follows has no expert: nothing is written there, nor a gradient
+    inputs = torch.where(chosen, x[rows] * scales[:, None].to(x.dtype), 0.0)
+    ranks = slots.starts.diff().view(slots.parts, -1)  # (P, S)
+    steps = torch.arange(-(-int(ranks.max()) // 8) * 8, device=x.device)
+    there = steps < ranks[..., None]  # (P, S, R): all experts' ranks filled up to the most that one has
+    places = torch.where(there, slots.starts[:-1].view(slots.parts, -1, 1) + steps, 0)
+    added = []
+    for place, real in zip(places, there, strict=True):
+        down = slots.down[place] * real[..., None]  # (S, R, in)
+        inner = F.grouped_mm(inputs, down.transpose(1, 2), offs=ends)
+        added.append(F.grouped_mm(torch.where(chosen, inner, 0.0), slots.up[place], offs=ends))
+    return x.new_zeros(len(x), slots.out_features).index_add(0, rows, torch.where(chosen, torch.cat(added, 1), 0.0))
+
+
+def _fits_groups(x: Tensor, slots: Slots) -> bool:
+    aligned = x.shape[1] % 8 == 0 and slots.up.shape[1] % 8 == 0
+    fast = x.is_cuda and x.dtype == torch.bfloat16 and torch.cuda.get_device_capability(x.device) >= (8, 0)
+    return fast and aligned and len(slots.down) > 0
+
+
+def _sorted_pairs(experts: Tensor, weights: Tensor, num_experts: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows (M,) and weights (M,) of all pairs of a row and an expert, sorted by expert, and how many each has (S,).
+
+    Pairs without an expert come last.
+    """
+    flat = torch.where(experts >= 0, experts, num_experts).flatten()
+    order = flat.argsort(stable=True)
+    return order // experts.shape[1], weights.flatten()[order], flat.bincount(minlength=num_experts + 1)[:-1]

@@ -205,7 +205,8 @@ class Orchestrator(nn.Module):
         if "vision" in self.mixtures:
             if len(sensed.pictures) != len(self.vision):
                 raise UsageError(
-                    f"perception: {len(self.vision)} prepared pictures are needed, got {len(sensed.pictures)}"
+                    f"perception: {len(self.vision)} vision experts take as many tensors of prepared pictures, "
+                    f"got {len(sensed.pictures)}"
                 )
             mixed["vision"] = found = self.mixtures["vision"](sensed.pictures, asked)
             seen = self._look(found)
@@ -276,17 +277,18 @@ class Orchestrator(nn.Module):
 
     def _own(self) -> dict[str, Tensor]:
         """What is saved: all but frozen encoders."""
-        frozen = {name for name, parameter in self.named_parameters() if not parameter.requires_grad}
-        whose = tuple(name[: name.index(".net.") + 5] for name in frozen)  # their buffers stay there, too
-        return {name: value for name, value in self.state_dict().items() if not name.startswith(whose)}
+        frozen = tuple(
+            f"mixtures.vision.experts.{number}."
+            for number, encoder in enumerate(self.vision)
+            if not any(parameter.requires_grad for parameter in encoder.parameters())
+        )
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(frozen)}
 
     def save(self, folder: Path) -> None:
-        """``config.json`` and ``model.safetensors``: what was trained. Frozen encoders stay in their own folders."""
+        """``config.json`` and ``model.safetensors`` (float32). Frozen encoders stay in their own folders."""
         from safetensors.torch import save
 
-        tensors = {
-            n: p.detach().to("cpu", torch.float32).contiguous() for n, p in self.named_parameters() if p.requires_grad
-        }
+        tensors = {name: value.to("cpu", torch.float32).contiguous() for name, value in self._own().items()}
         folder.mkdir(parents=True, exist_ok=True)
         atomic_write_bytes(folder / "model.safetensors", save(tensors, metadata={"format": "pt"}))
         atomic_write_json(folder / "config.json", {"feature_size": self.feature_size} | asdict(self.config))

@@ -315,8 +315,11 @@ def _load(kind: str, source: str) -> tuple[Any, Any]:
             config = transformers.AutoConfig.from_pretrained(source)
             if config.model_type not in types:
                 raise ValueError(f"it holds a network of type {config.model_type}")
+            if config.model_type == "clip":  # both halves: what looks, and how wide both project
+                config.vision_config.projection_dim = config.projection_dim
+                config = config.vision_config
             model, report = getattr(transformers, network).from_pretrained(
-                source, use_safetensors=True, output_loading_info=True
+                source, config=config, use_safetensors=True, output_loading_info=True
             )
             if lacking := sorted(report["missing_keys"]):
                 raise ValueError(f"it lacks {len(lacking)} weights, such as {lacking[0]}")

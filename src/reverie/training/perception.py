@@ -35,6 +35,7 @@ from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.vocabulary import EOS
 from reverie.training.backbone import pad
+from reverie.training.objective import to_device
 from reverie.training.sources import renamed, without_pictures
 from reverie.worlds import Episode, make_world, record_episode
 
@@ -87,6 +88,8 @@ class PerceptionData:
 
 @dataclass(frozen=True)
 class Lesson:
+    """A picture, facts, a question and its answer."""
+
     scene: int  # whose picture
     question: str  # the thing is "this thing"
     answer: str  # it is "the thing", as one can say without having seen
@@ -250,7 +253,7 @@ class Recorded:
 
     @torch.no_grad()
     def _read(self, texts: Iterable[str], keep: bool, rows: int = 64) -> None:
-        """Let the backbone read what it has not yet: like lengths side by side; padding comes after, and is not seen."""
+        """Let the backbone read what it has not yet, like lengths side by side; padding comes after and is not seen."""
         wanted = (text for text in texts if text not in (self._words if keep else self._features))
         unread = sorted(((self.grammar.text_ids(text), text) for text in wanted), key=lambda one: (len(one[0]), one[1]))
         for start in range(0, len(unread), rows):
@@ -358,9 +361,7 @@ class PerceptionObjective:
         balance, opened = joined.balance(), joined.open()
         ground = _ground(joined, facts, batch["deciding"])
         data = self.data
-        loss = (
-            answer + data.ground_weight * ground + data.balance_weight * balance + data.open_weight * opened
-        )
+        loss = answer + data.ground_weight * ground + data.balance_weight * balance + data.open_weight * opened
         return {
             "loss": loss,
             "answer": answer,
@@ -373,7 +374,7 @@ class PerceptionObjective:
     def evaluate(self, step: int) -> dict[str, float]:
         """On unseen scenes: answers that are right, of lessons that tell what the world does and of those that tell
         what comes of another thing, the mean number of experts that look, and of rows that none looks at."""
-        right, experts = self.answered(), self._chosen
+        right, experts = self.answered()
         told = np.array([one.told for one in self.recorded.test.lessons])
         figures = {
             "answers_share": right.mean(),
@@ -386,27 +387,27 @@ class PerceptionObjective:
         return {name: float(value) for name, value in figures.items()}
 
     @torch.no_grad()
-    def answered(self, rows: int = 100) -> np.ndarray:
-        """Which of the unseen lessons are answered right, bool (N,); gates as in use."""
-        split, right, chosen = self.recorded.test, [], []
-        device = next(self.module.parameters()).device
-        from reverie.training.objective import to_device
+    def answered(self, rows: int = 100) -> tuple[np.ndarray, np.ndarray]:
+        """Which unseen lessons are answered right, bool (N,), and how many experts of each modality looked, (N, M).
 
+        In eval mode the gates are as in use.
+        """
+        split, right, looked = self.recorded.test, [], []
+        device = next(self.module.parameters()).device
         for start in range(0, len(split.lessons), rows):
             places = np.arange(start, min(start + rows, len(split.lessons)))
             batch = to_device(self._collate(split, places), device)
             joined, _ = self.join(batch)
-            chosen.append(np.stack([one.chosen.sum(1).cpu().numpy() for one in joined.mixed.values()], 1))
+            looked.append(np.stack([one.chosen.sum(1).cpu().numpy() for one in joined.mixed.values()], 1))
             if self.data.answer == "choose":
-                chosen_answer = self.network.choose(joined, self._offered(joined)).argmax(1)
-                right.append((chosen_answer == batch["answer"]).cpu().numpy())
+                hits = self.network.choose(joined, self._offered(joined)).argmax(1) == batch["answer"]
             else:
                 backbone = self.recorded.backbone.to(device)
                 hidden = backbone.hidden(batch["ids"], self.network.soft_prefix(joined))[:, :-1]
                 wrong = backbone.logits(hidden).argmax(-1) != batch["ids"][:, 1:]
-                right.append(~(wrong & (batch["weights"][:, 1:] > 0)).any(1).cpu().numpy())
-        self._chosen = np.concatenate(chosen)
-        return np.concatenate(right)
+                hits = ~(wrong & (batch["weights"][:, 1:] > 0)).any(1)
+            right.append(hits.cpu().numpy())
+        return np.concatenate(right), np.concatenate(looked)
 
     def export(self, folder: Path) -> None:
         """``config.json``, ``model.safetensors`` and, where answers are chosen, ``answers.json``."""

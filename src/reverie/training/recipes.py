@@ -11,6 +11,7 @@ from reverie.training.backbone import BackboneData, BackboneObjective
 from reverie.training.expert import ExpertData, ExpertObjective
 from reverie.training.graph import GraphData, LinkObjective
 from reverie.training.loop import TrainResult, train
+from reverie.training.perception import PerceptionData, PerceptionObjective
 from reverie.training.reading import ReadingData, ReadingObjective, support_examples
 from reverie.training.routing import RouterData, RouterObjective, measure_library
 from reverie.training.settings import LoopConfig
@@ -22,6 +23,7 @@ __all__ = [
     "BackboneRecipe",
     "ExpertRecipe",
     "GraphRecipe",
+    "PerceptionRecipe",
     "ReaderRecipe",
     "RouterRecipe",
     "TextRecipe",
@@ -29,6 +31,7 @@ __all__ = [
     "train_backbone",
     "train_expert",
     "train_graph",
+    "train_perception",
     "train_reader",
     "train_router",
     "train_text",
@@ -79,6 +82,15 @@ class ReaderRecipe:
 
     run_dir: str = "runs/reader"
     data: ReadingData = field(default_factory=ReadingData)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
+
+
+@dataclass(frozen=True)
+class PerceptionRecipe:
+    """Experts of vision, graph and text behind gates, joined into one state."""
+
+    run_dir: str = "runs/perception"
+    data: PerceptionData = field(default_factory=PerceptionData)
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
 
 
@@ -149,6 +161,12 @@ def train_reader(recipe: ReaderRecipe, resume: bool = False, progress: bool = Tr
     """Train, and leave the reader in ``run_dir/export/reader``."""
     _need_bundle(recipe.data.bundle)
     return train(ReadingObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)
+
+
+def train_perception(recipe: PerceptionRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
+    """Train, and leave the network in ``run_dir/export``."""
+    _need_bundle(recipe.data.bundle)
+    return train(PerceptionObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)
 
 
 def train_expert(recipe: ExpertRecipe, resume: bool = False, progress: bool = True) -> TrainResult:

@@ -22,6 +22,7 @@ SMALL = (
 )
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT asks for it
 def test_every_part_is_measured() -> None:
     report = run_benchmark("experts", BenchSettings(options=SMALL))
     assert set(report.figures) == {
