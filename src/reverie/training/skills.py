@@ -57,9 +57,11 @@ class LakeAnswers:
         question, walk = self.question(rng)
         grammar, elf = self.grammar, walk.cells[0]
         frame = self.frames.frame(walk.desc, elf)
+        what = grammar.what_ids(Part("", frame))
         segments: Segments = [
             (grammar.question_ids(clean_question(question.text)), _QUESTION_WEIGHT),
-            (grammar.what_ids(Part("", frame)), 0.0),
+            (what[:1], 1.0),  # that it is to be dreamed, not answered at once; what lies where nobody can know
+            (what[1:], 0.0),
         ]
         for action, there in zip(walk.path, walk.cells[1:], strict=False):
             codes = frame.codes.copy()
