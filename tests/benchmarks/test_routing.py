@@ -55,7 +55,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     babi.joinpath("qa3_apples_test.txt").write_text("".join(story(number) for number in range(200, 210)))
     for name, text in (
         ("tinyshakespeare/input.txt", "First Citizen:\nBefore we proceed.\n\nAll:\nSpeak, speak.\n" * 40),
-        ("wikitext-2/valid.txt", " = Homarus = \n Homarus is a lobster , found in the sea near Norway and Spain . \n" * 9),
+        ("wikitext-2/valid.txt", " = Homarus = \n Homarus is a lobster , found in the sea near Norway . \n" * 9),
         ("wikitext-2/test.txt", " Robert is an English actor who was seen in films , plays and on television . \n"),
         ("gsm8k/test.jsonl", '{"question": "Two ducks lay three eggs each. How many?", "answer": "6"}\n'),
         ("ecare/dev_full.jsonl", '{"premise": "It rained.", "ask-for": "effect"}\n'),
@@ -79,7 +79,7 @@ def test_a_babi_row_is_a_story_up_to_its_question(data: Path) -> None:
     assert domain.name == "babi-01"
     assert domain.train[0] == ("Mary went to the kitchen. Number 0 sat down. Where is Mary?", "kitchen")
     assert domain.train[1][0].startswith("Mary went to the kitchen. Number 0 sat down. John went to the garden.")
-    assert len(domain.train) == 120 and len(domain.test) == 30
+    assert (len(domain.train), len(domain.test)) == (120, 30)
     assert not {question for question, _ in domain.train} & {question for question, _ in domain.test}
 
 
@@ -98,7 +98,7 @@ def test_gym_rows_are_the_same_again_and_apart() -> None:
     assert domains == gym_domains(count=40)
     for domain in domains:
         questions = [question for question, _ in (*domain.train, *domain.test)]
-        assert domain.train and len(set(questions)) == len(questions)
+        assert len(set(questions)) == len(questions) > len(domain.train) > 0
     assert domains[0].train != gym_domains(count=40, seed=1)[0].train
 
 
@@ -158,5 +158,6 @@ def test_bad_settings_are_one_line(tmp_path: Path, data: Path) -> None:
         run_benchmark("routing", BenchSettings())
     with pytest.raises(ConfigError, match="at least 1"):
         run_benchmark("routing", BenchSettings(data=data, options=("draws=0",)))
+    options = (f"run_dir={tmp_path}", "domains=[cooking]", "draws=2")
     with pytest.raises(UsageError, match="no domains cooking"):
-        run_benchmark("routing", BenchSettings(data=data, options=(f"run_dir={tmp_path}", "domains=[cooking]", "draws=2")))
+        run_benchmark("routing", BenchSettings(data=data, options=options))

@@ -57,6 +57,7 @@ def test_without_its_expert_the_answer_is_not_known() -> None:
     assert not nano().ask("Why does the glass break when you drop it?", experts=()).known
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT reads it
 def test_peft_loads_every_packaged_expert_and_gives_the_same_logits() -> None:
     peft = pytest.importorskip("peft")
     transformers = pytest.importorskip("transformers")

@@ -12,8 +12,9 @@ import torch
 
 from reverie.bundles import find_bundle
 from reverie.engine import Engine
-from reverie.errors import ConfigError
+from reverie.errors import BundleError, ConfigError, UsageError
 from reverie.memory.attention import word_features
+from reverie.memory.perceiving import Perceiver
 from reverie.model.orchestrator import Orchestrator, OrchestratorConfig
 from reverie.model.vision import VisionConfig
 from reverie.training.objective import check_objective
@@ -34,6 +35,11 @@ def recorded() -> Recorded:
     return Recorded(DATA)
 
 
+@pytest.fixture(scope="module")
+def lessons() -> Lessons:
+    return Lessons.record(300, seed=0)
+
+
 def test_it_is_an_objective(recorded: Recorded) -> None:
     check_objective(PerceptionObjective(DATA, recorded))
     check_objective(PerceptionObjective(replace(DATA, answer="say"), recorded))
@@ -51,8 +57,7 @@ def test_without_text_all_questions_are_alike(recorded: Recorded) -> None:
     assert (batch["asked"] == batch["asked"][0]).all()
 
 
-def test_lessons_name_the_thing_in_the_facts_alone() -> None:
-    lessons = Lessons.record(300, seed=0)
+def test_lessons_name_the_thing_in_the_facts_alone(lessons: Lessons) -> None:
     rng = np.random.default_rng(0)
     drawn = [lessons.draw(rng, others=4, told=0.5) for _ in range(200)]
     for one in drawn:
@@ -67,8 +72,7 @@ def test_lessons_name_the_thing_in_the_facts_alone() -> None:
     assert np.mean([len(one.facts) for one in drawn]) > 2
 
 
-def test_no_two_facts_of_a_lesson_tell_the_same() -> None:
-    lessons = Lessons.record(300, seed=0)
+def test_no_two_facts_of_a_lesson_tell_the_same(lessons: Lessons) -> None:
     by_thing = {scene.thing.name: scene.thing for scene in lessons.scenes}
     rng = np.random.default_rng(1)
     for one in (lessons.draw(rng, others=4, told=0.0) for _ in range(50)):
@@ -124,13 +128,29 @@ def test_what_is_trained_is_loaded_again(tmp_path: Path) -> None:
     result = train_perception(recipe, progress=False)
     assert 0 <= result.metrics["answers_share"] <= 1
     export = tmp_path / "run" / "export"
-    answers = json.loads((export / "answers.json").read_text(encoding="utf-8"))
     objective = PerceptionObjective(DATA)
-    assert answers == objective.recorded.answers
+    perceiver = Perceiver.load(export, Path(DATA.bundle))
+    assert list(perceiver.answers) == objective.recorded.answers
     objective.network = Orchestrator.load(export, objective.recorded.tokenizer)
     right, looked = objective.answered()
     assert right.mean() == pytest.approx(result.metrics["answers_share"])
     assert looked.sum(1).mean() == pytest.approx(result.metrics["experts"])
+    test = objective.recorded.test
+    for number, lesson in enumerate(test.lessons[:4]):
+        seen = perceiver.look(test.pictures[lesson.scene], lesson.question, lesson.facts)
+        assert (seen.answers[0][0] == lesson.answer) == right[number]
+        assert sum(share for _, share in seen.answers) == pytest.approx(1, abs=1e-4)
+        assert {kind for kind, _ in seen.gates["vision"]} == {"tokens", "lite"}
+        assert sum(share for _, share in seen.shows) == pytest.approx(1, abs=1e-4)
+        assert seen.soft is None
+        assert perceiver.look(test.pictures[lesson.scene], "What is it?").shows == []
+    two = perceiver.look(test.pictures[0], "What happens?", answers=["Nothing.", "It sings."])
+    assert {answer for answer, _ in two.answers} == {"Nothing.", "It sings."}
+    with pytest.raises(UsageError, match="no answers"):
+        perceiver.look(test.pictures[0], "What happens?", answers=[])
+    (export / "perception.json").write_text("[]")
+    with pytest.raises(BundleError, match="is damaged"):
+        Perceiver.load(export, Path(DATA.bundle))
     assert train_perception(replace(recipe, loop=replace(loop, steps=3)), resume=True, progress=False).step == 3
 
 
@@ -143,3 +163,18 @@ def test_settings_that_cannot_be_are_refused() -> None:
         PerceptionData(lessons=0)
     with pytest.raises(ConfigError, match="there is no bundle nowhere"):
         train_perception(PerceptionRecipe(data=PerceptionData(bundle="nowhere")))
+
+
+def test_the_recipes_train_from_the_command_line(tmp_path: Path, repository: Path) -> None:
+    from typer.testing import CliRunner
+
+    from reverie.cli.app import app
+
+    for name in ("perception", "perception-words"):
+        small = ["data.scenes=20", "data.lessons=20", "data.eval_lessons=4", "data.batch_size=2", "loop.steps=2",
+                 "data.model.size=16", f"data.bundle={DATA.bundle}", f"run_dir={tmp_path / name}"]  # fmt: skip
+        recipe = str(repository / "recipes" / f"{name}.yaml")
+        result = CliRunner().invoke(app, ["train", "perception", "--config", recipe, "--json", *small])
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["step"] == 2
+        assert (tmp_path / name / "export" / "model.safetensors").is_file()
