@@ -135,21 +135,17 @@ def _batches(name: str, options: Options, seed: int, scratch: Path) -> tuple[Fig
         "one": [_choose(rng, shelf, 1) for _ in prefixes],
         "four": [_choose(rng, shelf, EACH) for _ in prefixes],
     }
-    forgetful, engine = Engine(backbone, cached_ids=1, experts=shelf), Engine(backbone, cached_ids=2**20, experts=shelf)
+    engines = {"prefill": Engine(backbone, cached_ids=1, experts=shelf), "decode": Engine(backbone, experts=shelf)}
 
-    def prefill(who: list[Choice]) -> Callable[[], object]:
-        return lambda: [forgetful.score(*each) for each in zip(prefixes, [(0,)] * len(prefixes), who, strict=True)]
-
-    def decode(who: list[Choice]) -> Callable[[], object]:
-        requests = [
-            Request(tuple(prefix), row, Sampling(0), None, options.new_ids, frozenset(), choice)
-            for row, (prefix, choice) in enumerate(zip(prefixes, who, strict=True))
-        ]
-        return lambda: engine.generate(requests)
+    def dream(what: str, who: list[Choice]) -> Callable[[], object]:
+        ids = 1 if what == "prefill" else options.new_ids
+        rows = enumerate(zip(prefixes, who, strict=True))
+        requests = [Request(prefix, row, Sampling(0), None, ids, frozenset(), choice) for row, (prefix, choice) in rows]
+        return lambda: engines[what].generate(requests)
 
     ours: Figures = {"parameters": backbone.num_parameters}
-    for what, way in (("prefill", prefill), ("decode", decode)):
-        found = ratios(race({name: way(who) for name, who in choices.items()}, options))
+    for what in engines:
+        found = ratios(race({name: dream(what, who) for name, who in choices.items()}, options))
         ours |= {f"{what}_ratio_{count}": ratio for count, ratio in found.items()}
     return ours, _peft_batches(backbone, shelf, prefixes, choices["one"], options, scratch)
 

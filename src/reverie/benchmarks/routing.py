@@ -7,7 +7,7 @@ are longer cousins of the second's; other tasks of reasoning-gym; trivia, word p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ _ABLATIONS: dict[str, dict[str, Any]] = {
     "no_prototypes": {"data.router.prototypes": False},
     "no_bias": {"data.router.bias": False},
     "hidden_layer_64": {"data.router.hidden_size": 64},
+    "topk_1": {"data.router.mode": "topk", "data.router.max_experts": 1},
 }
 
 
@@ -108,19 +109,26 @@ def run(settings: BenchSettings) -> Findings:
             stages.bundle / "backbone", experts, rows, lambda done: settings.progress("arrow", done, len(rows))
         )
     best = table.nats[answered].amin(1)
-    quality = {name: _quality(exact[name], nats[name], exact["own_expert"], nats["own_expert"], nats["base"]) for name in exact}
+    quality = {name: _quality(name, exact, nats) for name in exact}
     routing = {name: _routing(choices, test, stages.names) for name, choices in systems.items()}
     figures = routing["routed"] | quality["routed"] | {"cost_ratio": _cost(engine, router, rows, routed)}
     by = _by_kind(test, answered, routed, exact, stages.names)
     by |= {f"threshold {each:g}": _at(router, each, table, test, stages.names) for each in _THRESHOLDS}
-    by |= _ablations(stages, options, learned, judge, library, table, test)
+    by |= _ablations(
+        stages,
+        learned,
+        (lambda: stages.table("gain", stages.rows_of("train", options.gain_rows), judge, library))
+        if options.gain_rows
+        else None,
+        table,
+        test,
+    )
     return Findings(
         n=len(test.rows),
         figures=figures,
         by=by,
-        baselines={
-            name: quality[name] | (routing[name] if name == "nearest_mean" else {}) for name in quality if name != "routed"
-        }
+        baselines={name: found for name, found in quality.items() if name != "routed"}
+        | {"nearest_mean": quality["nearest_mean"] | routing["nearest_mean"]}
         | {"best_expert_of_each_row": {"nats": float(best.mean())}},
         settings={"domains": len(stages.names), "outsiders": sorted(set(test.kinds) - set(stages.names))},
     )
@@ -146,7 +154,9 @@ def _merged(stages: RunFolder, library: Library, single: float) -> list[str]:
     return [*names, *([SINGLE] if single else [])]
 
 
-def _answer(engine: Engine, rows: Sequence[Row], choices: Sequence[Choice], name: str, progress: Progress) -> list[bool]:
+def _answer(
+    engine: Engine, rows: Sequence[Row], choices: Sequence[Choice], name: str, progress: Progress
+) -> list[bool]:
     """Whether each greedy answer is exactly the wanted one, rows of different experts side by side."""
     right: list[bool] = []
     for part in chunks(list(zip(rows, choices, strict=True)), _SIDE_BY_SIDE, f"answers: {name}", progress):
@@ -157,9 +167,8 @@ def _answer(engine: Engine, rows: Sequence[Row], choices: Sequence[Choice], name
 
 
 def _request(row: Row, choice: Choice) -> Request:
-    return Request(
-        (*row.question, row.answer[0]), sampling=Sampling(temperature=0), max_new_ids=len(row.answer) - 1, experts=choice
-    )
+    prefix, greedy = (*row.question, row.answer[0]), Sampling(temperature=0)
+    return Request(prefix, sampling=greedy, max_new_ids=len(row.answer) - 1, experts=choice)
 
 
 def _cost(engine: Engine, router: Router, rows: Sequence[Row], choices: Sequence[Choice]) -> float:
@@ -175,16 +184,15 @@ def _cost(engine: Engine, router: Router, rows: Sequence[Row], choices: Sequence
     return time_ratio(routed, lambda: engine.generate(bare))
 
 
-def _quality(
-    exact: Sequence[bool], nats: Sequence[float], own_exact: Sequence[bool], own_nats: Sequence[float], base: Sequence[float]
-) -> Figures:
+def _quality(name: str, exact: Mapping[str, Sequence[bool]], nats: Mapping[str, Sequence[float]]) -> Figures:
     """``quality``: right answers over those with every row's own expert. ``quality_nats``: the same of what the base's
     loss is lowered by."""
-    gained, possible = sum(base) - sum(nats), sum(base) - sum(own_nats)
+    total = {each: sum(found) for each, found in nats.items()}
+    gained, possible = total["base"] - total[name], total["base"] - total["own_expert"]
     return {
-        "answers_exact": share(exact),
-        "quality": sum(exact) / max(sum(own_exact), 1),
-        "nats": sum(nats) / len(nats),
+        "answers_exact": share(exact[name]),
+        "quality": sum(exact[name]) / max(sum(exact["own_expert"]), 1),
+        "nats": total[name] / len(nats[name]),
         "quality_nats": gained / possible if possible > 0 else float("nan"),
     }
 
@@ -215,11 +223,12 @@ def _by_kind(
         places = [place for place, other in enumerate(test.kinds) if other == kind]
         some = Rows([test.rows[p] for p in places], [test.owners[p] for p in places], [kind] * len(places))
         figures = _routing([routed[p] for p in places], some, names)
+        wanted: tuple[str, ...] = ("nobody_share",)
+        said: Figures = {}
         if kind in names:
             wanted = ("routing_accuracy", "refused_share")
-            said = {f"exact_{name}": share(exact[name][of_row[p]] for p in places) for name in ("routed", "own_expert", "base")}
-        else:
-            wanted, said = ("nobody_share",), {}
+            rights = {name: [exact[name][of_row[p]] for p in places] for name in ("routed", "own_expert", "base")}
+            said = {f"exact_{name}": share(right) for name, right in rights.items()}
         found[kind] = {"n": len(places)} | {name: figures[name] for name in wanted} | said
     return found
 
@@ -234,23 +243,17 @@ def _at(router: Router, threshold: float, table: Table, test: Rows, names: Seque
 
 
 def _ablations(
-    stages: RunFolder, options: Options, learned: Table, judge: BackboneJudge, library: Library, table: Table, test: Rows
+    stages: RunFolder, learned: Table, gains: Callable[[], Table] | None, table: Table, test: Rows
 ) -> dict[str, Figures]:
-    found: dict[str, Figures] = {}
-    for done, (name, overrides) in enumerate(_ablations_with_modes().items()):
+    """Routers trained otherwise. ``gains``: a table of nats, for one that is told nobody's name."""
+    made: dict[str, Router] = {}
+    for done, (name, overrides) in enumerate(_ABLATIONS.items()):
         stages.progress("ablations", done, len(_ABLATIONS) + 2)
-        found[f"router {name}"] = _routing(stages.router(name, learned, overrides).route(table.features), test, stages.names)
-    if options.gain_rows:
-        rows = stages.rows_of("train", options.gain_rows)
-        gains = stages.router("gain", stages.table("gain", rows, judge, library), {"data.targets": "gain"})
-        found["router gain_targets"] = _routing(gains.route(table.features), test, stages.names)
-    found["router later_experts"] = _later(stages, learned, table, test)
-    return found
-
-
-def _ablations_with_modes() -> dict[str, dict[str, Any]]:
-    top = {"data.router.mode": "topk", "data.router.max_experts": 1}
-    return _ABLATIONS | {"topk_1": top}
+        made[name] = stages.router(name, learned, overrides)
+    if gains is not None:
+        made["gain_targets"] = stages.router("gain", gains(), {"data.targets": "gain"})
+    found = {f"router {name}": _routing(one.route(table.features), test, stages.names) for name, one in made.items()}
+    return found | {"router later_experts": _later(stages, learned, table, test)}
 
 
 def _later(stages: RunFolder, learned: Table, table: Table, test: Rows) -> Figures:
@@ -263,9 +266,8 @@ def _later(stages: RunFolder, learned: Table, table: Table, test: Rows) -> Figur
     kept = torch.tensor([place for place, owner in enumerate(learned.owners.tolist()) if owner in moved])
     owners = torch.tensor([moved[owner] for owner in learned.owners[kept].tolist()])
     columns = torch.tensor([0, *(place + 1 for place in early)])
-    part = Table(
-        tuple(stages.names[p] for p in early), learned.features[kept], learned.nats[kept][:, columns], owners, learned.base
-    )
+    nats, names = learned.nats[kept][:, columns], tuple(stages.names[place] for place in early)
+    part = Table(names, learned.features[kept], nats, owners, learned.base)
     router = stages.router("early", part, {})
     rank = router.config.prototype_rank
     added = {stages.names[p]: fit_prototype(learned.features[learned.owners == p], rank) for p in later}
@@ -280,8 +282,6 @@ BENCHMARK = Benchmark(
     about="which of 29 experts, if any, a question gets: accuracy, quality of the answers, and rows that are nobody's",
     run=run,
     data=DATA,
-    published=(
-        Published("Adaptive Minds, 30 domains, a language model as router", "routing_accuracy", 0.983, "arXiv 2510.15416"),
-    ),
+    published=(Published("Adaptive Minds (30 adapters)", "routing_accuracy", 0.983, "arXiv 2510.15416v2"),),
     options=Options,
 )

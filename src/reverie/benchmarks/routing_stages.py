@@ -1,13 +1,14 @@
 """What `bench routing` makes before it measures, in one folder: rows, a base, experts, tables. A stopped run goes on.
 
-    domains/<name>/{train,test}.jsonl   outsiders/{train,test}/<kind>.jsonl   rows.json
-    base/    experts/<name>/    library/<name>/    routers/<name>/    tables/*.safetensors
+domains/<name>/{train,test}.jsonl   outsiders/{train,test}/<kind>.jsonl   rows.json
+base/    experts/<name>/    library/<name>/    routers/<name>/    tables/*.safetensors
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,12 +20,13 @@ from reverie.benchmarks.contract import Progress
 from reverie.benchmarks.domains import babi_domains, gym_domains, outsiders, write_rows
 from reverie.errors import DataError, TrainingError, UsageError
 from reverie.experts import Library
+from reverie.experts.contract import Choice
 from reverie.experts.files import base_hash
 from reverie.experts.router import Router
 from reverie.experts.table import NOBODY, Table
-from reverie.files import atomic_write_json
+from reverie.files import atomic_write_json, atomic_write_text
 from reverie.model import Backbone
-from reverie.settings import load_settings
+from reverie.settings import load_settings, settings_to_dict
 from reverie.training.loop import TrainResult, train
 from reverie.training.measuring import BackboneJudge, Row, make_table
 from reverie.training.recipes import ExpertRecipe, RouterRecipe, TextRecipe, train_expert, train_text
@@ -34,12 +36,13 @@ from reverie.training.routing_rows import RowReader
 __all__ = ["SINGLE", "Rows", "RunFolder"]
 
 R = TypeVar("R")
+_LONGEST = 320  # ids of a row that is measured
 SINGLE = "all-domains"  # the one adapter that is trained on all domains
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows beside their owners (places in the names, or NOBODY) and what kind each is: a domain or an outsiders' one."""
+    """Rows beside their owners (places in the names, or NOBODY) and of what kind each is: a domain, or outsiders."""
 
     rows: list[Row]
     owners: list[int]
@@ -58,25 +61,26 @@ class RunFolder:
         """Rows of the domains (``only`` these, where some are named) and of outsiders. UsageError for other settings
         than the folder was made with."""
         told: dict[str, Any] = {"count": count, "only": list(only), "outsiders": outsider_rows, "seed": self.seed}
-        path = self.folder / "rows.json"
-        if path.is_file():
-            made = json.loads(path.read_text(encoding="utf-8"))
+        done = self.folder / "rows.json"
+        if done.is_file():
+            made = json.loads(done.read_text(encoding="utf-8"))
             self.names = made.pop("names")
             if made != told:
                 raise UsageError(f"{self.folder} holds a run with other rows, {made}: give another run_dir")
             return
-        domains = [one for one in [*babi_domains(data / "babi", count), *gym_domains(count, self.seed)]]
+        domains = [*babi_domains(data / "babi", count), *gym_domains(count, self.seed)]
         if unknown := set(only) - {one.name for one in domains}:
             raise UsageError(f"there are no domains {', '.join(sorted(unknown))} in {data}")
         for domain in domains:
             if not only or domain.name in only:
                 self.names.append(domain.name)
                 for part in ("train", "test"):
-                    write_rows(self.folder / "domains" / domain.name / f"{part}.jsonl", getattr(domain, part), domain.name)
+                    path = self.folder / "domains" / domain.name / f"{part}.jsonl"
+                    write_rows(path, getattr(domain, part), domain.name)
         for part, kinds in zip(("train", "test"), outsiders(data, outsider_rows, self.seed), strict=True):
             for kind, questions in kinds.items():
                 write_rows(self.folder / "outsiders" / part / f"{kind}.jsonl", ((q, "") for q in questions), "")
-        atomic_write_json(path, told | {"names": self.names})
+        atomic_write_json(done, told | {"names": self.names})
 
     def make_base(self, texts: list[Path]) -> None:
         """A plain language model of the questions and ``texts``."""
@@ -85,7 +89,7 @@ class RunFolder:
         rows = [str(self.folder / "domains" / name / "train.jsonl") for name in self.names]
         recipe = self._recipe(TextRecipe, "base", self.folder / "base", {})
         recipe = replace(recipe, data=replace(recipe.data, rows=tuple(rows), texts=tuple(map(str, texts))))
-        self._finish("the base", lambda again: train_text(recipe, again, progress=False), recipe.run_dir)
+        self._finish("the base", lambda again: train_text(recipe, again, progress=False), self.folder / "base")
 
     def make_experts(self, single_share: float) -> Library:
         """An expert of each domain, and SINGLE: one of the same size, trained on all for ``single_share`` times the
@@ -105,27 +109,28 @@ class RunFolder:
         if name == SINGLE:
             rows = self.folder / "domains" / "all.jsonl"
             parts = [(self.folder / "domains" / each / "train.jsonl").read_text("utf-8") for each in self.names]
-            rows.write_text("".join(parts), encoding="utf-8")
+            atomic_write_text(rows, "".join(parts))
         filled = {"data.name": name, "data.domain": name, "data.bundle": self.bundle, "data.rows": rows}
         recipe = self._recipe(ExpertRecipe, "expert", run_dir, filled)
         recipe = replace(recipe, loop=replace(recipe.loop, steps=round(share * recipe.loop.steps)))
-        self._finish(f"the expert {name}", lambda again: train_expert(recipe, again, progress=False), recipe.run_dir)
+        self._finish(f"the expert {name}", lambda again: train_expert(recipe, again, progress=False), run_dir)
         library.add(run_dir / "export")
 
     def library(self) -> Library:
         return Library.open(self.folder / "library", base_hash(self.bundle / "backbone"))
 
-    def rows_of(self, part: str, count: int, outsiders_too: bool = True) -> Rows:
+    def rows_of(self, part: str, count: int) -> Rows:
         """At most ``count`` rows of each domain and of each kind of outsiders; ``part`` is train or test."""
         reader, found = RowReader(self.bundle, _LONGEST, self.seed), Rows([], [], [])
         sources = [(place, self.folder / "domains" / name / f"{part}.jsonl") for place, name in enumerate(self.names)]
-        if outsiders_too:
-            sources += [(NOBODY, path) for path in sorted((self.folder / "outsiders" / part).glob("*.jsonl"))]
+        sources += [(NOBODY, path) for path in sorted((self.folder / "outsiders" / part).glob("*.jsonl"))]
         for owner, path in sources:
             try:
                 rows = reader.read(str(path), count)
             except DataError:
-                continue  # no row of this kind is short enough
+                if owner != NOBODY:
+                    raise
+                continue  # no row of this kind is short enough for the base
             found.rows.extend(rows)
             found.owners.extend([owner] * len(rows))
             found.kinds.extend([path.stem if owner == NOBODY else self.names[owner]] * len(rows))
@@ -143,47 +148,34 @@ class RunFolder:
 
     def features(self, name: str, rows: Rows, base: str) -> Table:
         """Features alone: all that a router needs that is told whose each row is."""
-        judge = _Reader(Backbone.load(self.bundle / "backbone").eval(), _NO_EXPERTS)
+        judge = _Reader(Backbone.load(self.bundle / "backbone").eval(), Library.open(None, base))
         path = self.folder / "tables" / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
         return make_table(judge, rows.rows, rows.owners, self.names, base, path=path)
 
     def router(self, name: str, table: Table, overrides: Mapping[str, Any]) -> Router:
-        """A router by the recipe and ``overrides`` (dotted keys), trained on ``table``."""
-        run_dir = self.folder / "routers" / name
-        recipe = self._recipe(RouterRecipe, "router", run_dir, {"data.bundle": self.bundle, **overrides})
+        """A router by the recipe and ``overrides`` (dotted keys) on ``table``: another table, another folder."""
+        seen = hashlib.sha256(table.features.numpy().tobytes() + table.nats.numpy().tobytes())
+        recipe = self._recipe(RouterRecipe, "router", Path(name), {"data.bundle": self.bundle, **overrides})
+        seen.update(json.dumps([settings_to_dict(recipe), table.names, table.owners.tolist()]).encode())
+        run_dir = self.folder / "routers" / f"{name}-{seen.hexdigest()[:8]}"
         if not (run_dir / "export").is_dir():
-            objective = RouterObjective(recipe.data, table)
-            self._finish(f"the router {name}", lambda again: train(objective, recipe.loop, run_dir, again, False), recipe.run_dir)
+            objective, loop = RouterObjective(recipe.data, table), recipe.loop
+            self._finish(f"the router {name}", lambda again: train(objective, loop, run_dir, again, False), run_dir)
         return Router.load(run_dir / "export" / "router")
 
     def _recipe(self, kind: type[R], name: str, run_dir: Path, filled: Mapping[str, Any]) -> R:
         given = [f"{key}={value}" for key, value in {"run_dir": run_dir, **filled}.items()]
         return load_settings(kind, self.recipes / f"routing-{name}.yaml", given)
 
-    def _finish(self, what: str, run: Callable[[bool], TrainResult], run_dir: str) -> None:
-        result = run((Path(run_dir) / "config.json").is_file())
+    def _finish(self, what: str, run: Callable[[bool], TrainResult], run_dir: Path) -> None:
+        result = run((run_dir / "config.json").is_file())
         if result.stopped != "done":
             raise TrainingError(f"{what} is not finished: {result.message} Give the same command again to go on.")
 
 
-_LONGEST = 320  # ids of a row that is measured
-
-
-class _Nobody:
-    """A source without experts."""
-
-    def key(self, name: str) -> str:
-        raise UsageError(f"there is no expert {name} here")
-
-    adapter = key  # type: ignore[assignment]
-
-
-_NO_EXPERTS: Any = _Nobody()
-
-
 class _Reader(BackboneJudge):
-    """Reads features only; nobody's nats are asked for."""
+    """Gives features; nobody's nats are asked for."""
 
-    def nats(self, rows: Any, choices: Any) -> Tensor:
+    def nats(self, rows: Sequence[Row], choices: Sequence[Choice]) -> Tensor:
         return torch.zeros(len(rows))

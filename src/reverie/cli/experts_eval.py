@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli.options import JsonOption, LibraryOption, Overrides, examples, make_dir
+from reverie.cli.options import JsonOption, LibraryOption, Overrides, bundle_of, examples, make_dir
 from reverie.cli.output import Output
 from reverie.errors import ConfigError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["EPILOG", "evaluate"]
 
 EPILOG = examples(
+    "reverie experts eval",
     "reverie experts eval --config recipes/nano-router.yaml",
     "reverie experts eval --config recipes/nano-router.yaml --router runs/router/export/router --out pictures/",
     "reverie experts eval --config recipes/nano-router.yaml --all-rows --no-speed --json data.rows.chemistry=new.jsonl",
@@ -44,14 +45,17 @@ def evaluate(
     speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Time the engine with and without experts.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a router: who is chosen, how surely, how rightly, and what quality costs."""
+    """Judge a router: who is chosen, how surely, how rightly, and what quality costs.
+
+    Without rows, those experts are asked that learned a skill of the worlds, and questions that belong to nobody.
+    """
     with Output(as_json) as out:
-        from reverie.bundles import find_bundle
         from reverie.settings import load_settings
         from reverie.training.recipes import RouterRecipe
-        from reverie.training.router_report import report_router
+        from reverie.training.router_report import report_router, usual_rows
+        from reverie.training.routing import open_library
 
-        given = {"data.library": library, "data.bundle": find_bundle(model) if model else None}
+        given = {"data.library": library, "data.bundle": bundle_of(model, config)}
         flags = [f"{key}={value}" for key, value in given.items() if value is not None]
         recipe = load_settings(RouterRecipe, config, [*flags, *(overrides or [])])
         own = [Path(recipe.run_dir) / "export" / "router", Path(recipe.data.bundle) / "router"]
@@ -66,7 +70,11 @@ def evaluate(
         def tell(what: str, share: float) -> None:
             out.note(f"measured the rows with {what} ({share:.0%})")
 
-        report = report_router(recipe, folder, out_dir, all_rows, speed, tell)
+        data = recipe.data
+        fresh = not (data.rows or data.unlabelled or data.outsiders)
+        if fresh:
+            recipe = usual_rows(recipe, data.experts or open_library(data).names())
+        report = report_router(recipe, folder, out_dir, all_rows or fresh, speed, tell, keep=not fresh)
         out.result(report, lambda console: _show(console, report))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli.options import JsonOption, Overrides, SeedOption, command_app, examples
+from reverie.cli.options import JsonOption, Overrides, SeedOption, bundle_of, command_app, examples
 from reverie.cli.output import Output
 from reverie.errors import TrainingError, UsageError
 
@@ -177,12 +177,11 @@ def expert(
 ) -> None:
     """Train an expert on questions with answers, or on a part of the worlds; add it with "reverie experts add"."""
     with Output(as_json) as out:
-        from reverie.bundles import find_bundle
         from reverie.experts.contract import check_name
         from reverie.settings import load_settings
         from reverie.training.recipes import ExpertRecipe, train_expert
 
-        given = {"data.rows": rows, "data.name": name, "data.bundle": find_bundle(model) if model else None}
+        given = {"data.rows": rows, "data.name": name, "data.bundle": bundle_of(model, config)}
         given |= {"run_dir": f"runs/expert-{check_name(name)}"} if name else {}
         flags = [f"{key}={value}" for key, value in given.items() if value is not None]
         flags += ["data.skill=''"] if rows is not None else []
@@ -211,11 +210,10 @@ def router(
 ) -> None:
     """Train the router on which expert lowers the loss of which row; judge it with "reverie experts eval"."""
     with Output(as_json) as out:
-        from reverie.bundles import find_bundle
         from reverie.settings import load_settings
         from reverie.training.recipes import RouterRecipe, train_router
 
-        given = {"data.library": library, "data.bundle": find_bundle(model) if model else None}
+        given = {"data.library": library, "data.bundle": bundle_of(model, config)}
         flags = [f"{key}={value}" for key, value in given.items() if value is not None]
         recipe = load_settings(RouterRecipe, config, [*flags, *(overrides or [])])
 

@@ -5,7 +5,7 @@ A ``Mixture`` adds to the rows of a product, each of which may have a choice of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -48,16 +48,13 @@ class Stack:
     def nbytes(self) -> int:
         return sum(one.nbytes for one in self.slots.values())
 
-    def blend(self, weights: Sequence[float]) -> Stack:
-        return Stack(1, {site: slots.blend(weights) for site, slots in self.slots.items()})
-
 
 class Mixture:
     """Adds what the experts of each row give, row n of a batch having ``experts`` (N, k) with ``weights`` (N, k)."""
 
-    def __init__(self, stack: Stack, experts: Tensor, weights: Tensor):
+    def __init__(self, stack: Stack, experts: Tensor, weights: Tensor, order: Order | None = None):
         self._stack, self._experts, self._weights = stack, experts, weights
-        self._order = Order.of(experts, weights, stack.num_experts)
+        self._order = order or Order.of(experts, weights, stack.num_experts)
 
     def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
         """x (N, in), which the linears of ``site`` read → added to out (N, out), which they gave."""
@@ -67,6 +64,11 @@ class Mixture:
     def keep(self, rows: list[int]) -> Mixture:
         """For these rows alone, in that order."""
         return Mixture(self._stack, self._experts[rows], self._weights[rows])
+
+    def alike(self, row: int, num_ids: int) -> Mixture:
+        """For so many ids, all with the experts of that row."""
+        experts, weights = self._experts[row], self._weights[row]
+        return Mixture(self._stack, experts, weights, Order.alike(experts, weights, num_ids))
 
 
 class Weighing:
@@ -84,9 +86,9 @@ class Weighing:
     def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
         _, group = site
         parts = len(GROUPS[group])
-        scales = torch.tensor(
-            [self._head_size if group == "qkv" else 1.0] + [1.0] * (parts - 1)
-        )  # q is scaled by Dh^-0.5
+        scales = torch.ones(parts)
+        if group == "qkv":
+            scales[0] = self._head_size  # the decoder's q is scaled by Dh^-0.5
 
         def squares(values: Tensor) -> Tensor:  # (T, out) → (T,)
             return values.unflatten(1, (parts, -1)).square().sum(2) @ scales
@@ -121,14 +123,6 @@ class Experts:
             raise UsageError(f"this engine has no experts, and a request names '{shorten(choice[0][0])}'")
         return tuple(sorted((name, weight, self._source.key(name)) for name, weight in choice))
 
-    def blend(self, cast: Cast, num_rows: int) -> Mixture | None:
-        """For the ids of one prefix or continuation, which all have the same experts: these become one."""
-        if not cast:
-            return None
-        weights = [weight for _, weight, _ in cast]
-        stack = self._kept(("blend", cast), lambda: self._stack(_members(cast)).blend(weights))
-        return Mixture(stack, torch.zeros(num_rows, 1, dtype=torch.int64), torch.ones(num_rows, 1))
-
     def mixture(self, casts: Sequence[Cast]) -> Mixture | None:
         """For the rows of a batch; None where nobody has experts."""
         members = sorted({member for cast in casts for member in _members(cast)})
@@ -140,18 +134,15 @@ class Experts:
         for row, members_of_row in enumerate(casts):
             for column, (name, weight, key) in enumerate(members_of_row):
                 experts[row, column], weights[row, column] = places[name, key], weight
-        stack = self._kept(("stack", *members), lambda: self._stack(members))
+        stack = self._cache.get(("stack", *members), partial(self._stack, members))
         return Mixture(stack, experts, weights)
 
     def weighing(self, cast: Cast) -> Weighing:
         weights = [weight for _, weight, _ in cast]
         return Weighing(self._stack(_members(cast)), weights, self._decoder.config.head_size)
 
-    def _kept(self, key: Any, make: Callable[[], Any]) -> Any:
-        return self._cache.get(key, make)
-
     def _stack(self, members: Sequence[tuple[str, str]]) -> Stack:
-        folded = [self._kept((name, key), partial(self._fold, name)).factors for name, key in members]
+        folded = [self._cache.get((name, key), partial(self._fold, name)).factors for name, key in members]
         slots = {}
         for place in range(self._decoder.config.num_layers):
             for group, linears in GROUPS.items():

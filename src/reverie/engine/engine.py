@@ -46,7 +46,7 @@ class Engine:
         self.config = backbone.config
         self._decoder = Decoder(backbone)
         self._experts = Experts(self._decoder, experts, expert_bytes)
-        self._prefixes = PrefixCache(self._decoder, self._experts, cached_ids)
+        self._prefixes = PrefixCache(self._decoder, cached_ids)
         self._cached_ids = cached_ids
         self._max_branches = max_branches
         self._soft: dict[bytes, int] = {}  # a soft vector's bytes → its id
@@ -76,7 +76,7 @@ class Engine:
         new = {row.tobytes(): row for row in vectors if row.tobytes() not in self._soft}
         if len(self._soft) + len(new) > MAX_SOFT:
             self._soft, self._decoder.inputs = {}, self._decoder.embeddings
-            self._prefixes = PrefixCache(self._decoder, self._experts, self._cached_ids)
+            self._prefixes = PrefixCache(self._decoder, self._cached_ids)
             new = {row.tobytes(): row for row in vectors}
         first = self.config.vocab_size + len(self._soft)
         self._soft |= {key: first + place for place, key in enumerate(new)}
@@ -139,10 +139,11 @@ class Engine:
     def _score(self, prefix: tuple[int, ...], continuation: tuple[int, ...], cast: Cast) -> Tensor:
         if not continuation:
             return torch.zeros(0)
-        last, past = self._prefixes.read(prefix, cast)
+        mixture = self._experts.mixture([cast])
+        last, past = self._prefixes.read(prefix, cast, mixture)
         hidden = last[None]
         if len(continuation) > 1:
-            changes = self._experts.blend(cast, len(continuation) - 1)
+            changes = mixture and mixture.alike(0, len(continuation) - 1)
             following, _ = self._decoder.read(torch.tensor(continuation[:-1]), past, changes)
             hidden = torch.cat((hidden, following))
         log_probs = torch.log_softmax(self._decoder.logits(hidden), -1)
@@ -184,8 +185,12 @@ class _Batch:
         most = max(request.max_new_ids for request in requests)
         self._sampler = Sampler([r.sampling for r in requests], [r.seed for r in requests], most)
         self._changes = experts.mixture([branch.cast for branch in branches])
-        self._read = {reading: prefixes.read(*reading[::-1]) for reading in map(_reading, branches)}
-        self._hidden = torch.stack([self._read[_reading(branch)][0] for branch in branches])
+        readings = [_reading(branch) for branch in branches]
+        self._read = {
+            (cast, prefix): prefixes.read(prefix, cast, self._changes, row)
+            for row, (cast, prefix) in enumerate(readings)
+        }
+        self._hidden = torch.stack([self._read[reading][0] for reading in readings])
         self._lanes = Lanes(*self._arrange(), capacity=most - 1)
         self._drawn = torch.empty(0, dtype=torch.int64)
         self._num_drawn = 0

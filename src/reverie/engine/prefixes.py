@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.engine.changes import Cast, Experts
+from reverie.engine.changes import Cast, Mixture
 from reverie.engine.decoder import Decoder
 
 __all__ = ["PrefixCache", "common_length"]
@@ -20,21 +20,25 @@ class PrefixCache:
     They depend on the experts that read them: what one cast read is of no use to another.
     """
 
-    def __init__(self, decoder: Decoder, experts: Experts, max_ids: int):
-        self._decoder, self._experts = decoder, experts
+    def __init__(self, decoder: Decoder, max_ids: int):
+        self._decoder = decoder
         self._max_ids = max_ids
         self._num_ids = 0
         self._entries: OrderedDict[tuple[Cast, tuple[int, ...]], tuple[np.ndarray, Tensor, Tensor]] = OrderedDict()
 
-    def read(self, prefix: tuple[int, ...], cast: Cast = ()) -> tuple[Tensor, Tensor]:
-        """The hidden state (D,) after ``prefix``, before the last norm, and its keys and values (L, 2, H, P, Dh)."""
+    def read(
+        self, prefix: tuple[int, ...], cast: Cast = (), mixture: Mixture | None = None, row: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """The hidden state (D,) after ``prefix``, before the last norm, and its keys and values (L, 2, H, P, Dh).
+
+        ``mixture``: what the experts of a batch add, of which ``cast`` is at ``row``.
+        """
         entry = self._entries.pop((cast, prefix), None)
         if entry is None:
             ids = np.asarray(prefix, dtype=np.int64)
             shared, past = self._longest_shared(ids, cast)
-            hidden, cache = self._decoder.read(
-                torch.from_numpy(ids[shared:]), past, self._experts.blend(cast, len(ids) - shared)
-            )
+            changes = mixture.alike(row, len(ids) - shared) if mixture is not None and cast else None
+            hidden, cache = self._decoder.read(torch.from_numpy(ids[shared:]), past, changes)
             entry = ids, hidden[-1], cache
             self._num_ids += len(prefix)
         self._entries[cast, prefix] = entry  # now the one used last

@@ -21,53 +21,58 @@ def add_routed(
     starts: np.ndarray,
     parts: int,
     rows: np.ndarray,
-    scales: np.ndarray,
     bounds: np.ndarray,
+    experts: np.ndarray,
+    scales: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """out (N, P·W) += for each expert s and its rows: scale · x (N, in) @ down.T (in, R_s) @ up (R_s, W)
+    """out (N, P·W) += the sum over a row's experts s of scale · x (N, in) @ down_s.T (in, R_s) @ up_s (R_s, W)
 
-    float32: down (ΣR, in), up (ΣR, W), ``starts`` int64 (P·S + 1,) as in ``Slots``, each rank a multiple of STEP; rows
-    int64 (M,), sorted by expert, bounds int64 (S + 1,): the rows of expert s; scales float32 (M,).
+    Groups of rows have the same experts: rows int64 (M,), of which those of group g are bounds[g] to bounds[g + 1];
+    experts int64 (G, K) of a group, -1 from where it has no more; scales float32 (M, K). float32: down (ΣR, in), up
+    (ΣR, W), ``starts`` int64 (P·S + 1,) as in ``Slots``, each rank a multiple of STEP.
     """
-    num_experts, width = len(bounds) - 1, up.shape[1]
-    most = 0
-    for place in range(len(starts) - 1):
-        most = max(most, starts[place + 1] - starts[place])
-    inner = np.empty((STEP, most), dtype=np.float32)
+    num_experts, width = (len(starts) - 1) // parts, up.shape[1]
+    inner = np.empty((STEP, len(down)), dtype=np.float32)
     buffer = np.zeros((STEP + 1) * _TILE, dtype=np.float32)
     border = (-buffer.ctypes.data % 64) // 4  # of cache lines, where torch's tensors begin, too: twice as fast
     tile = buffer[border : border + STEP * _TILE].reshape(STEP, _TILE)
     block = np.empty(STEP, dtype=np.int64)
-    for expert in range(num_experts):
-        first, last = bounds[expert], bounds[expert + 1]
+    for group in range(len(experts)):
+        count = 0
+        while count < experts.shape[1] and experts[group, count] >= 0:
+            count += 1
+        first, last = bounds[group], bounds[group + 1]
         while first < last:
-            count = 1  # a row that has this expert twice begins a block of its own: it must see what was added
-            while count < STEP and first + count < last and rows[first + count] != rows[first + count - 1]:
-                count += 1
+            height = 1  # a row that comes twice begins a block of its own: it must see what was added
+            while height < STEP and first + height < last and rows[first + height] != rows[first + height - 1]:
+                height += 1
             for i in range(STEP):
-                block[i] = rows[first + min(i, count - 1)]
+                block[i] = rows[first + min(i, height - 1)]
             for part in range(parts):
-                low, high = starts[part * num_experts + expert], starts[part * num_experts + expert + 1]
-                for rank in range(low, high, STEP):
-                    _narrow(x, block, down, rank, inner, rank - low)
-                for i in range(count):
-                    for r in range(high - low):
-                        inner[i, r] *= scales[first + i]
+                for place in range(count):
+                    at = part * num_experts + experts[group, place]
+                    for rank in range(starts[at], starts[at + 1], STEP):
+                        _narrow(x, block, down, rank, inner)
+                        for i in range(height):
+                            for r in range(rank, rank + STEP):
+                                inner[i, r] *= scales[first + i, place]
                 for column in range(0, width, _TILE):
                     begin, wide = part * width + column, min(_TILE, width - column)
-                    for i in range(count):
+                    for i in range(height):
                         _copy(out[block[i]][begin : begin + wide], tile[i])
-                    for rank in range(low, high, STEP):
-                        _widen(inner, rank - low, up, rank, column, wide, tile)
-                    for i in range(count):
+                    for place in range(count):
+                        at = part * num_experts + experts[group, place]
+                        for rank in range(starts[at], starts[at + 1], STEP):
+                            _widen(inner, up, rank, column, wide, tile)
+                    for i in range(height):
                         _copy(tile[i][:wide], out[block[i]][begin:])
-            first += count
+            first += height
 
 
 @compiled(fastmath=True, inline="always")
-def _narrow(x: np.ndarray, block: np.ndarray, down: np.ndarray, rank: int, inner: np.ndarray, left: int) -> None:
-    """inner[:4, left : left + 4] = x[block] @ down[rank : rank + 4].T"""
+def _narrow(x: np.ndarray, block: np.ndarray, down: np.ndarray, rank: int, inner: np.ndarray) -> None:
+    """inner[:4, rank : rank + 4] = x[block] @ down[rank : rank + 4].T"""
     xa, xb, xc, xd = x[block[0]], x[block[1]], x[block[2]], x[block[3]]
     p, q, r, s = down[rank], down[rank + 1], down[rank + 2], down[rank + 3]
     a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = float32(0.0)
@@ -76,22 +81,22 @@ def _narrow(x: np.ndarray, block: np.ndarray, down: np.ndarray, rank: int, inner
         b0, b1, b2, b3 = b0 + xb[i] * p[i], b1 + xb[i] * q[i], b2 + xb[i] * r[i], b3 + xb[i] * s[i]
         c0, c1, c2, c3 = c0 + xc[i] * p[i], c1 + xc[i] * q[i], c2 + xc[i] * r[i], c3 + xc[i] * s[i]
         d0, d1, d2, d3 = d0 + xd[i] * p[i], d1 + xd[i] * q[i], d2 + xd[i] * r[i], d3 + xd[i] * s[i]
-    inner[0, left], inner[0, left + 1], inner[0, left + 2], inner[0, left + 3] = a0, a1, a2, a3
-    inner[1, left], inner[1, left + 1], inner[1, left + 2], inner[1, left + 3] = b0, b1, b2, b3
-    inner[2, left], inner[2, left + 1], inner[2, left + 2], inner[2, left + 3] = c0, c1, c2, c3
-    inner[3, left], inner[3, left + 1], inner[3, left + 2], inner[3, left + 3] = d0, d1, d2, d3
+    inner[0, rank], inner[0, rank + 1], inner[0, rank + 2], inner[0, rank + 3] = a0, a1, a2, a3
+    inner[1, rank], inner[1, rank + 1], inner[1, rank + 2], inner[1, rank + 3] = b0, b1, b2, b3
+    inner[2, rank], inner[2, rank + 1], inner[2, rank + 2], inner[2, rank + 3] = c0, c1, c2, c3
+    inner[3, rank], inner[3, rank + 1], inner[3, rank + 2], inner[3, rank + 3] = d0, d1, d2, d3
 
 
 @compiled(fastmath=True, inline="always")
-def _widen(inner: np.ndarray, left: int, up: np.ndarray, rank: int, column: int, wide: int, tile: np.ndarray) -> None:
-    """tile[:4, :wide] += inner[:4, left : left + 4] @ up[rank : rank + 4, column : column + wide]"""
+def _widen(inner: np.ndarray, up: np.ndarray, rank: int, column: int, wide: int, tile: np.ndarray) -> None:
+    """tile[:4, :wide] += inner[:4, rank : rank + 4] @ up[rank : rank + 4, column : column + wide]"""
     end = column + wide
     p, q, r, s = up[rank][column:end], up[rank + 1][column:end], up[rank + 2][column:end], up[rank + 3][column:end]
     a, b, c, d = tile[0], tile[1], tile[2], tile[3]
-    a0, a1, a2, a3 = inner[0, left], inner[0, left + 1], inner[0, left + 2], inner[0, left + 3]
-    b0, b1, b2, b3 = inner[1, left], inner[1, left + 1], inner[1, left + 2], inner[1, left + 3]
-    c0, c1, c2, c3 = inner[2, left], inner[2, left + 1], inner[2, left + 2], inner[2, left + 3]
-    d0, d1, d2, d3 = inner[3, left], inner[3, left + 1], inner[3, left + 2], inner[3, left + 3]
+    a0, a1, a2, a3 = inner[0, rank], inner[0, rank + 1], inner[0, rank + 2], inner[0, rank + 3]
+    b0, b1, b2, b3 = inner[1, rank], inner[1, rank + 1], inner[1, rank + 2], inner[1, rank + 3]
+    c0, c1, c2, c3 = inner[2, rank], inner[2, rank + 1], inner[2, rank + 2], inner[2, rank + 3]
+    d0, d1, d2, d3 = inner[3, rank], inner[3, rank + 1], inner[3, rank + 2], inner[3, rank + 3]
     for k in range(wide):
         a[k] += a0 * p[k] + a1 * q[k] + a2 * r[k] + a3 * s[k]
         b[k] += b0 * p[k] + b1 * q[k] + b2 * r[k] + b3 * s[k]

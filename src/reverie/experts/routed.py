@@ -57,18 +57,28 @@ def routed_plain(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> T
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """Pairs of a row and one of its experts, sorted by expert: what the loop reads."""
+    """Rows in groups that have the same experts: what the loop reads."""
 
     rows: np.ndarray  # int64 (M,)
-    scales: np.ndarray  # float32 (M,)
-    bounds: np.ndarray  # int64 (S + 1,): the pairs of expert s are bounds[s] to bounds[s + 1]
+    bounds: np.ndarray  # int64 (G + 1,): the rows of group g are bounds[g] to bounds[g + 1]
+    experts: np.ndarray  # int64 (G, K): of each group; -1 from where it has no more
+    scales: np.ndarray  # float32 (M, K): their weights
 
     @classmethod
     def of(cls, experts: Tensor, weights: Tensor, num_experts: int) -> Order:
+        """A group an expert, with the rows that have it."""
         flat = experts.numpy().ravel()
         pairs = np.argsort(flat, kind="stable")
         bounds = np.searchsorted(flat[pairs], np.arange(num_experts + 1))
-        return cls(pairs // max(experts.shape[1], 1), weights.detach().numpy().ravel()[pairs], bounds)
+        scales = weights.detach().numpy().reshape(-1, 1)[pairs]
+        return cls(pairs // max(experts.shape[1], 1), bounds, np.arange(num_experts)[:, None], scales)
+
+    @classmethod
+    def alike(cls, experts: Tensor, weights: Tensor, num_rows: int) -> Order:
+        """One group: all rows have the same experts (k,) with the same weights (k,)."""
+        chosen = (experts >= 0).numpy()
+        scales = np.broadcast_to(weights.numpy()[chosen], (num_rows, chosen.sum())).copy()
+        return cls(np.arange(num_rows), np.array([0, num_rows]), experts.numpy()[None, chosen], scales)
 
 
 def loop(x: Tensor, slots: Slots, order: Order, out: Tensor | None = None) -> Tensor:
@@ -78,7 +88,7 @@ def loop(x: Tensor, slots: Slots, order: Order, out: Tensor | None = None) -> Te
     if out is None:
         out = x.new_zeros(len(x), slots.out_features)
     given = x.detach().contiguous().numpy()
-    add_routed(given, *slots.arrays, slots.parts, order.rows, order.scales, order.bounds, out.numpy())
+    add_routed(given, *slots.arrays, slots.parts, order.rows, order.bounds, order.experts, order.scales, out.numpy())
     return out
 
 

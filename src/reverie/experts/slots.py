@@ -81,11 +81,6 @@ class Slots:
         starts = torch.tensor(list(accumulate(ranks)), device=device)
         return cls(torch.cat(downs), torch.cat(ups), starts)
 
-    def blend(self, weights: Sequence[float]) -> Slots:
-        """One expert that adds what all of these do together, each with its weight."""
-        scales = self.up.new_tensor(weights).repeat(self.parts).repeat_interleave(self.starts.diff())
-        return Slots(self.down, self.up * scales[:, None], self.starts[:: self.num_experts].contiguous(), self.parts)
-
     @classmethod
     def fuse(cls, linears: Sequence[Slots]) -> Slots:
         """One group of linears that read the same inputs and have equally many outputs, all for the same experts."""

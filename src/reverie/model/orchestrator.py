@@ -24,7 +24,7 @@ from reverie.model.graph_attention import SCORE_CAP, GraphBatch
 from reverie.model.mixture import Mixed, Mixture, MixtureConfig, balance_loss
 from reverie.model.senses import SenseSizes, Words, make_graph_encoder, make_text_encoder
 from reverie.model.vision import VisionConfig, VisionEncoder, make_vision
-from reverie.settings import build_settings, settings_to_dict
+from reverie.settings import build_settings
 from reverie.tokens.image import ImageTokenizer
 
 __all__ = ["MODALITIES", "Joined", "Orchestrator", "OrchestratorConfig", "Sensed"]
@@ -40,7 +40,7 @@ class OrchestratorConfig:
     graph: tuple[str, ...] = ("attention", "triples")
     text: tuple[str, ...] = ("states", "words")
     gates: MixtureConfig = field(default_factory=MixtureConfig)
-    senses: SenseSizes = field(default_factory=SenseSizes)  # their asked_size is filled in
+    senses: SenseSizes = field(default_factory=SenseSizes)  # their size and asked_size are filled in
     size: int = 64  # width D of the joined states
     num_states: int = 4  # states that come out, n
     num_heads: int = 4  # must divide D
@@ -143,9 +143,7 @@ class Orchestrator(nn.Module):
         super().__init__()
         self.config, self.feature_size = config, feature_size
         size = config.size
-        senses = build_settings(
-            SenseSizes, settings_to_dict(config.senses) | {"asked_size": feature_size + size, "size": size}
-        )
+        senses = replace(config.senses, asked_size=feature_size + size, size=size)
         self.vision: list[VisionEncoder] = [make_vision(one, tokenizer) for one in config.vision]
         experts: dict[str, Sequence[nn.Module]] = {
             "vision": self.vision,

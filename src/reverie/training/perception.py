@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from reverie.dreaming.questions import clean_question
 from reverie.errors import ConfigError
-from reverie.files import atomic_write_json
 from reverie.memory.attention import EDGE_SIZE, fact_graph
+from reverie.memory.perceiving import read_words, save_perceiver, word_mean
 from reverie.model import Backbone
 from reverie.model.graph_attention import GraphBatch
 from reverie.model.mixture import pick_rows
@@ -46,7 +46,6 @@ __all__ = ["Lesson", "Lessons", "PerceptionData", "PerceptionObjective", "Record
 
 Modality = Literal["vision", "graph", "text"]
 RELATIONS = (CAUSES,)
-ANSWERS_FILE = "answers.json"
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,10 @@ class Lessons:
 
     @classmethod
     def record(cls, count: int, seed: int, among: Lessons | None = None) -> Lessons:
-        """``count`` scenes of the training share, or with ``among`` of the test share; held-out pairs never."""
+        """``count`` scenes, or all there are, of the training share, with ``among`` of the test share.
+
+        Held-out pairs are in neither.
+        """
         from reverie.worlds.everyday import THINGS, is_held_out, is_test_scene
 
         world = make_world("Everyday")
@@ -230,7 +232,7 @@ class Recorded:
         unseen = Lessons.record(data.eval_lessons, data.data_seed + 1, scenes)
         self.test = self._split(unseen, data.eval_lessons, data)
         self.answers = sorted({one.answer for one in self.train.lessons})
-        self._read(self.answers, keep=False)
+        self._read(self.answers)
         self.offered = torch.from_numpy(np.stack([self._features[one] for one in self.answers]))  # (N, F)
 
     def _split(self, source: Lessons, count: int, data: PerceptionData) -> _Split:
@@ -244,27 +246,19 @@ class Recorded:
             if met[lesson.answer] < most or tries > 50 * count:
                 met[lesson.answer] += 1
                 lessons.append(lesson)
-        self._read({one.question for one in lessons}, keep=True)
-        self._read({name for one in lessons for fact in one.facts for name in (fact.subject, fact.object)}, keep=False)
+        asked = self._read(one.question for one in lessons)
+        self._words |= {question: read.to(torch.bfloat16) for question, read in asked.items()}
+        self._read(name for one in lessons for fact in one.facts for name in (fact.subject, fact.object))
         numbers = {name: number for number, name in enumerate(RELATIONS)}
         graphs = [fact_graph(one.question, one.facts, numbers, self._features.__getitem__) for one in lessons]
-        asked = torch.from_numpy(np.stack([self._features[one.question] for one in lessons]))
-        return _Split(source, lessons, graphs, asked)
+        features = torch.from_numpy(np.stack([self._features[one.question] for one in lessons]))
+        return _Split(source, lessons, graphs, features)
 
-    @torch.no_grad()
-    def _read(self, texts: Iterable[str], keep: bool, rows: int = 64) -> None:
-        """Let the backbone read what it has not yet, like lengths side by side; padding comes after and is not seen."""
-        wanted = (text for text in texts if text not in (self._words if keep else self._features))
-        unread = sorted(((self.grammar.text_ids(text), text) for text in wanted), key=lambda one: (len(one[0]), one[1]))
-        for start in range(0, len(unread), rows):
-            part = unread[start : start + rows]
-            ids, _ = pad([(ids, [0.0] * len(ids)) for ids, _ in part])
-            both = torch.stack((F.embedding(ids, self.backbone.embeddings), self.backbone.hidden(ids)), 1)
-            for (own, text), found in zip(part, both, strict=True):
-                found = found[:, : len(own)]
-                self._features[text] = F.normalize(found.mean(1), dim=1).flatten().numpy()
-                if keep:
-                    self._words[text] = found.to(torch.bfloat16)
+    def _read(self, texts: Iterable[str]) -> dict[str, Tensor]:
+        """Let the backbone read them all, and keep their features."""
+        read = read_words(self.backbone, self.grammar, dict.fromkeys(texts))
+        self._features |= {text: word_mean(found).numpy() for text, found in read.items()}
+        return read
 
     def words(self, questions: Sequence[str]) -> Words:
         """What the frozen backbone makes of questions of the lessons."""
@@ -309,17 +303,20 @@ class PerceptionObjective:
 
     def batch(self, step: int) -> dict[str, Any]:
         rng = np.random.default_rng([self.data.seed, step])
-        return self._collate(
-            self.recorded.train, rng.integers(len(self.recorded.train.lessons), size=self.data.batch_size)
-        )
+        train = self.recorded.train
+        return self._collate(train, rng.integers(len(train.lessons), size=self.data.batch_size))
 
     def _collate(self, split: _Split, places: np.ndarray) -> dict[str, Any]:
         rows = torch.from_numpy(places)
         lessons = [split.lessons[place] for place in places]
         words = self.recorded.words([one.question for one in lessons])
         scenes = torch.tensor([one.scene for one in lessons])
-        batch: dict[str, Any] = GraphBatch.join([split.graphs[place] for place in places]).tensors() | {
-            "asked": self._asked(split.asked[rows]),
+        facts, asked = GraphBatch.join([split.graphs[place] for place in places]), split.asked[rows]
+        if "text" in self.data.without:  # every question is the mean one, and starts nowhere
+            asked = self.recorded.train.asked.mean(0).expand_as(asked)
+            facts = replace(facts, seeds=torch.zeros_like(facts.seeds))
+        batch: dict[str, Any] = facts.tensors() | {
+            "asked": asked,
             "pictures": pick_rows(self._prepared[id(split)], scenes),
             "words": (words.embedded, words.states, words.there),
             "deciding": torch.tensor([place == one.deciding for one in lessons for place in range(len(one.facts))]),
@@ -328,17 +325,13 @@ class PerceptionObjective:
         if self.data.answer == "say":
             documents = []
             for one in lessons:
-                asked, said = self._ids(one)
-                documents.append(([*asked, *said], [0.0] * len(asked) + [1.0] * len(said)))
+                question, said = self._ids(one)
+                documents.append(([*question, *said], [0.0] * len(question) + [1.0] * len(said)))
             batch["ids"], batch["weights"] = pad(documents)
         return batch
 
     def _offered(self, joined: Joined) -> Tensor:
         return self.recorded.offered.to(joined.states.device)
-
-    def _asked(self, asked: Tensor) -> Tensor:
-        """Without text every question is the mean one."""
-        return self.recorded.train.asked.mean(0).expand_as(asked) if "text" in self.data.without else asked
 
     def _ids(self, lesson: Lesson) -> tuple[list[int], list[int]]:
         """The question as ids (none without text), and the answer."""
@@ -372,8 +365,10 @@ class PerceptionObjective:
         }
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """On unseen scenes: answers that are right, of lessons that tell what the world does and of those that tell
-        what comes of another thing, the mean number of experts that look, and of rows that none looks at."""
+        """Of lessons on unseen scenes: ``answers_share``, answered right; of those whose deciding fact is true
+        (``true_share``), and of those where it tells what comes of another thing (``told_share``); ``experts``, the
+        mean number that look; ``nobody_share``, of pairs of a row and a modality without any.
+        """
         right, experts = self.answered()
         told = np.array([one.told for one in self.recorded.test.lessons])
         figures = {
@@ -410,10 +405,8 @@ class PerceptionObjective:
         return np.concatenate(right), np.concatenate(looked)
 
     def export(self, folder: Path) -> None:
-        """``config.json``, ``model.safetensors`` and, where answers are chosen, ``answers.json``."""
-        self.network.save(folder)
-        if self.data.answer == "choose":
-            atomic_write_json(folder / ANSWERS_FILE, self.recorded.answers)
+        """What ``Perceiver.load`` reads."""
+        save_perceiver(self.network, RELATIONS, self.recorded.answers, folder)
 
 
 def _ground(joined: Joined, facts: GraphBatch, deciding: Tensor) -> Tensor:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from reverie.engine import Engine, Request
-from reverie.errors import UsageError
+from reverie.errors import ConfigError, UsageError
 from reverie.experts.contract import Choice
 from reverie.experts.evaluation import evaluate, time_ratio
 from reverie.experts.features import question_features
@@ -21,8 +21,10 @@ from reverie.files import atomic_write_json
 from reverie.training.measuring import BackboneJudge, Row
 from reverie.training.recipes import RouterRecipe
 from reverie.training.routing import measure_library, split_places
+from reverie.training.skills import skill_names
+from reverie.worlds import world_names
 
-__all__ = ["report_router"]
+__all__ = ["report_router", "usual_rows"]
 
 _BATCH, _NEW_IDS = 16, 32  # rows side by side, ids drawn for each, while the engine is timed
 
@@ -34,13 +36,15 @@ def report_router(
     all_rows: bool = False,
     speed: bool = True,
     progress: Callable[[str, float], None] | None = None,
+    keep: bool = True,
 ) -> dict[str, Any]:
     """What ``evaluate`` finds of the router in ``folder``, as JSON, with ``speed``, ``router`` and ``files``.
 
     The rows are those of ``recipe`` that its training kept for testing, or all; measurements of a run are used again.
-    ``out``: evaluation.json and the pictures are written there. ``speed``: also time the engine.
+    ``out``: evaluation.json and the pictures are written there. ``speed``: also time the engine. ``keep``: measurements
+    stay in the run folder.
     """
-    measured = measure_library(recipe.data, Path(recipe.run_dir) / "measured.safetensors", progress)
+    measured = measure_library(recipe.data, Path(recipe.run_dir) / "measured.safetensors" if keep else None, progress)
     places = torch.arange(len(measured.rows)) if all_rows else split_places(recipe.data, len(measured.rows))[1]
     table, rows = measured.table.rows(places), [measured.rows[place] for place in places.tolist()]
     router = Router.load(folder, table.base)
@@ -59,6 +63,19 @@ def report_router(
         report["files"] = [*draw_evaluation(found, out, timed.get("time_over_base")), out / "evaluation.json"]
         atomic_write_json(out / "evaluation.json", {**report, "files": [file.name for file in report["files"]]})
     return report
+
+
+def usual_rows(recipe: RouterRecipe, names: Sequence[str]) -> RouterRecipe:
+    """``recipe`` with rows for those experts that learned a skill of the worlds, drawn anew.
+
+    Outsiders are questions that the worlds ask, and strange ones. Raises ConfigError where there is no such expert.
+    """
+    skills = [name for name in names if name in skill_names()]
+    if not skills:
+        raise ConfigError("none of these experts learned a skill of the worlds: name rows with --config or data.rows.…")
+    rows = {name: f"skill:{name}" for name in skills}
+    outsiders = (*(f"world:{name}" for name in world_names()), "strange")
+    return replace(recipe, data=replace(recipe.data, rows=rows, outsiders=outsiders, rows_a_source=100, seed=1))
 
 
 def time_router(router: Router, judge: BackboneJudge, rows: Sequence[Row], names: Sequence[str]) -> dict[str, float]:

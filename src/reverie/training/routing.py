@@ -30,6 +30,7 @@ __all__ = [
     "fit_prototypes",
     "gather_rows",
     "measure_library",
+    "open_library",
     "split_places",
 ]
 
@@ -100,14 +101,19 @@ def gather_rows(data: RouterData, names: Sequence[str]) -> tuple[list[Row], list
     return rows, owners
 
 
+def open_library(data: RouterData) -> Library:
+    """The bundle's experts and the user's."""
+    folder = Path(data.bundle)
+    base = base_hash(folder / "backbone")
+    return Library.open(Path(data.library) if data.library else default_library(base), base, folder / "experts")
+
+
 def measure_library(
     data: RouterData, path: Path | None = None, progress: Callable[[str, float], None] | None = None
 ) -> Measured:
     """The rows of ``data`` with the bundle's own backbone and the experts of its library; else as ``make_table``."""
-    folder = Path(data.bundle)
-    base = base_hash(folder / "backbone")
-    library = Library.open(Path(data.library) if data.library else default_library(base), base, folder / "experts")
-    names = list(data.experts) or library.names()
+    folder, library = Path(data.bundle), open_library(data)
+    base, names = library.base, list(data.experts) or library.names()
     if not names:
         raise ConfigError(f"there are no experts to route to in {library.folder}: train some and add them first")
     keys = [library.key(name) for name in names]
