@@ -123,8 +123,8 @@ def test_the_nearest_mean_refuses_what_is_far() -> None:
     features = torch.cat([center + 0.1 * torch.randn(20, 8, generator=generator) for center in centers])
     owners = torch.arange(3).repeat_interleave(20)
     table = Table(("a", "b", "c"), features, torch.zeros(60, 4), owners)
-    assert nearest(table, table.names, centers) == [(("a", 1.0),), (("b", 1.0),), (("c", 1.0),)]
-    assert nearest(table, table.names, -centers.sum(0, keepdim=True) * torch.eye(8)[5] - 9 * torch.eye(8)[:1]) == [()]
+    assert nearest(table, centers) == [(("a", 1.0),), (("b", 1.0),), (("c", 1.0),)]
+    assert nearest(table, -centers.sum(0, keepdim=True) * torch.eye(8)[5] - 9 * torch.eye(8)[:1]) == [()]
     assert NOBODY not in owners
 
 

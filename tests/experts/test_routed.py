@@ -91,6 +91,13 @@ def test_the_loop_adds_to_what_is_there() -> None:
     torch.testing.assert_close(out, 1 + routed_plain(x, slots, experts, weights), rtol=1e-4, atol=1e-4)
 
 
+def test_rows_that_are_alike_make_one_group() -> None:
+    x, slots, _, _ = make(4, [4, 3, 8], 7, 1, (8, 12), 2)
+    experts, weights = torch.tensor([2, -1, 0]), torch.tensor([0.5, 9.0, -2.0])
+    truth = routed_plain(x, slots, experts.expand(7, 3), weights.expand(7, 3))
+    torch.testing.assert_close(loop(x, slots, Order.alike(experts, weights, 7)), truth, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_dtypes_keep_theirs(dtype: torch.dtype) -> None:
     x, slots, experts, weights = make(2, [4, 8], 5, 2, (8, 12), 1)

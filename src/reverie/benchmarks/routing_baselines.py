@@ -6,13 +6,14 @@ Merging and Arrow are PEFT's own, on transformers' model of the same base.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from reverie.benchmarks.contract import Progress
 from reverie.errors import MissingExtraError
 from reverie.experts.contract import Choice
 from reverie.experts.table import Table
@@ -25,20 +26,20 @@ _TOP = 3  # Arrow's experts per token: PEFT's own number
 _TIES_DENSITY = 0.2  # share of the largest changes that TIES keeps (arXiv 2306.01708)
 
 
-def nearest(table: Table, names: Sequence[str], features: Tensor, passing: float = 0.99) -> list[Choice]:
+def nearest(table: Table, features: Tensor, passing: float = 0.99) -> list[Choice]:
     """The expert whose rows' mean feature is nearest by cosine; nobody where it is farther than ``passing`` of that
-    expert's own rows are. ``table``: the rows of the experts."""
+    expert's own rows are. ``table``: rows of the experts; ``features``: float (n, D) of the rows to route."""
     center = table.features[table.owners >= 0].mean(0)
     unit = torch.nn.functional.normalize(table.features - center, dim=1)
     means, limits = [], []
-    for place in range(len(names)):
+    for place in range(len(table.names)):
         own = unit[table.owners == place]
         means.append(torch.nn.functional.normalize(own.mean(0), dim=0))
         limits.append((own @ means[-1]).quantile(1 - passing))
     near = torch.nn.functional.normalize(features - center, dim=1) @ torch.stack(means).T  # (n, E)
     largest, places = near.max(1)
     return [
-        ((names[place], 1.0),) if value >= limits[place] else ()
+        ((table.names[place], 1.0),) if value >= limits[place] else ()
         for value, place in zip(largest.tolist(), places.tolist(), strict=True)
     ]
 
@@ -72,7 +73,7 @@ def merge(base: Path, experts: Sequence[Path], folder: Path) -> dict[str, Path]:
 
 @torch.no_grad()
 def arrow(
-    base: Path, experts: Sequence[Path], rows: Sequence[Row], told: Callable[[int], None] = lambda done: None
+    base: Path, experts: Sequence[Path], rows: Sequence[Row], progress: Progress
 ) -> tuple[list[bool], list[float]]:
     """Of every row: whether each id of its answer is the likeliest, and the nats an id, where each token of each
     linear goes to the experts that Arrow (arXiv 2405.11157) finds for it."""
@@ -88,7 +89,7 @@ def arrow(
         goal, judged = torch.tensor(row.answer), torch.tensor(row.judged)
         exact.append(bool((log_probs.argmax(-1) == goal)[judged].all()))
         nats.append(-float(log_probs.gather(1, goal[:, None])[judged].mean()))
-        told(len(exact))
+        progress("arrow", len(exact), len(rows))
     return exact, nats
 
 

@@ -33,11 +33,10 @@ from reverie.training.recipes import ExpertRecipe, RouterRecipe, TextRecipe, tra
 from reverie.training.routing import RouterObjective
 from reverie.training.routing_rows import RowReader
 
-__all__ = ["SINGLE", "Rows", "RunFolder"]
+__all__ = ["Rows", "RunFolder"]
 
 R = TypeVar("R")
 _LONGEST = 320  # ids of a row that is measured
-SINGLE = "all-domains"  # the one adapter that is trained on all domains
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,10 @@ class Rows:
     owners: list[int]
     kinds: list[str]
 
+    def some(self, places: Sequence[int]) -> Rows:
+        rows, owners = [self.rows[place] for place in places], [self.owners[place] for place in places]
+        return Rows(rows, owners, [self.kinds[place] for place in places])
+
 
 class RunFolder:
     """The run in ``folder``. ``recipes``: where routing-base.yaml, routing-expert.yaml and routing-router.yaml lie."""
@@ -57,9 +60,9 @@ class RunFolder:
         self.bundle = folder / "base" / "export"
         self.names: list[str] = []
 
-    def make_rows(self, data: Path, count: int, only: tuple[str, ...], outsider_rows: int) -> None:
-        """Rows of the domains (``only`` these, where some are named) and of outsiders. UsageError for other settings
-        than the folder was made with."""
+    def make_rows(self, data: Path, count: int, only: tuple[str, ...], outsider_rows: int) -> list[str]:
+        """Rows of the domains (``only`` these, where some are named) and of outsiders; returns the domains' names.
+        Raises UsageError for other settings than the folder was made with."""
         told: dict[str, Any] = {"count": count, "only": list(only), "outsiders": outsider_rows, "seed": self.seed}
         done = self.folder / "rows.json"
         if done.is_file():
@@ -67,7 +70,7 @@ class RunFolder:
             self.names = made.pop("names")
             if made != told:
                 raise UsageError(f"{self.folder} holds a run with other rows, {made}: give another run_dir")
-            return
+            return self.names
         domains = [*babi_domains(data / "babi", count), *gym_domains(count, self.seed)]
         if unknown := set(only) - {one.name for one in domains}:
             raise UsageError(f"there are no domains {', '.join(sorted(unknown))} in {data}")
@@ -81,6 +84,7 @@ class RunFolder:
             for kind, questions in kinds.items():
                 write_rows(self.folder / "outsiders" / part / f"{kind}.jsonl", ((q, "") for q in questions), "")
         atomic_write_json(done, told | {"names": self.names})
+        return self.names
 
     def make_base(self, texts: list[Path]) -> None:
         """A plain language model of the questions and ``texts``."""
@@ -91,25 +95,31 @@ class RunFolder:
         recipe = replace(recipe, data=replace(recipe.data, rows=tuple(rows), texts=tuple(map(str, texts))))
         self._finish("the base", lambda again: train_text(recipe, again, progress=False), self.folder / "base")
 
-    def make_experts(self, single_share: float) -> Library:
-        """An expert of each domain, and SINGLE: one of the same size, trained on all for ``single_share`` times the
-        steps of one, or not at all (0)."""
+    def make_experts(self) -> Library:
+        """An expert of each domain, in a library."""
         library = self.library()
-        wanted = [*self.names, *([SINGLE] if single_share else [])]
-        for done, name in enumerate(wanted):
-            self.progress("experts", done, len(wanted))
+        for done, name in enumerate(self.names):
+            self.progress("experts", done, len(self.names))
             if name not in library:
-                self._make_expert(name, library, single_share if name == SINGLE else 1.0)
-        self.progress("experts", len(wanted), len(wanted))
+                self._make_expert(name, self.folder / "domains" / name / "train.jsonl", library)
+        self.progress("experts", len(self.names), len(self.names))
         return library
 
-    def _make_expert(self, name: str, library: Library, share: float) -> None:
-        run_dir = self.folder / "experts" / name
-        rows = self.folder / "domains" / name / "train.jsonl"
-        if name == SINGLE:
-            rows = self.folder / "domains" / "all.jsonl"
+    def make_single(self, share: float, library: Library) -> dict[str, str]:
+        """One of an expert's size that is trained on all domains, for ``share`` times the steps of one: system → name;
+        none where it is 0."""
+        if not share:
+            return {}
+        name, rows = f"all-domains-{share:g}x", self.folder / "domains" / "all.jsonl"
+        if name not in library:
             parts = [(self.folder / "domains" / each / "train.jsonl").read_text("utf-8") for each in self.names]
             atomic_write_text(rows, "".join(parts))
+            self.progress("the adapter of all domains", 0, 1)
+            self._make_expert(name, rows, library, share)
+        return {"all_domains": name}
+
+    def _make_expert(self, name: str, rows: Path, library: Library, share: float = 1.0) -> None:
+        run_dir = self.folder / "experts" / name
         filled = {"data.name": name, "data.domain": name, "data.bundle": self.bundle, "data.rows": rows}
         recipe = self._recipe(ExpertRecipe, "expert", run_dir, filled)
         recipe = replace(recipe, loop=replace(recipe.loop, steps=round(share * recipe.loop.steps)))
