@@ -37,7 +37,7 @@ def add_routed(
     buffer = np.zeros((STEP + 1) * _TILE, dtype=np.float32)
     border = (-buffer.ctypes.data % 64) // 4  # of cache lines, where torch's tensors begin, too: twice as fast
     tile = buffer[border : border + STEP * _TILE].reshape(STEP, _TILE)
-    block = np.empty(STEP, dtype=np.int64)
+    block, scale = np.empty(STEP, dtype=np.int64), np.empty((experts.shape[1], STEP), dtype=np.float32)
     for group in range(len(experts)):
         count = 0
         while count < experts.shape[1] and experts[group, count] >= 0:
@@ -49,14 +49,13 @@ def add_routed(
                 height += 1
             for i in range(STEP):
                 block[i] = rows[first + min(i, height - 1)]
+                for place in range(count):
+                    scale[place, i] = scales[first + min(i, height - 1), place]
             for part in range(parts):
                 for place in range(count):
                     at = part * num_experts + experts[group, place]
                     for rank in range(starts[at], starts[at + 1], STEP):
-                        _narrow(x, block, down, rank, inner)
-                        for i in range(height):
-                            for r in range(rank, rank + STEP):
-                                inner[i, r] *= scales[first + i, place]
+                        _narrow(x, block, scale[place], down, rank, inner)
                 for column in range(0, width, _TILE):
                     begin, wide = part * width + column, min(_TILE, width - column)
                     for i in range(height):
@@ -71,8 +70,10 @@ def add_routed(
 
 
 @compiled(fastmath=True, inline="always")
-def _narrow(x: np.ndarray, block: np.ndarray, down: np.ndarray, rank: int, inner: np.ndarray) -> None:
-    """inner[:4, rank : rank + 4] = x[block] @ down[rank : rank + 4].T"""
+def _narrow(
+    x: np.ndarray, block: np.ndarray, scale: np.ndarray, down: np.ndarray, rank: int, inner: np.ndarray
+) -> None:
+    """inner[:4, rank : rank + 4] = scale (4, 1) * x[block] @ down[rank : rank + 4].T"""
     xa, xb, xc, xd = x[block[0]], x[block[1]], x[block[2]], x[block[3]]
     p, q, r, s = down[rank], down[rank + 1], down[rank + 2], down[rank + 3]
     a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = c0 = c1 = c2 = c3 = d0 = d1 = d2 = d3 = float32(0.0)
@@ -81,10 +82,11 @@ def _narrow(x: np.ndarray, block: np.ndarray, down: np.ndarray, rank: int, inner
         b0, b1, b2, b3 = b0 + xb[i] * p[i], b1 + xb[i] * q[i], b2 + xb[i] * r[i], b3 + xb[i] * s[i]
         c0, c1, c2, c3 = c0 + xc[i] * p[i], c1 + xc[i] * q[i], c2 + xc[i] * r[i], c3 + xc[i] * s[i]
         d0, d1, d2, d3 = d0 + xd[i] * p[i], d1 + xd[i] * q[i], d2 + xd[i] * r[i], d3 + xd[i] * s[i]
-    inner[0, rank], inner[0, rank + 1], inner[0, rank + 2], inner[0, rank + 3] = a0, a1, a2, a3
-    inner[1, rank], inner[1, rank + 1], inner[1, rank + 2], inner[1, rank + 3] = b0, b1, b2, b3
-    inner[2, rank], inner[2, rank + 1], inner[2, rank + 2], inner[2, rank + 3] = c0, c1, c2, c3
-    inner[3, rank], inner[3, rank + 1], inner[3, rank + 2], inner[3, rank + 3] = d0, d1, d2, d3
+    a, b, c, d = scale[0], scale[1], scale[2], scale[3]
+    inner[0, rank], inner[0, rank + 1], inner[0, rank + 2], inner[0, rank + 3] = a * a0, a * a1, a * a2, a * a3
+    inner[1, rank], inner[1, rank + 1], inner[1, rank + 2], inner[1, rank + 3] = b * b0, b * b1, b * b2, b * b3
+    inner[2, rank], inner[2, rank + 1], inner[2, rank + 2], inner[2, rank + 3] = c * c0, c * c1, c * c2, c * c3
+    inner[3, rank], inner[3, rank + 1], inner[3, rank + 2], inner[3, rank + 3] = d * d0, d * d1, d * d2, d * d3
 
 
 @compiled(fastmath=True, inline="always")

@@ -75,7 +75,7 @@ class Order:
 
     @classmethod
     def alike(cls, experts: Tensor, weights: Tensor, num_rows: int) -> Order:
-        """One group: all rows have the same experts (k,) with the same weights (k,)."""
+        """One group: all rows have the same experts (k,), none of them twice, with the same weights (k,)."""
         chosen = (experts >= 0).numpy()
         scales = np.broadcast_to(weights.numpy()[chosen], (num_rows, chosen.sum())).copy()
         return cls(np.arange(num_rows), np.array([0, num_rows]), experts.numpy()[None, chosen], scales)
