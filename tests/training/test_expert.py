@@ -70,9 +70,7 @@ def test_the_objective_keeps_the_contract(base: Path, rows: Path) -> None:
     check_objective(ExpertObjective(data(base, rows)))
 
 
-def test_only_the_changes_are_trained_and_the_card_says_what_came_of_it(
-    base: Path, rows: Path, tmp_path: Path
-) -> None:
+def test_only_the_changes_are_trained_and_the_card_says_what_came_of_it(base: Path, rows: Path, tmp_path: Path) -> None:
     recipe = ExpertRecipe(str(tmp_path / "run"), data(base, rows, description="Adds."), LOOP)
     result = train_expert(recipe, progress=False)
     export = tmp_path / "run" / "export"
