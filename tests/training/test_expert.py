@@ -154,6 +154,12 @@ def test_a_malformed_row_is_named_by_its_line(tmp_path: Path, text: str, words: 
         read_rows(path)
 
 
+def test_a_line_ends_where_json_lines_end(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "a\u2028b", "answer": "c"}\n\n', encoding="utf-8")
+    assert read_rows(path) == [("a\u2028b", "c")]
+
+
 def test_too_few_rows_are_one_line(base: Path, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"question": "a", "answer": "b"}\n')

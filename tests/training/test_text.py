@@ -12,7 +12,7 @@ from reverie.errors import ConfigError, DataError
 from reverie.model import Backbone, BackboneConfig
 from reverie.settings import load_settings
 from reverie.tokens.grammar_files import load_grammar
-from reverie.tokens.vocabulary import ANS, ASK, BOS, EOS
+from reverie.tokens.vocabulary import ASK, BOS, EOS
 from reverie.training import check_objective
 from reverie.training.recipes import TextRecipe, train_text
 from reverie.training.text import TextData, TextObjective
@@ -50,8 +50,8 @@ def test_questions_are_read_without_their_answers(files: tuple[str, str]) -> Non
     start = objective.grammar.vocabulary.text_start
     read = set()
     for document in [*objective.train["rows"][0], *objective.tests["rows"]]:
-        assert [*document[:2], *document[-2:]] == [BOS, ASK, ANS, EOS]
-        read.add(objective.grammar.text.decode([id_ - start for id_ in document[2:-2]]))
+        assert [*document[:2], document[-1]] == [BOS, ASK, EOS]
+        read.add(objective.grammar.text.decode([id_ - start for id_ in document[2:-1]]))
     assert read <= set(questions())
     assert len(read) > 70
     kept = {tuple(document) for document in objective.train["rows"][0]}

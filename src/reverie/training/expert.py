@@ -196,7 +196,7 @@ def read_rows(path: Path) -> list[tuple[str, str]]:
     """Rows (question, answer) of a JSONL file. Raises DataError that names the line."""
     rows = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the rows {path} cannot be read: {shorten(str(error))}") from error
     for number, line in enumerate(lines, 1):

@@ -88,7 +88,7 @@ def read_questions(path: Path) -> list[tuple[str, str]]:
     """(question, answer) of each line of a JSONL file, the answer "" where there is none. DataError names the line."""
     rows = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"the rows {path} cannot be read: {shorten(str(error))}") from error
     for number, line in enumerate(lines, 1):

@@ -19,8 +19,8 @@ from torch import Tensor
 from reverie.errors import ConfigError, DataError, shorten
 from reverie.model import Backbone, BackboneConfig
 from reverie.tokens import Grammar, TextTokenizer, Vocabulary
-from reverie.tokens.grammar import Document
 from reverie.tokens.grammar_files import save_grammar
+from reverie.tokens.vocabulary import EOS
 from reverie.training.backbone import flatten, pad
 from reverie.training.expert import read_rows
 from reverie.training.sources import Segments
@@ -55,8 +55,7 @@ class TextData:
 
 
 class TextObjective:
-    """Next-id prediction of ``BOS ASK words ANS EOS``: it knows where an answer goes, and says none. A twentieth of
-    the documents, by their hash, is kept for testing."""
+    """Next-id prediction of ``BOS ASK words EOS``. A twentieth of the documents, by their hash, is kept for testing."""
 
     def __init__(self, data: TextData):
         self.data = data
@@ -89,7 +88,7 @@ class TextObjective:
             raise DataError("there are too few documents to keep a twentieth of them for testing: name larger files")
 
     def _document(self, piece: str) -> tuple[int, ...]:
-        return tuple(self.grammar.encode(Document(piece, answer="")))
+        return (*self.grammar.question_ids(piece), EOS)
 
     def _pieces(self, text: str, kind: str) -> list[str]:
         """A question is one piece; a text's lines are joined while they fit."""
@@ -99,7 +98,7 @@ class TextObjective:
         for line in text.splitlines():
             if size := len(self.grammar.text.encode(line.strip())):
                 if size > room:
-                    pieces, room = [*pieces, ""], self.data.max_ids - 4
+                    pieces, room = [*pieces, ""], self.data.max_ids - 3
                 pieces[-1], room = f"{pieces[-1]} {line.strip()}".strip(), room - size
         return [piece for piece in pieces if piece]
 
@@ -125,8 +124,7 @@ class TextObjective:
         if len(sentences) < 2:
             return document
         again = [id_ for place in rng.permutation(len(sentences))[:3] for id_ in sentences[place]]
-        fits = len(document) + len(again) <= self.data.max_ids
-        return [*document[:-2], *again, *document[-2:]] if fits else document
+        return [*document[:-1], *again, EOS] if len(document) + len(again) <= self.data.max_ids else document
 
     def compute_loss(self, batch: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         total, mass = torch.zeros((), device=batch[0][0].device), 0.0
