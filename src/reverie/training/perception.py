@@ -1,9 +1,9 @@
 """Trains perception: a picture, recalled facts and a question become one state, from which the question is answered.
 
-The thing in the picture is called "this thing" in the question, so only the picture says what it is. The facts say what
+The thing in the picture is called "this thing" in the question, so the picture says what it is. The facts say what
 comes of the same action with several things, and in a share of the lessons they say of the one in the picture what
-comes of it with another: then only the facts can tell, and only the picture says which of them. The question alone says
-what is asked. So no modality can be left out.
+comes of it with another: then the right fact has to be found by the picture. Many answers can still be guessed from
+the question's own words (will it pop? no); docs/perception.md says how many.
 """
 
 from __future__ import annotations
