@@ -1,0 +1,255 @@
+"""Trains a generator on a collection: the objective of the one training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reverie.data.collection import Collection
+from reverie.data.sheet import contact_sheet
+from reverie.errors import ConfigError, TrainingError
+from reverie.generator.config import GeneratorConfig
+from reverie.generator.losses import (
+    LossWeights,
+    PatchCritic,
+    caption_loss,
+    edge_loss,
+    match_loss,
+    pixel_loss,
+    spectrum_loss,
+    spectrum_of,
+)
+from reverie.generator.network import GeneratorNetwork, on_sphere
+from reverie.generator.priors.contract import spherical
+from reverie.generator.store import Augment, PictureStore
+from reverie.generator.words import END, PAD, CaptionTokenizer
+from reverie.tokens.image import to_float
+
+__all__ = ["GeneratorData", "GeneratorObjective", "Trained"]
+
+
+@dataclass(frozen=True)
+class GeneratorData:
+    """What a generator learns from, and how."""
+
+    collection: str = "collection"  # the folder of a prepared collection
+    batch_size: int = 32  # pictures a step
+    noise: float = 0.15  # spread of the noise added to latents, whose own spread is 1: the decoders learn a ball, no point
+    word_dropout: float = 0.15  # share of the ids that the caption networks do not get to see
+    adversarial_from: float = 0.6  # share of the steps after which the critic joins in
+    between: float = 0.5  # share of the late pictures painted from between two latents, which the critic alone judges
+    weights: LossWeights = field(default_factory=LossWeights)
+    augment: Augment = field(default_factory=Augment)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ConfigError(f"generator: batch_size is at least 1, got {self.batch_size}")
+        if self.noise < 0:
+            raise ConfigError(f"generator: noise is 0 or more, got {self.noise}")
+        for name in ("word_dropout", "adversarial_from", "between"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"generator: {name} lies between 0 and 1, got {getattr(self, name)}")
+
+
+class Trained(nn.Module):
+    """The network and its critic, which is left behind after training."""
+
+    def __init__(self, network: GeneratorNetwork, seed: int):
+        super().__init__()
+        self.network = network
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.critic = PatchCritic(halvings=min(3, max(1, network.config.side.bit_length() - 4)))
+
+
+class GeneratorObjective:
+    """One step sees ``batch_size`` pictures of the training split, each cut and toned anew, with their captions."""
+
+    def __init__(
+        self,
+        data: GeneratorData,
+        config: GeneratorConfig,
+        collection: Collection,
+        tokenizer: CaptionTokenizer,
+        steps: int,
+        sheets_dir: Path | None = None,
+    ):
+        """``steps``: of the whole run, of which ``adversarial_from`` is a share. ``sheets_dir``: where sheets go."""
+        self.data, self.config, self.tokenizer, self.steps, self.sheets_dir = data, config, tokenizer, steps, sheets_dir
+        self.train, self.val = (PictureStore(collection.split(name), config.side) for name in ("train", "val"))
+        if not len(self.train):
+            raise TrainingError(f"the collection {collection.folder} has no picture to train on")
+        self.ids = tokenizer.batch(self.train.collection.captions, config.caption_ids)
+        self.val_ids = tokenizer.batch(self.val.collection.captions, config.caption_ids)
+        self.groups, self.val_groups = _groups(self.train.collection.captions), _groups(self.val.collection.captions)
+        draw = torch.Generator().manual_seed(data.seed)
+        self.module: nn.Module = Trained(GeneratorNetwork(config, draw), data.seed)
+        self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=int))
+
+    @property
+    def network(self) -> GeneratorNetwork:
+        return self.module.network  # type: ignore[return-value]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return max(1, len(self.train) // self.data.batch_size)
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([self.data.seed, 1, step])
+        rows = self._rows(step)
+        pictures = np.stack([self.train.varied(int(row), self.data.augment, rng) for row in rows])
+        ids = self.ids[rows]
+        seen = torch.from_numpy(rng.random(ids.shape) >= self.data.word_dropout) | (ids <= END)
+        size = (len(rows), self.config.latent_size)
+        noise = torch.from_numpy(rng.standard_normal((2, *size)).astype(np.float32))
+        return {
+            "pictures": torch.from_numpy(pictures),  # uint8 (B, S, S, 3)
+            "ids": ids,
+            "seen": torch.where(seen, ids, END),  # an end in the middle: nothing is said here
+            "groups": self.groups[rows],
+            "noise": noise,  # (2, B, D)
+            "partners": torch.from_numpy(rng.permutation(len(rows))),
+            "shares": torch.from_numpy(rng.random(len(rows)).astype(np.float32)),
+            "late": torch.tensor(step >= self.data.adversarial_from * self.steps),
+        }
+
+    def _rows(self, step: int) -> np.ndarray:
+        """Every picture once an epoch; what is left of one is passed over, and a small collection is repeated."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            order = np.random.default_rng([self.data.seed, 2, epoch]).permutation(len(self.train))
+            self._order = (epoch, order)
+        size = self.data.batch_size
+        return np.resize(self._order[1], max(size, len(self.train)))[place * size : (place + 1) * size]
+
+    def compute_loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        weights, network = self.data.weights, self.network
+        pictures = to_float(batch["pictures"])
+        latents = network.encode_pictures(pictures)
+        noised = on_sphere(latents + self.data.noise * batch["noise"][0])
+        painted = network.paint(noised)
+        captions = network.encode_captions(batch["seen"])
+        logits = network.caption_logits(noised, batch["seen"])
+        parts = {
+            "pixels": pixel_loss(painted, pictures),
+            "edge": edge_loss(painted, pictures),
+            "spectrum": spectrum_loss(painted, pictures),
+            "caption": caption_loss(logits, batch["ids"]),
+            "match": match_loss(
+                network.match(noised), network.match(captions), network.match_scale, batch["groups"]
+            ),
+        }  # fmt: skip
+        if batch["late"] and weights.style:
+            parts["style"] = self._style(latents, pictures, batch["partners"])
+        total = torch.stack([getattr(weights, name) * value for name, value in parts.items()]).sum()
+        if batch["late"] and weights.adversarial:
+            fooled, judged = self._judge(latents, painted, pictures, batch)
+            total = total + weights.adversarial * fooled + 0.1 * judged  # AdamW does not mind; the clipping of gradients would
+            parts |= {"adversarial": fooled, "critic": judged}
+        return {"loss": total, **parts}
+
+    def _judge(
+        self, latents: Tensor, painted: Tensor, pictures: Tensor, batch: dict[str, Any]
+    ) -> tuple[Tensor, Tensor]:
+        """What the critic makes of repainted pictures, and of some from between two latents; and its own loss."""
+        critic: PatchCritic = self.module.critic  # type: ignore[assignment]
+        num = round(self.data.between * len(latents))
+        if num:
+            pairs = zip(latents[:num], latents[batch["partners"]][:num], batch["shares"][:num].tolist())
+            mixed = torch.stack([spherical(*pair) for pair in pairs])
+            painted = torch.cat([painted, self.network.paint(on_sphere(mixed + self.data.noise * batch["noise"][1][:num]))])
+        return -critic.frozen(painted).mean(), critic.loss(pictures, painted)
+
+    def _style(self, latents: Tensor, pictures: Tensor, partners: Tensor) -> Tensor:
+        """Fine levels follow a partner: its spectra and tone, all places taken together, and one's own layout."""
+        num, levels = max(2, len(latents) // 2), self.network.num_levels
+        kept = levels // 2
+        others = partners[:num]
+        each = torch.stack([latents[:num]] * kept + [latents[others]] * (levels - kept), 1)
+        painted, style = self.network.paint(each), pictures[others]
+        spectra = F.l1_loss(spectrum_of(painted).mean(1), spectrum_of(style).mean(1))
+        layout = F.l1_loss(*(_layout(part, 2**kept) for part in (painted, pictures[:num])))
+        return spectra + layout + F.l1_loss(painted.mean((2, 3)), style.mean((2, 3)))
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        """Figures on the validation split, as it is; on the training split where there is none."""
+        store, ids, groups = (self.val, self.val_ids, self.val_groups) if len(self.val) else (self.train, self.ids, self.groups)
+        network, size = self.network, self.data.batch_size
+        device = next(network.parameters()).device
+        sums: dict[str, float] = {}
+        met: list[Tensor] = []
+        for at in range(0, len(store), size):
+            rows = range(at, min(at + size, len(store)))
+            pictures = to_float(torch.from_numpy(np.stack([store.plain(row) for row in rows]))).to(device)
+            here = ids[at : at + size].to(device)
+            made = network(pictures, here)
+            figures = {
+                "pixels": pixel_loss(made.pictures, pictures),
+                "edge": edge_loss(made.pictures, pictures),
+                "spectrum": spectrum_loss(made.pictures, pictures),
+                "caption": caption_loss(made.logits, here),
+                "mse": F.mse_loss(made.pictures.clamp(-1, 1), pictures) / 4,
+            }
+            for name, value in figures.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(rows) / len(store)
+            met.append(torch.stack([network.match(made.latents), network.match(network.encode_captions(here))]))
+        pair = torch.cat(met, 1)
+        sums["match"] = float(match_loss(pair[0], pair[1], network.match_scale, groups.to(device)))
+        sums["recall_at_10"] = _recall(pair[0], pair[1], 10)
+        sums["psnr"] = float(-10 * np.log10(max(sums.pop("mse"), 1e-9)))
+        weights = self.data.weights
+        sums["picture"] = sum(getattr(weights, name) * sums[name] for name in ("pixels", "edge", "spectrum"))
+        sums["loss"] = sums["picture"] + weights.caption * sums["caption"] + weights.match * sums["match"]
+        if self.sheets_dir is not None:
+            self._draw(store, self.sheets_dir / f"step-{step:06d}.png")
+        return sums
+
+    def _draw(self, store: PictureStore, path: Path, num: int = 8) -> None:
+        """Real pictures, the same repainted, and what lies between each and the next."""
+        rows = [round(place) for place in np.linspace(0, len(store) - 1, min(num, len(store)))]
+        real = np.stack([store.plain(row) for row in rows])
+        device = next(self.network.parameters()).device
+        latents = self.network.encode_pictures(to_float(torch.from_numpy(real)).to(device))
+        between = torch.stack([spherical(a, b, 0.5) for a, b in zip(latents, latents.roll(-1, 0))])
+        shown = [self.network.paint(part).cpu() for part in (latents, on_sphere(between))]
+        painted = [((part.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy() for part in shown]
+        sheet = contact_sheet([*real, *painted[0], *painted[1]], columns=len(rows))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(sheet).save(path)
+
+    def export(self, folder: Path) -> None:
+        """The network's config and fp32 weights; ``recipe.py`` makes a bundle of them."""
+        from safetensors.torch import save_file
+
+        from reverie.settings import save_settings
+
+        save_file({name: value.contiguous() for name, value in self.network.state_dict().items()}, folder / "network.safetensors")
+        save_settings(self.config, folder / "config.json")
+
+
+def _groups(captions: Sequence[str]) -> Tensor:
+    """(N,) the number of each caption among the different ones."""
+    known: dict[str, int] = {}
+    return torch.tensor([known.setdefault(caption, len(known)) for caption in captions], dtype=torch.long)
+
+
+def _recall(pictures: Tensor, captions: Tensor, k: int) -> float:
+    """The share of rows whose own partner is among the ``k`` nearest, both ways."""
+    near = pictures @ captions.T
+    own = near.diagonal()
+    return float(torch.stack([(near > own[:, None]).sum(1) < k, (near > own[None]).sum(0) < k]).float().mean())
+
+
+def _layout(pictures: Tensor, cells: int) -> Tensor:
+    """Where it is darker and where lighter, on a coarse grid: mean 0."""
+    coarse = F.adaptive_avg_pool2d(pictures, cells)
+    return coarse - coarse.mean((2, 3), keepdim=True)

@@ -1,0 +1,194 @@
+"""From a prepared collection to a generator's bundle: words, networks, priors. Running a recipe again goes on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from reverie.data.collection import Collection
+from reverie.data.sheet import contact_sheet
+from reverie.errors import ConfigError, TrainingError
+from reverie.files import atomic_write_json
+from reverie.generator.config import GeneratorConfig, preset
+from reverie.generator.generator import Generator
+from reverie.generator.network import GeneratorNetwork
+from reverie.generator.objective import GeneratorData, GeneratorObjective
+from reverie.generator.priors import FitSettings, Prior, fit_prior
+from reverie.generator.store import PictureStore
+from reverie.generator.words import CaptionTokenizer
+from reverie.settings import build_settings, settings_to_dict
+from reverie.tokens.image import to_float
+from reverie.training.loop import TrainResult, train
+from reverie.training.settings import LoopConfig
+
+__all__ = ["GeneratorRecipe", "GeneratorResult", "fit_priors", "train_generator"]
+
+_FREE = {"run_dir", "name", "priors", "fit", "checkpoint_epochs", "views"}  # may change after the networks are trained
+
+
+@dataclass(frozen=True)
+class GeneratorRecipe:
+    """Everything that makes one generator again."""
+
+    run_dir: str = "runs/generator"
+    name: str = ""  # of the bundle; else that of the run folder
+    preset: str = "tiny-64"
+    model: Mapping[str, Any] = field(default_factory=dict)  # settings of GeneratorConfig that differ from the preset
+    data: GeneratorData = field(default_factory=GeneratorData)
+    epochs: int = 0  # passes over the training split; 0: loop.steps says how long
+    checkpoint_epochs: int = 5  # passes between checkpoints; 0: loop.checkpoint_every says how often
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000, lr=1e-3, weight_decay=0.02, warmup_steps=100))
+    priors: tuple[Literal["mixture", "flow"], ...] = ("mixture", "flow")
+    fit: FitSettings = field(default_factory=FitSettings)
+    views: int = 4  # times that each training picture, cut and toned anew, is encoded for the priors
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "priors", tuple(self.priors))
+        if self.epochs < 0 or self.checkpoint_epochs < 0 or self.views < 0:
+            raise ConfigError("generator: epochs, checkpoint_epochs and views are 0 or more")
+        self.config  # refuses a preset or a model that cannot be
+
+    @property
+    def config(self) -> GeneratorConfig:
+        return build_settings(GeneratorConfig, settings_to_dict(preset(self.preset)) | dict(self.model))
+
+
+@dataclass(frozen=True)
+class GeneratorResult:
+    """How a training ended; ``bundle`` is None where it was stopped before its end."""
+
+    trained: TrainResult
+    bundle: Path | None
+    sheet: Path | None
+    figures: dict[str, float]
+
+
+def train_generator(recipe: GeneratorRecipe, progress: bool = True) -> GeneratorResult:
+    """Train, fit the priors and write ``run_dir/bundle``; a run that was stopped, or killed, goes on where it was.
+
+    Raises DataError on a collection that is none, TrainingError where the run folder holds a run of other settings.
+    """
+    run_dir = Path(recipe.run_dir)
+    collection = Collection.open(recipe.data.collection)
+    _same_run(recipe, run_dir)
+    tokenizer = _words(recipe, run_dir, collection)
+    loop = _loop(recipe, len(collection.split("train")))
+    objective = GeneratorObjective(recipe.data, recipe.config, collection, tokenizer, loop.steps, run_dir / "sheets")
+    if (run_dir / "export" / "network.safetensors").exists():  # killed between the networks and the bundle
+        trained = TrainResult(loop.steps, {}, "done", f"the networks in {run_dir} are trained")
+    else:
+        trained = train(objective, loop, run_dir, (run_dir / "config.json").exists(), progress)
+    if trained.stopped != "done":
+        return GeneratorResult(trained, None, None, trained.metrics)
+    objective.network.load_state_dict(load_file(run_dir / "export" / "network.safetensors"))
+    network = objective.network.cpu().eval()
+    with torch.no_grad():
+        figures = objective.evaluate(loop.steps)
+    priors, chosen, distances = fit_priors(network, tokenizer, objective.train, objective.val, recipe, run_dir, progress)
+    figures |= {f"{name}_distance": value for name, value in distances.items()}
+    card = {
+        "name": recipe.name or run_dir.name,
+        "pictures": len(objective.train),
+        "steps": loop.steps,
+        "figures": figures,
+        "recipe": settings_to_dict(recipe),
+    }
+    made = Generator(network, tokenizer, priors, chosen, card)
+    samples = made.sample(range(24))
+    sheet = contact_sheet([one.picture for one in samples], [one.caption for one in samples], columns=6)
+    bundle = made.save(run_dir / "bundle", sheet)
+    atomic_write_json(run_dir / "metrics.json", {"steps": loop.steps, "figures": figures, "default_prior": chosen})
+    return GeneratorResult(trained, bundle, bundle / "sheet.png", figures)
+
+
+@torch.no_grad()
+def _latents(network: GeneratorNetwork, store: PictureStore, recipe: GeneratorRecipe, views: int) -> Tensor:
+    """Of every picture as it is, then of ``views`` variations of each: (N · (1 + views), D)."""
+    rng = np.random.default_rng([recipe.data.seed, 3])
+    rows = []
+    for view in range(1 + views):
+        for at in range(0, len(store), 32):
+            places = range(at, min(at + 32, len(store)))
+            seen = [store.varied(row, recipe.data.augment, rng) if view else store.plain(row) for row in places]
+            rows.append(network.encode_pictures(to_float(torch.from_numpy(np.stack(seen)))))
+    return torch.cat(rows) if rows else torch.zeros(0, network.config.latent_size)
+
+
+def fit_priors(
+    network: GeneratorNetwork,
+    tokenizer: CaptionTokenizer,
+    known: PictureStore,
+    unseen: PictureStore,
+    recipe: GeneratorRecipe,
+    run_dir: Path | None = None,
+    progress: bool = False,
+) -> tuple[dict[str, Prior], str, dict[str, float]]:
+    """The priors by name, the name of the one whose latents lie nearest to unseen ones, and how far each lies."""
+    latents, others = _latents(network, known, recipe, recipe.views), _latents(network, unseen, recipe, 0)
+    with torch.no_grad():
+        captions, other_captions = (_embedded(network, tokenizer, store) for store in (known, unseen))
+    captions = captions.repeat(1 + recipe.views, 1)
+    priors: dict[str, Prior] = {}
+    for name in recipe.priors:
+        flow_dir = run_dir / "flow" if run_dir is not None else None
+        priors[name] = fit_prior(name, latents, captions, others, other_captions, recipe.fit, flow_dir, progress)
+    goal = others if len(others) > 1 else latents
+    distances = {name: _distance(prior, goal) for name, prior in priors.items()}
+    chosen = min(distances, key=lambda name: distances[name]) if distances else "normal"
+    return priors, chosen, distances
+
+
+def _embedded(network: GeneratorNetwork, tokenizer: CaptionTokenizer, store: PictureStore) -> Tensor:
+    captions, length = store.collection.captions, network.config.caption_ids
+    parts = [captions[at : at + 64] for at in range(0, len(captions), 64)]
+    rows = [network.encode_captions(tokenizer.batch(part, length)) for part in parts]
+    return torch.cat(rows) if rows else torch.zeros(0, network.config.latent_size)
+
+
+@torch.no_grad()
+def _distance(prior: Prior, latents: Tensor, draws: int = 1000) -> float:
+    """The energy distance (Székely & Rizzo 2013) between a prior's latents and ``latents``; 0 where they agree."""
+    made = prior.latents(prior.noise(range(draws)))
+    across = torch.cdist(made, latents).mean()
+    own = torch.cdist(made, made).sum() / (draws * (draws - 1))
+    theirs = torch.cdist(latents, latents).sum() / (len(latents) * (len(latents) - 1))
+    return float(2 * across - own - theirs)
+
+
+def _words(recipe: GeneratorRecipe, run_dir: Path, collection: Collection) -> CaptionTokenizer:
+    folder = run_dir / "captions"
+    if (folder / "tokenizer.json").exists():
+        return CaptionTokenizer.load(folder)
+    tokenizer = CaptionTokenizer.train(collection.split("train").captions, recipe.config.vocabulary)
+    tokenizer.save(folder)
+    return tokenizer
+
+
+def _loop(recipe: GeneratorRecipe, num_pictures: int) -> LoopConfig:
+    epoch = max(1, num_pictures // recipe.data.batch_size)
+    loop = replace(recipe.loop, steps=recipe.epochs * epoch) if recipe.epochs else recipe.loop
+    return replace(loop, checkpoint_every=recipe.checkpoint_epochs * epoch) if recipe.checkpoint_epochs else loop
+
+
+def _same_run(recipe: GeneratorRecipe, run_dir: Path) -> None:
+    """Refuse to go on with a run of other settings; note the settings of a new one."""
+    import json
+
+    path, now = run_dir / "recipe.json", settings_to_dict(recipe)
+    if not path.exists():
+        atomic_write_json(path, now)
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"{path} cannot be read: {error}. Start in another run folder.") from error
+    for key in now.keys() - _FREE - {"loop"}:  # the loop says itself which of its settings may change
+        if before.get(key) != now[key]:
+            raise TrainingError(f"{run_dir} holds a run with another '{key}'. Give it as it was, or another run_dir.")
