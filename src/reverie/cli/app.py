@@ -25,7 +25,9 @@ from reverie.errors import ConfigError, ReverieError, nearest, shorten
 __all__ = ["COMMANDS", "log_file", "main"]
 
 # Every command is the Typer app named `app` in the file of its name, in the order of the help page.
-COMMANDS = ("ask", "dream", "simulate", "plan", "worlds", "experts", "memory", "train", "init", "bench", "info")
+COMMANDS = (
+    "ask", "dream", "simulate", "plan", "worlds", "experts", "memory", "generator", "train", "init", "bench", "info",
+)  # fmt: skip
 
 log = logging.getLogger("reverie.cli")
 

@@ -1,11 +1,11 @@
 """The folder of a trained generator, and reading and writing it whole.
 
-    manifest.json           format, kind "generator", name, weights, default_prior, card, every file with size and SHA-256
-    config.json             sizes of the networks
-    model.safetensors       their weights: bf16, or int8 with scales
-    captions/               tokenizer.json
-    priors/NAME/            prior.json, prior.safetensors (fp32)
-    sheet.png               samples, where there are
+manifest.json           format, kind "generator", name, weights, default_prior, card, every file with size and SHA-256
+config.json             sizes of the networks
+model.safetensors       their weights: bf16, or int8 with scales
+captions/               tokenizer.json
+priors/NAME/            prior.json, prior.safetensors (fp32)
+sheet.png               samples, where there are
 """
 
 from __future__ import annotations
@@ -29,13 +29,19 @@ def read_generator_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise BundleError(f"{folder} is no generator: it has no {MANIFEST}. Train one: reverie generator train") from error
+        raise BundleError(
+            f"{folder} is no generator: it has no {MANIFEST}. Train one: reverie generator train"
+        ) from error
     except (OSError, ValueError) as error:
-        raise BundleError(f"the generator {folder} is damaged: {MANIFEST} cannot be read: {shorten(str(error))}") from error
+        raise BundleError(
+            f"the generator {folder} is damaged: {MANIFEST} cannot be read: {shorten(str(error))}"
+        ) from error
     if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
         raise BundleError(f"{folder} is no generator: its {MANIFEST} says another kind")
     if not isinstance(manifest.get("format"), int) or manifest["format"] > FORMAT:
-        raise BundleError(f"the generator {folder} has format {manifest.get('format')}, this Reverie reads up to {FORMAT}")
+        raise BundleError(
+            f"the generator {folder} has format {manifest.get('format')}, this Reverie reads up to {FORMAT}"
+        )
     for field, kind in _FIELDS.items():
         if not isinstance(manifest.get(field), kind):
             raise BundleError(f"the generator {folder} is damaged: its {MANIFEST} has no '{field}'")

@@ -14,7 +14,7 @@ class GeneratorConfig:
     """What a generator is made of."""
 
     side: int = 512  # pixels of its square pictures
-    widths: tuple[int, ...] = (16, 32, 64, 128, 192, 256, 288, 320)  # feature maps at side, side/2, … down to the grid
+    widths: tuple[int, ...] = (16, 32, 64, 128, 192, 256, 256, 256)  # feature maps at side, side/2, … down to the grid
     latent_size: int = 1024  # D
     vocabulary: int = 8000  # most ids of captions, the three special ones among them
     caption_ids: int = 100  # T, the longest caption with its begin and end
@@ -24,6 +24,7 @@ class GeneratorConfig:
     num_prefix: int = 4  # places in front of a caption at which the decoder sees the latent
     match_size: int = 128  # M, where a picture's latent and its caption's are compared
     dropout: float = 0.1  # in both caption networks, while training
+    grey: bool = False  # pictures are painted in shades of grey; they have three channels all the same
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -54,6 +55,17 @@ class GeneratorConfig:
     def grid(self) -> int:
         """Cells on a side of the coarsest level."""
         return int(self.side // 2 ** (len(self.widths) - 1))
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.grey else 3
+
+    @property
+    def thumbnail(self) -> int:
+        """Side in pixels of the thumbnail that goes straight into the latent and back: at most 32."""
+        return max(
+            self.grid * 2**level for level in range(self.num_levels) if self.grid * 2**level <= max(32, self.grid)
+        )
 
     @property
     def num_levels(self) -> int:

@@ -20,7 +20,7 @@ from reverie.errors import BundleError, ConfigError, UnknownNameError, UsageErro
 from reverie.files import atomic_folder, atomic_write_bytes
 from reverie.generator.bundle import seal_generator, verify_generator
 from reverie.generator.config import PRESETS, GeneratorConfig
-from reverie.generator.network import GeneratorNetwork, on_sphere
+from reverie.generator.network import GeneratorNetwork
 from reverie.generator.priors import Prior, load_prior, save_prior
 from reverie.generator.priors.contract import NormalPrior
 from reverie.generator.words import BEGIN, END, PAD, CaptionTokenizer
@@ -108,8 +108,8 @@ class Generator:
 
     @torch.no_grad()
     def describe(self, latents: Tensor, temperature: float = 0.0, seeds: Sequence[int] | None = None) -> list[str]:
-        """Captions of latents (N, D). ``temperature`` 0 takes the likeliest id each time; above, ids are drawn, each row
-        by its own seed."""
+        """Captions of latents (N, D). ``temperature`` 0 takes the likeliest id each time; above, each row draws by its
+        own seed."""
         seeds = list(seeds) if seeds is not None else [0] * len(latents)
         captions: list[str] = []
         for at in range(0, len(latents), _BATCH):
@@ -134,7 +134,7 @@ class Generator:
     ) -> Tensor:
         """Latents (N, D) of seeds. With a ``prompt`` the flow is used where no prior is named: it hears captions.
 
-        Raises UnknownNameError, and UsageError on seeds or settings out of range, or a prompt that the prior cannot hear.
+        Raises UnknownNameError, and UsageError on seeds or settings out of range, or a prompt that cannot be heard.
         """
         _check(seeds, temperature, guidance)
         hears = next((name for name, one in self.priors.items() if one.follows_captions), "")
@@ -143,13 +143,15 @@ class Generator:
             have = f"use --prior {hears}" if hears else "this generator has none that does"
             raise UsageError(f"the prior '{chosen.name}' follows no prompt; {have}")
         condition = self.embed([prompt]).expand(len(seeds), -1) if prompt else None
-        return on_sphere(chosen.latents(chosen.noise(seeds), temperature, condition, guidance))
+        return chosen.latents(chosen.noise(seeds), temperature, condition, guidance)
 
     def sample(
         self, seeds: Sequence[int], prior: str = "", temperature: float = 1.0, prompt: str = "", guidance: float = 2.0
     ) -> list[Sample]:
         """A picture and its caption for each seed; the same whatever other seeds stand beside it."""
-        made = (self._samples([seed], self.latents([seed], prior, temperature, prompt, guidance), prompt) for seed in seeds)
+        made = (
+            self._samples([seed], self.latents([seed], prior, temperature, prompt, guidance), prompt) for seed in seeds
+        )
         return [sample for one in made for sample in one]  # one by one: products of other sizes round differently
 
     def caption(self, pictures: Sequence[np.ndarray], temperature: float = 0.0, seed: int = 0) -> list[str]:
@@ -163,13 +165,14 @@ class Generator:
             raise UsageError(f"an interpolation has at least 2 steps, got {steps}")
         _check([first, last], temperature, 0.0)
         chosen = self.prior(prior)
-        latents = on_sphere(chosen.between(*chosen.noise([first, last]), steps, temperature))
+        ends = chosen.noise([first, last])
+        latents = chosen.between(ends[0], ends[1], steps, temperature)
         samples = self._samples([first] * steps, latents)
         return [*samples[:-1], replace(samples[-1], seed=last)]
 
     def edit(self, picture: np.ndarray, style_of: np.ndarray, strength: float = 1.0, levels: int = 0) -> Sample:
-        """``picture`` in the style of another: its ``levels`` coarsest levels are painted from its own latent, the finer
-        ones from that of ``style_of``.
+        """``picture`` in the style of another: its ``levels`` coarsest levels are painted from its own latent, the
+        finer ones from that of ``style_of``.
 
         Args:
             strength: 0 repaints the picture itself, 1 takes the style whole
@@ -181,7 +184,7 @@ class Generator:
         if not 1 <= kept <= self.network.num_levels:
             raise UsageError(f"levels lies between 1 and {self.network.num_levels}, got {levels}")
         own, style = self.encode([picture, style_of])
-        mixed = on_sphere(torch.lerp(own, style, strength))
+        mixed = torch.lerp(own, style, strength)
         each = torch.stack([own if level < kept else mixed for level in range(self.network.num_levels)])
         painted = self.paint(each[None])[0]
         return Sample(0, painted, self.caption([painted])[0], each.mean(0).numpy())
@@ -267,9 +270,11 @@ def toy_generator(seed: int = 0) -> Generator:
 
     config = PRESETS["toy-16"]
     draw = torch.Generator().manual_seed(seed)
-    tokenizer = CaptionTokenizer.train(["a ship in a storm", "a castle on a hill", "two old men", "a tree"], config.vocabulary)
+    tokenizer = CaptionTokenizer.train(
+        ["a ship in a storm", "a castle on a hill", "two old men", "a tree"], config.vocabulary
+    )
     network = GeneratorNetwork(config, draw)
-    latents = on_sphere(torch.randn(64, config.latent_size, generator=draw))
+    latents = torch.randn(64, config.latent_size, generator=draw)
     loop = LoopConfig(steps=2, warmup_steps=0, precision="fp32", eval_every=0, checkpoint_every=0, tensorboard=False)
     settings = FitSettings(mixture_components=8, gaussians=(2,), flow=FlowLessons(8, 16, 1, 16), flow_loop=loop)
     parts = (latents[:48], latents[:48], latents[48:], latents[48:])

@@ -11,7 +11,16 @@ from torch.nn import functional as F
 from reverie.errors import ConfigError
 from reverie.generator.words import PAD
 
-__all__ = ["LossWeights", "PatchCritic", "caption_loss", "edge_loss", "match_loss", "pixel_loss", "spectrum_loss", "spectrum_of"]
+__all__ = [
+    "LossWeights",
+    "PatchCritic",
+    "caption_loss",
+    "edge_loss",
+    "match_loss",
+    "pixel_loss",
+    "spectrum_loss",
+    "spectrum_of",
+]
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,7 @@ class LossWeights:
     edge: float = 0.5  # L1 of differences between neighbouring pixels, at three sizes
     spectrum: float = 0.1  # L1 of the logarithms of local spectra: how much hatching, whatever its phase
     adversarial: float = 0.05  # of the critic of patches, in the late part of the training
+    critic: float = 0.5  # L1 between what the critic sees in the picture and in its repainting (arXiv:1512.09300), then
     style: float = 0.0  # pictures whose fine levels follow another one: its spectrum and tone, their own layout
 
     def __post_init__(self) -> None:
@@ -91,7 +101,11 @@ class PatchCritic(nn.Module):
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.LeakyReLU(0.2)]
         for _ in range(halvings):
-            layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.GroupNorm(4, 2 * width), nn.LeakyReLU(0.2)]
+            layers += [
+                nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+                nn.GroupNorm(4, 2 * width),
+                nn.LeakyReLU(0.2),
+            ]
             width *= 2
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, 1, 3, padding=1))
 
@@ -99,10 +113,18 @@ class PatchCritic(nn.Module):
         """(B, 3, S, S) → (B, 1, S / 2^halvings, …); above 0 is real."""
         return self.layers(pictures)
 
-    def frozen(self, pictures: Tensor) -> Tensor:
-        """The same, with gradients for the pictures alone."""
-        weights = {name: weight.detach() for name, weight in self.named_parameters()}
-        return torch.func.functional_call(self, weights, (pictures,))
+    def frozen(self, painted: Tensor, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """How unreal (B', 3, S, S) looks, and how unlike its first rows what is seen in them is to ``pictures``.
+
+        Gradients reach ``painted`` alone.
+        """
+        x, unlike = torch.cat([painted, pictures]), []
+        for layer in self.layers:
+            own = {name: one.detach() for name, one in layer.named_parameters()}
+            x = torch.func.functional_call(layer, own, (x,))
+            if isinstance(layer, nn.LeakyReLU):
+                unlike.append(F.l1_loss(x[: len(pictures)], x[len(painted) :].detach()))
+        return -x[: len(painted)].mean(), torch.stack(unlike).mean()
 
     def loss(self, pictures: Tensor, painted: Tensor) -> Tensor:
         """Hinge loss of the critic itself; ``painted`` gets no gradient."""

@@ -1,16 +1,21 @@
 """The networks of a generator: pictures and captions → one latent → a picture and a caption.
 
-A latent is a point on the sphere of radius √D, so that noise and directions mean the same everywhere. The encoder reads
-it off the coarsest grid and off every level's mean and spread: tone and texture tell engravers apart, and a grid of
-4 x 4 has forgotten both. The decoder grows the picture by nearest-neighbour resizing and convolutions (Odena et al.,
-2016, distill.pub/2016/deconv-checkerboard: transposed ones leave a checkerboard), and sees the latent at each level
-again, as a scale and a shift (Perez et al., arXiv:1709.07871), so that coarse levels can follow one picture and fine
-ones another.
+A latent is a point in the ball of radius √(2D) with a mean square of about 1, so that noise means the same for all. The
+encoder reads it off the coarsest grid, off every level's mean and spread (tone and texture tell engravers apart, and a
+grid of 4 x 4 has forgotten both), and on a straight path off a thumbnail; the decoder has one back. The straight paths
+start as principal components (``start_straight``): what they know at the first step had not been learned in 20 epochs.
+
+The decoder grows the picture by nearest-neighbour resizing and convolutions (Odena et al., 2016,
+distill.pub/2016/deconv-checkerboard: transposed ones leave a checkerboard). Each level sees the latent again, as a scale
+and a shift (Perez et al., arXiv:1709.07871), so that coarse levels can follow one picture and fine ones another; and a
+grain that is the same for all pictures (Karras et al., arXiv:1812.04948): out of cells all alike, hatching could only be
+made as a regular lattice.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +24,15 @@ from torch.nn import functional as F
 from reverie.generator.config import GeneratorConfig
 from reverie.generator.words import PAD
 
-__all__ = ["CaptionDecoder", "CaptionEncoder", "GeneratorNetwork", "GeneratorOutput", "PictureDecoder", "PictureEncoder", "on_sphere"]
+__all__ = [
+    "CaptionDecoder",
+    "CaptionEncoder",
+    "GeneratorNetwork",
+    "GeneratorOutput",
+    "PictureDecoder",
+    "PictureEncoder",
+    "settle",
+]
 
 
 @dataclass(frozen=True)
@@ -48,13 +61,37 @@ class GeneratorNetwork(nn.Module):
     def num_levels(self) -> int:
         return self.config.num_levels
 
+    @torch.no_grad()
+    def start_straight(self, pictures: Tensor, power: float = 0.6) -> None:
+        """Make the straight paths the principal components of ``pictures`` (N, 3, S, S) and the way back.
+
+        A component of deviation s gets the deviation s^power, in all of mean square 1: 0 would whiten, and the noise of
+        training would drown the coarse with the fine; 1 would leave nothing of the fine.
+        """
+        encoder, decoder = self.picture_encoder, self.picture_decoder
+        thumbnails = encoder.thumbnails(pictures).double()
+        mean = thumbnails.mean(0)
+        _, sizes, axes = torch.linalg.svd(thumbnails - mean, full_matrices=False)
+        count = min(self.config.latent_size, len(sizes))
+        spread = (sizes[:count] / max(len(thumbnails) - 1, 1) ** 0.5).clamp(min=1e-6)
+        wanted = spread**power
+        wanted = wanted / (wanted.square().sum() / self.config.latent_size).sqrt()
+        into = axes[:count] * (wanted / spread)[:, None]
+        for linear in (encoder.straight, decoder.straight):
+            linear.weight.zero_()
+            linear.bias.zero_()
+        encoder.straight.weight[:count] = into
+        encoder.straight.bias[:count] = -into @ mean
+        decoder.straight.weight[:, :count] = axes[:count].T * (spread / wanted)
+        decoder.straight.bias.copy_(mean)
+
     def encode_pictures(self, pictures: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] → latents (B, D)."""
-        return on_sphere(self.picture_encoder(pictures))
+        return settle(self.picture_encoder(pictures))
 
     def encode_captions(self, ids: Tensor) -> Tensor:
         """(B, T) with 0 where a caption is over → latents (B, D)."""
-        return on_sphere(self.caption_encoder(self.embedding(ids), ids != PAD))
+        return settle(self.caption_encoder(self.embedding(ids), ids != PAD))
 
     def paint(self, latents: Tensor) -> Tensor:
         """(B, D), or (B, L, D) with a latent for each level, coarsest first → pictures (B, 3, S, S)."""
@@ -73,9 +110,9 @@ class GeneratorNetwork(nn.Module):
         return GeneratorOutput(latents, self.paint(latents), self.caption_logits(latents, ids))
 
 
-def on_sphere(latents: Tensor) -> Tensor:
-    """(…, D) at length √D, so that the mean square of a latent is 1."""
-    return latents * torch.rsqrt(latents.float().square().mean(-1, keepdim=True) + 1e-8).to(latents.dtype)
+def settle(latents: Tensor) -> Tensor:
+    """(…, D) drawn into the ball of radius √(2D); a mean square of 1 stays as it is."""
+    return latents * (2 / (1 + latents.float().square().mean(-1, keepdim=True))).sqrt().to(latents.dtype)
 
 
 class PictureEncoder(nn.Module):
@@ -87,6 +124,13 @@ class PictureEncoder(nn.Module):
         self.downs = nn.ModuleList(_Down(*pair) for pair in zip(config.widths, config.widths[1:]))
         seen = config.widths[-1] * config.grid**2 + 2 * sum(config.widths)
         self.out = nn.Linear(seen, config.latent_size)
+        self.shrink = config.side // config.thumbnail
+        self.channels = config.channels
+        self.straight = nn.Linear(config.channels * config.thumbnail**2, config.latent_size)
+
+    def thumbnails(self, pictures: Tensor) -> Tensor:
+        """(B, 3, S, S) → (B, channels · thumbnail²)."""
+        return F.avg_pool2d(pictures[:, : self.channels], self.shrink).flatten(1)
 
     def forward(self, pictures: Tensor) -> Tensor:
         x = self.stem(pictures)
@@ -94,7 +138,7 @@ class PictureEncoder(nn.Module):
         for down in self.downs:
             x = down(x)
             seen.append(_spread(x))
-        return self.out(torch.cat([F.silu(x).flatten(1), *seen], -1))
+        return self.out(torch.cat([F.silu(x).flatten(1), *seen], -1)) + self.straight(self.thumbnails(pictures))
 
 
 def _spread(maps: Tensor) -> Tensor:
@@ -127,26 +171,36 @@ class PictureDecoder(nn.Module):
         self.start = nn.Linear(config.latent_size, config.widths[-1] * config.grid**2)
         widths = (config.widths[-1], *reversed(config.widths))
         self.levels = nn.ModuleList(
-            _Level(width, narrower, config.latent_size, resize=place > 0)
-            for place, (width, narrower) in enumerate(zip(widths, widths[1:]))
+            _Level(width, narrower, config.latent_size, config.grid * 2**place, resize=place > 0)
+            for place, (width, narrower) in enumerate(pairwise(widths))
         )
         self.norm = _norm(config.widths[0])
-        self.out = nn.Conv2d(config.widths[0], 3, 3, padding=1)
+        self.out = nn.Conv2d(config.widths[0], config.channels, 3, padding=1)
+        self.enlarge = config.side // config.thumbnail
+        self.sketch = (config.channels, config.thumbnail, config.thumbnail)
+        self.straight = nn.Linear(config.latent_size, config.channels * config.thumbnail**2)
 
     def forward(self, latents: Tensor) -> Tensor:
         each = latents if latents.ndim == 3 else latents[:, None].expand(-1, len(self.levels), -1)
         x = self.start(each[:, 0]).unflatten(1, self.shape)
         for place, level in enumerate(self.levels):
             x = level(x, each[:, place])
-        return self.out(F.silu(self.norm(x)))
+        sketch = self.straight(each[:, 0]).unflatten(1, self.sketch)
+        if self.enlarge > 1:
+            sketch = F.interpolate(sketch, scale_factor=self.enlarge, mode="bilinear")
+        return (sketch + self.out(F.silu(self.norm(x)))).expand(-1, 3, -1, -1)
 
 
 class _Level(nn.Module):
     """Resize to twice the side (all but the coarsest), convolve, then once more scaled and shifted by the latent."""
 
-    def __init__(self, width: int, narrower: int, latent_size: int, resize: bool):
+    grain: Tensor  # (1, 1, side, side)
+
+    def __init__(self, width: int, narrower: int, latent_size: int, side: int, resize: bool):
         super().__init__()
         self.resize = resize
+        self.register_buffer("grain", torch.zeros(1, 1, side, side))
+        self.strength = nn.Parameter(torch.zeros(narrower, 1, 1))
         self.first = nn.Conv2d(width, narrower, 3, padding=1)
         self.norm = _norm(narrower)
         self.modulate = nn.Linear(latent_size, 2 * narrower)
@@ -155,7 +209,7 @@ class _Level(nn.Module):
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:
         if self.resize:
             x = F.interpolate(x, scale_factor=2, mode="nearest")
-        x = self.first(F.silu(x))
+        x = self.first(F.silu(x)) + self.strength * self.grain
         scale, shift = self.modulate(latent)[..., None, None].chunk(2, 1)
         return x + self.second(F.silu(self.norm(x) * (1 + scale) + shift))
 
@@ -224,7 +278,9 @@ class _Block(nn.Module):
 
 def _norm(width: int) -> nn.GroupNorm:
     """Groups of at least four maps, at most 16 of them."""
-    return nn.GroupNorm(max(groups for groups in (1, 2, 4, 8, 16) if width % groups == 0 and width // groups >= 4), width)
+    return nn.GroupNorm(
+        max(groups for groups in (1, 2, 4, 8, 16) if width % groups == 0 and width // groups >= 4), width
+    )
 
 
 def _initialise(network: nn.Module, generator: torch.Generator) -> None:
@@ -237,5 +293,8 @@ def _initialise(network: nn.Module, generator: torch.Generator) -> None:
             nn.init.normal_(module.weight, std=0.02, generator=generator)
         if isinstance(module, _Level):  # at first the latent changes nothing but the coarsest grid
             nn.init.normal_(module.modulate.weight, std=0.1 / module.modulate.in_features**0.5, generator=generator)
+            nn.init.normal_(module.grain, generator=generator)
+        if isinstance(module, (PictureEncoder, PictureDecoder)):  # the straight path leads at first
+            module.out.weight.data.mul_(0.02)
         if isinstance(module, (CaptionEncoder, CaptionDecoder)):
             nn.init.normal_(module.places, std=0.02, generator=generator)

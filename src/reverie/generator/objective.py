@@ -27,10 +27,10 @@ from reverie.generator.losses import (
     spectrum_loss,
     spectrum_of,
 )
-from reverie.generator.network import GeneratorNetwork, on_sphere
+from reverie.generator.network import GeneratorNetwork
 from reverie.generator.priors.contract import spherical
 from reverie.generator.store import Augment, PictureStore
-from reverie.generator.words import END, PAD, CaptionTokenizer
+from reverie.generator.words import END, CaptionTokenizer
 from reverie.tokens.image import to_float
 
 __all__ = ["GeneratorData", "GeneratorObjective", "Trained"]
@@ -42,7 +42,10 @@ class GeneratorData:
 
     collection: str = "collection"  # the folder of a prepared collection
     batch_size: int = 32  # pictures a step
-    noise: float = 0.15  # spread of the noise added to latents, whose own spread is 1: the decoders learn a ball, no point
+    noise: float = (
+        0.15  # spread of the noise added to latents, whose own spread is 1: the decoders learn a ball, no point
+    )
+    pull: float = 0.2  # share of the gradient of caption and match that reaches the encoder of pictures
     word_dropout: float = 0.15  # share of the ids that the caption networks do not get to see
     adversarial_from: float = 0.6  # share of the steps after which the critic joins in
     between: float = 0.5  # share of the late pictures painted from between two latents, which the critic alone judges
@@ -55,7 +58,7 @@ class GeneratorData:
             raise ConfigError(f"generator: batch_size is at least 1, got {self.batch_size}")
         if self.noise < 0:
             raise ConfigError(f"generator: noise is 0 or more, got {self.noise}")
-        for name in ("word_dropout", "adversarial_from", "between"):
+        for name in ("pull", "word_dropout", "adversarial_from", "between"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"generator: {name} lies between 0 and 1, got {getattr(self, name)}")
 
@@ -92,8 +95,19 @@ class GeneratorObjective:
         self.val_ids = tokenizer.batch(self.val.collection.captions, config.caption_ids)
         self.groups, self.val_groups = _groups(self.train.collection.captions), _groups(self.val.collection.captions)
         draw = torch.Generator().manual_seed(data.seed)
-        self.module: nn.Module = Trained(GeneratorNetwork(config, draw), data.seed)
+        network = GeneratorNetwork(config, draw)
+        network.start_straight(self._thumbnails())
+        self.module: nn.Module = Trained(network, data.seed)
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=int))
+
+    def _thumbnails(self, most: int = 4000) -> Tensor:
+        """At most so many training pictures, and the same mirrored where that is what training does."""
+        rows = np.linspace(0, len(self.train) - 1, min(most, len(self.train))).astype(int)
+        shrink = self.config.side // self.config.thumbnail
+        small = [F.avg_pool2d(to_float(torch.from_numpy(self.train.plain(row))[None]), shrink) for row in rows]
+        pictures = torch.cat(small)
+        pictures = torch.cat([pictures, pictures.flip(-1)]) if self.data.augment.flip else pictures
+        return F.interpolate(pictures, scale_factor=shrink, mode="nearest")
 
     @property
     def network(self) -> GeneratorNetwork:
@@ -135,39 +149,40 @@ class GeneratorObjective:
         weights, network = self.data.weights, self.network
         pictures = to_float(batch["pictures"])
         latents = network.encode_pictures(pictures)
-        noised = on_sphere(latents + self.data.noise * batch["noise"][0])
+        noised = latents + self.data.noise * batch["noise"][0]
+        told = noised.detach() + self.data.pull * (noised - noised.detach())
         painted = network.paint(noised)
         captions = network.encode_captions(batch["seen"])
-        logits = network.caption_logits(noised, batch["seen"])
+        logits = network.caption_logits(told, batch["seen"])
         parts = {
             "pixels": pixel_loss(painted, pictures),
             "edge": edge_loss(painted, pictures),
             "spectrum": spectrum_loss(painted, pictures),
             "caption": caption_loss(logits, batch["ids"]),
             "match": match_loss(
-                network.match(noised), network.match(captions), network.match_scale, batch["groups"]
+                network.match(told), network.match(captions), network.match_scale, batch["groups"]
             ),
         }  # fmt: skip
         if batch["late"] and weights.style:
             parts["style"] = self._style(latents, pictures, batch["partners"])
         total = torch.stack([getattr(weights, name) * value for name, value in parts.items()]).sum()
-        if batch["late"] and weights.adversarial:
-            fooled, judged = self._judge(latents, painted, pictures, batch)
-            total = total + weights.adversarial * fooled + 0.1 * judged  # AdamW does not mind; the clipping of gradients would
-            parts |= {"adversarial": fooled, "critic": judged}
+        if batch["late"] and weights.adversarial + weights.critic:
+            judged = self._judge(latents, painted, pictures, batch)
+            parts |= judged
+            total = total + weights.adversarial * judged["unreal"] + weights.critic * judged["unlike"]
+            total = total + 0.1 * judged["judge"]  # AdamW does not mind the factor; the clipping of gradients would
         return {"loss": total, **parts}
 
-    def _judge(
-        self, latents: Tensor, painted: Tensor, pictures: Tensor, batch: dict[str, Any]
-    ) -> tuple[Tensor, Tensor]:
+    def _judge(self, latents: Tensor, painted: Tensor, pictures: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
         """What the critic makes of repainted pictures, and of some from between two latents; and its own loss."""
         critic: PatchCritic = self.module.critic  # type: ignore[assignment]
         num = round(self.data.between * len(latents))
         if num:
             pairs = zip(latents[:num], latents[batch["partners"]][:num], batch["shares"][:num].tolist())
-            mixed = torch.stack([spherical(*pair) for pair in pairs])
-            painted = torch.cat([painted, self.network.paint(on_sphere(mixed + self.data.noise * batch["noise"][1][:num]))])
-        return -critic.frozen(painted).mean(), critic.loss(pictures, painted)
+            mixed = torch.stack([spherical(*pair) for pair in pairs]) + self.data.noise * batch["noise"][1][:num]
+            painted = torch.cat([painted, self.network.paint(mixed)])
+        unreal, unlike = critic.frozen(painted, pictures)
+        return {"unreal": unreal, "unlike": unlike, "judge": critic.loss(pictures, painted)}
 
     def _style(self, latents: Tensor, pictures: Tensor, partners: Tensor) -> Tensor:
         """Fine levels follow a partner: its spectra and tone, all places taken together, and one's own layout."""
@@ -177,12 +192,14 @@ class GeneratorObjective:
         each = torch.stack([latents[:num]] * kept + [latents[others]] * (levels - kept), 1)
         painted, style = self.network.paint(each), pictures[others]
         spectra = F.l1_loss(spectrum_of(painted).mean(1), spectrum_of(style).mean(1))
-        layout = F.l1_loss(*(_layout(part, 2**kept) for part in (painted, pictures[:num])))
+        layout = F.l1_loss(_layout(painted, 2**kept), _layout(pictures[:num], 2**kept))
         return spectra + layout + F.l1_loss(painted.mean((2, 3)), style.mean((2, 3)))
 
     def evaluate(self, step: int) -> dict[str, float]:
         """Figures on the validation split, as it is; on the training split where there is none."""
-        store, ids, groups = (self.val, self.val_ids, self.val_groups) if len(self.val) else (self.train, self.ids, self.groups)
+        store, ids, groups = (
+            (self.val, self.val_ids, self.val_groups) if len(self.val) else (self.train, self.ids, self.groups)
+        )
         network, size = self.network, self.data.batch_size
         device = next(network.parameters()).device
         sums: dict[str, float] = {}
@@ -220,8 +237,10 @@ class GeneratorObjective:
         device = next(self.network.parameters()).device
         latents = self.network.encode_pictures(to_float(torch.from_numpy(real)).to(device))
         between = torch.stack([spherical(a, b, 0.5) for a, b in zip(latents, latents.roll(-1, 0))])
-        shown = [self.network.paint(part).cpu() for part in (latents, on_sphere(between))]
-        painted = [((part.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy() for part in shown]
+        shown = [self.network.paint(part).cpu() for part in (latents, between)]
+        painted = [
+            ((part.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy() for part in shown
+        ]
         sheet = contact_sheet([*real, *painted[0], *painted[1]], columns=len(rows))
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(sheet).save(path)
@@ -232,7 +251,10 @@ class GeneratorObjective:
 
         from reverie.settings import save_settings
 
-        save_file({name: value.contiguous() for name, value in self.network.state_dict().items()}, folder / "network.safetensors")
+        save_file(
+            {name: value.contiguous() for name, value in self.network.state_dict().items()},
+            folder / "network.safetensors",
+        )
         save_settings(self.config, folder / "config.json")
 
 

@@ -1,4 +1,4 @@
-"""From a prepared collection to a generator's bundle: words, networks, priors. Running a recipe again goes on with it."""
+"""From a prepared collection to a generator's bundle: words, networks, priors. Running a recipe again goes on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reverie.generator.generator import Generator
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective
 from reverie.generator.priors import FitSettings, Prior, fit_prior
-from reverie.generator.store import PictureStore
+from reverie.generator.store import PictureStore, all_grey
 from reverie.generator.words import CaptionTokenizer
 from reverie.settings import build_settings, settings_to_dict
 from reverie.tokens.image import to_float
@@ -44,7 +44,9 @@ class GeneratorRecipe:
     data: GeneratorData = field(default_factory=GeneratorData)
     epochs: int = 0  # passes over the training split; 0: loop.steps says how long
     checkpoint_epochs: int = 5  # passes between checkpoints; 0: loop.checkpoint_every says how often
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=3000, lr=1e-3, weight_decay=0.02, warmup_steps=100))
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(steps=3000, lr=1e-3, weight_decay=0.02, warmup_steps=100)
+    )
     priors: tuple[Literal["mixture", "flow"], ...] = ("mixture", "flow")
     fit: FitSettings = field(default_factory=FitSettings)
     views: int = 4  # times that each training picture, cut and toned anew, is encoded for the priors
@@ -53,7 +55,7 @@ class GeneratorRecipe:
         object.__setattr__(self, "priors", tuple(self.priors))
         if self.epochs < 0 or self.checkpoint_epochs < 0 or self.views < 0:
             raise ConfigError("generator: epochs, checkpoint_epochs and views are 0 or more")
-        self.config  # refuses a preset or a model that cannot be
+        _ = self.config  # refuses a preset or a model that cannot be
 
     @property
     def config(self) -> GeneratorConfig:
@@ -80,7 +82,10 @@ def train_generator(recipe: GeneratorRecipe, progress: bool = True) -> Generator
     _same_run(recipe, run_dir)
     tokenizer = _words(recipe, run_dir, collection)
     loop = _loop(recipe, len(collection.split("train")))
-    objective = GeneratorObjective(recipe.data, recipe.config, collection, tokenizer, loop.steps, run_dir / "sheets")
+    config = recipe.config
+    if "grey" not in recipe.model:
+        config = replace(config, grey=bool(len(collection)) and all_grey(collection))
+    objective = GeneratorObjective(recipe.data, config, collection, tokenizer, loop.steps, run_dir / "sheets")
     if (run_dir / "export" / "network.safetensors").exists():  # killed between the networks and the bundle
         trained = TrainResult(loop.steps, {}, "done", f"the networks in {run_dir} are trained")
     else:
@@ -91,7 +96,9 @@ def train_generator(recipe: GeneratorRecipe, progress: bool = True) -> Generator
     network = objective.network.cpu().eval()
     with torch.no_grad():
         figures = objective.evaluate(loop.steps)
-    priors, chosen, distances = fit_priors(network, tokenizer, objective.train, objective.val, recipe, run_dir, progress)
+    priors, chosen, distances = fit_priors(
+        network, tokenizer, objective.train, objective.val, recipe, run_dir, progress
+    )
     figures |= {f"{name}_distance": value for name, value in distances.items()}
     card = {
         "name": recipe.name or run_dir.name,

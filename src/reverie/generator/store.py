@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from PIL import Image
@@ -10,9 +12,8 @@ from torch import Tensor
 from reverie.data.collection import Collection
 from reverie.data.pictures import open_picture
 from reverie.errors import ConfigError
-from dataclasses import dataclass
 
-__all__ = ["Augment", "PictureStore"]
+__all__ = ["Augment", "PictureStore", "all_grey"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class PictureStore:
         picture = self._picture(row)
         if box is not None or picture.width != self.side:
             picture = picture.resize((self.side, self.side), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
-        return np.asarray(picture.convert("RGB"))
+        return np.array(picture.convert("RGB"))  # a copy, which torch may write to
 
     def _picture(self, row: int) -> Image.Image:
         if row in self._kept:
@@ -79,3 +80,9 @@ class PictureStore:
             self._kept[row] = picture
             self._bytes += size
         return picture
+
+
+def all_grey(collection: Collection) -> bool:
+    """Whether every picture of the training split is in shades of grey."""
+    rows = (open_picture(collection.folder / record.file) for record in collection.split("train").records)
+    return all(bool((picture[..., :1] == picture).all()) for picture in rows)

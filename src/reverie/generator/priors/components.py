@@ -28,7 +28,9 @@ class Components(nn.Module):
         _, sizes, axes = torch.linalg.svd((latents - mean).double(), full_matrices=False)
         spread = sizes / max(len(latents) - 1, 1) ** 0.5
         count = max(1, min(most, int((spread > 1e-4 * spread[0].clamp(min=1e-12)).sum())))
-        flip = axes[:count].gather(1, axes[:count].abs().argmax(1, keepdim=True)).sign()  # a sign that does not depend on the library
+        flip = (
+            axes[:count].gather(1, axes[:count].abs().argmax(1, keepdim=True)).sign()
+        )  # a sign that does not depend on the library
         found = cls(latents.shape[1], count)
         found.mean.copy_(mean)
         found.axes.copy_(axes[:count] * flip)

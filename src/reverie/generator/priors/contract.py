@@ -96,7 +96,7 @@ def prior_class(name: str) -> type[Prior]:
     if isinstance(entry, str):
         module, attribute = entry.split(":")
         entry = getattr(importlib.import_module(module), attribute)
-    return entry  # type: ignore[return-value]
+    return entry
 
 
 def save_prior(prior: Prior, folder: Path) -> None:
@@ -136,7 +136,9 @@ def check_prior(prior: Prior) -> list[str]:
         expect("latents are (N, D)", made.shape == (3, prior.latent_size))
         expect("latents are finite", bool(made.isfinite().all()))
         expect("the same noise gives the same latents", torch.equal(made, prior.latents(noise)))
-        expect("a latent does not depend on its neighbours", torch.allclose(made[:1], prior.latents(noise[:1]), atol=1e-4))
+        expect(
+            "a latent does not depend on its neighbours", torch.allclose(made[:1], prior.latents(noise[:1]), atol=1e-4)
+        )
         expect("other seeds give other latents", not torch.equal(made[0], made[1]))
         line = prior.between(noise[0], noise[1], 5)
         expect("a line has its steps", line.shape == (5, prior.latent_size))

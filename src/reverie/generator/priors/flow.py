@@ -39,6 +39,7 @@ class FlowPrior(Prior):
         self.layers = nn.ModuleList(_Layer(hidden_size) for _ in range(num_layers))
         self.norm = nn.LayerNorm(hidden_size)
         self.out = nn.Linear(hidden_size, noise_size)
+        nn.init.zeros_(self.out.weight)
 
     def velocity(self, points: Tensor, times: Tensor, condition: Tensor | None, heard: Tensor | None = None) -> Tensor:
         """Points (N, C) at times (N,) in [0, 1] → (N, C). ``heard`` (N,): which rows hear their condition."""
@@ -78,6 +79,7 @@ class _Layer(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(size, elementwise_affine=False)
         self.modulate = nn.Linear(size, 3 * size)
+        nn.init.zeros_(self.modulate.weight)  # at first the layer passes everything on
         self.widen = nn.Linear(size, 2 * size)
         self.narrow = nn.Linear(2 * size, size)
 
@@ -102,7 +104,9 @@ class FlowLessons:
     batch_size: int = 256
     silent: float = 0.3  # share of lessons without their caption
     dropout: float = 0.0  # of the conditions' numbers, so that captions never met are heard too
-    blur: float = 0.0  # noise added to the components, in standard deviations: keeps the flow from learning points by heart
+    blur: float = (
+        0.0  # noise added to the components, in standard deviations: keeps the flow from learning points by heart
+    )
 
     def __post_init__(self) -> None:
         if min(self.num_components, self.hidden_size, self.num_layers, self.batch_size) < 1:
@@ -114,17 +118,23 @@ class FlowLessons:
 class FlowObjective:
     """Mean squared error of the velocity, on the one training loop; ``loss`` of evaluate is that on unseen latents."""
 
-    def __init__(self, latents: Tensor, captions: Tensor, unseen: Tensor, unseen_captions: Tensor, lessons: FlowLessons, seed: int = 0):
+    def __init__(
+        self,
+        latents: Tensor,
+        captions: Tensor,
+        unseen: Tensor,
+        unseen_captions: Tensor,
+        lessons: FlowLessons,
+        seed: int = 0,
+    ):
         """Latents (N, D) of pictures, each with the latent of its caption (N, D); the unseen ones (M, D) alike."""
         self.lessons, self.seed = lessons, seed
         components = Components.fit(latents, lessons.num_components)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.module: nn.Module = FlowPrior(latents.shape[1], components.count, lessons.hidden_size, lessons.num_layers)
-        self.module.components = components
-        nn.init.zeros_(self.module.out.weight)  # type: ignore[union-attr, arg-type]
-        for layer in self.module.layers:  # type: ignore[union-attr]
-            nn.init.zeros_(layer.modulate.weight)  # type: ignore[union-attr, arg-type]
+            flow = FlowPrior(latents.shape[1], components.count, lessons.hidden_size, lessons.num_layers)
+        flow.components = components
+        self.module: nn.Module = flow
         self.points, self.captions = components.whiten(latents), captions
         self.unseen, self.unseen_captions = components.whiten(unseen), unseen_captions
 

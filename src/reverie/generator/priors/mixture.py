@@ -33,7 +33,12 @@ class MixturePrior(Prior):
 
     @classmethod
     def fit(
-        cls, latents: Tensor, unseen: Tensor, num_components: int = 48, gaussians: tuple[int, ...] = (1, 2, 4, 8, 16, 32), seed: int = 0
+        cls,
+        latents: Tensor,
+        unseen: Tensor,
+        num_components: int = 48,
+        gaussians: tuple[int, ...] = (1, 2, 4, 8, 16, 32),
+        seed: int = 0,
     ) -> MixturePrior:
         """Fit to latents (N, D); the number of Gaussians and the shape of their covariances are those under which the
         ``unseen`` (M, D) latents are likeliest. Raises MissingExtraError without scikit-learn.
@@ -52,7 +57,9 @@ class MixturePrior(Prior):
                 if score > best_score:
                     best, best_score = found, score
         assert best is not None
-        covariances = best.covariances_ if best.covariances_.ndim == 3 else np.stack([np.diag(row) for row in best.covariances_])
+        covariances = (
+            best.covariances_ if best.covariances_.ndim == 3 else np.stack([np.diag(row) for row in best.covariances_])
+        )
         prior = cls(latents.shape[1], components.count + 1, len(best.weights_))
         prior.components = components
         prior.weights.copy_(torch.from_numpy(best.weights_))

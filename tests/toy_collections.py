@@ -1,0 +1,47 @@
+"""A prepared collection that a test makes in a moment: grey pictures that their captions tell apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from reverie.data.collection import Collection, PictureRecord
+
+KINDS = {
+    "a bright disc": (True, 230),
+    "a dark disc": (True, 40),
+    "a bright square": (False, 230),
+    "a dark square": (False, 40),
+}
+
+
+def toy_picture(kind: str, side: int, rng: np.random.Generator) -> np.ndarray:
+    """uint8 (side, side): a disc or a square somewhere on grey paper."""
+    is_disc, tone = KINDS[kind]
+    rows, columns = np.mgrid[:side, :side]
+    y, x = rng.uniform(0.35, 0.65, 2) * side
+    away = np.hypot(rows - y, columns - x) if is_disc else np.maximum(abs(rows - y), abs(columns - x))
+    picture = np.where(away < side * rng.uniform(0.2, 0.3), tone, 130) + rng.normal(0, 3, (side, side))
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def toy_collection(folder: Path, num_train: int = 24, num_val: int = 8, side: int = 16, seed: int = 0) -> Collection:
+    rng = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True)
+    lines = []
+    for number in range(num_train + num_val):
+        kind = list(KINDS)[number % len(KINDS)]
+        file = f"images/{number:06d}.png"
+        Image.fromarray(toy_picture(kind, side, rng)).save(folder / file)
+        split = "train" if number < num_train else "val"
+        box = (0, 0, side, side)
+        record = PictureRecord(
+            file, kind, split, f"{number}.jpg", "given", box, side, side, f"{number:016x}", {"set": "toy"}
+        )
+        lines.append(record.to_json() + "\n")
+    (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
+    (folder / "prepare.json").write_text(json.dumps({"format": 1, "settings": {"size": side}}), encoding="utf-8")
+    return Collection.open(folder)
