@@ -23,7 +23,7 @@ class GeneratorConfig:
     hidden_size: int = 512  # width of both
     num_prefix: int = 4  # places in front of a caption at which the decoder sees the latent
     match_size: int = 128  # M, where a picture's latent and its caption's are compared
-    dropout: float = 0.1  # in both caption networks, while training
+    dropout: float = 0.2  # in both caption networks, while training
     grey: bool = False  # pictures are painted in shades of grey; they have three channels all the same
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class GeneratorConfig:
 
 
 _SMALL_WORDS = GeneratorConfig(
-    vocabulary=2000, caption_ids=64, num_layers=2, num_heads=4, hidden_size=128, num_prefix=4, match_size=64
+    vocabulary=800, caption_ids=100, num_layers=2, num_heads=4, hidden_size=128, num_prefix=4, match_size=64
 )
 PRESETS = {
     "engraving-512": GeneratorConfig(),

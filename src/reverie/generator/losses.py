@@ -87,7 +87,7 @@ def match_loss(pictures: Tensor, captions: Tensor, scale: Tensor, groups: Tensor
 
     Rows of one group (the same caption) are no mistake for each other: their mass counts as right.
     """
-    logits = (pictures @ captions.T).float() * scale.exp().clamp(max=100.0)
+    logits = (pictures @ captions.T).float() * scale.exp().clamp(max=10.0)
     alike = groups[:, None] == groups[None, :]
     right = logits.masked_fill(~alike, -torch.inf)
     both = (logits.logsumexp(1) - right.logsumexp(1)) + (logits.logsumexp(0) - right.logsumexp(0))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reverie.data.collection import Collection
+from reverie.data.phrases import Template
 from reverie.data.sheet import contact_sheet
 from reverie.errors import ConfigError, TrainingError
 from reverie.generator.config import GeneratorConfig
@@ -30,10 +31,10 @@ from reverie.generator.losses import (
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.priors.contract import spherical
 from reverie.generator.store import Augment, PictureStore
-from reverie.generator.words import END, CaptionTokenizer
+from reverie.generator.words import END, PAD, CaptionTokenizer
 from reverie.tokens.image import to_float
 
-__all__ = ["GeneratorData", "GeneratorObjective", "Trained"]
+__all__ = ["GeneratorData", "GeneratorObjective", "Trained", "phrased"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class GeneratorData:
     """What a generator learns from, and how."""
 
     collection: str = "collection"  # the folder of a prepared collection
+    phrasings: tuple[str, ...] = ("{caption}",)  # templates of fields; each lesson says its caption in one of them
     batch_size: int = 32  # pictures a step
     noise: float = (
         0.15  # spread of the noise added to latents, whose own spread is 1: the decoders learn a ball, no point
@@ -54,6 +56,9 @@ class GeneratorData:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "phrasings", tuple(self.phrasings))
+        if not self.phrasings:
+            raise ConfigError("generator: phrasings are at least one, such as {caption}")
         if self.batch_size < 1:
             raise ConfigError(f"generator: batch_size is at least 1, got {self.batch_size}")
         if self.noise < 0:
@@ -91,7 +96,10 @@ class GeneratorObjective:
         self.train, self.val = (PictureStore(collection.split(name), config.side) for name in ("train", "val"))
         if not len(self.train):
             raise TrainingError(f"the collection {collection.folder} has no picture to train on")
-        self.ids = tokenizer.batch(self.train.collection.captions, config.caption_ids)
+        said = phrased(self.train.collection, data.phrasings)
+        self.ids = tokenizer.batch([one for row in said for one in row], config.caption_ids).unflatten(
+            0, (len(said), -1)
+        )
         self.val_ids = tokenizer.batch(self.val.collection.captions, config.caption_ids)
         self.groups, self.val_groups = _groups(self.train.collection.captions), _groups(self.val.collection.captions)
         draw = torch.Generator().manual_seed(data.seed)
@@ -121,7 +129,8 @@ class GeneratorObjective:
         rng = np.random.default_rng([self.data.seed, 1, step])
         rows = self._rows(step)
         pictures = np.stack([self.train.varied(int(row), self.data.augment, rng) for row in rows])
-        ids = self.ids[rows]
+        ids = self.ids[rows, rng.integers(self.ids.shape[1], size=len(rows))]
+        ids = ids[:, : int((ids != PAD).sum(1).max())]
         seen = torch.from_numpy(rng.random(ids.shape) >= self.data.word_dropout) | (ids <= END)
         size = (len(rows), self.config.latent_size)
         noise = torch.from_numpy(rng.standard_normal((2, *size)).astype(np.float32))
@@ -133,8 +142,13 @@ class GeneratorObjective:
             "noise": noise,  # (2, B, D)
             "partners": torch.from_numpy(rng.permutation(len(rows))),
             "shares": torch.from_numpy(rng.random(len(rows)).astype(np.float32)),
-            "late": torch.tensor(step >= self.data.adversarial_from * self.steps),
+            "late": torch.tensor(self._late(step)),
         }
+
+    def _late(self, step: int) -> float:
+        """0 before the critic joins; then it learns, and its word counts more and more, to 1 a tenth of the steps on."""
+        passed = step / self.steps - self.data.adversarial_from
+        return float(np.clip(passed / 0.1, 0.01, 1.0)) if passed >= 0 else 0.0
 
     def _rows(self, step: int) -> np.ndarray:
         """Every picture once an epoch; what is left of one is passed over, and a small collection is repeated."""
@@ -169,8 +183,10 @@ class GeneratorObjective:
         if batch["late"] and weights.adversarial + weights.critic:
             judged = self._judge(latents, painted, pictures, batch)
             parts |= judged
-            total = total + weights.adversarial * judged["unreal"] + weights.critic * judged["unlike"]
-            total = total + 0.1 * judged["judge"]  # AdamW does not mind the factor; the clipping of gradients would
+            word = weights.adversarial * judged["unreal"] + weights.critic * judged["unlike"]
+            total = (
+                total + batch["late"] * word + 0.1 * judged["judge"]
+            )  # AdamW does not mind the factor; the clipping of gradients would
         return {"loss": total, **parts}
 
     def _judge(self, latents: Tensor, painted: Tensor, pictures: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -197,9 +213,9 @@ class GeneratorObjective:
 
     def evaluate(self, step: int) -> dict[str, float]:
         """Figures on the validation split, as it is; on the training split where there is none."""
-        store, ids, groups = (
-            (self.val, self.val_ids, self.val_groups) if len(self.val) else (self.train, self.ids, self.groups)
-        )
+        store, ids, groups = self.val, self.val_ids, self.val_groups
+        if not len(store):
+            store, ids, groups = self.train, self.ids[:, 0], self.groups
         network, size = self.network, self.data.batch_size
         device = next(network.parameters()).device
         sums: dict[str, float] = {}
@@ -256,6 +272,18 @@ class GeneratorObjective:
             folder / "network.safetensors",
         )
         save_settings(self.config, folder / "config.json")
+
+
+def phrased(collection: Collection, phrasings: Sequence[str]) -> list[list[str]]:
+    """Each picture's caption in each of the phrasings; the caption itself where one has nothing to say.
+
+    Raises UnknownNameError at a field that no picture has.
+    """
+    templates = [Template(text) for text in phrasings]
+    rows = [{"caption": record.caption} | {k: str(v) for k, v in record.extra.items()} for record in collection.records]
+    for template in templates:
+        template.check({name for row in rows for name in row})
+    return [[template.render(row) or row["caption"] for template in templates] for row in rows]
 
 
 def _groups(captions: Sequence[str]) -> Tensor:

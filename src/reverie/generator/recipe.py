@@ -19,7 +19,7 @@ from reverie.files import atomic_write_json
 from reverie.generator.config import GeneratorConfig, preset
 from reverie.generator.generator import Generator
 from reverie.generator.network import GeneratorNetwork
-from reverie.generator.objective import GeneratorData, GeneratorObjective
+from reverie.generator.objective import GeneratorData, GeneratorObjective, phrased
 from reverie.generator.priors import FitSettings, Prior, fit_prior
 from reverie.generator.store import PictureStore, all_grey
 from reverie.generator.words import CaptionTokenizer
@@ -173,7 +173,8 @@ def _words(recipe: GeneratorRecipe, run_dir: Path, collection: Collection) -> Ca
     folder = run_dir / "captions"
     if (folder / "tokenizer.json").exists():
         return CaptionTokenizer.load(folder)
-    tokenizer = CaptionTokenizer.train(collection.split("train").captions, recipe.config.vocabulary)
+    said = phrased(collection.split("train"), recipe.data.phrasings)
+    tokenizer = CaptionTokenizer.train((one for row in said for one in row), recipe.config.vocabulary)
     tokenizer.save(folder)
     return tokenizer
 
