@@ -10,8 +10,8 @@ any other   a Hugging Face vision folder or id: CLIP and ResNet as in ``reverie.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from reverie.errors import BundleError, ConfigError, MissingExtraError, PictureError, ReverieError, shorten
 from reverie.generator.measures import thumbnails
-from reverie.generator.own_features import OwnFeaturesConfig, Watch, own_features
+from reverie.generator.own_features import OwnFeaturesConfig, Pictures, Watch, own_features
 from reverie.model.foreign import quiet
 from reverie.model.vision import VisionConfig, VisionEncoder, make_vision
 
@@ -51,8 +51,11 @@ class FeatureExtractor(Protocol):
         """D, the number of features."""
         ...
 
-    def features(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        """uint8 (H, W, 3) pictures in [0, 255], or one array of them → float32 (N, D). PictureError for anything else."""
+    def features(self, pictures: Pictures) -> np.ndarray:
+        """uint8 (H, W, 3) pictures in [0, 255], a list or one array of them → float32 (N, D).
+
+        Raises PictureError for anything else.
+        """
         ...
 
 
@@ -61,7 +64,7 @@ class Lesson:
     """What an extractor that must be taught is taught with."""
 
     pictures: np.ndarray  # uint8 (N, side, side, 3), of the training split alone
-    config: OwnFeaturesConfig = OwnFeaturesConfig()
+    config: OwnFeaturesConfig = field(default_factory=OwnFeaturesConfig)
     cache_dir: Path | None = None  # where taught extractors are kept; None: under $REVERIE_HOME
     watch: Watch | None = None  # told how far the teaching is
 
@@ -74,7 +77,7 @@ class PixelFeatures:
 
     name, size = "pixels", 256
 
-    def features(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    def features(self, pictures: Pictures) -> np.ndarray:
         _demand_pictures(pictures)
         rows = [thumbnails(np.asarray(picture)[None], 16) * 16 for picture in pictures]
         return np.concatenate([np.zeros((0, self.size), np.float32), *rows]).astype(np.float32)
@@ -88,12 +91,10 @@ class FolderFeatures:
         self._describe, self.size = _open(source)
 
     @torch.inference_mode()
-    def features(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    def features(self, pictures: Pictures) -> np.ndarray:
         _demand_pictures(pictures)
-        rows = [torch.zeros(0, self.size)]
-        for start in range(0, len(pictures), _BATCH):
-            rows.append(self._describe([np.asarray(one) for one in pictures[start : start + _BATCH]]).float())
-        return torch.cat(rows).numpy()
+        parts = [list(pictures[start : start + _BATCH]) for start in range(0, len(pictures), _BATCH)]
+        return torch.cat([torch.zeros(0, self.size), *(self._describe(part).float() for part in parts)]).numpy()
 
 
 _EXTRACTORS: dict[str, Factory] = {
@@ -153,7 +154,7 @@ def check_features(extractor: FeatureExtractor) -> None:
         raise ValueError(f"{name}: features of {bad.dtype} {bad.shape}, which is no picture")
 
 
-def _demand_pictures(pictures: Sequence[np.ndarray]) -> None:
+def _demand_pictures(pictures: Pictures) -> None:
     for picture in pictures:
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
             raise PictureError(f"a picture is uint8 (height, width, 3), got {picture.dtype} {picture.shape}")
@@ -216,9 +217,9 @@ def _preparation(source: str, config: Any) -> tuple[int, Tensor, Tensor]:
     file = Path(source) / "preprocessor_config.json"
     if file.is_file():
         said = json.loads(file.read_text(encoding="utf-8"))
-    size = said.get("crop_size") or said.get("size") or getattr(config, "image_size", 224)
-    side = max(size) if isinstance(size, list) else size
+    side: Any = said.get("crop_size") or said.get("size") or getattr(config, "image_size", 224)
     if isinstance(side, dict):
         side = side.get("height") or side.get("shortest_edge") or 224
+    side = max(side) if isinstance(side, (list, tuple)) else side
     mean, deviation = said.get("image_mean", _IMAGENET[0]), said.get("image_std", _IMAGENET[1])
     return int(side), torch.tensor(mean).view(3, 1, 1), torch.tensor(deviation).view(3, 1, 1)

@@ -1,7 +1,7 @@
 """What pictures, captions and samples are measured with. Plain arrays in, plain numbers out; none knows a network.
 
-Pictures are uint8 (N, side, side, 3) in [0, 255]; features are float (N, D), one row a picture. NaN stands where there is
-too little to count.
+Pictures are uint8 (N, side, side, 3) in [0, 255]; features are float (N, D), one row a picture. NaN stands where there
+is too little to count.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = [
     "diversity",
     "fid",
     "kid",
-    "kid_spread",
+    "kid_deviation",
     "mean_distance",
     "ms_ssim",
     "nearest",
@@ -114,7 +114,7 @@ def kid(real: np.ndarray, sampled: np.ndarray) -> float:
     return float(within_real + within_sampled - 2 * _kernel(x, y).mean())
 
 
-def kid_spread(real: np.ndarray, sampled: np.ndarray, draws: int = 50, seed: int = 0) -> float:
+def kid_deviation(real: np.ndarray, sampled: np.ndarray, draws: int = 50, seed: int = 0) -> float:
     """Standard deviation of ``kid`` over halves of both sets, drawn without repeats, brought to the whole sets' size.
 
     Halving doubles the variance of a mean, so the spread of halves is divided by the square root of 2.
@@ -139,7 +139,7 @@ def fid(real: np.ndarray, sampled: np.ndarray) -> float:
 
     |m₁ - m₂|² + tr C₁ + tr C₂ - 2 tr (C₁C₂)^½. With fewer rows than features both covariances are singular, where
     the usual matrix root fails. But with C = AᵀA the last trace is the sum of the singular values of A₁A₂ᵀ: no root,
-    no shrinkage, nothing added to a diagonal. Few rows bias the distance upwards: hold it beside a floor of equal counts.
+    no shrinkage, nothing added to a diagonal. Few rows bias the distance upwards: hold it beside a floor of as many.
     """
     if len(real) < 2 or len(sampled) < 2:
         return float("nan")
@@ -153,8 +153,7 @@ def fid(real: np.ndarray, sampled: np.ndarray) -> float:
 def _covariance_root(features: np.ndarray) -> np.ndarray:
     """A (min(N, D), D) with AᵀA the covariance of ``features`` (N, D)."""
     centred = (features - features.mean(0)) / np.sqrt(len(features) - 1)
-    root: np.ndarray = np.linalg.qr(centred, mode="r")
-    return root
+    return np.asarray(np.linalg.qr(centred, mode="r"))
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -210,7 +209,7 @@ def diversity(sampled: np.ndarray, real: np.ndarray) -> float:
     return mean_distance(sampled) / among_real if among_real else float("nan")
 
 
-def distinct_share(items: Sequence[str] | np.ndarray) -> float:
+def distinct_share(items: Sequence[str] | Sequence[np.ndarray] | np.ndarray) -> float:
     """Different ones among pictures (to the last bit) or captions, as a share of all."""
     if not len(items):
         return float("nan")
@@ -226,7 +225,7 @@ class Nearest:
 
 
 def nearest(asked: np.ndarray, known: np.ndarray) -> Nearest:
-    """The row of ``known`` (K, D) that is nearest to each row of ``asked`` (N, D), by Euclidean distance; K at least 1."""
+    """The row of ``known`` (K, D), K at least 1, nearest to each row of ``asked`` (N, D), by Euclidean distance."""
     places, distances = [np.zeros(0, np.int64)], [np.zeros(0)]
     for part in _parts(asked):
         table = _distances(part, known)
@@ -236,7 +235,7 @@ def nearest(asked: np.ndarray, known: np.ndarray) -> Nearest:
 
 
 def thumbnails(pictures: np.ndarray, side: int = 32) -> np.ndarray:
-    """Pictures as rows of grey values: (N, side · side) float32 in [0, 1], scaled so that distances are RMS differences.
+    """Pictures as rows of grey values, (N, side²) float32, scaled so that distances are RMS differences in [0, 1].
 
     Small, so that a shift by a pixel or a little noise does not hide that two pictures are the same.
     """

@@ -32,6 +32,7 @@ __all__ = [
     "PictureDecoder",
     "PictureEncoder",
     "settle",
+    "tones_of",
 ]
 
 
@@ -143,7 +144,7 @@ class PictureEncoder(nn.Module):
             x = down(x)
             seen.append(_spread(x))
         x = self.out(torch.cat([F.silu(x).flatten(1), *seen], -1))
-        return x + self.straight(self.thumbnails(pictures)) + self.tones(_tones(pictures))
+        return x + self.straight(self.thumbnails(pictures)) + self.tones(tones_of(pictures))
 
 
 def _spread(maps: Tensor) -> Tensor:
@@ -152,7 +153,7 @@ def _spread(maps: Tensor) -> Tensor:
     return torch.cat([mean, (maps - mean[..., None, None]).square().mean((2, 3)).add(1e-5).sqrt()], -1)
 
 
-def _tones(pictures: Tensor) -> Tensor:
+def tones_of(pictures: Tensor) -> Tensor:
     """Logarithms of a histogram, and of the mean differences between neighbours at three sizes: (B, 3, S, S) → (B, 22).
 
     Two engravers in three are told apart by these alone; convolutions that learned from 900 pictures told one in two.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from reverie.generator.losses import (
     spectrum_loss,
     spectrum_of,
 )
-from reverie.generator.network import GeneratorNetwork
-from reverie.generator.priors.contract import spherical
+from reverie.generator.network import GeneratorNetwork, tones_of
+from reverie.generator.priors.contract import energy_distance, spherical
 from reverie.generator.store import Augment, PictureStore
 from reverie.generator.words import END, PAD, CaptionTokenizer
 from reverie.tokens.image import to_float
@@ -146,7 +147,7 @@ class GeneratorObjective:
         }
 
     def _late(self, step: int) -> float:
-        """0 before the critic joins; then it learns, and its word counts more and more, to 1 a tenth of the steps on."""
+        """0 before the critic joins; then it learns, and its word counts more and more."""
         passed = step / self.steps - self.data.adversarial_from
         return float(np.clip(passed / 0.1, 0.01, 1.0)) if passed >= 0 else 0.0
 
@@ -220,6 +221,7 @@ class GeneratorObjective:
         device = next(network.parameters()).device
         sums: dict[str, float] = {}
         met: list[Tensor] = []
+        textures: list[tuple[Tensor, Tensor]] = []
         for at in range(0, len(store), size):
             rows = range(at, min(at + size, len(store)))
             pictures = to_float(torch.from_numpy(np.stack([store.plain(row) for row in rows]))).to(device)
@@ -234,13 +236,18 @@ class GeneratorObjective:
             }
             for name, value in figures.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(rows) / len(store)
+            blends = [spherical(a, b, 0.5) for a, b in pairwise(made.latents)]
+            painted = [made.pictures, network.paint(torch.stack(blends))] if blends else [made.pictures]
+            textures.append((_texture(pictures), _texture(torch.cat(painted).clamp(-1, 1))))
             met.append(torch.stack([network.match(made.latents), network.match(network.encode_captions(here))]))
         pair = torch.cat(met, 1)
         sums["match"] = float(match_loss(pair[0], pair[1], network.match_scale, groups.to(device)))
         sums["recall_at_10"] = _recall(pair[0], pair[1], 10)
+        sums["texture"] = energy_distance(*(torch.cat(part) for part in zip(*textures))) if len(store) > 1 else 0.0
         sums["psnr"] = float(-10 * np.log10(max(sums.pop("mse"), 1e-9)))
         weights = self.data.weights
         sums["picture"] = sum(getattr(weights, name) * sums[name] for name in ("pixels", "edge", "spectrum"))
+        sums["quality"] = sums["pixels"] + sums["texture"]
         sums["loss"] = sums["picture"] + weights.caption * sums["caption"] + weights.match * sums["match"]
         if self.sheets_dir is not None:
             self._draw(store, self.sheets_dir / f"step-{step:06d}.png")
@@ -297,6 +304,12 @@ def _recall(pictures: Tensor, captions: Tensor, k: int) -> float:
     near = pictures @ captions.T
     own = near.diagonal()
     return float(torch.stack([(near > own[:, None]).sum(1) < k, (near > own[None]).sum(0) < k]).float().mean())
+
+
+def _texture(pictures: Tensor) -> Tensor:
+    """(B, 3, S, S) → (B, any): how much of which hatching and which tones there are, wherever they are."""
+    spectra = spectrum_of(pictures).mean(1).flatten(1)
+    return torch.cat([spectra / spectra.shape[1] ** 0.5, tones_of(pictures) / 22**0.5], 1)
 
 
 def _layout(pictures: Tensor, cells: int) -> Tensor:

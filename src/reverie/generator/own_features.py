@@ -34,10 +34,11 @@ from reverie.training.checkpoint import kept_random_states
 from reverie.training.loop import train
 from reverie.training.settings import LoopConfig
 
-__all__ = ["FeatureObjective", "OwnFeatures", "OwnFeaturesConfig", "Watch", "own_features"]
+__all__ = ["FeatureObjective", "OwnFeatures", "OwnFeaturesConfig", "Pictures", "Watch", "own_features"]
 
 logger = logging.getLogger("reverie.generator")
 
+Pictures = Sequence[np.ndarray] | np.ndarray  # uint8 (H, W, 3) in [0, 255] each
 Watch = Callable[[int, int], None]  # steps done, of how many
 _VERSION = 1  # of the net and of its lessons: another one is taught anew
 _FEWEST = 4  # pictures that can be told apart
@@ -99,12 +100,10 @@ class OwnFeatures(nn.Module):
         return (self.raw(pictures) - self.mean) / self.deviation
 
     @torch.inference_mode()
-    def features(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    def features(self, pictures: Pictures) -> np.ndarray:
         """uint8 pictures of any size → float32 (N, D). Raises PictureError for anything else."""
-        rows = [torch.zeros(0, self.size)]
-        for start in range(0, len(pictures), 64):
-            rows.append(self(_to_float(_resized(pictures[start : start + 64], self.config.side))))
-        return torch.cat(rows).numpy()
+        parts = [_resized(pictures[start : start + 64], self.config.side) for start in range(0, len(pictures), 64)]
+        return torch.cat([torch.zeros(0, self.size), *(self(_to_float(part)) for part in parts)]).numpy()
 
     @torch.inference_mode()
     def settle(self, pictures: np.ndarray) -> None:
@@ -228,7 +227,7 @@ def _home() -> Path:
     return Path(os.environ.get("REVERIE_HOME") or Path.home() / ".reverie")
 
 
-def _resized(pictures: Sequence[np.ndarray] | np.ndarray, side: int) -> np.ndarray:
+def _resized(pictures: Pictures, side: int) -> np.ndarray:
     """uint8 (N, side, side, 3)."""
     rows = []
     for picture in pictures:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from reverie.generator.generator import Generator
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective, phrased
 from reverie.generator.priors import FitSettings, Prior, fit_prior
+from reverie.generator.priors.contract import energy_distance
 from reverie.generator.store import PictureStore, all_grey
 from reverie.generator.words import CaptionTokenizer
 from reverie.settings import build_settings, settings_to_dict
@@ -40,7 +40,7 @@ class GeneratorRecipe:
     run_dir: str = "runs/generator"
     name: str = ""  # of the bundle; else that of the run folder
     preset: str = "tiny-64"
-    model: Mapping[str, Any] = field(default_factory=dict)  # settings of GeneratorConfig that differ from the preset
+    model: dict[str, Any] = field(default_factory=dict)  # settings of GeneratorConfig that differ from the preset
     data: GeneratorData = field(default_factory=GeneratorData)
     epochs: int = 0  # passes over the training split; 0: loop.steps says how long
     checkpoint_epochs: int = 5  # passes between checkpoints; 0: loop.checkpoint_every says how often
@@ -161,12 +161,8 @@ def _embedded(network: GeneratorNetwork, tokenizer: CaptionTokenizer, store: Pic
 
 @torch.no_grad()
 def _distance(prior: Prior, latents: Tensor, draws: int = 1000) -> float:
-    """The energy distance (Székely & Rizzo 2013) between a prior's latents and ``latents``; 0 where they agree."""
-    made = prior.latents(prior.noise(range(draws)))
-    across = torch.cdist(made, latents).mean()
-    own = torch.cdist(made, made).sum() / (draws * (draws - 1))
-    theirs = torch.cdist(latents, latents).sum() / (len(latents) * (len(latents) - 1))
-    return float(2 * across - own - theirs)
+    """Between a prior's latents and ``latents``."""
+    return energy_distance(prior.latents(prior.noise(range(draws))), latents)
 
 
 def _words(recipe: GeneratorRecipe, run_dir: Path, collection: Collection) -> CaptionTokenizer:

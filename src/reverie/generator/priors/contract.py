@@ -16,7 +16,16 @@ from torch import Tensor, nn
 from reverie.errors import BundleError, UnknownNameError
 from reverie.files import atomic_write_bytes, atomic_write_json
 
-__all__ = ["NormalPrior", "Prior", "check_prior", "load_prior", "prior_names", "save_prior", "spherical"]
+__all__ = [
+    "NormalPrior",
+    "Prior",
+    "check_prior",
+    "energy_distance",
+    "load_prior",
+    "prior_names",
+    "save_prior",
+    "spherical",
+]
 
 
 class Prior(nn.Module):
@@ -65,6 +74,13 @@ class NormalPrior(Prior):
         self, noise: Tensor, temperature: float = 1.0, condition: Tensor | None = None, guidance: float = 1.0
     ) -> Tensor:
         return temperature * noise
+
+
+def energy_distance(first: Tensor, second: Tensor) -> float:
+    """How far apart two clouds of rows (N, D) and (M, D) lie (Székely & Rizzo 2013): about 0 where they are alike."""
+    across = torch.cdist(first, second).mean()
+    own = [torch.cdist(one, one).sum() / (len(one) * (len(one) - 1)) for one in (first, second)]
+    return float(2 * across - own[0] - own[1])
 
 
 def spherical(first: Tensor, last: Tensor, share: float) -> Tensor:
