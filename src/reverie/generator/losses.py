@@ -31,7 +31,7 @@ class LossWeights:
     caption: float = 2.0  # cross entropy of every id of the caption, in nats
     match: float = 0.5  # InfoNCE between the latents of pictures and captions
     edge: float = 0.5  # L1 of differences between neighbouring pixels, at three sizes
-    spectrum: float = 0.1  # L1 of the logarithms of local spectra: how much hatching, whatever its phase
+    spectrum: float = 0.02  # L1 of the logarithms of local spectra: how much hatching, whatever its phase
     adversarial: float = 0.05  # of the critic of patches, in the late part of the training
     critic: float = 0.5  # L1 between what the critic sees in the picture and in its repainting (arXiv:1512.09300), then
     style: float = 0.0  # pictures whose fine levels follow another one: its spectrum and tone, their own layout

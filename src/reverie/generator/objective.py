@@ -50,7 +50,7 @@ class GeneratorData:
     )
     pull: float = 0.2  # share of the gradient of caption and match that reaches the encoder of pictures
     word_dropout: float = 0.15  # share of the ids that the caption networks do not get to see
-    adversarial_from: float = 0.6  # share of the steps after which the critic joins in
+    adversarial_from: float = 0.4  # share of the steps after which the critic joins in
     between: float = 0.5  # share of the late pictures painted from between two latents, which the critic alone judges
     weights: LossWeights = field(default_factory=LossWeights)
     augment: Augment = field(default_factory=Augment)

@@ -22,7 +22,7 @@ __all__ = ["FitSettings", "fit_prior"]
 class FitSettings:
     """How priors are fitted."""
 
-    mixture_components: int = 48  # principal components of the mixture
+    mixture_components: int = 160  # principal components of the mixture
     gaussians: tuple[int, ...] = (1, 2, 4, 8, 16, 32)  # numbers of them that are tried
     flow: FlowLessons = field(default_factory=FlowLessons)
     flow_loop: LoopConfig = field(
