@@ -32,7 +32,7 @@ def objective(collection: Collection, **settings: object) -> GeneratorObjective:
     return GeneratorObjective(data, replace(TOY, grey=True), collection, tokenizer, steps=10)
 
 
-@pytest.mark.parametrize("settings", [{}, {"adversarial_from": 0.0, "weights": LossWeights(style=0.3)}])
+@pytest.mark.parametrize("settings", [{}, {"adversarial_from": 0.0, "between": 0.3}])
 def test_it_keeps_the_contract_of_an_objective(collection: Collection, settings: dict[str, object]) -> None:
     check_objective(objective(collection, **settings))
 
@@ -45,7 +45,7 @@ def test_the_critic_joins_late(collection: Collection) -> None:
 
 
 def test_terms_of_weight_zero_do_not_count(collection: Collection) -> None:
-    alone = LossWeights(pixels=0, caption=0, match=1, edge=0, spectrum=0, adversarial=0, critic=0)
+    alone = LossWeights(pixels=0, caption=0, match=1, edge=0, spectrum=0, adversarial=0, critic=0, style=0)
     made = objective(collection, weights=alone)
     parts = made.compute_loss(made.batch(0))
     assert torch.isclose(parts["loss"], parts["match"])

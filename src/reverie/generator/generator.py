@@ -23,6 +23,7 @@ from reverie.generator.config import PRESETS, GeneratorConfig
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.priors import Prior, load_prior, save_prior
 from reverie.generator.priors.contract import NormalPrior
+from reverie.generator.quantized import dequantize_tensors
 from reverie.generator.words import BEGIN, END, PAD, CaptionTokenizer
 from reverie.settings import build_settings, save_settings
 from reverie.tokens.image import to_float
@@ -222,7 +223,7 @@ class Generator:
             config = build_settings(GeneratorConfig, json.loads((folder / "config.json").read_text(encoding="utf-8")))
             network = GeneratorNetwork(config)
             tensors = load((folder / "model.safetensors").read_bytes())
-            network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+            network.load_state_dict(dequantize_tensors(tensors))
         except OSError as error:
             raise BundleError(f"cannot read {error.filename}: {error.strerror}") from error
         except (ValueError, RuntimeError, SafetensorError, ConfigError) as error:

@@ -34,7 +34,9 @@ class LossWeights:
     spectrum: float = 0.02  # L1 of the logarithms of local spectra: how much hatching, whatever its phase
     adversarial: float = 0.05  # of the critic of patches, in the late part of the training
     critic: float = 0.5  # L1 between what the critic sees in the picture and in its repainting (arXiv:1512.09300), then
-    style: float = 0.0  # pictures whose fine levels follow another one: its spectrum and tone, their own layout
+    style: float = (
+        0.2  # late: pictures whose fine levels are another's take its spectra and tone, and keep their layout
+    )
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -51,7 +51,7 @@ class GeneratorData:
     pull: float = 0.2  # share of the gradient of caption and match that reaches the encoder of pictures
     word_dropout: float = 0.15  # share of the ids that the caption networks do not get to see
     adversarial_from: float = 0.4  # share of the steps after which the critic joins in
-    between: float = 0.5  # share of the late pictures painted from between two latents, which the critic alone judges
+    between: float = 0.5  # for each late picture, how many that no latent stands for: between two, or crossed
     weights: LossWeights = field(default_factory=LossWeights)
     augment: Augment = field(default_factory=Augment)
     seed: int = 0
@@ -67,6 +67,9 @@ class GeneratorData:
         for name in ("pull", "word_dropout", "adversarial_from", "between"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"generator: {name} lies between 0 and 1, got {getattr(self, name)}")
+
+
+_LATE = {"unreal": "adversarial", "unlike": "critic", "style": "style"}  # late terms and the names of their weights
 
 
 class Trained(nn.Module):
@@ -178,39 +181,46 @@ class GeneratorObjective:
                 network.match(told), network.match(captions), network.match_scale, batch["groups"]
             ),
         }  # fmt: skip
-        if batch["late"] and weights.style:
-            parts["style"] = self._style(latents, pictures, batch["partners"])
         total = torch.stack([getattr(weights, name) * value for name, value in parts.items()]).sum()
-        if batch["late"] and weights.adversarial + weights.critic:
-            judged = self._judge(latents, painted, pictures, batch)
-            parts |= judged
-            word = weights.adversarial * judged["unreal"] + weights.critic * judged["unlike"]
-            total = (
-                total + batch["late"] * word + 0.1 * judged["judge"]
-            )  # AdamW does not mind the factor; the clipping of gradients would
+        if batch["late"] and weights.adversarial + weights.critic + weights.style:
+            late = self._late_terms(latents, painted, pictures, batch)
+            word = torch.stack([getattr(weights, _LATE[name]) * late[name] for name in _LATE if name in late]).sum()
+            # AdamW does not mind how much the critic's own loss counts, but the clipping of all gradients would
+            total, parts = total + batch["late"] * word + 0.1 * late["judge"], parts | late
         return {"loss": total, **parts}
 
-    def _judge(self, latents: Tensor, painted: Tensor, pictures: Tensor, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """What the critic makes of repainted pictures, and of some from between two latents; and its own loss."""
-        critic: PatchCritic = self.module.critic  # type: ignore[assignment]
-        num = round(self.data.between * len(latents))
-        if num:
-            pairs = zip(latents[:num], latents[batch["partners"]][:num], batch["shares"][:num].tolist())
-            mixed = torch.stack([spherical(*pair) for pair in pairs]) + self.data.noise * batch["noise"][1][:num]
-            painted = torch.cat([painted, self.network.paint(mixed)])
-        unreal, unlike = critic.frozen(painted, pictures)
-        return {"unreal": unreal, "unlike": unlike, "judge": critic.loss(pictures, painted)}
+    def _late_terms(
+        self, latents: Tensor, painted: Tensor, pictures: Tensor, batch: dict[str, Any]
+    ) -> dict[str, Tensor]:
+        """What the critic makes of repainted pictures and of some that no latent stands for, and its own loss.
 
-    def _style(self, latents: Tensor, pictures: Tensor, partners: Tensor) -> Tensor:
-        """Fine levels follow a partner: its spectra and tone, all places taken together, and one's own layout."""
-        num, levels = max(2, len(latents) // 2), self.network.num_levels
-        kept = levels // 2
-        others = partners[:num]
-        each = torch.stack([latents[:num]] * kept + [latents[others]] * (levels - kept), 1)
-        painted, style = self.network.paint(each), pictures[others]
-        spectra = F.l1_loss(spectrum_of(painted).mean(1), spectrum_of(style).mean(1))
-        layout = F.l1_loss(_layout(painted, 2**kept), _layout(pictures[:num], 2**kept))
-        return spectra + layout + F.l1_loss(painted.mean((2, 3)), style.mean((2, 3)))
+        The first half of the others lie between two latents, the second have the fine levels of a partner: these must
+        also keep their own layout and take the partner's texture.
+        """
+        critic: PatchCritic = self.module.critic  # type: ignore[assignment]
+        num, levels = round(self.data.between * len(latents)), self.network.num_levels
+        half, kept, parts = num // 2, levels // 2, {}
+        if half:
+            partners = batch["partners"][:num]
+            others = latents[partners]
+            pairs = zip(latents[:half], others[:half], batch["shares"][:half].tolist())
+            between = torch.stack([spherical(*pair) for pair in pairs])[:, None].expand(-1, levels, -1)
+            own, foreign = (part[half:num, None] for part in (latents, others))
+            crossed = torch.cat([own.expand(-1, kept, -1), foreign.expand(-1, levels - kept, -1)], 1)
+            noise = self.data.noise * batch["noise"][1][:num, None]
+            more = self.network.paint(torch.cat([between, crossed]) + noise)
+            painted = torch.cat([painted, more])
+            if self.data.weights.style:
+                parts["style"] = self._style(more[half:], pictures[half:num], pictures[partners[half:]])
+        unreal, unlike = critic.frozen(painted, pictures)
+        return parts | {"unreal": unreal, "unlike": unlike, "judge": critic.loss(pictures, painted)}
+
+    def _style(self, crossed: Tensor, own: Tensor, partners: Tensor) -> Tensor:
+        """The partner's spectra and tone, all places taken together, and one's own layout."""
+        spectra = F.l1_loss(spectrum_of(crossed).mean(1), spectrum_of(partners).mean(1))
+        cells = 2 * self.config.grid
+        layout = F.l1_loss(_layout(crossed, cells), _layout(own, cells))
+        return spectra + layout + F.l1_loss(crossed.mean((2, 3)), partners.mean((2, 3)))
 
     def evaluate(self, step: int) -> dict[str, float]:
         """Figures on the validation split, as it is; on the training split where there is none."""
