@@ -26,7 +26,7 @@ __all__ = ["COMMANDS", "log_file", "main"]
 
 # Every command is the Typer app named `app` in the file of its name, in the order of the help page.
 COMMANDS = (
-    "ask", "dream", "simulate", "plan", "worlds", "experts", "memory", "generator", "train", "init", "bench", "info",
+    "ask", "dream", "simulate", "plan", "worlds", "experts", "memory", "data", "generator", "train", "init", "bench", "info",
 )  # fmt: skip
 
 log = logging.getLogger("reverie.cli")
