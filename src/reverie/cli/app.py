@@ -26,8 +26,20 @@ __all__ = ["COMMANDS", "log_file", "main"]
 
 # Every command is the Typer app named `app` in the file of its name, in the order of the help page.
 COMMANDS = (
-    "ask", "dream", "simulate", "plan", "worlds", "experts", "memory", "data", "generator", "train", "init", "bench", "info",
-)  # fmt: skip
+    "ask",
+    "dream",
+    "simulate",
+    "plan",
+    "worlds",
+    "experts",
+    "memory",
+    "data",
+    "generator",
+    "train",
+    "init",
+    "bench",
+    "info",
+)
 
 log = logging.getLogger("reverie.cli")
 
