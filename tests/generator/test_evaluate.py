@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from reverie.data.collection import Collection, PictureRecord
-from reverie.errors import ConfigError, DataError, UnknownNameError
+from reverie.errors import ConfigError, DataError, ReverieError, UnknownNameError
 from reverie.files import atomic_write_json
 from reverie.generator.evaluate import EvaluateSettings, caption_perplexity, evaluate, joint_figures
 from reverie.generator.features import PixelFeatures
@@ -186,6 +186,17 @@ def test_perplexity_is_that_of_the_true_ids_alone(toy: Generator) -> None:
         system.network = network  # type: ignore[assignment]
         assert caption_perplexity(system, torch.zeros(3, 4), captions) == pytest.approx(wanted, rel=1e-4)
     assert math.isnan(caption_perplexity(system, torch.zeros(0, 4), []))
+
+
+def test_pictures_are_described_as_the_phrasing_says(toy: Generator, collection: Collection) -> None:
+    settings = replace(SETTINGS, priors=("mixture",))
+    plain, longer = (
+        evaluate(toy, collection, settings=replace(settings, phrasing=phrasing)).figures["caption_perplexity"]
+        for phrasing in ("{caption}", "{caption}, drawn by hand")
+    )
+    assert plain != longer
+    with pytest.raises(ReverieError, match="wrok"):
+        evaluate(toy, collection, settings=replace(settings, phrasing="{caption} {wrok}"))
 
 
 def test_one_held_out_picture_gives_null_where_there_is_too_little_to_count(toy: Generator, tmp_path: Path) -> None:

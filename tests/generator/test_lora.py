@@ -18,7 +18,6 @@ from reverie.files import sha256_of
 from reverie.generator.generator import Generator, toy_generator
 from reverie.generator.lora import LoraObjective, LoraRecipe, LoraResult, LoraSettings, load_with_lora, train_lora
 from reverie.generator.lora_merge import merge_factors
-from reverie.generator.losses import LossWeights
 from reverie.generator.objective import GeneratorData
 from reverie.generator.priors import FitSettings
 from reverie.generator.priors.flow import FlowLessons
@@ -43,7 +42,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recipe(base: Path, tmp_path_factory: pytest.TempPathFactory) -> LoraRecipe:
     folder = tmp_path_factory.mktemp("lora")
     toy_collection(folder / "collection", num_train=6, num_val=4)
-    data = GeneratorData(str(folder / "collection"), batch_size=4, weights=LossWeights(adversarial=0.0))
+    data = GeneratorData(str(folder / "collection"), batch_size=4, adversarial_from=1.0)
     return LoraRecipe(str(folder / "run"), str(base), "discs", data, LoraSettings(rank=2), LOOP, fit=FIT, views=0)
 
 
@@ -179,13 +178,16 @@ def test_factors_that_do_not_fit_are_refused(
     base: Path, adapter: Path, tmp_path: Path, change: str, message: str
 ) -> None:
     tensors = load_file(adapter / TUNED)
-    key = "base_model.model.picture_decoder.out.lora_A.weight"
-    factor = tensors.pop(key)
-    if change == "nan":
-        tensors[key] = torch.full_like(factor, torch.nan)
-    elif change != "drop":
-        renamed = {"rename": key.replace("out", "elsewhere"), "reshape": key, "other": "surprise"}[change]
-        tensors[renamed] = factor[:, 1:].contiguous() if change == "reshape" else factor
+    down, up = (f"base_model.model.picture_decoder.out.lora_{side}.weight" for side in "AB")
+    if change == "rename":
+        tensors |= {name.replace(".out.", ".elsewhere."): tensors.pop(name) for name in (down, up)}
+    elif change == "reshape":
+        tensors[down] = tensors[down][:, 1:].contiguous()
+    elif change == "nan":
+        tensors[down] = torch.full_like(tensors[down], torch.nan)
+    else:
+        tensors |= {"surprise": tensors.pop(down)} if change == "other" else {}
+        tensors.pop(down, None)
     save_file(tensors, tmp_path / TUNED)
     shutil.copy(adapter / "adapter_config.json", tmp_path)
     with pytest.raises(ExpertError, match=message):

@@ -28,6 +28,8 @@ _BENCHMARKS: dict[str, Benchmark | str] = {
     "dream-experts": "reverie.benchmarks.dream_experts",
     "experts": "reverie.benchmarks.experts",
     "perception": "reverie.benchmarks.perception",
+    "generator": "reverie.benchmarks.generator",
+    "generator-digits": "reverie.benchmarks.generator_digits",
 }
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from reverie.data.sheet import contact_sheet
-from reverie.files import atomic_write_bytes, atomic_write_text, remove_leftovers
+from reverie.files import atomic_write_bytes, atomic_write_text
 
 if TYPE_CHECKING:
     from reverie.generator.generator import Sample
@@ -52,7 +52,6 @@ class Album:
 
     def __enter__(self) -> Album:
         self.folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(self.folder)
         return self
 
     def __exit__(
@@ -96,7 +95,6 @@ def save_walk(samples: Sequence[Sample], folder: Path, frame_ms: int = 120) -> l
     Returns the pictures' files, in order. ``frame_ms``: milliseconds a picture of the GIF.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(folder)
     files = [folder / f"step-{index:03d}.png" for index in range(len(samples))]
     for sample, file in zip(samples, files, strict=True):
         save_picture(sample.picture, file)

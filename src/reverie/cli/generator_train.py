@@ -1,0 +1,119 @@
+"""``reverie generator train``: a generator of a collection, or the fine-tuning of one by low-rank changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reverie.cli.facts import say
+from reverie.cli.generator_parts import find_generator, flags_of, free_folder
+from reverie.cli.options import JsonOption, Overrides, examples
+from reverie.cli.output import Output
+from reverie.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reverie.training.loop import TrainResult
+
+__all__ = ["EPILOG", "train"]
+
+EPILOG = examples(
+    "reverie generator train --data engravings/ --out runs/engravings",
+    "reverie generator train --data engravings/ --out runs/small --preset small-128 epochs=200 data.batch_size=16",
+    "reverie generator train --config recipes/engravings-tiny.yaml",
+    "reverie generator train --data maps/ --lora runs/engravings --out runs/maps",
+)
+
+
+def train(
+    overrides: Overrides = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="A recipe, such as recipes/engravings-tiny.yaml.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="tiny-64, small-128 or engraving-512. [default: tiny-64]")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="COLLECTION", help="What `reverie data prepare` made of your pictures."),
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="RUN_DIR", help="Checkpoints, sheets, metrics, bundle."),
+    ] = None,
+    lora: Annotated[
+        str | None,
+        typer.Option("--lora", metavar="BUNDLE", help="Fine-tune this generator by small changes, on a few pictures."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train on a prepared collection: words, networks, priors, bundle. The same command goes on where it stopped.
+
+    Ctrl-C saves and stops. RUN_DIR holds the bundle in bundle/, a sheet of samples as training goes in sheets/, the
+    losses of every step in metrics.jsonl and the last figures in metrics.json.
+    """
+    if lora is not None and preset is not None:
+        raise UsageError("--preset goes without --lora: a fine-tuning has the sizes of its base")
+    with Output(as_json) as out:
+        given: dict[str, object] = {"data.collection": data, "run_dir": run_dir}
+        train_it = _train_whole if lora is None else _fine_tune
+        given |= {"preset": preset} if lora is None else {"base": find_generator(lora)}
+        payload, model = train_it(config, [*flags_of(given), *(overrides or [])], out)
+        out.result(payload, lambda console: _show(console, payload, model))
+    if payload["stopped"] == "interrupted":
+        raise typer.Exit(130)
+
+
+def _train_whole(config: Path | None, overrides: list[str], out: Output) -> tuple[dict[str, Any], str]:
+    """What came of it, and the options by which other commands use it."""
+    from reverie.generator.recipe import GeneratorRecipe, train_generator
+    from reverie.settings import load_settings
+
+    recipe = load_settings(GeneratorRecipe, config, overrides)
+    run_dir = _announced(recipe.run_dir, out)
+    done = train_generator(recipe)
+    payload = _told(done.trained, run_dir) | {"bundle": done.bundle, "sheet": done.sheet, "figures": done.figures}
+    return payload, f"--model {run_dir}"
+
+
+def _fine_tune(config: Path | None, overrides: list[str], out: Output) -> tuple[dict[str, Any], str]:
+    from reverie.generator.lora import LoraRecipe, train_lora
+    from reverie.settings import load_settings
+
+    recipe = load_settings(LoraRecipe, config, overrides)
+    run_dir = _announced(recipe.run_dir, out)
+    done = train_lora(recipe)
+    payload = _told(done.trained, run_dir) | {"adapter": done.adapter, "sheet": done.sheet, "figures": done.figures}
+    return payload, f"--model {recipe.base} --lora {run_dir}"
+
+
+def _announced(run_dir: str, out: Output) -> Path:
+    """The run folder; a run that is gone on with is said before the work. Raises UsageError where a file is there."""
+    folder = free_folder(Path(run_dir))
+    if (folder / "recipe.json").exists():
+        out.note(f"going on with the run in {folder}")
+    return folder
+
+
+def _told(trained: TrainResult, run_dir: Path) -> dict[str, Any]:
+    message = trained.message.replace("Go on with --resume.", "The same command goes on.")
+    return {
+        "step": trained.step,
+        "stopped": trained.stopped,
+        "message": message,
+        "run_dir": run_dir,
+        "metrics": run_dir / "metrics.jsonl",
+    }
+
+
+def _show(console: Console, payload: dict[str, Any], model: str) -> None:
+    if payload["stopped"] != "done":
+        say(console, payload["message"])
+    for name in ("bundle", "adapter", "sheet", "metrics"):
+        if payload.get(name):
+            say(console, f"{name:<8} {payload[name]}")
+    if payload["stopped"] == "done":
+        say(console, f"\nnow try: reverie generator sample {model} --count 9 --out samples/")

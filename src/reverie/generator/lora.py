@@ -1,0 +1,295 @@
+"""Fine-tuning a trained generator on a second, small collection by low-rank changes (Hu et al., arXiv:2106.09685).
+
+PEFT hangs two thin factors onto every linear and convolution; they alone are trained, on the one training loop and with
+the generator's own objective. What is left is a folder:
+
+    adapter_config.json, adapter_model.safetensors    what PEFT itself loads
+    priors/NAME/                                      fitted anew: the collection lies elsewhere among the latents
+    card.json                                         which base it belongs to, figures, recipe, files with SHA-256
+    sheet.png                                         samples
+
+``load_with_lora`` (``lora_merge.py``) adds the factors to the weights of their base, without PEFT.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from PIL import Image
+from safetensors.torch import load, save
+from torch import nn
+
+from reverie.data.collection import Collection
+from reverie.data.sheet import contact_sheet
+from reverie.errors import ConfigError, MissingExtraError, TrainingError, shorten
+from reverie.experts.files import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
+from reverie.files import atomic_folder, atomic_write_bytes, atomic_write_json, sha256_of
+from reverie.generator.generator import Generator
+from reverie.generator.lora_merge import PREFIX, load_with_lora, merged_network, owner_of
+from reverie.generator.network import GeneratorNetwork
+from reverie.generator.objective import GeneratorData, GeneratorObjective
+from reverie.generator.priors import FitSettings, save_prior
+from reverie.generator.recipe import GeneratorRecipe, fit_priors
+from reverie.settings import settings_to_dict
+from reverie.training.loop import TrainResult, train
+from reverie.training.settings import LoopConfig
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+__all__ = [
+    "LoraObjective",
+    "LoraRecipe",
+    "LoraResult",
+    "LoraSettings",
+    "load_with_lora",
+    "train_lora",
+]
+
+_FREE = {"run_dir", "name", "base", "priors", "fit", "views", "loop"}  # may change when a run goes on
+Part = Literal["picture_encoder", "picture_decoder", "caption_encoder", "caption_decoder", "match_head"]
+PARTS: tuple[Part, ...] = ("picture_encoder", "picture_decoder", "caption_encoder", "caption_decoder", "match_head")
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """How much may change."""
+
+    rank: int = 8  # of each change
+    alpha: float = 16.0  # a change counts alpha / rank times
+    dropout: float = 0.0  # of what goes into the changes, while training
+    parts: tuple[Part, ...] = PARTS  # the networks that may change
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(self.parts))
+        if self.rank < 1 or not 0 < self.alpha < math.inf or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                f"lora: rank is at least 1, alpha above 0, dropout in [0, 1); "
+                f"got {self.rank}, {self.alpha} and {self.dropout}"
+            )
+        if not self.parts or set(self.parts) - set(PARTS):
+            raise ConfigError(f"lora: parts are some of {', '.join(PARTS)}; got {', '.join(self.parts) or 'none'}")
+
+
+@dataclass(frozen=True)
+class LoraRecipe:
+    """Everything that makes one fine-tuning again."""
+
+    run_dir: str = "runs/generator-lora"
+    base: str = ""  # the folder of the generator that is fine-tuned
+    name: str = ""  # of the fine-tuning; else that of the run folder
+    # Without a critic: that of the base was left behind, and a new one would learn from too few pictures.
+    data: GeneratorData = field(default_factory=lambda: GeneratorData(batch_size=16, adversarial_from=1.0))
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=600, lr=2e-3, weight_decay=0.0, warmup_steps=20, eval_every=50, patience=4, checkpoint_every=50
+        )
+    )
+    priors: tuple[Literal["mixture", "flow"], ...] = ("mixture", "flow")
+    fit: FitSettings = field(default_factory=FitSettings)
+    views: int = 4  # times that each training picture, cut and toned anew, is encoded for the priors
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "priors", tuple(self.priors))
+        if self.views < 0:
+            raise ConfigError(f"lora: views is 0 or more, got {self.views}")
+
+
+@dataclass(frozen=True)
+class LoraResult:
+    """How a fine-tuning ended; ``adapter`` is None where it was stopped before its end."""
+
+    trained: TrainResult
+    adapter: Path | None
+    sheet: Path | None
+    figures: dict[str, float]  # on the new collection, those of the base as ``before_…``
+
+
+def train_lora(recipe: LoraRecipe, progress: bool = True) -> LoraResult:
+    """Train the factors, fit the priors and write ``run_dir/adapter``; run again, it goes on where it was stopped.
+
+    Raises MissingExtraError without PEFT; ConfigError without a base; BundleError and DataError on a base or collection
+    that is none; TrainingError where the collection is too small, or the run folder holds a run of other settings.
+    """
+    _need_peft()
+    if not recipe.base:
+        raise ConfigError("a fine-tuning needs the generator that it starts from: base=FOLDER")
+    run_dir, base_dir = Path(recipe.run_dir), Path(recipe.base)
+    base = Generator.load(base_dir)
+    collection = Collection.open(recipe.data.collection)
+    if (num := len(collection.split("train"))) < 2:
+        raise TrainingError(
+            f"a fine-tuning learns from two pictures or more; {collection.folder} has {num} to train on"
+        )
+    owner = owner_of(base_dir)
+    _same_run(recipe, owner, run_dir)
+    objective = LoraObjective(recipe, base, collection, run_dir / "sheets")
+    if (run_dir / "export" / WEIGHTS_FILE).exists():  # killed between the factors and the adapter
+        trained = TrainResult(recipe.loop.steps, {}, "done", f"the factors in {run_dir} are trained")
+    else:
+        trained = train(objective, recipe.loop, run_dir, (run_dir / "config.json").exists(), progress)
+    if trained.stopped != "done":
+        return LoraResult(trained, None, None, trained.metrics)
+    figures = objective.compare(run_dir / "export")
+    network = merged_network(base, run_dir / "export")
+    plain = GeneratorRecipe(data=recipe.data, priors=recipe.priors, fit=recipe.fit, views=recipe.views)
+    priors, chosen, distances = fit_priors(
+        network, base.tokenizer, objective.train, objective.val, plain, run_dir, progress
+    )
+    figures |= {f"{name}_distance": value for name, value in distances.items()}
+    card = {
+        "name": recipe.name or run_dir.name,
+        **owner,
+        "default_prior": chosen,
+        "pictures": len(objective.train),
+        "steps": trained.step,
+        "figures": figures,
+        "recipe": settings_to_dict(recipe),
+    }
+    made = Generator(network, base.tokenizer, priors, chosen, card)
+    adapter = _write_adapter(run_dir / "adapter", run_dir / "export", made)
+    atomic_write_json(run_dir / "metrics.json", {"steps": trained.step, "figures": figures, "default_prior": chosen})
+    return LoraResult(trained, adapter, adapter / "sheet.png", figures)
+
+
+class LoraObjective(GeneratorObjective):
+    """The generator's own objective; the factors alone are trained, evaluated, and kept in checkpoints."""
+
+    def __init__(self, recipe: LoraRecipe, base: Generator, collection: Collection, sheets_dir: Path | None = None):
+        super().__init__(recipe.data, base.config, collection, base.tokenizer, recipe.loop.steps, sheets_dir)
+        from peft import inject_adapter_in_model
+
+        whole = self.module
+        network: GeneratorNetwork = whole.network  # type: ignore[assignment]
+        network.load_state_dict(base.network.state_dict())
+        self.lora = _lora_config(recipe.lora, network)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.data.seed)
+            inject_adapter_in_model(self.lora, network)
+        self.module = _Factors(network, whole.critic)  # type: ignore[arg-type]
+
+    def export(self, folder: Path) -> None:
+        """The two files that PEFT loads."""
+        tensors = {PREFIX + name: factor.detach().cpu().contiguous() for name, factor in self._factors().items()}
+        atomic_write_bytes(folder / WEIGHTS_FILE, save(tensors, metadata={"format": "pt"}))
+        atomic_write_json(folder / CONFIG_FILE, _config_file(self.lora))
+
+    @torch.no_grad()
+    def compare(self, folder: Path) -> dict[str, float]:
+        """Figures with the factors that lie in ``folder``, and as ``before_…`` those without any: of the base."""
+        trained = load((folder / WEIGHTS_FILE).read_bytes())
+        self.module.cpu().eval()
+        for factor in self._factors().values():
+            factor.zero_()
+        before = self.evaluate(0)
+        for name, factor in self._factors().items():
+            factor.copy_(trained[PREFIX + name])
+        after = self.evaluate(self.steps)
+        return after | {f"before_{name}": value for name, value in before.items()}
+
+    def _factors(self) -> dict[str, nn.Parameter]:
+        """By PEFT's names, which leave out that of the adapter."""
+        network = self.network
+        return {name.replace(".default.", "."): one for name, one in network.named_parameters() if ".lora_" in name}
+
+
+class _Factors(nn.Module):
+    """What the loop sees: factors and critic. The base lies beside it, so that no checkpoint holds it."""
+
+    def __init__(self, network: GeneratorNetwork, critic: nn.Module):
+        super().__init__()
+        self.critic = critic
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                self.register_parameter(name.replace(".", "/"), parameter)
+        self._beside = [network]
+
+    @property
+    def network(self) -> GeneratorNetwork:
+        return self._beside[0]
+
+    def train(self, mode: bool = True) -> _Factors:
+        self.network.train(mode)
+        super().train(mode)
+        return self
+
+    def _apply(self, fn: Any, recurse: bool = True) -> _Factors:
+        self.network._apply(fn, recurse)  # to the device that the loop picks
+        super()._apply(fn, recurse)
+        return self
+
+
+def _lora_config(settings: LoraSettings, network: GeneratorNetwork) -> LoraConfig:
+    from peft import LoraConfig
+
+    targets = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d)) and name.split(".")[0] in settings.parts
+    ]
+    return LoraConfig(r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, target_modules=targets)
+
+
+def _config_file(lora: LoraConfig) -> dict[str, Any]:
+    """What PEFT reads back, as JSON."""
+    return {
+        "peft_type": "LORA",
+        "task_type": None,
+        "base_model_name_or_path": None,
+        "r": lora.r,
+        "lora_alpha": lora.lora_alpha,
+        "lora_dropout": lora.lora_dropout,
+        "bias": "none",
+        "target_modules": sorted(lora.target_modules or ()),
+        "inference_mode": True,
+        "use_rslora": False,
+        "use_dora": False,
+        "fan_in_fan_out": False,
+    }
+
+
+def _write_adapter(folder: Path, export: Path, made: Generator) -> Path:
+    samples = made.sample(range(24))
+    sheet = contact_sheet([one.picture for one in samples], [one.caption for one in samples], columns=6)
+    with atomic_folder(folder) as new:
+        for name in (CONFIG_FILE, WEIGHTS_FILE):
+            atomic_write_bytes(new / name, (export / name).read_bytes())
+        for name, prior in made.priors.items():
+            if name != "normal":
+                save_prior(prior, new / "priors" / name)
+        Image.fromarray(sheet).save(new / "sheet.png")
+        files = {path.relative_to(new).as_posix(): sha256_of(path) for path in sorted(new.rglob("*")) if path.is_file()}
+        atomic_write_json(new / CARD_FILE, made.card | {"files": files})
+    return folder
+
+
+def _same_run(recipe: LoraRecipe, owner: Mapping[str, str], run_dir: Path) -> None:
+    """Refuse to go on with a run of other settings, or of another base; note those of a new one."""
+    path, now = run_dir / "recipe.json", settings_to_dict(recipe) | {"base_sha256": owner["base"]}
+    if not path.exists():
+        atomic_write_json(path, now)
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path} cannot be read: {shorten(str(error))}. Start in another run folder.") from error
+    for key in now.keys() - _FREE:  # the loop says itself which of its settings may change
+        if not isinstance(before, dict) or before.get(key) != now[key]:
+            raise TrainingError(f"{run_dir} holds a run with another '{key}'. Give it as it was, or another run_dir.")
+
+
+def _need_peft() -> None:
+    # bitsandbytes, which comes along where it is installed, misses kernels for what is not done here.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    try:
+        import peft  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("fine-tuning a generator", "train") from error
