@@ -113,7 +113,7 @@ def test_what_cannot_be_asked_is_refused_in_one_line(toy: Generator) -> None:
     picture = np.zeros((16, 16, 3), np.uint8)
     for ask in (
         lambda: toy.sample([-1]),
-        lambda: toy.sample([2**63]),
+        lambda: toy.sample([2**32]),
         lambda: toy.sample([1], temperature=-1.0),
         lambda: toy.sample([1], guidance=float("nan")),
         lambda: toy.sample([1], prior="mixture", prompt="a ship"),

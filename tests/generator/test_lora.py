@@ -42,7 +42,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recipe(base: Path, tmp_path_factory: pytest.TempPathFactory) -> LoraRecipe:
     folder = tmp_path_factory.mktemp("lora")
     toy_collection(folder / "collection", num_train=6, num_val=4)
-    data = GeneratorData(str(folder / "collection"), batch_size=4, adversarial_from=1.0)
+    data = GeneratorData(str(folder / "collection"), batch_size=4, adversarial_from=0.0)
     return LoraRecipe(str(folder / "run"), str(base), "discs", data, LoraSettings(rank=2), LOOP, fit=FIT, views=0)
 
 

@@ -88,7 +88,7 @@ def test_pictures_get_the_captions_that_torch_gives_them(generator: Generator, r
     assert np.allclose(runner.embed(["a ship", ""]), generator.embed(["a ship", ""]).numpy(), atol=1e-5)
 
 
-@given(st.integers(0, 2**63 - 1), st.integers(1, 70))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 70))
 def test_noise_is_that_of_torch(seed: int, size: int) -> None:
     wanted = torch.randn(size, generator=torch.Generator().manual_seed(seed)).numpy()
     assert np.allclose(seed_noise(seed, size), wanted, atol=2e-6)

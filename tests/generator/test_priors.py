@@ -18,7 +18,7 @@ LOOP = LoopConfig(
     ema_decay=0.98, weight_decay=0.0,
 )  # fmt: skip
 SETTINGS = FitSettings(
-    mixture_components=4, gaussians=(1, 2, 3), flow=FlowLessons(4, 48, 2, 128, silent=0.3), flow_loop=LOOP
+    mixture_components=4, gaussians=(1, 2, 3), flow=FlowLessons(4, 48, 2, 128, silent=0.3, dropout=0.0), flow_loop=LOOP
 )
 
 

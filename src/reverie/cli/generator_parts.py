@@ -42,7 +42,7 @@ __all__ = [
     "size_of",
 ]
 
-MAX_SEED = 2**63 - 1
+MAX_SEED = 2**32 - 1
 MAX_COUNT = 100_000  # pictures a call
 MAX_PROMPT = 2_000  # letters; a caption of a preset has a hundred ids at most
 

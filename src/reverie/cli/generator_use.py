@@ -204,21 +204,23 @@ _FORMATS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def _show_figures(console: Console, payload: dict[str, Any]) -> None:
-    from rich.table import Table
-
     settings = payload["settings"]
     said = f"{payload['n']:,} held-out pictures ({settings['split']}), {settings['samples']:,} samples a prior"
     say(console, f"{payload['model']}: {said}, features {settings['features']}")
-    columns = payload["by"]
-    table = Table("", *columns, box=None, header_style="cyan", pad_edge=False)
-    names = dict.fromkeys(name for figures in columns.values() for name in figures)
-    for name in (name for name in payload["figures"] if name not in names):
-        table.add_row(name, _number(payload["figures"][name]))
+    by = payload["by"]
+    names = [name for name in dict.fromkeys(name for figures in by.values() for name in figures) if _told(name)]
+    for name in (name for name in payload["figures"] if name not in names and _told(name)):
+        say(console, f"{name:<40}{_number(payload['figures'][name]):>14}")
+    say(console, " " * 40 + "".join(f"{column:>14}" for column in by))
     for name in names:
-        table.add_row(name, *(_number(figures.get(name)) for figures in columns.values()))
-    console.print(table)
+        say(console, f"{name:<40}" + "".join(f"{_number(figures.get(name)):>14}" for figures in by.values()))
     for file in payload["files"]:
         console.print(f"{payload['folder']}/{file}", style="dim", highlight=False, markup=False)
+
+
+def _told(figure: str) -> bool:
+    """Whether people see it: of recalls the mean of both ways; the JSON has each way, and chance."""
+    return not any(word in figure for word in ("picture_to_caption", "caption_to_picture", "chance_recall"))
 
 
 def _show_export(console: Console, payload: dict[str, Any]) -> None:

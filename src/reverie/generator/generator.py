@@ -30,8 +30,9 @@ from reverie.tokens.image import to_float
 
 __all__ = ["Generator", "Sample", "toy_generator"]
 
-_BATCH = 32  # pictures encoded or painted at once
-_MOST_SEED = 2**63
+_BATCH = 32  # captions at once
+_PIXELS = 32 * 128 * 128  # of pictures encoded or painted at once
+_MOST_SEED = 2**32  # all that the generators of torch tell apart
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Generator:
     @torch.no_grad()
     def encode(self, pictures: Sequence[np.ndarray]) -> Tensor:
         """uint8 (H, W, 3) pictures of any size → latents (N, D); sides that differ are padded, as in a collection."""
-        rows = [self.network.encode_pictures(part) for part in _parts(self._squares(pictures))]
+        rows = [self.network.encode_pictures(part) for part in self._parts(self._squares(pictures))]
         return torch.cat(rows) if rows else torch.zeros(0, self.config.latent_size)
 
     @torch.no_grad()
@@ -102,7 +103,7 @@ class Generator:
     @torch.no_grad()
     def paint(self, latents: Tensor) -> np.ndarray:
         """(N, D), or (N, L, D) with a latent for each level, coarsest first → uint8 (N, S, S, 3)."""
-        parts = [self.network.paint(part) for part in _parts(latents)]
+        parts = [self.network.paint(part) for part in self._parts(latents)]
         side = self.config.side
         pictures = torch.cat(parts) if parts else torch.zeros(0, 3, side, side)
         return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
@@ -232,6 +233,10 @@ class Generator:
         tokenizer = CaptionTokenizer.load(folder / "captions")
         return cls(network, tokenizer, priors, manifest["default_prior"], manifest["card"])
 
+    def _parts(self, rows: Tensor) -> list[Tensor]:
+        """Few enough of them at once that memory does not grow with the side."""
+        return list(rows.split(max(1, _PIXELS // self.config.side**2))) if len(rows) else []
+
     def _squares(self, pictures: Sequence[np.ndarray]) -> Tensor:
         side = self.config.side
         squares = [fit_square(picture, side)[0] for picture in pictures]
@@ -283,14 +288,10 @@ def toy_generator(seed: int = 0) -> Generator:
     return Generator(network, tokenizer, priors, "flow", {"name": "toy"})
 
 
-def _parts(rows: Tensor) -> list[Tensor]:
-    return list(rows.split(_BATCH)) if len(rows) else []
-
-
 def _check(seeds: Sequence[int], temperature: float, guidance: float) -> None:
     for seed in seeds:
         if not 0 <= seed < _MOST_SEED:
-            raise UsageError(f"a seed lies between 0 and 2^63 - 1, got {seed}")
+            raise UsageError(f"a seed lies between 0 and 2^32 - 1, got {seed}")
     for name, value in (("temperature", temperature), ("guidance", guidance)):
         if not 0 <= value <= 100:
             raise UsageError(f"{name} lies between 0 and 100, got {value}")

@@ -85,8 +85,8 @@ class LoraRecipe:
     run_dir: str = "runs/generator-lora"
     base: str = ""  # the folder of the generator that is fine-tuned
     name: str = ""  # of the fine-tuning; else that of the run folder
-    # Without a critic: that of the base was left behind, and a new one would learn from too few pictures.
-    data: GeneratorData = field(default_factory=lambda: GeneratorData(batch_size=16, adversarial_from=1.0))
+    # A new critic joins at once: without one, the sharpness goes that the base learned from its own.
+    data: GeneratorData = field(default_factory=lambda: GeneratorData(batch_size=16, adversarial_from=0.0))
     lora: LoraSettings = field(default_factory=LoraSettings)
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(

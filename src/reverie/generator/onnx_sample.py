@@ -65,8 +65,8 @@ class OnnxGenerator:
             raise ValueError(f"there is no prior '{name}'; there are {', '.join(self.config['priors'])}")
         if prompt and name not in hearing:
             raise ValueError(f"the prior '{name}' follows no prompt")
-        if odd := [seed for seed in seeds if not 0 <= seed < 2**63]:
-            raise ValueError(f"a seed lies between 0 and 2^63 - 1, got {odd[0]}")
+        if odd := [seed for seed in seeds if not 0 <= seed < 2**32]:
+            raise ValueError(f"a seed lies between 0 and 2^32 - 1, got {odd[0]}")
         noise = np.stack([seed_noise(seed, self.config["priors"][name]["noise_size"]) for seed in seeds])
         return self.draw(noise, name, temperature, self.embed([prompt]) if prompt else None, guidance)
 

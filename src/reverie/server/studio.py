@@ -19,7 +19,7 @@ from reverie.server.worker import Job, Worker
 
 __all__ = ["MAX_SEED", "BundleFacts", "Painted", "Studio", "Wish", "random_seed"]
 
-MAX_SEED = 2**53 - 1  # the largest whole number that every JSON reader and every web page keeps
+MAX_SEED = 2**32 - 1  # all that the generators of torch tell apart
 _MAX_TEMPERATURE, _MAX_GUIDANCE, _MAX_SIDE, _MIN_SIDE = 10.0, 20.0, 2_048, 8
 
 

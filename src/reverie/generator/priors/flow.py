@@ -102,8 +102,8 @@ class FlowLessons:
     hidden_size: int = 256
     num_layers: int = 4
     batch_size: int = 256
-    silent: float = 0.3  # share of lessons without their caption
-    dropout: float = 0.0  # of the conditions' numbers, so that captions never met are heard too
+    silent: float = 0.4  # share of lessons without their caption
+    dropout: float = 0.95  # of the conditions' numbers: whole, a caption is the key to its one picture
     blur: float = (
         0.0  # noise added to the components, in standard deviations: keeps the flow from learning points by heart
     )
