@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.benchmarks import BenchSettings, generator, generator_digits, register_benchmark, run_benchmark
+from reverie.benchmarks import BenchSettings, run_benchmark
 from reverie.benchmarks.generator import ABLATIONS, ablated
 from reverie.benchmarks.generator_data import write_collection
 from reverie.benchmarks.generator_digits import WORDS, DigitReader, Digits, DigitsOptions, digits_recipe, seed_figures
@@ -28,12 +28,6 @@ SMALL = (
     "preset=toy-16", "steps=2", "original_steps=2", "flow_steps=2", "batch_size=4", "samples=3", "hundred=3",
     "features=pixels", "onnx=false",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def registered() -> None:
-    for benchmark in (generator.BENCHMARK, generator_digits.BENCHMARK):
-        register_benchmark(benchmark)
 
 
 @pytest.fixture(scope="module")
