@@ -69,7 +69,7 @@ def test_every_file_equals_torch(export: OnnxExport, generator: Generator) -> No
 
 @pytest.mark.parametrize("how", [{}, {"prior": "mixture"}, {"prompt": "a ship"}, {"temperature": 0.5}])
 def test_the_same_seed_gives_the_same_sample(generator: Generator, runner: OnnxGenerator, how: dict[str, Any]) -> None:
-    seeds = [0, 7, 2**40]
+    seeds = [0, 7, 2**32 - 1]
     for sample, (picture, caption) in zip(generator.sample(seeds, **how), runner.sample(seeds, **how), strict=True):
         assert abs(sample.picture.astype(int) - picture).max() <= 1  # where 0.5 is rounded
         assert sample.caption == caption
