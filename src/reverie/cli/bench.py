@@ -31,7 +31,7 @@ def bench(
     options: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of this benchmark alone.")
     ] = None,
-    data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help="The rows, or the folder, to measure on.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="FILE", help="What to measure on.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="Most rows of a kind, spread evenly; 0 = all.")] = 0,
     branches: Annotated[int, typer.Option("--branches", min=1, max=64, help="Futures dreamed of a question.")] = 4,
     write: Annotated[
