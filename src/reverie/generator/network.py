@@ -66,14 +66,14 @@ class GeneratorNetwork(nn.Module):
         return self.config.num_levels
 
     @torch.no_grad()
-    def start_straight(self, pictures: Tensor, power: float = 0.6) -> None:
-        """Make the straight paths the principal components of ``pictures`` (N, 3, S, S) and the way back.
+    def start_straight(self, small: Tensor, power: float = 0.6) -> None:
+        """Make the straight paths the principal components of small pictures (N, 3, thumbnail, thumbnail) and back.
 
         A component of deviation s gets the deviation s^power, in all of mean square 1: 0 would whiten, and the noise of
         training would drown the coarse with the fine; 1 would leave nothing of the fine.
         """
         encoder, decoder = self.picture_encoder, self.picture_decoder
-        thumbnails = encoder.thumbnails(pictures).double()
+        thumbnails = small[:, : self.config.channels].flatten(1).double()
         mean = thumbnails.mean(0)
         _, sizes, axes = torch.linalg.svd(thumbnails - mean, full_matrices=False)
         count = min(self.config.latent_size, len(sizes))

@@ -113,13 +113,12 @@ class GeneratorObjective:
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=int))
 
     def _thumbnails(self, most: int = 4000) -> Tensor:
-        """At most so many training pictures, and the same mirrored where that is what training does."""
+        """At most so many training pictures made small, and mirrored where training does that: (N, 3, t, t)."""
         rows = np.linspace(0, len(self.train) - 1, min(most, len(self.train))).astype(int)
         shrink = self.config.side // self.config.thumbnail
         small = [F.avg_pool2d(to_float(torch.from_numpy(self.train.plain(row))[None]), shrink) for row in rows]
         pictures = torch.cat(small)
-        pictures = torch.cat([pictures, pictures.flip(-1)]) if self.data.augment.flip else pictures
-        return F.interpolate(pictures, scale_factor=shrink, mode="nearest")
+        return torch.cat([pictures, pictures.flip(-1)]) if self.data.augment.flip else pictures
 
     @property
     def network(self) -> GeneratorNetwork:
