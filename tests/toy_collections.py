@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from reverie.data.collection import Collection, PictureRecord
+from reverie.benchmarks.generator_data import write_collection
+from reverie.data.collection import Collection
 
 KINDS = {
     "a bright disc": (True, 230),
@@ -30,18 +29,7 @@ def toy_picture(kind: str, side: int, rng: np.random.Generator) -> np.ndarray:
 
 def toy_collection(folder: Path, num_train: int = 24, num_val: int = 8, side: int = 16, seed: int = 0) -> Collection:
     rng = np.random.default_rng(seed)
-    (folder / "images").mkdir(parents=True)
-    lines = []
-    for number in range(num_train + num_val):
-        kind = list(KINDS)[number % len(KINDS)]
-        file = f"images/{number:06d}.png"
-        Image.fromarray(toy_picture(kind, side, rng)).save(folder / file)
-        split = "train" if number < num_train else "val"
-        box = (0, 0, side, side)
-        record = PictureRecord(
-            file, kind, split, f"{number}.jpg", "given", box, side, side, f"{number:016x}", {"set": "toy"}
-        )
-        lines.append(record.to_json() + "\n")
-    (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
-    (folder / "prepare.json").write_text(json.dumps({"format": 1, "settings": {"size": side}}), encoding="utf-8")
-    return Collection.open(folder)
+    kinds = [list(KINDS)[number % len(KINDS)] for number in range(num_train + num_val)]
+    grey = [toy_picture(kind, side, rng) for kind in kinds]
+    pictures = np.repeat(np.stack(grey)[..., None], 3, axis=-1)
+    return write_collection(folder, pictures, kinds, ["train"] * num_train + ["val"] * num_val)

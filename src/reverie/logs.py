@@ -9,6 +9,8 @@ import functools
 import json
 import logging
 import logging.handlers
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ from reverie.errors import ConfigError, UnknownNameError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["configure", "console"]
+__all__ = ["configure", "console", "quiet_transformers"]
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_FILE_BYTES = 5_000_000
@@ -84,3 +86,19 @@ class _JsonLines(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """transformers without its progress bars and reports; its settings are as before afterwards."""
+    from transformers.utils import logging as logs
+
+    level, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
+    logs.set_verbosity(logging.CRITICAL)
+    logs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logs.set_verbosity(level)
+        if bars:
+            logs.enable_progress_bar()

@@ -51,20 +51,6 @@ def run(bundle: Path, capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 @pytest.fixture
-def told(run: Any) -> Any:
-    """told(*arguments) → the JSON object of a command that works."""
-
-    def call(*arguments: str | Path) -> dict[str, Any]:
-        code, out, err = run(*arguments, "--json")
-        assert code == 0, err
-        loaded = json.loads(out)
-        assert isinstance(loaded, dict)
-        return loaded
-
-    return call
-
-
-@pytest.fixture
 def refused(run: Any) -> Any:
     """refused(*arguments) → (exit code, the one line on stderr) of a command that fails."""
 

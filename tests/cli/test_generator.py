@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from typer.main import get_command
 
-from reverie.cli import main
 from reverie.cli.generator import app as generator_app
 from reverie.cli.generator_parts import MAX_COUNT, MAX_PROMPT, printable
 from reverie.generator import toy_generator
@@ -30,31 +29,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for weights in toy.prior("flow").parameters():  # hardly trained it hears no prompt yet; these weights do
         weights.data += 0.3 * torch.randn(weights.shape, generator=draw)
     return toy.save(tmp_path_factory.mktemp("toy") / "bundle")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    """run(*arguments) → (exit code, stdout, stderr) of `reverie generator`."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main(["generator", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return call
-
-
-@pytest.fixture
-def told(run: Any) -> Any:
-    """told(*arguments) → the JSON object of a command that works."""
-
-    def call(*arguments: object) -> dict[str, Any]:
-        code, out, err = run(*arguments, "--json")
-        assert code == 0, err
-        loaded = json.loads(out)
-        assert isinstance(loaded, dict)
-        return loaded
-
-    return call
 
 
 @pytest.fixture

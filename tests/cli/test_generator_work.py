@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -17,7 +16,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reverie.cli import main
 from reverie.data.prepare import PrepareSettings, prepare
 from reverie.files import atomic_write_text
 from reverie.generator import toy_generator
@@ -44,31 +42,6 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy_generator().save(tmp_path_factory.mktemp("toy") / "bundle")
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    """run(*arguments) → (exit code, stdout, stderr) of `reverie generator`."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main(["generator", *map(str, arguments)])
-        return code, *capsys.readouterr()
-
-    return call
-
-
-@pytest.fixture
-def told(run: Any) -> Any:
-    """told(*arguments) → the JSON object of a command that works."""
-
-    def call(*arguments: object) -> dict[str, Any]:
-        code, out, err = run(*arguments, "--json")
-        assert code == 0, err
-        loaded = json.loads(out)
-        assert isinstance(loaded, dict)
-        return loaded
-
-    return call
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from reverie.data.collection import Collection, PictureRecord
+from reverie.benchmarks.generator_data import write_collection
+from reverie.data.collection import Collection
 from reverie.errors import ConfigError, DataError, ReverieError, UnknownNameError
-from reverie.files import atomic_write_json
 from reverie.generator.evaluate import EvaluateSettings, caption_perplexity, evaluate, joint_figures
 from reverie.generator.features import PixelFeatures
 from reverie.generator.generator import Generator, Sample, toy_generator
@@ -29,22 +29,15 @@ OWN = OwnFeaturesConfig(side=16, widths=(8, 16), steps=2, batch_size=8)
 def make_collection(folder: Path, counts: dict[str, int], side: int = 16) -> Collection:
     """Discs of chance places, sizes and tones, in the folder of a prepared collection."""
     rng = np.random.default_rng(0)
-    (folder / "images").mkdir(parents=True)
     y, x = np.mgrid[:side, :side]
-    lines = []
-    for number, split in enumerate(split for split, count in counts.items() for _ in range(count)):
+    pictures, captions = [], []
+    splits = [split for split, count in counts.items() for _ in range(count)]
+    for _ in splits:
         row, column, radius = rng.integers(2, side - 2, 3)
         grey = np.where(np.hypot(y - row, x - column) < radius / 2, rng.integers(30, 120), 230).astype(np.uint8)
-        name = f"images/{number:06d}.png"
-        Image.fromarray(np.repeat(grey[..., None], 3, 2)).save(folder / name)
-        record = PictureRecord(
-            name, f"a disc at {row} and {column}", split, f"{number}.png", "given", (0, 0, side, side), side, side,
-            f"{number:016x}",
-        )  # fmt: skip
-        lines.append(record.to_json() + "\n")
-    (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
-    atomic_write_json(folder / "prepare.json", {"format": 1, "settings": {"size": side}})
-    return Collection.open(folder)
+        pictures.append(np.repeat(grey[..., None], 3, 2))
+        captions.append(f"a disc at {row} and {column}")
+    return write_collection(folder, np.stack(pictures), captions, splits)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from reverie.errors import ConfigError, DataError, TrainingError
+from reverie.errors import ConfigError, DataError, MissingExtraError, TrainingError
 from reverie.generator import Generator
 from reverie.generator.objective import GeneratorData
 from reverie.generator.priors import FitSettings
@@ -118,3 +119,25 @@ def test_bad_recipes_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder"):
         train_generator(GeneratorRecipe(run_dir=str(tmp_path / "run"), data=GeneratorData(collection="nowhere")))
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_missing_is_said_before_the_training(
+    recipe: GeneratorRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingExtraError, match=r"reverie\[train\]"):
+        train_generator(replace(recipe, run_dir=str(tmp_path / "run")), progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_flow_of_other_settings_is_fitted_anew_and_the_networks_stay(
+    recipe: GeneratorRecipe, bundle: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(recipe.run_dir, run_dir)
+    wider = replace(recipe.fit, flow=replace(recipe.fit.flow, hidden_size=24))
+    again = train_generator(replace(recipe, run_dir=str(run_dir), fit=wider), progress=False).bundle
+    assert again is not None
+    first, second = (Generator.load(path) for path in (bundle, again))
+    assert second.prior("flow").config["hidden_size"] == 24
+    assert np.array_equal(first.sample([3], "mixture")[0].picture, second.sample([3], "mixture")[0].picture)

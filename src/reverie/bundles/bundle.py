@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.errors import BundleError, UsageError, nearest, shorten
-from reverie.files import atomic_folder, atomic_write_json, sha256_of
+from reverie.files import atomic_folder, atomic_write_json, fault_among, list_files
 
 __all__ = [
     "FORMAT",
@@ -106,17 +106,8 @@ def verify_bundle(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if missing := _missing(manifest["files"]):
         raise BundleError(f"the bundle {folder} is incomplete: its {MANIFEST} lists no {missing}")
-    for name, said in manifest["files"].items():
-        path = folder / name
-        if Path(name).is_absolute() or ".." in Path(name).parts or not isinstance(said, dict):
-            raise BundleError(f"the bundle {folder} is damaged: its {MANIFEST} names the file {shorten(name)}")
-        if not path.is_file():
-            raise BundleError(f"the bundle {folder} is damaged: {name} is missing")
-        size = path.stat().st_size
-        if size != said.get("bytes"):
-            raise BundleError(f"the bundle {folder} is damaged: {name} has {size} bytes, not {said.get('bytes')}")
-        if sha256_of(path) != said.get("sha256"):
-            raise BundleError(f"the bundle {folder} is damaged: {name} differs from what was saved (SHA-256)")
+    if fault := fault_among(folder, manifest["files"]):
+        raise BundleError(f"the bundle {folder} is damaged: {fault}")
     return manifest
 
 
@@ -165,11 +156,6 @@ def seal_bundle(
 
     ``base``: of a base made elsewhere: architecture, dtype, quantized, prompt, and whether the grammar was taught.
     """
-    files = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
     manifest = {
         "format": FORMAT,
         "name": name,
@@ -177,7 +163,7 @@ def seal_bundle(
         "recipe": dict(recipe or {}),
         "figures": dict(figures or {}),
         **({} if base is None else {"base": dict(base)}),
-        "files": files,
+        "files": list_files(folder, MANIFEST),
     }
     atomic_write_json(folder / MANIFEST, manifest)
 

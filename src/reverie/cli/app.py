@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import io
 import logging
-import os
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from typer.main import get_command
 
 import reverie
 from reverie.errors import ConfigError, ReverieError, nearest, shorten
+from reverie.files import home_dir
 
 __all__ = ["COMMANDS", "log_file", "main"]
 
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def log_file() -> Path:
     """Where the log of all commands goes: ``$REVERIE_HOME/reverie.log``, by default ``~/.reverie/reverie.log``."""
-    return Path(os.environ.get("REVERIE_HOME") or Path.home() / ".reverie") / "reverie.log"
+    return home_dir() / "reverie.log"
 
 
 def _start_logs(level: str) -> None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.options import JsonOption, ModelOption, SeedOption, command_app, examples
-from reverie.cli.output import Output, plain
+from reverie.cli.output import Output, plain, progress_bar
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
 app = command_app()
 
@@ -55,12 +54,9 @@ def bench(
             return
         own = [f"{key}={value}" for key, value in (("nodes", nodes), ("edges", edges)) if value is not None]
         own += options or []
-        with _bar() as bar:
-            settings = BenchSettings(
-                model, data, limit, seed, branches, write, _reporter(bar), corpus, questions, tuple(own)
-            )
-            report = run_benchmark(name, settings)
-        payload = plain(report)
+        with progress_bar() as report:
+            settings = BenchSettings(model, data, limit, seed, branches, write, report, corpus, questions, tuple(own))
+            payload = plain(run_benchmark(name, settings))
         out.result(payload, lambda console: _show(console, payload))
 
 
@@ -69,28 +65,6 @@ def _all() -> list[dict[str, str]]:
 
     found = [get_benchmark(name) for name in benchmark_names()]
     return [{"name": one.name, "about": one.about, "data": one.data} for one in found]
-
-
-def _bar() -> Progress:
-    """On stderr, and only where somebody can watch it."""
-    import sys
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
-
-
-def _reporter(bar: Progress) -> Any:
-    tasks: dict[str, Any] = {}
-
-    def report(what: str, done: int, of: int) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(what, total=of)
-        bar.update(tasks[what], completed=done, total=of)
-
-    return report
 
 
 def _show_list(console: Console, found: list[dict[str, str]]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.options import JsonOption, command_app, examples
-from reverie.cli.output import Output
+from reverie.cli.output import Output, progress_bar
 from reverie.errors import shorten
 
 if TYPE_CHECKING:
@@ -170,8 +170,6 @@ def _captioner(source: str, prompt: str, batch_size: int, device: str) -> Captio
 
 def _run(told: Output, work: Any) -> dict[str, Any]:
     """The statistics that ``work`` gives, with a bar meanwhile."""
-    from reverie.cli.generator_parts import progress_bar
-
     try:
         with progress_bar() as report:
             statistics: dict[str, Any] = work(report)

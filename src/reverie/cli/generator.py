@@ -25,14 +25,13 @@ from reverie.cli.generator_parts import (
     open_generator,
     picture_file,
     printable,
-    progress_bar,
     size_of,
 )
 from reverie.cli.generator_train import EPILOG as TRAIN_EPILOG
 from reverie.cli.generator_train import train
 from reverie.cli.generator_use import DEMO_EPILOG, EVALUATE_EPILOG, EXPORT_EPILOG, demo, evaluate, export
 from reverie.cli.options import JsonOption, command_app, examples, make_dir
-from reverie.cli.output import Output
+from reverie.cli.output import Output, progress_bar
 from reverie.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -162,8 +161,7 @@ def edit(
     """Draw one picture in the style of another, through the model: its shapes, the other's lines and tones."""
     picture_file(out_file)
     with Output(as_json) as out:
-        from reverie.data.pictures import open_picture
-        from reverie.generator.album import save_picture
+        from reverie.data.pictures import open_picture, save_picture
 
         shown, drawn_like = open_picture(image), open_picture(style_of)
         made = open_generator(model, lora, trust_base).edit(shown, drawn_like, strength, levels)

@@ -1,12 +1,12 @@
-"""What the commands of ``reverie generator`` share: options, finding and opening a model, checks, a progress bar."""
+"""What the commands of ``reverie generator`` share: options, finding and opening a model, checks."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,7 +38,6 @@ __all__ = [
     "open_generator",
     "picture_file",
     "printable",
-    "progress_bar",
     "size_of",
 ]
 
@@ -67,8 +66,6 @@ LoraOption = Annotated[
 TrustOption = Annotated[
     bool, typer.Option("--trust-base", help="Take a fine-tuning of another base, such as the same one in int8.")
 ]
-
-Report = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 
 
 def packaged_generators() -> dict[str, Path]:
@@ -185,23 +182,3 @@ def flags_of(given: Mapping[str, object]) -> list[str]:
 def printable(caption: str) -> str:
     """``caption`` on one line, without what would steer a terminal."""
     return shorten("".join(letter if letter.isprintable() else " " for letter in caption), 600)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Report]:
-    """Yields report(what, done, of) of bars on stderr, where somebody can watch them."""
-    import sys
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    tasks: dict[str, Any] = {}
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
-
-        def report(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=of or None)
-            bar.update(tasks[what], completed=done, total=of or None)
-
-        yield report

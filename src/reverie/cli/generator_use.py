@@ -18,11 +18,10 @@ from reverie.cli.generator_parts import (
     free_folder,
     open_collection,
     open_generator,
-    progress_bar,
     size_of,
 )
 from reverie.cli.options import JsonOption, Overrides, examples, make_dir
-from reverie.cli.output import Output, plain
+from reverie.cli.output import Output, plain, progress_bar
 from reverie.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ def _rows(done: Simulation) -> list[Branch]:
 
 
 def _save(done: Simulation, rows: list[Branch], folder: Path) -> dict[str, Path]:
-    from reverie.dreaming.album import save_picture
+    from reverie.data.pictures import save_picture
     from reverie.dreaming.strip import draw_strip, to_png
     from reverie.files import atomic_write_bytes
 

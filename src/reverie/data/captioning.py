@@ -7,9 +7,7 @@ a sentence, and VisionEncoderDecoder pairs the picture alone. Answers are greedy
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from PIL import Image
 
 from reverie.data.phrases import one_line
 from reverie.errors import BundleError, ConfigError, MissingExtraError, shorten
+from reverie.logs import quiet_transformers
 
 __all__ = ["CaptionerConfig", "ModelCaptioner", "load_captioner"]
 
@@ -64,7 +63,7 @@ class ModelCaptioner:
         import torch
 
         try:
-            with torch.inference_mode(), _quiet():
+            with torch.inference_mode(), quiet_transformers():
                 said = self._ask([Image.fromarray(picture) for picture in pictures])
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
             raise BundleError(
@@ -95,7 +94,7 @@ def load_captioner(config: CaptionerConfig) -> ModelCaptioner:
     device = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     try:
-        with _quiet():
+        with quiet_transformers():
             model_config = transformers.AutoConfig.from_pretrained(config.source, **known)
             model, report = transformers.AutoModelForImageTextToText.from_pretrained(
                 config.source, config=model_config, dtype=dtype, use_safetensors=True, output_loading_info=True, **known
@@ -174,19 +173,3 @@ def _generate(config: CaptionerConfig, model: Any, inputs: Mapping[str, Any], to
 def _without_beginning(words: str, begun: str) -> str:
     """A captioner that goes on with "an engraving of" repeats that; the style's phrase takes its place."""
     return words[len(begun) :].strip() if begun and words.lower().startswith(begun) else words
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers without its progress bars and reports; its settings are as before afterwards."""
-    from transformers.utils import logging as logs
-
-    level, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
-    logs.set_verbosity(logging.CRITICAL)
-    logs.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logs.set_verbosity(level)
-        if bars:
-            logs.enable_progress_bar()

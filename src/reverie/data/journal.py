@@ -7,7 +7,6 @@ a line per picture and per caption. A picture is in the journal only after its s
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from typing import IO, Any
 
 from reverie.data.screening import Examined
 from reverie.errors import DataError, shorten
-from reverie.files import atomic_write_json, remove_leftovers
+from reverie.files import atomic_write_json, remove_leftovers, sync
 
 __all__ = ["WORK_DIR", "Journal", "told_difference"]
 
@@ -71,7 +70,7 @@ class Journal:
             target = self.out / name
             target.parent.mkdir(exist_ok=True)
             self.square(key).replace(target)
-        _sync_folder(self.out / "images")  # before anything says that they are there
+        sync(self.out / "images")  # before anything says that they are there
 
     def remove(self) -> None:
         """Delete the folder, when all is done."""
@@ -125,17 +124,6 @@ class Journal:
             self._files[name].write(b"\n")  # ends the line that a kill cut off
         self._files[name].write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
         self._files[name].flush()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush the names in ``folder`` to the disk (Windows cannot open folders; renames are durable there)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def told_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

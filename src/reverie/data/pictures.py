@@ -1,7 +1,8 @@
-"""Pictures from files: opened whatever their format, checked by their header first, fitted into squares."""
+"""Pictures from files, whatever their format, checked by their header first; fitted into squares; into files."""
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from reverie.errors import PictureError, shorten
+from reverie.files import atomic_write_bytes
 
 __all__ = [
     "ENDINGS",
@@ -17,8 +19,12 @@ __all__ = [
     "PADS",
     "TooManyPixelsError",
     "fit_square",
+    "is_grey",
     "open_picture",
+    "png_bytes",
     "resize_picture",
+    "save_picture",
+    "to_rgb",
 ]
 
 MAX_PIXELS = 100_000_000  # of one picture, counted before it is decoded
@@ -89,6 +95,24 @@ def resize_picture(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
+def is_grey(picture: np.ndarray) -> bool:
+    """Whether uint8 (H, W, 3) has no colour at all."""
+    return bool((picture[..., :1] == picture).all())
+
+
+def png_bytes(picture: np.ndarray) -> bytes:
+    """uint8 (H, W, 3), or (H, W) of greys, as the bytes of a PNG."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
+
+
+def save_picture(picture: np.ndarray, path: Path) -> Path:
+    """Write uint8 (H, W, 3) as PNG, whole or not at all, and hand back the path. Raises OSError."""
+    atomic_write_bytes(path, png_bytes(picture))
+    return path
+
+
 def _check(picture: np.ndarray) -> None:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
         raise PictureError(f"a picture is uint8 (height, width, 3), got {picture.dtype} {picture.shape}")
@@ -104,6 +128,11 @@ def _upright(image: Image.Image, path: Path, max_pixels: int) -> np.ndarray:
         raise TooManyPixelsError(
             f"the picture {path} has {image.width:,} × {image.height:,} pixels; at most {max_pixels:,} are read"
         )
+    return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """uint8 (H, W, 3), upright: 16 bits and floats scaled, CMYK and palettes converted, transparency laid on white."""
     turned = ImageOps.exif_transpose(image)
     if turned.mode in ("I", "F") or turned.mode.startswith("I;16"):
         return np.repeat(_eight_bits(np.asarray(turned))[:, :, None], 3, axis=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from reverie.data.collection import CAPTION_SOURCES, SPLITS, Collection, PictureRecord
 from reverie.data.given import Found, Problem
+from reverie.data.pictures import save_picture
 from reverie.data.screening import PICTURE_RULES, Examined
 from reverie.data.sheet import contact_sheet
 from reverie.data.splitting import group_near
 from reverie.errors import DataError
-from reverie.files import atomic_write_bytes
 
 __all__ = ["SHEET_FILE", "read_statistics", "statistics_of", "write_sheet"]
 
@@ -85,9 +83,7 @@ def write_sheet(collection: Collection) -> None:
     chosen = [collection.records[int(index * step)] for index in range(min(len(collection), _MOST_SHOWN))]
     shown = replace(collection, records=tuple(chosen))
     sheet = contact_sheet(list(shown.pictures(min(collection.side, 160))), shown.captions, side=160)
-    data = io.BytesIO()
-    Image.fromarray(sheet).save(data, "PNG")
-    atomic_write_bytes(collection.folder / SHEET_FILE, data.getvalue())
+    save_picture(sheet, collection.folder / SHEET_FILE)
 
 
 def read_statistics(folder: Path) -> dict[str, Any]:

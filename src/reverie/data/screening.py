@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from reverie.data.pictures import TooManyPixelsError, fit_square, open_picture
+from reverie.data.pictures import TooManyPixelsError, fit_square, is_grey, open_picture, png_bytes
 from reverie.errors import PictureError
 from reverie.files import atomic_write_bytes
 
@@ -110,7 +110,7 @@ def colour_of(picture: np.ndarray) -> float:
     Each of two colour differences is fitted as a quadratic of the lightness, which takes away what a tint of paper and
     ink explains. What is left over, of a reduction to at most 128 px, is averaged over the pixels.
     """
-    if (picture[..., 0] == picture[..., 1]).all() and (picture[..., 1] == picture[..., 2]).all():
+    if is_grey(picture):
         return 0.0
     image = Image.fromarray(picture)
     image.thumbnail((128, 128), Image.Resampling.BOX)
@@ -142,11 +142,11 @@ def _grey(picture: np.ndarray) -> np.ndarray:
 
 
 def _encoded(square: np.ndarray, rules: Rules) -> bytes:
-    image = Image.fromarray(square)
-    if (square[..., 0] == square[..., 1]).all() and (square[..., 1] == square[..., 2]).all():
-        image = image.convert("L")  # a third of the bytes, the same picture
+    kept = square[..., 0] if is_grey(square) else square  # a third of the bytes, the same picture
+    if rules.format == "png":
+        return png_bytes(kept)
     data = io.BytesIO()
-    image.save(data, "PNG") if rules.format == "png" else image.save(data, "JPEG", quality=95)
+    Image.fromarray(kept).save(data, "JPEG", quality=95)
     return data.getvalue()
 
 

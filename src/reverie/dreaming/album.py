@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from reverie.data.pictures import save_picture
 from reverie.dreaming.strip import branches_of, draw_strip, to_png
 from reverie.files import atomic_write_bytes
 from reverie.nouns import Answer, Dream, Frame, Part
 
-__all__ = ["Images", "answer_to_json", "dream_to_json", "save_dreams", "save_picture"]
+__all__ = ["Images", "answer_to_json", "dream_to_json", "save_dreams"]
 
 #: (dream, place) -> file; place 0 is what a dream starts from, place i the result of its i-th triplet
 Images = Mapping[tuple[int, int], Path]
@@ -43,12 +43,6 @@ def save_dreams(
     framed = winner if winner >= 0 else None
     atomic_write_bytes(folder / "strip.png", to_png(draw_strip(branches, framed, question, answer)))
     return images
-
-
-def save_picture(picture: np.ndarray, path: Path) -> Path:
-    """Write uint8 (H, W, 3) as PNG and hand back the path."""
-    atomic_write_bytes(path, to_png(Image.fromarray(picture)))
-    return path
 
 
 def answer_to_json(answer: Answer, images: Images | None = None) -> dict[str, Any]:

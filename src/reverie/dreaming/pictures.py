@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from reverie.data.pictures import to_rgb
 from reverie.errors import PictureError
 
 __all__ = ["MAX_PIXELS", "fit_picture", "open_picture"]
@@ -68,12 +69,4 @@ def fit_picture(image: Image.Image, world: Any, side: int, cell_px: int) -> np.n
 def _upright(image: Image.Image, name: str) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(f"{name} has {image.width}x{image.height} pixels; at most {MAX_PIXELS} are allowed")
-    return _flatten(ImageOps.exif_transpose(image))
-
-
-def _flatten(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
-    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, rgba).convert("RGB")
+    return Image.fromarray(to_rgb(image))

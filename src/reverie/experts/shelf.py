@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reverie.errors import ExpertError, UsageError
 from reverie.experts.contract import check_name
-from reverie.files import atomic_folder, remove_leftovers
+from reverie.files import atomic_folder, home_dir, remove_leftovers
 
 __all__ = ["Shelf", "default_library"]
 
@@ -123,8 +123,7 @@ def default_library(base: str) -> Path:
     """
     if said := os.environ.get("REVERIE_EXPERTS"):
         return Path(said)
-    home = Path(os.environ.get("REVERIE_HOME") or Path.home() / ".reverie")
-    return home / "experts" / base[:12]
+    return home_dir() / "experts" / base[:12]
 
 
 @contextmanager

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from reverie.data.pictures import save_picture
 from reverie.data.sheet import contact_sheet
 from reverie.files import atomic_write_bytes, atomic_write_text
 
 if TYPE_CHECKING:
     from reverie.generator.generator import Sample
 
-__all__ = ["CAPTIONS", "GIF", "SHEET", "Album", "picture_name", "png_bytes", "save_gif", "save_picture", "save_walk"]
+__all__ = ["CAPTIONS", "GIF", "SHEET", "Album", "gif_bytes", "picture_name", "save_gif", "save_walk"]
 
 CAPTIONS = "captions.jsonl"
 SHEET = "sheet.png"
@@ -142,32 +143,24 @@ def read_captions(folder: Path) -> list[dict[str, Any]]:
 
 
 def save_sheet(pictures: Sequence[np.ndarray], captions: Sequence[str], folder: Path) -> None:
-    atomic_write_bytes(folder / SHEET, png_bytes(contact_sheet(pictures, captions, side=_SHEET_SIDE)))
-
-
-def save_picture(picture: np.ndarray, path: Path) -> Path:
-    """Write uint8 (H, W, 3) as PNG and hand back the path."""
-    atomic_write_bytes(path, png_bytes(picture))
-    return path
-
-
-def png_bytes(picture: np.ndarray) -> bytes:
-    """The bytes of a PNG of uint8 (H, W, 3)."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    return file.getvalue()
+    save_picture(contact_sheet(pictures, captions, side=_SHEET_SIDE), folder / SHEET)
 
 
 def save_gif(pictures: Sequence[np.ndarray], path: Path, frame_ms: int = 120) -> Path:
-    """Write pictures of one size, uint8 (H, W, 3), as an endless GIF; its first and last picture stay longer."""
+    """Write ``gif_bytes`` and hand back the path."""
+    atomic_write_bytes(path, gif_bytes(pictures, frame_ms))
+    return path
+
+
+def gif_bytes(pictures: Sequence[np.ndarray], frame_ms: int = 120) -> bytes:
+    """Pictures of one size, uint8 (H, W, 3), as an endless GIF; its first and last picture stay longer."""
     # A palette of its own for each picture: one for all would have to be made of all of them at once.
     shots = [Image.fromarray(picture).quantize(256, dither=Image.Dither.NONE) for picture in pictures]
     durations = [frame_ms] * len(shots)
     durations[0] = durations[-1] = 5 * frame_ms
     file = io.BytesIO()
     shots[0].save(file, "GIF", save_all=True, append_images=shots[1:], duration=durations, loop=0, optimize=False)
-    atomic_write_bytes(path, file.getvalue())
-    return path
+    return file.getvalue()
 
 
 def _at_most(picture: np.ndarray, side: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.errors import BundleError, shorten
-from reverie.files import atomic_write_json, sha256_of
+from reverie.files import atomic_write_json, fault_among, list_files
 
 __all__ = ["FORMAT", "KIND", "MANIFEST", "read_generator_manifest", "seal_generator", "verify_generator"]
 
@@ -51,22 +51,12 @@ def read_generator_manifest(folder: Path) -> dict[str, Any]:
 def verify_generator(folder: Path) -> dict[str, Any]:
     """The manifest, after holding every file to its size and SHA-256. Raises BundleError at a fault."""
     manifest = read_generator_manifest(folder)
-    for name, said in manifest["files"].items():
-        path = folder / name
-        if Path(name).is_absolute() or ".." in Path(name).parts or not isinstance(said, dict):
-            raise BundleError(f"the generator {folder} is damaged: its {MANIFEST} names the file {shorten(name)}")
-        if not path.is_file():
-            raise BundleError(f"the generator {folder} is damaged: {name} is missing")
-        if path.stat().st_size != said.get("bytes") or sha256_of(path) != said.get("sha256"):
-            raise BundleError(f"the generator {folder} is damaged: {name} differs from what was saved")
+    if fault := fault_among(folder, manifest["files"]):
+        raise BundleError(f"the generator {folder} is damaged: {fault}")
     return manifest
 
 
 def seal_generator(folder: Path, **fields: Any) -> None:
     """Write the manifest last: it lists every file that lies in ``folder`` now."""
-    files = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
-    atomic_write_json(folder / MANIFEST, {"format": FORMAT, "kind": KIND, **fields, "files": files})
+    manifest = {"format": FORMAT, "kind": KIND, **fields, "files": list_files(folder, MANIFEST)}
+    atomic_write_json(folder / MANIFEST, manifest)

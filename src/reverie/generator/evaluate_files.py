@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reverie.data.pictures import save_picture
 from reverie.data.sheet import contact_sheet
-from reverie.files import atomic_write_bytes, atomic_write_json
-from reverie.generator.album import png_bytes
+from reverie.files import atomic_write_json
 from reverie.generator.generator import Sample
 from reverie.generator.measures import Nearest
 from reverie.generator.reference import Near, Reference
@@ -55,7 +55,7 @@ def write_files(found: Evaluation, reference: Reference, shown: Shown, most: int
         )
         sheets[f"memorised-{prior}.png"] = _memorised(reference, samples, shown.near[prior], max(1, most // 2))
     for name, sheet in sheets.items():
-        atomic_write_bytes(out / name, png_bytes(sheet))
+        save_picture(sheet, out / name)
     found = replace(found, files=("evaluation.json", *sheets))
     told = {"n": found.n, "figures": found.figures, "by": found.by, "settings": found.settings, "files": found.files}
     told["samples"] = {name: _told(reference, rows, shown.near[name]) for name, rows in shown.samples.items()}

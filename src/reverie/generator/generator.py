@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from reverie.data.pictures import fit_square
+from reverie.data.pictures import fit_square, save_picture
 from reverie.errors import BundleError, ConfigError, UnknownNameError, UsageError
 from reverie.files import atomic_folder, atomic_write_bytes
 from reverie.generator.bundle import seal_generator, verify_generator
@@ -26,7 +25,7 @@ from reverie.generator.priors.contract import NormalPrior
 from reverie.generator.quantized import dequantize_tensors
 from reverie.generator.words import BEGIN, END, PAD, CaptionTokenizer
 from reverie.settings import build_settings, save_settings
-from reverie.tokens.image import to_float
+from reverie.tokens.image import to_float, to_uint8
 
 __all__ = ["Generator", "Sample", "toy_generator"]
 
@@ -106,7 +105,7 @@ class Generator:
         parts = [self.network.paint(part) for part in self._parts(latents)]
         side = self.config.side
         pictures = torch.cat(parts) if parts else torch.zeros(0, 3, side, side)
-        return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        return to_uint8(pictures)
 
     @torch.no_grad()
     def describe(self, latents: Tensor, temperature: float = 0.0, seeds: Sequence[int] | None = None) -> list[str]:
@@ -206,11 +205,15 @@ class Generator:
     def _save_rest(self, folder: Path, sheet: np.ndarray | None = None) -> None:
         save_settings(self.config, folder / "config.json")
         self.tokenizer.save(folder / "captions")
+        self.save_priors(folder)
+        if sheet is not None:
+            save_picture(sheet, folder / "sheet.png")
+
+    def save_priors(self, folder: Path) -> None:
+        """Write the fitted ones into ``priors/`` of ``folder``."""
         for name, prior in self.priors.items():
             if name != "normal":
                 save_prior(prior, folder / "priors" / name)
-        if sheet is not None:
-            Image.fromarray(sheet).save(folder / "sheet.png")
 
     def _fields(self) -> dict[str, Any]:
         return {"name": self.name, "default_prior": self.default_prior, "card": self.card}

@@ -13,30 +13,27 @@ the generator's own objective. What is left is a folder:
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from PIL import Image
 from safetensors.torch import load, save
 from torch import nn
 
 from reverie.data.collection import Collection
-from reverie.data.sheet import contact_sheet
-from reverie.errors import ConfigError, MissingExtraError, TrainingError, shorten
+from reverie.data.pictures import save_picture
+from reverie.errors import ConfigError, MissingExtraError, TrainingError
 from reverie.experts.files import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from reverie.files import atomic_folder, atomic_write_bytes, atomic_write_json, sha256_of
 from reverie.generator.generator import Generator
 from reverie.generator.lora_merge import PREFIX, load_with_lora, merged_network, owner_of
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective
-from reverie.generator.priors import FitSettings, save_prior
-from reverie.generator.recipe import GeneratorRecipe, fit_priors
+from reverie.generator.priors import FitSettings, need_fitters
+from reverie.generator.recipe import GeneratorRecipe, fit_priors, note_settings, sample_sheet
 from reverie.settings import settings_to_dict
 from reverie.training.loop import TrainResult, train
 from reverie.training.settings import LoopConfig
@@ -53,7 +50,7 @@ __all__ = [
     "train_lora",
 ]
 
-_FREE = {"run_dir", "name", "base", "priors", "fit", "views", "loop"}  # may change when a run goes on
+_FREE = {"run_dir", "name", "base", "priors", "fit", "views"}  # may change when a run goes on
 Part = Literal["picture_encoder", "picture_decoder", "caption_encoder", "caption_decoder", "match_head"]
 PARTS: tuple[Part, ...] = ("picture_encoder", "picture_decoder", "caption_encoder", "caption_decoder", "match_head")
 
@@ -130,7 +127,8 @@ def train_lora(recipe: LoraRecipe, progress: bool = True) -> LoraResult:
             f"a fine-tuning learns from two pictures or more; {collection.folder} has {num} to train on"
         )
     owner = owner_of(base_dir)
-    _same_run(recipe, owner, run_dir)
+    need_fitters(recipe.priors)
+    note_settings(settings_to_dict(recipe) | {"base_sha256": owner["base"]}, run_dir, _FREE)
     objective = LoraObjective(recipe, base, collection, run_dir / "sheets")
     if (run_dir / "export" / WEIGHTS_FILE).exists():  # killed between the factors and the adapter
         trained = TrainResult(recipe.loop.steps, {}, "done", f"the factors in {run_dir} are trained")
@@ -164,17 +162,16 @@ class LoraObjective(GeneratorObjective):
     """The generator's own objective; the factors alone are trained, evaluated, and kept in checkpoints."""
 
     def __init__(self, recipe: LoraRecipe, base: Generator, collection: Collection, sheets_dir: Path | None = None):
-        super().__init__(recipe.data, base.config, collection, base.tokenizer, recipe.loop.steps, sheets_dir)
+        network = GeneratorNetwork(base.config)
+        network.load_state_dict(base.network.state_dict())
+        super().__init__(recipe.data, base.config, collection, base.tokenizer, recipe.loop.steps, sheets_dir, network)
         from peft import inject_adapter_in_model
 
-        whole = self.module
-        network: GeneratorNetwork = whole.network  # type: ignore[assignment]
-        network.load_state_dict(base.network.state_dict())
         self.lora = _lora_config(recipe.lora, network)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.data.seed)
             inject_adapter_in_model(self.lora, network)
-        self.module = _Factors(network, whole.critic)  # type: ignore[arg-type]
+        self.module = _Factors(network, self.module.critic)  # type: ignore[arg-type]
 
     def export(self, folder: Path) -> None:
         """The two files that PEFT loads."""
@@ -257,33 +254,14 @@ def _config_file(lora: LoraConfig) -> dict[str, Any]:
 
 
 def _write_adapter(folder: Path, export: Path, made: Generator) -> Path:
-    samples = made.sample(range(24))
-    sheet = contact_sheet([one.picture for one in samples], [one.caption for one in samples], columns=6)
     with atomic_folder(folder) as new:
         for name in (CONFIG_FILE, WEIGHTS_FILE):
             atomic_write_bytes(new / name, (export / name).read_bytes())
-        for name, prior in made.priors.items():
-            if name != "normal":
-                save_prior(prior, new / "priors" / name)
-        Image.fromarray(sheet).save(new / "sheet.png")
+        made.save_priors(new)
+        save_picture(sample_sheet(made), new / "sheet.png")
         files = {path.relative_to(new).as_posix(): sha256_of(path) for path in sorted(new.rglob("*")) if path.is_file()}
         atomic_write_json(new / CARD_FILE, made.card | {"files": files})
     return folder
-
-
-def _same_run(recipe: LoraRecipe, owner: Mapping[str, str], run_dir: Path) -> None:
-    """Refuse to go on with a run of other settings, or of another base; note those of a new one."""
-    path, now = run_dir / "recipe.json", settings_to_dict(recipe) | {"base_sha256": owner["base"]}
-    if not path.exists():
-        atomic_write_json(path, now)
-        return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{path} cannot be read: {shorten(str(error))}. Start in another run folder.") from error
-    for key in now.keys() - _FREE:  # the loop says itself which of its settings may change
-        if not isinstance(before, dict) or before.get(key) != now[key]:
-            raise TrainingError(f"{run_dir} holds a run with another '{key}'. Give it as it was, or another run_dir.")
 
 
 def _need_peft() -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reverie.data.collection import Collection
 from reverie.data.phrases import Template
+from reverie.data.pictures import save_picture
 from reverie.data.sheet import contact_sheet
 from reverie.errors import ConfigError, TrainingError
 from reverie.generator.config import GeneratorConfig
@@ -29,13 +29,14 @@ from reverie.generator.losses import (
     spectrum_loss,
     spectrum_of,
 )
+from reverie.generator.measures import recall_at
 from reverie.generator.network import GeneratorNetwork, tones_of
 from reverie.generator.priors.contract import energy_distance, spherical
 from reverie.generator.store import Augment, PictureStore
 from reverie.generator.words import END, PAD, CaptionTokenizer
-from reverie.tokens.image import to_float
+from reverie.tokens.image import to_float, to_uint8
 
-__all__ = ["GeneratorData", "GeneratorObjective", "Trained", "phrased"]
+__all__ = ["GeneratorData", "GeneratorObjective", "Trained", "phrased", "steps_per_epoch"]
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,11 @@ class GeneratorObjective:
         tokenizer: CaptionTokenizer,
         steps: int,
         sheets_dir: Path | None = None,
+        network: GeneratorNetwork | None = None,
     ):
-        """``steps``: of the whole run, of which ``adversarial_from`` is a share. ``sheets_dir``: where sheets go."""
+        """``steps``: of the whole run, of which ``adversarial_from`` is a share. ``sheets_dir``: where sheets go.
+        ``network``: one to go on from; else a new one, its straight paths started from the training pictures.
+        """
         self.data, self.config, self.tokenizer, self.steps, self.sheets_dir = data, config, tokenizer, steps, sheets_dir
         self.train, self.val = (PictureStore(collection.split(name), config.side) for name in ("train", "val"))
         if not len(self.train):
@@ -106,9 +110,9 @@ class GeneratorObjective:
         )
         self.val_ids = tokenizer.batch(self.val.collection.captions, config.caption_ids)
         self.groups, self.val_groups = _groups(self.train.collection.captions), _groups(self.val.collection.captions)
-        draw = torch.Generator().manual_seed(data.seed)
-        network = GeneratorNetwork(config, draw)
-        network.start_straight(self._thumbnails())
+        if network is None:
+            network = GeneratorNetwork(config, torch.Generator().manual_seed(data.seed))
+            network.start_straight(self._thumbnails())
         self.module: nn.Module = Trained(network, data.seed)
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=int))
 
@@ -126,7 +130,7 @@ class GeneratorObjective:
 
     @property
     def steps_per_epoch(self) -> int:
-        return max(1, len(self.train) // self.data.batch_size)
+        return steps_per_epoch(len(self.train), self.data.batch_size)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng([self.data.seed, 1, step])
@@ -251,7 +255,8 @@ class GeneratorObjective:
             met.append(torch.stack([network.match(made.latents), network.match(network.encode_captions(here))]))
         pair = torch.cat(met, 1)
         sums["match"] = float(match_loss(pair[0], pair[1], network.match_scale, groups.to(device)))
-        sums["recall_at_10"] = _recall(pair[0], pair[1], 10)
+        seen, said = pair.cpu().numpy()
+        sums["recall_at_10"] = (recall_at(seen, said, 10) + recall_at(said, seen, 10)) / 2
         sums["texture"] = energy_distance(*(torch.cat(part) for part in zip(*textures))) if len(store) > 1 else 0.0
         sums["psnr"] = float(-10 * np.log10(max(sums.pop("mse"), 1e-9)))
         weights = self.data.weights
@@ -269,13 +274,9 @@ class GeneratorObjective:
         device = next(self.network.parameters()).device
         latents = self.network.encode_pictures(to_float(torch.from_numpy(real)).to(device))
         between = torch.stack([spherical(a, b, 0.5) for a, b in zip(latents, latents.roll(-1, 0))])
-        shown = [self.network.paint(part).cpu() for part in (latents, between)]
-        painted = [
-            ((part.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy() for part in shown
-        ]
-        sheet = contact_sheet([*real, *painted[0], *painted[1]], columns=len(rows))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(sheet).save(path)
+        shown = [self.network.paint(part) for part in (latents, between)]
+        painted = to_uint8(torch.cat(shown))
+        save_picture(contact_sheet([*real, *painted], columns=len(rows)), path)
 
     def export(self, folder: Path) -> None:
         """The network's config and fp32 weights; ``recipe.py`` makes a bundle of them."""
@@ -288,6 +289,11 @@ class GeneratorObjective:
             folder / "network.safetensors",
         )
         save_settings(self.config, folder / "config.json")
+
+
+def steps_per_epoch(num_pictures: int, batch_size: int) -> int:
+    """Steps of one pass; what is left of one is passed over, and a small collection fills one batch."""
+    return max(1, num_pictures // batch_size)
 
 
 def phrased(collection: Collection, phrasings: Sequence[str]) -> list[list[str]]:
@@ -306,13 +312,6 @@ def _groups(captions: Sequence[str]) -> Tensor:
     """(N,) the number of each caption among the different ones."""
     known: dict[str, int] = {}
     return torch.tensor([known.setdefault(caption, len(known)) for caption in captions], dtype=torch.long)
-
-
-def _recall(pictures: Tensor, captions: Tensor, k: int) -> float:
-    """The share of rows whose own partner is among the ``k`` nearest, both ways."""
-    near = pictures @ captions.T
-    own = near.diagonal()
-    return float(torch.stack([(near > own[:, None]).sum(1) < k, (near > own[None]).sum(0) < k]).float().mean())
 
 
 def _texture(pictures: Tensor) -> Tensor:

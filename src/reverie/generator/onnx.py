@@ -25,7 +25,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reverie.errors import BundleError, MissingExtraError, UsageError
-from reverie.files import atomic_folder, atomic_write_json, atomic_write_text, sha256_of
+from reverie.files import (
+    atomic_folder,
+    atomic_write_json,
+    atomic_write_text,
+    fault_among,
+    list_files,
+    sha256_of,
+)
 
 if TYPE_CHECKING:
     from reverie.generator.generator import Generator
@@ -78,8 +85,8 @@ def export_onnx(
         if not int8:
             _check_differences(differences)
         figures = _agreement(generator, new) if int8 else {}
-        files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in sorted(new.iterdir())}
-        total = sum(int(said["bytes"]) for said in files.values())  # type: ignore[call-overload]
+        files = list_files(new, REPORT)
+        total = sum(said["bytes"] for said in files.values())
         report = {
             "format": FORMAT,
             "kind": KIND,
@@ -107,9 +114,8 @@ def load_onnx(folder: str | Path) -> OnnxGenerator:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         if report["kind"] != KIND or report["format"] > FORMAT:
             raise BundleError(f"{folder} holds no ONNX export of a format that is known here")
-        for name, said in report["files"].items():
-            if Path(name).name != name or sha256_of(folder / name) != said["sha256"]:
-                raise BundleError(f"the export {folder} is damaged: {name} differs from what was written")
+        if fault := fault_among(folder, report["files"]):
+            raise BundleError(f"the export {folder} is damaged: {fault}")
         return OnnxGenerator(folder)
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name

@@ -13,7 +13,6 @@ import hashlib
 import itertools
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reverie.errors import ConfigError, DataError, PictureError
-from reverie.files import atomic_write_bytes
+from reverie.files import atomic_write_bytes, home_dir
 from reverie.settings import settings_to_dict
+from reverie.tokens.image import to_float
 from reverie.training.checkpoint import kept_random_states
 from reverie.training.loop import train
 from reverie.training.settings import LoopConfig
@@ -175,7 +175,7 @@ def own_features(
     """
     if len(pictures) < _FEWEST:
         raise DataError(f"our own features are taught on {_FEWEST} pictures or more, got {len(pictures)}")
-    file = (cache_dir or _home() / "features") / f"own-{_key(pictures, config)}.safetensors"
+    file = (cache_dir or home_dir() / "features") / f"own-{_key(pictures, config)}.safetensors"
     with kept_random_states():
         return _read(file, config) or _teach(FeatureObjective(pictures, config, watch), file)
 
@@ -223,10 +223,6 @@ def _key(pictures: np.ndarray, config: OwnFeaturesConfig) -> str:
     return digest.hexdigest()[:16]
 
 
-def _home() -> Path:
-    return Path(os.environ.get("REVERIE_HOME") or Path.home() / ".reverie")
-
-
 def _resized(pictures: Pictures, side: int) -> np.ndarray:
     """uint8 (N, side, side, 3)."""
     rows = []
@@ -240,4 +236,4 @@ def _resized(pictures: Pictures, side: int) -> np.ndarray:
 
 
 def _to_float(pictures: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return to_float(torch.from_numpy(np.ascontiguousarray(pictures)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +16,13 @@ from torch import Tensor
 
 from reverie.data.collection import Collection
 from reverie.data.sheet import contact_sheet
-from reverie.errors import ConfigError, TrainingError
+from reverie.errors import ConfigError, TrainingError, shorten
 from reverie.files import atomic_write_json
 from reverie.generator.config import GeneratorConfig, preset
 from reverie.generator.generator import Generator
 from reverie.generator.network import GeneratorNetwork
-from reverie.generator.objective import GeneratorData, GeneratorObjective, phrased
-from reverie.generator.priors import FitSettings, Prior, fit_prior
+from reverie.generator.objective import GeneratorData, GeneratorObjective, phrased, steps_per_epoch
+from reverie.generator.priors import FitSettings, Prior, fit_prior, need_fitters
 from reverie.generator.priors.contract import energy_distance
 from reverie.generator.store import PictureStore, all_grey
 from reverie.generator.words import CaptionTokenizer
@@ -28,7 +31,7 @@ from reverie.tokens.image import to_float
 from reverie.training.loop import TrainResult, train
 from reverie.training.settings import LoopConfig
 
-__all__ = ["GeneratorRecipe", "GeneratorResult", "fit_priors", "train_generator"]
+__all__ = ["GeneratorRecipe", "GeneratorResult", "fit_priors", "note_settings", "sample_sheet", "train_generator"]
 
 _FREE = {"run_dir", "name", "priors", "fit", "checkpoint_epochs", "views"}  # may change after the networks are trained
 
@@ -79,9 +82,10 @@ def train_generator(recipe: GeneratorRecipe, progress: bool = True) -> Generator
     """
     run_dir = Path(recipe.run_dir)
     collection = Collection.open(recipe.data.collection)
-    _same_run(recipe, run_dir)
+    need_fitters(recipe.priors)
+    note_settings(settings_to_dict(recipe), run_dir, _FREE)
     tokenizer = _words(recipe, run_dir, collection)
-    loop = _loop(recipe, len(collection.split("train")))
+    loop = _loop(recipe, steps_per_epoch(len(collection.split("train")), recipe.data.batch_size))
     config = recipe.config
     if "grey" not in recipe.model:
         config = replace(config, grey=bool(len(collection)) and all_grey(collection))
@@ -108,11 +112,15 @@ def train_generator(recipe: GeneratorRecipe, progress: bool = True) -> Generator
         "recipe": settings_to_dict(recipe),
     }
     made = Generator(network, tokenizer, priors, chosen, card)
-    samples = made.sample(range(24))
-    sheet = contact_sheet([one.picture for one in samples], [one.caption for one in samples], columns=6)
-    bundle = made.save(run_dir / "bundle", sheet)
+    bundle = made.save(run_dir / "bundle", sample_sheet(made))
     atomic_write_json(run_dir / "metrics.json", {"steps": loop.steps, "figures": figures, "default_prior": chosen})
     return GeneratorResult(trained, bundle, bundle / "sheet.png", figures)
+
+
+def sample_sheet(made: Generator) -> np.ndarray:
+    """The first 24 samples with their captions: what a finished training shows."""
+    samples = made.sample(range(24))
+    return contact_sheet([one.picture for one in samples], [one.caption for one in samples], columns=6)
 
 
 @torch.no_grad()
@@ -175,24 +183,29 @@ def _words(recipe: GeneratorRecipe, run_dir: Path, collection: Collection) -> Ca
     return tokenizer
 
 
-def _loop(recipe: GeneratorRecipe, num_pictures: int) -> LoopConfig:
-    epoch = max(1, num_pictures // recipe.data.batch_size)
+def _loop(recipe: GeneratorRecipe, epoch: int) -> LoopConfig:
+    """The loop of the recipe; ``epoch``: steps of a pass over the training split."""
     loop = replace(recipe.loop, steps=recipe.epochs * epoch) if recipe.epochs else recipe.loop
     return replace(loop, checkpoint_every=recipe.checkpoint_epochs * epoch) if recipe.checkpoint_epochs else loop
 
 
-def _same_run(recipe: GeneratorRecipe, run_dir: Path) -> None:
-    """Refuse to go on with a run of other settings; note the settings of a new one."""
-    import json
+def note_settings(now: Mapping[str, Any], run_dir: Path, free: set[str]) -> None:
+    """Keep the settings of a run beside it. TrainingError where it holds a run whose others than ``free`` differ.
 
-    path, now = run_dir / "recipe.json", settings_to_dict(recipe)
-    if not path.exists():
-        atomic_write_json(path, now)
-        return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TrainingError(f"{path} cannot be read: {error}. Start in another run folder.") from error
-    for key in now.keys() - _FREE - {"loop"}:  # the loop says itself which of its settings may change
+    A flow that was fitted by other settings is removed: it is fitted anew, and the networks stay.
+    """
+    path = run_dir / "recipe.json"
+    before = dict(now)
+    if path.exists():
+        try:
+            before = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise TrainingError(
+                f"{path} cannot be read: {shorten(str(error))}. Start in another run folder."
+            ) from error
+    for key in now.keys() - free - {"loop"}:  # the loop says itself which of its settings may change
         if before.get(key) != now[key]:
             raise TrainingError(f"{run_dir} holds a run with another '{key}'. Give it as it was, or another run_dir.")
+    if any(before.get(key) != now[key] for key in ("fit", "views")):
+        shutil.rmtree(run_dir / "flow", ignore_errors=True)
+    atomic_write_json(path, now)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from reverie.data.collection import Collection
-from reverie.data.pictures import open_picture
+from reverie.data.pictures import is_grey, open_picture
 from reverie.errors import ConfigError
 
 __all__ = ["Augment", "PictureStore", "all_grey"]
@@ -44,11 +42,6 @@ class PictureStore:
         """uint8 (S, S, 3), as it is."""
         return self._resized(row, None)
 
-    def all_plain(self) -> Tensor:
-        """uint8 (N, S, S, 3)."""
-        rows = [self.plain(row) for row in range(len(self))]
-        return torch.from_numpy(np.stack(rows)) if rows else torch.zeros(0, self.side, self.side, 3, dtype=torch.uint8)
-
     def varied(self, row: int, augment: Augment, rng: np.random.Generator) -> np.ndarray:
         """uint8 (S, S, 3), cut, mirrored and toned by chance."""
         whole = self._picture(row).width
@@ -71,7 +64,7 @@ class PictureStore:
         if row in self._kept:
             return self._kept[row]
         array = open_picture(self.collection.folder / self.collection.records[row].file)
-        grey = bool((array[..., :1] == array).all())
+        grey = is_grey(array)
         picture = Image.fromarray(array[..., 0] if grey else array)
         while picture.width >= 4 * self.side:  # nothing finer is ever looked at
             picture = picture.reduce(2)
@@ -85,4 +78,4 @@ class PictureStore:
 def all_grey(collection: Collection) -> bool:
     """Whether every picture of the training split is in shades of grey."""
     rows = (open_picture(collection.folder / record.file) for record in collection.split("train").records)
-    return all(bool((picture[..., :1] == picture).all()) for picture in rows)
+    return all(map(is_grey, rows))

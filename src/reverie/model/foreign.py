@@ -8,7 +8,6 @@ the other way round, text last. One numbering is the other turned by G places, a
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reverie.errors import BundleError, MissingExtraError, UsageError, shorten
+from reverie.logs import quiet_transformers
 from reverie.model.quantized import check_quantizer
 
 __all__ = ["ForeignBackbone", "ForeignConfig", "check_causal", "extend", "load_model", "quiet", "read_config"]
@@ -229,17 +229,10 @@ def load_model(folder: Path, **settings: Any) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """transformers without its progress bars and reports; its settings are as before afterwards."""
-    logs = _transformers("utils.logging")
-    level, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
-    logs.set_verbosity(logging.CRITICAL)
-    logs.disable_progress_bar()
-    try:
+    """``quiet_transformers``, or MissingExtraError where there is no transformers."""
+    _transformers()
+    with quiet_transformers():
         yield
-    finally:
-        logs.set_verbosity(level)
-        if bars:
-            logs.enable_progress_bar()
 
 
 def _transformers(part: str = "") -> Any:

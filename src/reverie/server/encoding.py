@@ -6,7 +6,7 @@ import base64
 import binascii
 import io
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from reverie.data.pictures import open_picture, resize_picture
 from reverie.errors import PictureError
-from reverie.generator.album import save_gif
 from reverie.server.errors import RequestError
 
-__all__ = ["FORMATS", "as_base64", "gif_bytes", "open_base64", "picture_bytes"]
+__all__ = ["FORMATS", "as_base64", "open_base64", "picture_bytes"]
 
 FORMATS = ("png", "jpeg", "webp")
 
@@ -44,12 +43,6 @@ def picture_bytes(
     else:
         image.save(file, form.upper(), quality=quality)
     return file.getvalue()
-
-
-def gif_bytes(pictures: Sequence[np.ndarray], frame_ms: int = 120) -> bytes:
-    """Pictures of one size, uint8 (S, S, 3), as an endless GIF."""
-    with tempfile.TemporaryDirectory() as folder:
-        return save_gif(pictures, Path(folder) / "walk.gif", frame_ms).read_bytes()
 
 
 def as_base64(data: bytes) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from reverie.errors import ReverieError
+from reverie.generator.album import gif_bytes
 from reverie.generator.generator import Generator, Sample
-from reverie.server.encoding import gif_bytes, picture_bytes
+from reverie.server.encoding import picture_bytes
 from reverie.server.errors import RequestError
 from reverie.server.settings import Limits
 from reverie.server.worker import Job, Worker

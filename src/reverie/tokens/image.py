@@ -252,6 +252,6 @@ def to_float(pictures: Tensor) -> Tensor:
 
 
 def to_uint8(picture: Tensor) -> np.ndarray:
-    """float (3, H, W) in about [-1, 1] -> uint8 (H, W, 3)."""
+    """float (…, 3, H, W) in about [-1, 1] -> uint8 (…, H, W, 3)."""
     scaled = ((picture.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return scaled.permute(1, 2, 0).cpu().numpy()
+    return scaled.movedim(-3, -1).contiguous().cpu().numpy()

@@ -47,7 +47,7 @@ class Prior(nn.Module):
     def latents(
         self, noise: Tensor, temperature: float = 1.0, condition: Tensor | None = None, guidance: float = 1.0
     ) -> Tensor:
-        """(N, Z) → (N, D), not yet on the sphere.
+        """(N, Z) → (N, D).
 
         Args:
             temperature: 0 or more: how far from the middle; 1 as the latents were spread

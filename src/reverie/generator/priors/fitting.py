@@ -1,7 +1,9 @@
-"""Fitting priors to the latents of a trained encoder, and choosing between them by unseen latents."""
+"""Fitting priors to the latents of a trained encoder."""
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,13 +11,13 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from reverie.errors import ConfigError, TrainingError
-from reverie.generator.priors.contract import NormalPrior, Prior, load_prior
+from reverie.errors import ConfigError, MissingExtraError, TrainingError
+from reverie.generator.priors.contract import NormalPrior, Prior, load_prior, prior_class
 from reverie.generator.priors.flow import FlowLessons, FlowObjective
 from reverie.generator.priors.mixture import MixturePrior
 from reverie.training import LoopConfig
 
-__all__ = ["FitSettings", "fit_prior"]
+__all__ = ["FitSettings", "fit_prior", "need_fitters"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class FitSettings:
             raise ConfigError("priors: mixture_components is at least 1, gaussians some numbers of at least 1")
 
 
+def need_fitters(names: Sequence[str]) -> None:
+    """Raise MissingExtraError where a prior of these names cannot be fitted here: before the training, not after it."""
+    if "mixture" in names and importlib.util.find_spec("sklearn") is None:
+        raise MissingExtraError("fitting the prior 'mixture'", "train")
+
+
 def fit_prior(
     name: str,
     latents: Tensor,
@@ -54,8 +62,7 @@ def fit_prior(
     ``run_dir``: where the run of a flow is kept, so that it goes on where it stopped; without one it is not kept.
     Raises UnknownNameError, TrainingError with fewer than two latents or when stopped, and MissingExtraError.
     """
-    from reverie.generator.priors.contract import prior_class
-
+    need_fitters([name])
     settings = settings or FitSettings()
     if prior_class(name) is NormalPrior:
         return NormalPrior(latents.shape[1])

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.errors import MissingExtraError
 from reverie.generator.priors.components import Components
 from reverie.generator.priors.contract import Prior
 
@@ -41,12 +40,10 @@ class MixturePrior(Prior):
         seed: int = 0,
     ) -> MixturePrior:
         """Fit to latents (N, D); the number of Gaussians and the shape of their covariances are those under which the
-        ``unseen`` (M, D) latents are likeliest. Raises MissingExtraError without scikit-learn.
+        ``unseen`` (M, D) latents are likeliest.
         """
-        try:
-            from sklearn.mixture import GaussianMixture
-        except ImportError as error:
-            raise MissingExtraError("fitting the prior 'mixture'", "train") from error
+        from sklearn.mixture import GaussianMixture
+
         components = Components.fit(latents, num_components)
         known, others = (components.whiten(part).double().numpy() for part in (latents, unseen))
         best, best_score = None, -math.inf
