@@ -1,0 +1,57 @@
+"""Where what belongs to the user lies: below ``$REVERIE_HOME``, else in the folders that the system has for it.
+
+``$REVERIE_MEMORY`` and ``$REVERIE_EXPERTS`` move the memory and the experts alone. No function here makes a folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+__all__ = ["cache_dir", "data_dir", "default_library", "default_memory", "log_dir", "models_dir", "usual_memory"]
+
+
+def data_dir() -> Path:
+    """What is kept for good: ``$REVERIE_HOME``, else ``~/.local/share/reverie`` and its like on other systems."""
+    return _home() or platformdirs.user_data_path("reverie", appauthor=False)
+
+
+def cache_dir() -> Path:
+    """What can be made again: ``$REVERIE_HOME/cache``, else ``~/.cache/reverie`` and its like."""
+    home = _home()
+    return home / "cache" if home else platformdirs.user_cache_path("reverie", appauthor=False)
+
+
+def log_dir() -> Path:
+    """``$REVERIE_HOME``, else ``~/.local/state/reverie/log`` and its like."""
+    return _home() or platformdirs.user_log_path("reverie", appauthor=False)
+
+
+def models_dir() -> Path:
+    """Models that were made or fetched."""
+    return data_dir() / "models"
+
+
+def default_library(base: str) -> Path:
+    """The experts of a base: ``$REVERIE_EXPERTS``, else a folder named by the first 12 digits of the base's hash."""
+    said = os.environ.get("REVERIE_EXPERTS")
+    return Path(said) if said else data_dir() / "experts" / base[:12]
+
+
+def default_memory() -> str:
+    """The memory of commands without ``--memory``: ``$REVERIE_MEMORY``, a path or URL as ``Store.open`` takes, else a
+    file below ``data_dir``."""
+    return os.environ.get("REVERIE_MEMORY") or str(data_dir() / "memory.db")
+
+
+def usual_memory(needed: bool = False) -> str | None:
+    """``default_memory`` where somebody named it, where it exists, or where it is ``needed``; None otherwise."""
+    place = default_memory()
+    return place if needed or os.environ.get("REVERIE_MEMORY") or Path(place).is_file() else None
+
+
+def _home() -> Path | None:
+    said = os.environ.get("REVERIE_HOME")
+    return Path(said).expanduser() if said else None
