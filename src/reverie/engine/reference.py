@@ -31,10 +31,10 @@ class Reference:
 
     def _dream(self, branch: Branch) -> Completion:
         request = branch.request
-        sampler = Sampler([request.sampling], [request.seed], request.max_new_ids)
+        sampler = Sampler([request.sampling], [request.seed], [request.max_new_ids])
         while branch.alive:
             logits = self._logits([*request.prefix, *branch.ids], request.experts)[-1:]
-            ids, log_probs = sampler.draw(logits, branch.allowed(), len(branch.ids))
+            ids, log_probs = sampler.draw(logits, branch.allowed())
             branch.take(int(ids), float(log_probs))
         return branch.completion()
 

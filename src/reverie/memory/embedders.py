@@ -78,7 +78,7 @@ class BuiltinEmbedder:
     """The mean of the backbone's last hidden states over the text, read as a question."""
 
     def __init__(self, speaker: Speaker):
-        config = speaker.engine.config
+        config = speaker.engine.decoder
         self.name, self.size = f"builtin-{speaker.name}", int(config.hidden_size)
         self._speaker, self._longest = speaker, int(config.max_positions)
 
