@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reverie.engine.engine import Engine
-    from reverie.engine.floor import matmul_floor
     from reverie.engine.foreign import ForeignEngine, open_engine
     from reverie.engine.reference import Reference
     from reverie.engine.requests import Completion, Constraint, Request
@@ -25,7 +24,6 @@ _HOMES = {  # imported on first use, so that naming the engine does not pull in 
     "Reference": "reference",
     "Request": "requests",
     "Sampling": "sampling",
-    "matmul_floor": "floor",
     "open_engine": "foreign",
 }
 
@@ -37,7 +35,6 @@ __all__ = [
     "Reference",
     "Request",
     "Sampling",
-    "matmul_floor",
     "open_engine",
 ]
 
