@@ -107,6 +107,7 @@ def test_a_trained_bundle_is_measured_as_it_is(collection: Collection, tmp_path:
     assert report.settings["default_prior"] == "flow"
 
 
+@pytest.mark.slow
 def test_minutes_become_steps(collection: Collection) -> None:
     options = (*(one for one in SMALL if "steps" not in one), "minutes=0.001", "flow_steps=2")
     report = run_benchmark("generator", BenchSettings(data=collection.folder, options=options))
@@ -122,6 +123,7 @@ def test_ablations_change_what_they_name_and_nothing_else() -> None:
     assert edgeless.weights.caption == whole.weights.caption
 
 
+@pytest.mark.slow
 def test_a_training_step_is_timed_in_a_process_of_its_own() -> None:
     found = step_cost("toy-16", 1)
     assert found["step_seconds"] > 0
