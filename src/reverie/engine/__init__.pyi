@@ -2,7 +2,6 @@ from .check import check_decoder as check_decoder
 from .contract import Decoder as Decoder
 from .engine import Engine as Engine
 from .engine import open_decoder as open_decoder
-from .floor import matmul_floor as matmul_floor
 from .reference import Reference as Reference
 from .requests import Completion as Completion
 from .requests import Constraint as Constraint

@@ -28,6 +28,7 @@ from reverie.model.backbone import Layer
 
 __all__ = ["PackedDecoder"]
 
+_ROOM = 64  # ids: slots are multiples of it, so that a row with a little more room does not move all
 _HOMES = {linear: group for group, linears in GROUPS.items() for linear in linears}
 _LINEAR = re.compile(r"model\.layers\.(\d+)\.(.+)")
 
@@ -299,7 +300,8 @@ class PackedRows:
 
     def _make_slots(self, num_old: int) -> None:
         """A slot for every row from ``num_old`` on; where there are too few, or too small ones, all move."""
-        needed, room = len(self._states), max([1, *self._room])
+        needed = len(self._states)
+        room = -(-max([1, *self._room]) // _ROOM) * _ROOM
         free = [slot for slot in range(self._own.shape[3]) if slot not in set(self._slots.tolist())]
         if len(free) < needed - num_old or room > self._own.shape[4]:
             grown = num_old > 0 and needed > self._own.shape[3]  # rows come one after another: some to spare
