@@ -2,7 +2,7 @@
 
 The same requests every time: dreams of a lake of different lengths, each with its own seed. *arriving* gives the
 worker each request at its moment, all of them within the first third of the time that one batch takes; *batch* has all
-at once; *alone* runs one after another. The three take turns, so that a busy machine slows all. ``rounds_equal``: in how
+at once; *alone* runs one after another. They take turns, so that a busy machine slows all. ``rounds_equal``: in how
 many rounds every request drew the same ids in all three. Making an engine is not timed, as loading is not.
 """
 
