@@ -11,7 +11,7 @@ from reverie.benchmarks import BenchSettings, run_benchmark
 from reverie.benchmarks.domains import GYM_TASKS, babi_domains, gym_domains, outsiders, read_rows, write_rows
 from reverie.benchmarks.routing_baselines import nearest
 from reverie.errors import ConfigError, DataError, UsageError
-from reverie.experts.table import NOBODY, Table
+from reverie.training.routing_table import NOBODY, Table
 
 RECIPES = {
     "routing-base.yaml": """

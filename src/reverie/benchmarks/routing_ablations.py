@@ -13,7 +13,7 @@ from reverie.benchmarks.routing_figures import routing_figures
 from reverie.benchmarks.routing_stages import Rows, RunFolder
 from reverie.experts.prototypes import fit_prototype
 from reverie.experts.router import Router
-from reverie.experts.table import NOBODY, Table
+from reverie.training.routing_table import NOBODY, Table
 
 __all__ = ["ablations", "at_thresholds"]
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from reverie.benchmarks.contract import Progress
 from reverie.errors import MissingExtraError
 from reverie.experts.contract import Choice
-from reverie.experts.table import Table
 from reverie.model.foreign import load_model
 from reverie.training.measuring import Row
+from reverie.training.routing_table import Table
 
 __all__ = ["arrow", "merge", "nearest"]
 

@@ -14,12 +14,12 @@ from reverie.benchmarks.rows import chunks
 from reverie.engine import Engine, Request, Sampling
 from reverie.experts import Library
 from reverie.experts.contract import Choice
-from reverie.experts.evaluation import time_ratio
 from reverie.experts.features import question_features
 from reverie.experts.router import Router
-from reverie.experts.table import NOBODY
 from reverie.model import Backbone
 from reverie.training.measuring import Row
+from reverie.training.routing_evaluation import time_ratio
+from reverie.training.routing_table import NOBODY
 
 __all__ = ["answer", "cost_ratio", "figures_by_kind", "quality_figures", "routing_figures"]
 

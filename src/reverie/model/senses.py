@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -182,10 +183,9 @@ def check_text_encoder(encoder: nn.Module, sizes: SenseSizes) -> list[str]:
 def _hold(encoder: nn.Module, seen: Seen, last: Seen) -> Promises:
     """``seen``: three rows; ``last``: the third of them by itself."""
     promises, (states, there) = Promises("an encoder", type(encoder).__name__), seen
-    fits = states.dim() == 3 and (len(states), states.shape[2]) == (3, encoder.size) and there.shape == states.shape[:2]
-    promises.expect(
-        f"it gives (3, K, {encoder.size}) and (3, K)", fits, f"{tuple(states.shape)} and {tuple(there.shape)}"
-    )
+    size: Any = encoder.size
+    fits = states.dim() == 3 and (len(states), states.shape[2]) == (3, size) and there.shape == states.shape[:2]
+    promises.expect(f"it gives (3, K, {size}) and (3, K)", fits, f"{tuple(states.shape)} and {tuple(there.shape)}")
     promises.expect("states are finite", bool(states.isfinite().all()))
     promises.expect("bool says which of them are there", there.dtype == torch.bool, there.dtype)
     alone, beside = last[0][last[1]], states[2][there[2]]
