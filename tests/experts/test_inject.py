@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -173,7 +174,7 @@ def test_an_expert_that_changed_under_its_name_is_used_anew(family: str) -> None
 
 
 def test_peft_holds_only_so_many_experts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reverie.experts.inject.PEFT_EXPERTS", 2)
+    monkeypatch.setattr(sys.modules[inject.__module__], "PEFT_EXPERTS", 2)
     model = toy_base("gpt2")
     injection = inject(model, shelf(model))
     for name in NAMES:

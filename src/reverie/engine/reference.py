@@ -13,6 +13,7 @@ from reverie.engine.requests import Branch, Completion, Request, check_ids, open
 from reverie.engine.sampling import Sampler
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice, ExpertSource, check_choice
+from reverie.experts.merging import merged_weights
 from reverie.model import Backbone
 
 __all__ = ["Reference"]
@@ -51,13 +52,9 @@ class Reference:
         return self.backbone.hidden(torch.tensor([list(ids)]))[0].mean(0).numpy()
 
     def _logits(self, ids: list[int], choice: Choice) -> Tensor:  # (len(ids), V)
-        merged: dict[str, Tensor] = {}
-        for name, weight in choice:
-            if self.experts is None:
-                raise UsageError(f"there are no experts, and '{name}' is asked for")
-            for linear, factors in self.experts.adapter(name).factors.items():
-                key = f"{linear}.weight"
-                start = merged.get(key, self.backbone.get_parameter(key))
-                merged[key] = start + weight * (factors.up @ factors.down)
+        if choice and self.experts is None:
+            raise UsageError(f"there are no experts, and '{choice[0][0]}' is asked for")
+        chosen = [(self.experts.adapter(name), weight) for name, weight in choice] if self.experts else []
+        merged = merged_weights(self.backbone, chosen)
         logits: Tensor = functional_call(self.backbone, merged, (torch.tensor([ids]),))
         return logits[0]
