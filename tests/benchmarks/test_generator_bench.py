@@ -16,7 +16,7 @@ from reverie.benchmarks.generator_data import write_collection
 from reverie.benchmarks.generator_digits import WORDS, DigitReader, Digits, DigitsOptions, digits_recipe, seed_figures
 from reverie.benchmarks.generator_step import step_cost
 from reverie.benchmarks.generator_systems import OriginalObjective, three_terms
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import ConfigError, DataError, ReverieError
 from reverie.generator.config import preset
 from reverie.generator.generator import toy_generator

@@ -10,7 +10,7 @@ import pytest
 
 from reverie.benchmarks import BenchSettings, run_benchmark
 from reverie.benchmarks.recall import Asked, Gold, recall_at
-from reverie.data.contract import NodeRow
+from reverie.data import NodeRow
 from reverie.errors import UsageError
 
 TITLES = {

@@ -18,7 +18,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
-from reverie.data.contract import FactRow
+from reverie.data import FactRow
 from reverie.errors import MemoryStoreError, MissingExtraError, UsageError
 from reverie.memory import schema
 from reverie.memory.database import DatabaseSettings
@@ -268,7 +268,7 @@ def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_processes_that_make_and_write_one_memory_at_once(address: str) -> None:
     code = (
-        "import sys\nfrom reverie.data.contract import FactRow\nfrom reverie.memory.store import Store\n"
+        "import sys\nfrom reverie.data import FactRow\nfrom reverie.memory.store import Store\n"
         "with Store.open(sys.argv[1]) as store:\n"
         "    for step in range(5):\n"
         "        store.write([FactRow(f'{sys.argv[2]} {step}', 'is', 'ours')])\n"

@@ -21,7 +21,7 @@ from reverie.settings import load_settings
 
 if TYPE_CHECKING:
     from reverie.benchmarks.generator_systems import OriginalObjective
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
     from reverie.generator.config import GeneratorConfig
     from reverie.generator.evaluate import EvaluateSettings
     from reverie.generator.generator import Generator
@@ -83,7 +83,7 @@ class GeneratorOptions:
 
 
 def run(settings: BenchSettings) -> Findings:
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
     from reverie.generator.evaluate import extractor_for
     from reverie.generator.reference import Reference
 

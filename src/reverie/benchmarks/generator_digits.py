@@ -28,7 +28,7 @@ from reverie.errors import ConfigError, MissingExtraError
 from reverie.settings import load_settings
 
 if TYPE_CHECKING:
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
     from reverie.generator import Generator
     from reverie.generator.recipe import GeneratorRecipe
 

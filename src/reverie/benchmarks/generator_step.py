@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from reverie.benchmarks.contract import Figures
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import ReverieError, shorten
 
 __all__ = ["step_cost", "work"]

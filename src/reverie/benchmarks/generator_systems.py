@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reverie.benchmarks.contract import Figures
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.files import atomic_write_bytes
 from reverie.generator import measures
 from reverie.generator.config import GeneratorConfig

@@ -20,8 +20,7 @@ import numpy as np
 
 from reverie.benchmarks.contract import Benchmark, BenchSettings, Figures, Findings, Published
 from reverie.benchmarks.rows import thin
-from reverie.data import make_reader
-from reverie.data.contract import BadRow, NodeRow
+from reverie.data import BadRow, NodeRow, make_reader
 from reverie.errors import UsageError, shorten
 from reverie.memory.linking import bare_name, key_of
 from reverie.memory.memory import Memory

@@ -183,7 +183,7 @@ def add(
     """Add one fact, or say it anew: the same fact of the same source gets a new version."""
     with Output(as_json) as out:
         from reverie.data import FactRow
-        from reverie.data.lines import checked
+        from reverie.data.facts.lines import checked
 
         try:
             row = FactRow(
@@ -420,7 +420,7 @@ def _reader_settings(format: str, languages: Sequence[str] | None) -> dict[str, 
 
 
 def _moment(said: str | None) -> float | None:
-    from reverie.data.fields import parse_time
+    from reverie.data.facts.fields import parse_time
 
     if said is None:
         return None

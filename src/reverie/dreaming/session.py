@@ -38,7 +38,7 @@ from reverie.tokens.vocabulary import ACT, ANS, WHAT
 from reverie.worlds import World, make_world
 
 if TYPE_CHECKING:
-    from reverie.data.contract import Row
+    from reverie.data import Row
     from reverie.memory.attention import FactReader
     from reverie.memory.memory import Memory
 

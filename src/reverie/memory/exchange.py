@@ -23,9 +23,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from reverie.data.contract import BadRow, OnBad
-from reverie.data.registry import make_reader
-from reverie.data.tables import COLUMNS, join_aliases
+from reverie.data import BadRow, OnBad
+from reverie.data.facts.registry import make_reader
+from reverie.data.facts.tables import COLUMNS, join_aliases
 from reverie.errors import DataError, UnknownNameError
 from reverie.files import sha256_of
 from reverie.memory.contract import Edge, EdgeArrays, Node

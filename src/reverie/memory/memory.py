@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.data.contract import FactRow, Row
+from reverie.data import FactRow, Row
 from reverie.errors import MemoryStoreError
 from reverie.memory.contract import Embedder, Recalled, Written
 from reverie.memory.cues import relation_words

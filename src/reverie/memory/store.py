@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, text
 
-from reverie.data.contract import NODE_KINDS, Row
+from reverie.data import NODE_KINDS, Row
 from reverie.errors import MemoryStoreError
 from reverie.memory.checks import problems
 from reverie.memory.contract import Changes, Edge, EdgeArrays, Node, Written
