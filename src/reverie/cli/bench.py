@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.options import JsonOption, ModelOption, SeedOption, command_app, examples
-from reverie.cli.output import Output, plain, progress_bar
+from reverie.cli.output import Output, plain
+from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +55,7 @@ def bench(
             return
         own = [f"{key}={value}" for key, value in (("nodes", nodes), ("edges", edges)) if value is not None]
         own += options or []
-        with progress_bar() as report:
+        with shown_progress() as report:
             settings = BenchSettings(model, data, limit, seed, branches, write, report, corpus, questions, tuple(own))
             payload = plain(run_benchmark(name, settings))
         out.result(payload, lambda console: _show(console, payload))

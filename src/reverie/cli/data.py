@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.options import JsonOption, command_app, examples
-from reverie.cli.output import Output, progress_bar
+from reverie.cli.output import Output
 from reverie.errors import shorten
+from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,7 +172,7 @@ def _captioner(source: str, prompt: str, batch_size: int, device: str) -> Captio
 def _run(told: Output, work: Any) -> dict[str, Any]:
     """The statistics that ``work`` gives, with a bar meanwhile."""
     try:
-        with progress_bar() as report:
+        with shown_progress() as report:
             statistics: dict[str, Any] = work(report)
     except KeyboardInterrupt:
         told.note("half prepared; the same command goes on from here")

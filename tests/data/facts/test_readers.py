@@ -24,6 +24,7 @@ from reverie.data import (
     reader_names,
     register_reader,
 )
+from reverie.data.facts.registry import READERS
 from reverie.errors import DataError, UnknownNameError
 
 IMAGE = {
@@ -111,7 +112,7 @@ def test_an_unknown_format_suggests_the_nearest() -> None:
 
 
 def test_a_broken_promise_is_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reverie.data.facts.registry._READERS", {})
+    monkeypatch.setattr(READERS, "_entries", {})
     register_reader("forgetful", lambda path, on_bad: iter([FactRow("a", "is", path.read_text())]))
     with pytest.raises(DataError, match="forgetful breaks the contract of a reader: a missing file is a DataError"):
         check_reader("forgetful", write("x", "y"))

@@ -394,7 +394,7 @@ def test_a_torn_line_of_the_journal_does_no_harm(tmp_path: Path, monkeypatch: py
 
 
 def test_a_full_disk_is_one_line_and_leaves_what_can_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from reverie.data import screening
+    from reverie.data.pictures import screening
 
     drawings(tmp_path / "in", 6)
     write, written = screening.atomic_write_bytes, list[Path]()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,39 +12,30 @@ from typing import Any
 
 from reverie.data.facts.contract import BadRow, FactRow, NodeRow, Reader, Row
 from reverie.data.facts.lines import opened
-from reverie.errors import DataError, UnknownNameError
+from reverie.errors import DataError
+from reverie.registry import Registry
 
-__all__ = ["check_reader", "guess_reader", "make_reader", "reader_names", "register_reader"]
+__all__ = ["READERS", "check_reader", "guess_reader", "make_reader", "reader_names", "register_reader"]
 
-_READERS: dict[str, Callable[..., Iterator[Row]] | str] = {
-    "atomic": "reverie.data.facts.atomic:read_atomic",
-    "conceptnet": "reverie.data.facts.conceptnet:read_conceptnet",
-    "csv": "reverie.data.facts.tables:read_csv",
-    "jsonl": "reverie.data.facts.jsonl:read_jsonl",
-    "text": "reverie.data.documents.passages:read_text",
-    "visual-genome": "reverie.data.facts.visual_genome:read_visual_genome",
-    "wordnet": "reverie.data.facts.wordnet:read_wordnet",
-}
-
-
-def register_reader(name: str, reader: Callable[..., Iterator[Row]]) -> None:
-    """Add a reader under ``name``; it should pass ``check_reader``."""
-    _READERS[name] = reader
-
-
-def reader_names() -> list[str]:
-    return sorted(_READERS)
+READERS: Registry[Callable[..., Iterator[Row]]] = Registry(
+    "format",
+    {
+        "atomic": "reverie.data.facts.atomic:read_atomic",
+        "conceptnet": "reverie.data.facts.conceptnet:read_conceptnet",
+        "csv": "reverie.data.facts.tables:read_csv",
+        "jsonl": "reverie.data.facts.jsonl:read_jsonl",
+        "text": "reverie.data.documents.passages:read_text",
+        "visual-genome": "reverie.data.facts.visual_genome:read_visual_genome",
+        "wordnet": "reverie.data.facts.wordnet:read_wordnet",
+    },
+    "reverie.readers",
+)
+reader_names, register_reader = READERS.names, READERS.register  # a new one should pass ``check_reader``
 
 
 def make_reader(name: str, **settings: Any) -> Reader:
     """The reader of that name, with settings of its own (``languages`` of conceptnet); UnknownNameError suggests."""
-    if name not in _READERS:
-        raise UnknownNameError("format", name, _READERS)
-    entry = _READERS[name]
-    if isinstance(entry, str):
-        module, attribute = entry.split(":")
-        entry = getattr(importlib.import_module(module), attribute)
-    return partial(entry, **settings)
+    return partial(READERS.get(name), **settings)
 
 
 def guess_reader(path: Path) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from reverie.data.pictures.images import open_picture, resize_picture
 from reverie.errors import DataError, PictureError, UnknownNameError, shorten
+from reverie.jsonio import json_lines, read_object
 
 __all__ = ["CAPTION_SOURCES", "METADATA_FILE", "PREPARE_FILE", "SPLITS", "Collection", "PictureRecord"]
 
@@ -64,11 +65,8 @@ class PictureRecord:
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, line: str) -> PictureRecord:
-        """The record of a line; ValueError on a malformed one. Fields that are not ours are left out."""
-        values = json.loads(line)
-        if not isinstance(values, dict):
-            raise ValueError("it is no object in braces")
+    def from_json(cls, values: Mapping[str, Any]) -> PictureRecord:
+        """The record of a line's fields; ValueError on malformed ones. Fields that are not ours are left out."""
         known = {item.name for item in fields(cls)}
         if missing := sorted(known - {"extra"} - values.keys()):
             raise ValueError(f"'{missing[0]}' is missing")
@@ -141,19 +139,15 @@ _AGAIN = "Prepare it again with: reverie data prepare DIR --out OUT --overwrite"
 
 
 def _read_side(folder: Path) -> int:
-    try:
-        prepared = json.loads((folder / PREPARE_FILE).read_text(encoding="utf-8"))
-        side = prepared["settings"]["size"]
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(_why_none(folder)) from error
-    except OSError as error:
-        raise DataError(f"cannot read {folder / PREPARE_FILE}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / PREPARE_FILE} is damaged. {_AGAIN}") from error
+    if not (folder / PREPARE_FILE).exists():
+        raise DataError(_why_none(folder))
+    prepared = read_object(folder / PREPARE_FILE, DataError, "the collection's file")
     if prepared.get("format") != 1:
         raise DataError(f"{folder} has the format {shorten(repr(prepared.get('format')))}; this version reads 1.")
+    settings = prepared.get("settings")
+    side = settings.get("size") if isinstance(settings, dict) else None
     if type(side) is not int or side < 1:
-        raise DataError(f"{folder / PREPARE_FILE} names no size. {_AGAIN}")
+        raise DataError(f"{folder / PREPARE_FILE} is damaged: it names no size. {_AGAIN}")
     return side
 
 
@@ -166,16 +160,10 @@ def _why_none(folder: Path) -> str:
 
 
 def _read_records(path: Path) -> tuple[PictureRecord, ...]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'no UTF-8'}. {_AGAIN}") from error
     records = list[PictureRecord]()
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, values in json_lines(path, DataError, "the collection's file"):
         try:
-            records.append(PictureRecord.from_json(line))
-        except (ValueError, TypeError, RecursionError) as error:
+            records.append(PictureRecord.from_json(values))
+        except (ValueError, TypeError) as error:
             raise DataError(f"{path} is damaged in line {number}: {shorten(str(error), 120)}. {_AGAIN}") from error
     return tuple(records)

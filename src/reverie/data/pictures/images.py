@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from reverie.drawing import png_bytes
 from reverie.errors import PictureError, shorten
 from reverie.files import atomic_write_bytes
 
@@ -21,7 +21,6 @@ __all__ = [
     "fit_square",
     "is_grey",
     "open_picture",
-    "png_bytes",
     "resize_picture",
     "save_picture",
     "to_rgb",
@@ -98,13 +97,6 @@ def resize_picture(picture: np.ndarray, width: int, height: int) -> np.ndarray:
 def is_grey(picture: np.ndarray) -> bool:
     """Whether uint8 (H, W, 3) has no colour at all."""
     return bool((picture[..., :1] == picture).all())
-
-
-def png_bytes(picture: np.ndarray) -> bytes:
-    """uint8 (H, W, 3), or (H, W) of greys, as the bytes of a PNG."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    return file.getvalue()
 
 
 def save_picture(picture: np.ndarray, path: Path) -> Path:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedWriter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from reverie.data.pictures.screening import Examined
 from reverie.errors import DataError, shorten
 from reverie.files import atomic_write_json, remove_leftovers, sync
+from reverie.jsonio import read_object
 
 __all__ = ["WORK_DIR", "Journal", "told_difference"]
 
@@ -42,8 +44,11 @@ class Journal:
         """
         journal = cls(out, ending)
         (journal.folder / "pictures").mkdir(parents=True, exist_ok=True)
-        with (journal.folder / "lock").open("a+b") as lock:
-            _take(lock, out)
+        try:  # the lock of a killed process is free
+            lock = FileLock(journal.folder / "lock").acquire(timeout=0)
+        except Timeout as error:
+            raise DataError(f"another process is preparing {out}. Wait for it, or name another --out.") from error
+        with lock:
             try:
                 journal._begin(settings)
                 yield journal
@@ -79,10 +84,7 @@ class Journal:
     def _begin(self, settings: Mapping[str, Any]) -> None:
         path = self.folder / "settings.json"
         if path.exists():
-            try:
-                before = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise DataError(f"{path} is damaged. Start anew with --overwrite.") from error
+            before = read_object(path, DataError, "the preparation's file")
             if difference := told_difference(before, settings):
                 raise DataError(
                     f"{self.out} is half prepared with other settings ({difference}). "
@@ -102,7 +104,7 @@ class Journal:
         path = self.folder / "names.json"
         if not path.exists():
             return
-        for key, name in json.loads(path.read_text(encoding="utf-8")).items():
+        for key, name in read_object(path, DataError, "the preparation's file").items():
             target = self.out / name
             if target.exists() and not self.square(key).exists():
                 target.replace(self.square(key))
@@ -132,18 +134,3 @@ def told_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if before.get(name) != now.get(name):
             return f"{name} was {shorten(repr(before.get(name)), 40)}, is now {shorten(repr(now.get(name)), 40)}"
     return ""
-
-
-def _take(file: IO[bytes], out: Path) -> None:
-    """Lock ``file`` until it is closed; the lock of a killed process is free."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        raise DataError(f"another process is preparing {out}. Wait for it, or name another --out.") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,12 +37,12 @@ from reverie.data.pictures.splitting import choose_kept, choose_splits, group_ne
 from reverie.data.pictures.workers import examine_all
 from reverie.errors import DataError, PictureError
 from reverie.files import atomic_write_json, atomic_write_text
+from reverie.progress import Progress, no_progress
 from reverie.settings import settings_to_dict
 
 __all__ = ["Captioner", "PrepareSettings", "prepare"]
 
 _MOST_SIDE = 1_024  # px of what a captioner sees
-Report = Callable[[str, int, int], None]
 
 
 class Captioner(Protocol):
@@ -73,7 +73,7 @@ def prepare(
     out: Path,
     settings: PrepareSettings | None = None,
     captioner: Captioner | None = None,
-    progress: Report | None = None,
+    progress: Progress = no_progress,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Make the collection ``out`` of the pictures in ``source``, and return its statistics.
@@ -84,7 +84,6 @@ def prepare(
     else; UnknownNameError on columns and fields that are not there.
     """
     source, out, settings = Path(source), Path(out), settings or PrepareSettings()
-    report = progress or (lambda what, done, of: None)
     check_places(source, out)
     found = find_pictures(source, settings.columns(), skip=out)
     template = Template(settings.caption or "{caption}")
@@ -100,7 +99,7 @@ def prepare(
         if not was_ours:
             check_free(out)
         with Journal.opened(out, identity, settings.format) as journal:
-            statistics = _prepare(found, settings, template, captioner, journal, report)
+            statistics = _prepare(found, settings, template, captioner, journal, progress)
             atomic_write_json(out / "statistics.json", statistics)
             about = {"format": 1, "kind": "collection", "source": str(source), "fingerprint": fingerprint(found)}
             atomic_write_json(out / PREPARE_FILE, about | {"settings": identity})
@@ -114,7 +113,7 @@ def _prepare(
     template: Template,
     captioner: Captioner | None,
     journal: Journal,
-    report: Report,
+    report: Progress,
 ) -> dict[str, Any]:
     """Everything but the marker that it is done."""
     keys = [_key(given) for given in found.pictures]
@@ -177,7 +176,7 @@ def _captioned(
     template: Template,
     captioner: Captioner | None,
     journal: Journal,
-    report: Report,
+    report: Progress,
 ) -> tuple[list[_Kept], int]:
     """Every picture with its caption, and how many of those were cut."""
     prefix = find_style(settings.style).prefix if settings.prefix is None else settings.prefix
@@ -198,7 +197,7 @@ def _captioned(
     return captioned, num_cut
 
 
-def _describe(missing: list[_Kept], captioner: Captioner, journal: Journal, report: Report) -> None:
+def _describe(missing: list[_Kept], captioner: Captioner, journal: Journal, report: Progress) -> None:
     """Captions for all that lack one, in batches that an interruption does not change."""
     size = max(1, captioner.batch_size)
     for start in range(0, len(missing), size):

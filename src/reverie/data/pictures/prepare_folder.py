@@ -17,6 +17,7 @@ from reverie.data.pictures.given import Found
 from reverie.data.pictures.journal import WORK_DIR, told_difference
 from reverie.data.pictures.prepare_report import SHEET_FILE, read_statistics
 from reverie.errors import DataError
+from reverie.jsonio import read_object
 
 __all__ = [
     "check_free",
@@ -53,13 +54,11 @@ def check_free(out: Path) -> None:
 
 def finished_statistics(out: Path, identity: Mapping[str, Any], found: Found) -> dict[str, Any]:
     """The statistics of a finished folder, where it was made of the same."""
-    try:
-        about = json.loads((out / PREPARE_FILE).read_text(encoding="utf-8"))
-        difference = told_difference(about["settings"], identity)
-        if not difference and about["fingerprint"] != fingerprint(found):
-            difference = "the pictures or their captions have changed since"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{out} holds a damaged collection. Start anew with --overwrite.") from error
+    about = read_object(out / PREPARE_FILE, DataError, "the collection's file")
+    before = about.get("settings")
+    difference = told_difference(before if isinstance(before, dict) else {}, identity)
+    if not difference and about.get("fingerprint") != fingerprint(found):
+        difference = "the pictures or their captions have changed since"
     if difference:
         raise DataError(
             f"{out} is prepared already ({difference}). Name another --out, or start anew with --overwrite."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from reverie.data.pictures.screening import PICTURE_RULES, Examined
 from reverie.data.pictures.sheet import contact_sheet
 from reverie.data.pictures.splitting import group_near
 from reverie.errors import DataError
+from reverie.jsonio import read_object
 
 __all__ = ["SHEET_FILE", "read_statistics", "statistics_of", "write_sheet"]
 
@@ -88,14 +88,10 @@ def write_sheet(collection: Collection) -> None:
 
 def read_statistics(folder: Path) -> dict[str, Any]:
     """What ``statistics.json`` of a collection holds. Raises DataError where it is damaged."""
-    path = folder / "statistics.json"
-    try:
-        statistics = json.loads(path.read_text(encoding="utf-8"))
-        if not {"found", "kept", "captions", "splits", "warnings"} <= statistics.keys():
-            raise ValueError("it lacks figures")
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is missing or damaged. Prepare the folder again with --overwrite.") from error
-    return dict(statistics)
+    statistics = read_object(folder / "statistics.json", DataError, "the collection's file")
+    if not {"found", "kept", "captions", "splits", "warnings"} <= statistics.keys():
+        raise DataError(f"{folder / 'statistics.json'} lacks figures. Prepare the folder again with --overwrite.")
+    return statistics
 
 
 def _square(records: Sequence[PictureRecord], boxes: np.ndarray) -> int:

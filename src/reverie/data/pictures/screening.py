@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from reverie.data.pictures.images import TooManyPixelsError, fit_square, is_grey, open_picture, png_bytes
+from reverie.data.pictures.images import TooManyPixelsError, fit_square, is_grey, open_picture
 from reverie.errors import PictureError
 from reverie.files import atomic_write_bytes
 
@@ -143,10 +143,8 @@ def _grey(picture: np.ndarray) -> np.ndarray:
 
 def _encoded(square: np.ndarray, rules: Rules) -> bytes:
     kept = square[..., 0] if is_grey(square) else square  # a third of the bytes, the same picture
-    if rules.format == "png":
-        return png_bytes(kept)
     data = io.BytesIO()
-    Image.fromarray(kept).save(data, "JPEG", quality=95)
+    Image.fromarray(kept).save(data, "PNG" if rules.format == "png" else "JPEG", quality=95)
     return data.getvalue()
 
 

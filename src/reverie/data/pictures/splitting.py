@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+
+from reverie.splits import share_of
 
 __all__ = ["choose_kept", "choose_splits", "group_near", "near_pairs"]
 
@@ -100,7 +101,7 @@ def choose_splits(
     wanted = round(val_share * sum(map(len, free)))
     if val_share > 0 and "val" not in given and len(free) > 1:
         wanted = max(1, wanted)
-    free.sort(key=lambda group: hashlib.sha256(f"{seed}\0{names[group[0]]}".encode()).digest())
+    free.sort(key=lambda group: share_of(f"{seed}\0{names[group[0]]}"))
     for chosen in _fitting(free, wanted):
         for i in chosen:
             splits[i] = "val"

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ from pathlib import Path
 from reverie.data.pictures.journal import Journal
 from reverie.data.pictures.screening import Examined, Rules, examine
 from reverie.errors import DataError
+from reverie.progress import Progress
 
 __all__ = ["examine_all"]
 
@@ -29,7 +30,7 @@ def examine_all(
     rules: Rules,
     workers: int,
     num_all: int,
-    report: Callable[[str, int, int], None],
+    report: Progress,
 ) -> None:
     """Examine every (picture, key) into the journal; ``workers`` processes, 0 for one per core.
 
