@@ -49,7 +49,8 @@ class Store:
     def open(cls, url: str | Path, create: bool = True, settings: DatabaseSettings | None = None) -> Store:
         """Open ``kg.db``, ``sqlite:///kg.db`` or ``postgresql+psycopg://user@host/db``, made where there is none yet.
 
-        An older schema is upgraded in one transaction. A SQLite file that may not be written to is opened for reading.
+        A folder that is not there is not made, but for the user's own of ``paths.data_dir``. An older schema is
+        upgraded in one transaction. A SQLite file that may not be written to is opened for reading.
         Raises MemoryStoreError (damaged, made by a newer Reverie, not reachable …), UsageError on a malformed address.
         """
         return cls(Database(url, create, settings))
