@@ -20,7 +20,7 @@ from reverie.settings import load_settings
 from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
 
 if TYPE_CHECKING:
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
     from reverie.generator.config import GeneratorConfig
     from reverie.generator.evaluate import EvaluateSettings
     from reverie.generator.generator import Generator
@@ -83,7 +83,7 @@ class GeneratorOptions:
 
 
 def run(settings: BenchSettings) -> Findings:
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
     from reverie.generator.evaluate import extractor_for
     from reverie.generator.reference import Reference
 

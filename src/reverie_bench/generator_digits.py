@@ -28,7 +28,7 @@ from reverie.settings import load_settings
 from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings, Published
 
 if TYPE_CHECKING:
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
     from reverie.generator import Generator
     from reverie.generator.recipe import GeneratorRecipe
 

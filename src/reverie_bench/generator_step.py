@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import ReverieError, shorten
 from reverie_bench.contract import Figures
 

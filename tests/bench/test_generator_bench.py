@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from reverie.data.arrays import write_collection
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import ConfigError, DataError, ReverieError
 from reverie.generator.config import preset
 from reverie.generator.generator import toy_generator

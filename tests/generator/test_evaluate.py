@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from reverie.data.arrays import write_collection
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import ConfigError, DataError, ReverieError, UnknownNameError
 from reverie.generator.evaluate import EvaluateSettings, caption_perplexity, evaluate, joint_figures
 from reverie.generator.features import PixelFeatures

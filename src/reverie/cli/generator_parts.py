@@ -13,7 +13,7 @@ import typer
 from reverie.errors import UsageError, shorten
 
 if TYPE_CHECKING:
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
     from reverie.generator.generator import Generator
 
 __all__ = [
@@ -128,7 +128,7 @@ def bundle_folder(model: str, lora: Path | None = None, trust_base: bool = False
 
 def open_collection(folder: Path, split: str) -> Collection:
     """A prepared collection with pictures in ``split``. Raises DataError that says how to prepare one, UsageError."""
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
 
     collection = Collection.open(folder)
     if not len(collection.split(split)):

@@ -21,8 +21,9 @@ from reverie.cli.generator_parts import (
     size_of,
 )
 from reverie.cli.options import JsonOption, Overrides, examples, make_dir
-from reverie.cli.output import Output, plain, progress_bar
+from reverie.cli.output import Output, plain
 from reverie.errors import UnknownNameError, UsageError
+from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,7 +83,7 @@ def evaluate(
         loaded = open_generator(model, lora, trust_base)
         collection = open_collection(data, split)
         folder = None if out_dir is None else make_dir(out_dir)
-        with progress_bar() as report:
+        with shown_progress() as report:
             found = measure(loaded, collection, split, settings, folder, report)
         payload: dict[str, Any] = {"model": loaded.name, "folder": folder, **plain(found)}
         out.result(payload, lambda console: _show_figures(console, payload))
@@ -149,7 +150,7 @@ def export(
         if format != "space" and (name or license_id):
             raise UsageError("--name and --license go with --format space alone")
         more = {"name": name, "license_id": license_id} if format == "space" else {}
-        with bundle_folder(model, lora, trust_base) as folder, progress_bar() as report:
+        with bundle_folder(model, lora, trust_base) as folder, shown_progress() as report:
             payload = _FORMATS[format](folder, free_folder(out_dir), lambda what: report(what, 0, 0), **more)
         payload = {"folder": out_dir, "format": format, "bytes": size_of(out_dir)} | payload
         out.result(payload, lambda console: _show_export(console, payload))

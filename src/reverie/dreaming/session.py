@@ -30,7 +30,7 @@ from reverie.errors import UsageError, WorldError
 from reverie.experts.contract import Choice
 from reverie.experts.features import question_features
 from reverie.model import Backbone
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 from reverie.nouns import Answer, Dream, Fact, Frame, Part
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.image import ImageTokenizer
@@ -38,7 +38,7 @@ from reverie.tokens.vocabulary import ACT, ANS, WHAT
 from reverie.worlds import World, make_world
 
 if TYPE_CHECKING:
-    from reverie.data.contract import Row
+    from reverie.data import Row
     from reverie.memory.attention import FactReader
     from reverie.memory.memory import Memory
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import ConfigError, UnknownNameError
 from reverie.generator import measures
 from reverie.generator.features import FeatureExtractor, Lesson, make_features

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reverie.data.pictures import save_picture
-from reverie.data.sheet import contact_sheet
+from reverie.data.pictures import contact_sheet, save_picture
 from reverie.files import atomic_write_json
 from reverie.generator.generator import Sample
 from reverie.generator.measures import Nearest

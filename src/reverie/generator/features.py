@@ -24,7 +24,7 @@ from torch import Tensor
 from reverie.errors import BundleError, ConfigError, MissingExtraError, PictureError, ReverieError, shorten
 from reverie.generator.measures import thumbnails
 from reverie.generator.own_features import OwnFeaturesConfig, Pictures, Watch, own_features
-from reverie.model.foreign import quiet
+from reverie.logs import quiet_transformers
 from reverie.model.vision import VisionConfig, VisionEncoder, make_vision
 
 __all__ = [
@@ -172,7 +172,7 @@ def _open(source: str) -> tuple[Describe, int]:
     except ImportError as error:
         raise MissingExtraError("features of a Hugging Face network", "train") from error
     try:
-        with quiet():
+        with quiet_transformers():
             kind = transformers.AutoConfig.from_pretrained(source).model_type
             kind = {"clip_vision_model": "clip"}.get(kind, kind)
             describe = _by_vision(kind, source) if kind in ("clip", "resnet") else _by_auto_model(transformers, source)

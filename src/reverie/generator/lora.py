@@ -23,8 +23,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from reverie.data.collection import Collection
-from reverie.data.pictures import save_picture
+from reverie.data.pictures import Collection, save_picture
 from reverie.errors import ConfigError, MissingExtraError, TrainingError
 from reverie.experts.files import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from reverie.files import atomic_folder, atomic_write_bytes, atomic_write_json, sha256_of

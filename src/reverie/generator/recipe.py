@@ -14,8 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from reverie.data.collection import Collection
-from reverie.data.sheet import contact_sheet
+from reverie.data.pictures import Collection, contact_sheet
 from reverie.errors import ConfigError, TrainingError, shorten
 from reverie.files import atomic_write_json
 from reverie.generator.config import GeneratorConfig, preset

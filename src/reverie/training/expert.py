@@ -21,7 +21,7 @@ from reverie.experts.files import base_hash, save_adapter
 from reverie.experts.lowrank import LoraConfig, attach
 from reverie.files import atomic_write_json
 from reverie.model import Backbone
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer

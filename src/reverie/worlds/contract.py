@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import gymnasium
 import numpy as np
 
-from reverie.data.contract import FactRow
+from reverie.data import FactRow
 
 __all__ = ["Episode", "Narrator", "Question", "Transition", "World"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.data.contract import FactRow
+from reverie.data import FactRow
 from reverie.nouns import CAUSES, situation
 from reverie.worlds.everyday.questions import PROPERTIES
 from reverie.worlds.everyday.things import ACTIONS, LAST_COLUMN, SUPPORTS, SURFACES, THINGS, Scene, heights_over

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from reverie.data.contract import FactRow
+from reverie.data import FactRow
 from reverie.errors import WorldError
 from reverie.worlds.contract import World
 from reverie.worlds.everyday import picture, sprites
