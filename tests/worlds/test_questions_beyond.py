@@ -10,7 +10,7 @@ import pytest
 from reverie.errors import WorldError
 from reverie.worlds.everyday import questions
 from reverie.worlds.everyday.compare import compare_question
-from reverie.worlds.everyday.questions import PROPERTIES
+from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.things import THINGS, Scene
 from reverie.worlds.everyday.why import why_kinds, why_question
 from reverie.worlds.frozenlake import ACTIONS, parse_actions

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import gymnasium
@@ -16,8 +15,10 @@ from reverie.data.contract import FactRow
 from reverie.errors import WorldError
 from reverie.worlds.contract import World
 from reverie.worlds.everyday import picture, sprites
+from reverie.worlds.everyday.course import chain
+from reverie.worlds.everyday.facts import outcome_facts, property_facts
 from reverie.worlds.everyday.narrator import EverydayNarrator
-from reverie.worlds.everyday.physics import Moment, opening, unfold
+from reverie.worlds.everyday.physics import opening
 from reverie.worlds.everyday.things import (
     ACTIONS,
     LAST_COLUMN,
@@ -62,28 +63,6 @@ def is_test_scene(options: Mapping[str, Any]) -> bool:
     """Whether a scene belongs to the tenth kept for testing: a stable hash of its completed options."""
     text = json.dumps(Scene.of(options).options(), sort_keys=True)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") < TEST_SHARE * 2**64
-
-
-@lru_cache(maxsize=32768)
-def moments(scene: Scene, action: str) -> tuple[Moment, ...]:
-    """What follows on ``action``, kept so that asking again costs nothing."""
-    return unfold(scene, action)
-
-
-@lru_cache(maxsize=32768)
-def chain(scene: Scene, action: str) -> tuple[str, ...]:
-    """The states after ``action`` as JSON, one a step, without steps on which the picture stays the same."""
-    states = [picture.state_of(scene, moment) for moment in moments(scene, action)]
-    seen = [picture.state_of(scene, opening(scene)), *states]
-    kept = [state for before, state in zip(seen, states, strict=False) if _shown(before) != _shown(state)]
-    if not kept or _shown(kept[-1]) != _shown(states[-1]) or len(kept) < 2:
-        kept = [*kept[:-1], states[-1]]
-    kept[-1] = states[-1]  # the last word on what happened, where only the middle had moved
-    return tuple(json.dumps(state) for state in kept)
-
-
-def _shown(state: dict[str, Any]) -> tuple[Any, ...]:
-    return state["things"], state["surface"], state["held"], state["tool"]
 
 
 class Everyday(World):
@@ -142,9 +121,7 @@ class Everyday(World):
         return sprites.backdrop().copy()
 
     def facts(self) -> list[FactRow]:
-        from reverie.worlds.everyday.facts import outcome_facts, property_facts
-
-        return property_facts() + outcome_facts(lambda scene: not is_held_out(scene) and not is_test_scene(scene))
+        return property_facts() + outcome_facts(Everyday(), lambda scene: not is_held_out(scene) and not is_test_scene(scene))
 
     def sample_options(self, rng: np.random.Generator) -> dict[str, Any]:
         """Every (thing, action) pair equally often; the bare floor half of the time."""
