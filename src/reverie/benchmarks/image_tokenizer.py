@@ -16,8 +16,6 @@ from reverie.benchmarks.contract import Benchmark, BenchSettings, Figures, Findi
 from reverie.benchmarks.models import open_model
 from reverie.errors import MissingExtraError
 from reverie.worlds import World, make_world, record_episode
-from reverie.worlds.everyday import is_test_scene
-from reverie.worlds.frozenlake import in_test_split
 
 if TYPE_CHECKING:
     from reverie.tokens import ImageTokenizer
@@ -47,14 +45,12 @@ def run(settings: BenchSettings) -> Findings:
 
 
 def _pictures(world: World, count: int, seed: int) -> list[np.ndarray]:
-    """Pictures of test scenes; a world without a test share gives any."""
+    """Pictures of test scenes."""
     rng = np.random.default_rng([seed, 6])
     pictures: list[np.ndarray] = []
     while len(pictures) < count:
         options = world.sample_options(rng)
-        if world.name == "FrozenLake" and not in_test_split(options["desc"]):
-            continue
-        if world.name == "Everyday" and not is_test_scene(options):
+        if not world.in_test_split(options):
             continue
         steps = record_episode(world, options, rng=rng).transitions
         pictures += [steps[0].what, *(step.result for step in steps)]
