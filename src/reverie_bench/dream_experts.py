@@ -93,7 +93,7 @@ def _rows(count: int, seed: int, experts: Sequence[str]) -> list[Row]:
         rows += [Row(skill, skill, question, scene) for question, scene in skill_questions(skill, count, rng)]
     known = make_rows(count, seed, lambda options: is_test_scene(options) and not is_held_out(options))
     rows += [Row("everyday", "", row.question) for row in known]
-    rows += [Row("frozenlake", "", question, scene) for question, scene in skill_questions("lake", count, rng)]
+    rows += [Row("frozenlake", "", question, scene) for question, scene in skill_questions("FrozenLake", count, rng)]
     return rows
 
 

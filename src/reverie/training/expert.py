@@ -29,7 +29,7 @@ from reverie.tokens.text import BaseTokenizer
 from reverie.tokens.vocabulary import ANS, EOS
 from reverie.training.backbone import flatten, pad
 from reverie.training.skills import skill_names, skill_source
-from reverie.training.sources import Segments, Source
+from reverie.worlds.contract import Segments, Source
 
 __all__ = ["ExpertData", "ExpertObjective", "RowSource", "read_rows", "split_rows"]
 

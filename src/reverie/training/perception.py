@@ -36,8 +36,9 @@ from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.vocabulary import EOS
 from reverie.training.backbone import pad
 from reverie.training.objective import to_device
-from reverie.training.sources import renamed, without_pictures
 from reverie.worlds import Episode, make_world, record_episode
+from reverie.worlds.documents import without_pictures
+from reverie.worlds.everyday.documents import renamed
 
 if TYPE_CHECKING:
     from reverie.worlds.everyday.things import Thing

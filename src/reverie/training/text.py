@@ -23,7 +23,7 @@ from reverie.tokens.grammar_files import save_grammar
 from reverie.tokens.vocabulary import EOS
 from reverie.training.backbone import flatten, pad
 from reverie.training.expert import read_rows
-from reverie.training.sources import Segments
+from reverie.worlds.contract import Segments
 
 __all__ = ["TextData", "TextObjective"]
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from reverie.errors import WorldError
+from reverie.errors import UnknownNameError, WorldError
 from reverie.worlds.contract import Question
-from reverie.worlds.frozenlake import ACTIONS, neighbour
+from reverie.worlds.frozenlake.maps import ACTIONS, neighbour
+from reverie.worlds.frozenlake.narrator import ENDS, end_question
+from reverie.worlds.frozenlake.walks import LakeWalk, draw_walk, test_map, training_map
 
-__all__ = ["MAX_STEPS", "LakeWalk", "place_question", "time_question", "walk_of"]
+__all__ = ["MAX_STEPS", "place_question", "skill_question", "time_question"]
 
 MAX_STEPS = 7  # as far as the words for numbers go
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
@@ -51,38 +52,6 @@ STILL = (
     "The elf walks {path}. Does it still stand after {n} moves?",
     "After {n} moves of {path}, is the elf still on the ice?",
 )
-
-
-@dataclass(frozen=True)
-class LakeWalk:
-    """A walk as it really goes: it ends in a hole, at the goal, or with the path. ``cells`` begins with the start."""
-
-    desc: tuple[str, ...]
-    path: tuple[int, ...]  # actions that were asked for
-    cells: tuple[tuple[int, int], ...]  # where the elf was: one more than the steps it took
-
-    @property
-    def end(self) -> str:
-        """The letter of the last cell."""
-        row, col = self.cells[-1]
-        return self.desc[row][col]
-
-    @property
-    def steps(self) -> int:
-        return len(self.cells) - 1
-
-
-def walk_of(desc: Sequence[str], path: Sequence[int]) -> LakeWalk:
-    """The walk along ``path`` from the start of the map."""
-    rows, cols = len(desc), len(desc[0])
-    cell = next((r, c) for r in range(rows) for c in range(cols) if desc[r][c] == "S")
-    cells = [cell]
-    for action in path:
-        cell = neighbour(cell, action, rows, cols)
-        cells.append(cell)
-        if desc[cell[0]][cell[1]] in "HG":
-            break
-    return LakeWalk(tuple(desc), tuple(path), tuple(cells))
 
 
 def place_question(walk: LakeWalk, rng: np.random.Generator) -> Question:
@@ -133,3 +102,20 @@ def _question(
     path = ", ".join(ACTIONS[action] for action in walk.path)
     text = frames[int(rng.integers(len(frames)))].format(path=path, **words)
     return Question(text, answer, form, kind, (), {"desc": list(walk.desc), "path": path})
+
+
+def skill_question(
+    skill: str, rng: np.random.Generator, test: bool, steps: int = MAX_STEPS
+) -> tuple[Question, LakeWalk]:
+    """A question of that skill ("": how it ends) about a walk on a random map. Raises UnknownNameError."""
+    if skill not in _SKILLS:
+        raise UnknownNameError("skill", skill, _SKILLS)
+    walk = draw_walk(rng, test_map if test else training_map, steps)
+    return _SKILLS[skill](walk, rng), walk
+
+
+_SKILLS: dict[str, Callable[[LakeWalk, np.random.Generator], Question]] = {
+    "spatial": place_question,
+    "temporal": time_question,
+    "": lambda walk, rng: end_question(walk.path, ENDS.get(walk.end, "safe"), rng),
+}
