@@ -170,7 +170,7 @@ def test_a_damaged_file_is_one_line(base: Path, adapter: Path, tmp_path: Path, n
         ("rename", "has no 'picture_decoder.elsewhere'"),
         ("reshape", "is .* in this base, its factors are"),
         ("drop", "has not two factors"),
-        ("nan", "has not two factors that are finite"),
+        ("nan", "values that are not finite"),
         ("other", "is no LoRA factor"),
     ],
 )

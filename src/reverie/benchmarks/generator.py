@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reverie.benchmarks.generator_systems import OriginalObjective
     from reverie.data.collection import Collection
     from reverie.generator.config import GeneratorConfig
-    from reverie.generator.evaluate import EvaluateSettings
+    from reverie.generator.evaluation import EvaluateSettings
     from reverie.generator.generator import Generator
     from reverie.generator.objective import GeneratorData
     from reverie.generator.recipe import GeneratorRecipe
@@ -123,7 +123,7 @@ class _Bench:
 
     @property
     def evaluation(self) -> EvaluateSettings:
-        from reverie.generator.evaluate import EvaluateSettings
+        from reverie.generator.evaluation import EvaluateSettings
         from reverie.generator.own_features import OwnFeaturesConfig
 
         own = OwnFeaturesConfig(steps=self.options.feature_steps)
@@ -133,10 +133,13 @@ class _Bench:
 
     def evaluate(self, system: Generator, reference: Reference, name: str, priors: Sequence[str] = ()) -> Any:
         from reverie.generator.evaluate import evaluate_beside
+        from reverie.generator.evaluate_files import write_files
 
-        out = Path(self.options.out) / name.replace(" ", "-") if self.options.out else None
         chosen = replace(self.evaluation, priors=tuple(priors))
-        return evaluate_beside(system, reference, self.options.split, chosen, out, self._tell(name))
+        found, shown = evaluate_beside(system, reference, self.options.split, chosen, self._tell(name))
+        if self.options.out:
+            write_files(found, shown, chosen.shown, Path(self.options.out) / name.replace(" ", "-"))
+        return found
 
     # ours
 

@@ -21,8 +21,9 @@ from reverie.cli.generator_parts import (
     size_of,
 )
 from reverie.cli.options import JsonOption, Overrides, examples, make_dir
-from reverie.cli.output import Output, plain, progress_bar
+from reverie.cli.output import Output, plain
 from reverie.errors import UnknownNameError, UsageError
+from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,8 +74,9 @@ def evaluate(
     Settings after the options are those of the evaluation, such as samples=500 or temperature=0.9.
     """
     with Output(as_json) as out:
-        from reverie.generator.evaluate import EvaluateSettings
         from reverie.generator.evaluate import evaluate as measure
+        from reverie.generator.evaluate_files import write_files
+        from reverie.generator.evaluation import EvaluateSettings
         from reverie.settings import load_settings
 
         flags = flags_of({"features": features, "first_seed": seed})
@@ -82,9 +84,10 @@ def evaluate(
         loaded = open_generator(model, lora, trust_base)
         collection = open_collection(data, split)
         folder = None if out_dir is None else make_dir(out_dir)
-        with progress_bar() as report:
-            found = measure(loaded, collection, split, settings, folder, report)
-        payload: dict[str, Any] = {"model": loaded.name, "folder": folder, **plain(found)}
+        with shown_progress() as report:
+            found, shown = measure(loaded, collection, split, settings, report)
+        files = () if folder is None else write_files(found, shown, settings.shown, folder)
+        payload: dict[str, Any] = {"model": loaded.name, "folder": folder, **plain(found), "files": list(files)}
         out.result(payload, lambda console: _show_figures(console, payload))
 
 
@@ -149,7 +152,7 @@ def export(
         if format != "space" and (name or license_id):
             raise UsageError("--name and --license go with --format space alone")
         more = {"name": name, "license_id": license_id} if format == "space" else {}
-        with bundle_folder(model, lora, trust_base) as folder, progress_bar() as report:
+        with bundle_folder(model, lora, trust_base) as folder, shown_progress() as report:
             payload = _FORMATS[format](folder, free_folder(out_dir), lambda what: report(what, 0, 0), **more)
         payload = {"folder": out_dir, "format": format, "bytes": size_of(out_dir)} | payload
         out.result(payload, lambda console: _show_export(console, payload))
@@ -167,7 +170,7 @@ def _onnx_int8(folder: Path, out: Path, tell: Callable[[str], None]) -> dict[str
 
 
 def _int8(folder: Path, out: Path, tell: Callable[[str], None]) -> dict[str, Any]:
-    from reverie.generator.quantized import quantize_bundle
+    from reverie.generator.export_int8 import quantize_bundle
 
     tell("rounding the weights")
     return {"figures": quantize_bundle(folder, out)}

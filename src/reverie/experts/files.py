@@ -35,6 +35,7 @@ __all__ = [
     "load_adapter",
     "load_card",
     "read_config",
+    "read_factors",
     "refuse_pickle",
     "save_adapter",
     "save_card",
@@ -194,6 +195,30 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def load_adapter(folder: Path) -> Adapter:
     """Read what PEFT or ``save_adapter`` wrote. Raises ExpertError for what is no LoRA adapter, or a damaged one."""
+    found = read_factors(folder)
+    for layer, (down, up, _) in found.items():
+        if down.dim() != 2 or up.dim() != 2:
+            raise ExpertError(f"the adapter {folder} is damaged: {layer} has not two factors A and B of a linear")
+    # Copies, since a tensor of the file itself would change with the file.
+    memory = own_pages(sum(down.numel() + up.numel() for down, up, _ in found.values()))
+    pieces = iter(memory.split([side.numel() for down, up, _ in found.values() for side in (down, up)]))
+    factors = {
+        linear: Factors(
+            next(pieces).view(down.shape).copy_(down),
+            next(pieces).view(up.shape).copy_(up).mul_(scale),
+        )
+        for linear, (down, up, scale) in found.items()
+    }
+    if not torch.stack(torch.aminmax(memory)).isfinite().all():  # NaN is smallest and largest where there is one
+        raise ExpertError(f"the adapter {folder} is damaged: {_not_finite(factors)} holds values that are not finite")
+    return Adapter(factors)
+
+
+def read_factors(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor, float]]:
+    """Layer → factors A (rank, in, …) and B (out, rank, …) as they lie in the file, and the scale of their product.
+
+    Of linears, and of convolutions too. Raises ExpertError for what is no LoRA adapter, or a damaged one.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -221,20 +246,8 @@ def load_adapter(folder: Path) -> Adapter:
         sides[found["linear"]][found["side"]] = tensor
     if not sides:
         raise ExpertError(f"the adapter {folder} holds no factors")
-    scales = {linear: _scale(folder, config, linear, pair) for linear, pair in sides.items()}
-    # Copies, since a tensor of the file itself would change with the file.
-    memory = own_pages(sum(side.numel() for pair in sides.values() for side in pair.values()))
-    pieces = iter(memory.split([side.numel() for pair in sides.values() for side in (pair["A"], pair["B"])]))
-    factors = {
-        linear: Factors(
-            next(pieces).view(pair["A"].shape).copy_(pair["A"]),
-            next(pieces).view(pair["B"].shape).copy_(pair["B"]).mul_(scales[linear]),
-        )
-        for linear, pair in sides.items()
-    }
-    if not torch.stack(torch.aminmax(memory)).isfinite().all():  # NaN is smallest and largest where there is one
-        raise ExpertError(f"the adapter {folder} is damaged: {_not_finite(factors)} holds values that are not finite")
-    return Adapter(factors)
+    scales = {layer: _scale(folder, config, layer, pair) for layer, pair in sides.items()}
+    return {layer: (pair["A"], pair["B"], scales[layer]) for layer, pair in sides.items()}
 
 
 def describe_adapter(folder: Path) -> dict[str, Any]:
@@ -337,7 +350,7 @@ def _pickle(path: Path) -> ExpertError:
 
 def _scale(folder: Path, config: Mapping[str, Any], linear: str, pair: Mapping[str, torch.Tensor]) -> float:
     """What the factor B of a linear is multiplied by. Raises ExpertError where the two factors do not fit together."""
-    if pair.keys() != {"A", "B"} or any(side.dim() != 2 or not side.numel() for side in pair.values()):
+    if pair.keys() != {"A", "B"} or any(side.dim() not in (2, 4) or not side.numel() for side in pair.values()):
         raise ExpertError(f"the adapter {folder} is damaged: {linear} has not two factors A and B")
     rank, other = pair["A"].shape[0], pair["B"].shape[1]
     said = _of_linear(config, "rank_pattern", linear, config.get("r", 8))

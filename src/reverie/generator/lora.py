@@ -27,13 +27,14 @@ from reverie.data.collection import Collection
 from reverie.data.pictures import save_picture
 from reverie.errors import ConfigError, MissingExtraError, TrainingError
 from reverie.experts.files import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
-from reverie.files import atomic_folder, atomic_write_bytes, atomic_write_json, sha256_of
+from reverie.files import atomic_folder, atomic_write_bytes, atomic_write_json
 from reverie.generator.generator import Generator
 from reverie.generator.lora_merge import PREFIX, load_with_lora, merged_network, owner_of
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective
 from reverie.generator.priors import FitSettings, need_fitters
 from reverie.generator.recipe import GeneratorRecipe, fit_priors, note_settings, sample_sheet
+from reverie.manifest import seal
 from reverie.settings import settings_to_dict
 from reverie.training.loop import TrainResult, train
 from reverie.training.settings import LoopConfig
@@ -259,8 +260,7 @@ def _write_adapter(folder: Path, export: Path, made: Generator) -> Path:
             atomic_write_bytes(new / name, (export / name).read_bytes())
         made.save_priors(new)
         save_picture(sample_sheet(made), new / "sheet.png")
-        files = {path.relative_to(new).as_posix(): sha256_of(path) for path in sorted(new.rglob("*")) if path.is_file()}
-        atomic_write_json(new / CARD_FILE, made.card | {"files": files})
+        seal(new, made.card, CARD_FILE)
     return folder
 
 

@@ -18,7 +18,7 @@ from reverie.data.collection import Collection
 from reverie.data.sheet import contact_sheet
 from reverie.errors import ConfigError, TrainingError, shorten
 from reverie.files import atomic_write_json
-from reverie.generator.config import GeneratorConfig, preset
+from reverie.generator.config import PRESETS, GeneratorConfig
 from reverie.generator.generator import Generator
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective, phrased, steps_per_epoch
@@ -62,7 +62,7 @@ class GeneratorRecipe:
 
     @property
     def config(self) -> GeneratorConfig:
-        return build_settings(GeneratorConfig, settings_to_dict(preset(self.preset)) | dict(self.model))
+        return build_settings(GeneratorConfig, settings_to_dict(PRESETS.get(self.preset)) | dict(self.model))
 
 
 @dataclass(frozen=True)

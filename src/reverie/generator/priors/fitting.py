@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from reverie.errors import ConfigError, MissingExtraError, TrainingError
-from reverie.generator.priors.contract import NormalPrior, Prior, load_prior, prior_class
+from reverie.generator.priors.contract import PRIORS, NormalPrior, Prior, load_prior
 from reverie.generator.priors.flow import FlowLessons, FlowObjective
 from reverie.generator.priors.mixture import MixturePrior
 from reverie.training import LoopConfig
@@ -64,7 +64,7 @@ def fit_prior(
     """
     need_fitters([name])
     settings = settings or FitSettings()
-    if prior_class(name) is NormalPrior:
+    if PRIORS.get(name) is NormalPrior:
         return NormalPrior(latents.shape[1])
     if len(latents) < 2:
         raise TrainingError(f"a prior is fitted to two pictures or more, got {len(latents)}. Give a larger collection.")
