@@ -190,7 +190,7 @@ class _Bench:
             tokenizer = CaptionTokenizer.train(self.collection.split("train").captions, recipe.config.vocabulary)
             data = replace(recipe.data, adversarial_from=0.0)  # the late, slower steps
             steps = self._fitting(GeneratorObjective(data, recipe.config, self.collection, tokenizer, _PROBE_STEPS))
-        result = train_generator(replace(recipe, loop=_loop(steps, self.settings.seed)), progress=False)
+        result = train_generator(replace(recipe, loop=_loop(steps, self.settings.seed)))
         if result.bundle is None:
             raise KeyboardInterrupt  # the loop saves and returns on Ctrl-C; nobody would find what it saved
         return Generator.load(result.bundle)
