@@ -52,7 +52,7 @@ def test_the_host_finds_what_it_needs_in_the_front_matter(space: Path) -> None:
 
 def test_the_folder_holds_the_bundle_the_code_and_pinned_libraries(space: Path) -> None:
     assert Generator.load(space / "generator").name == "toy"
-    assert (space / "reverie" / "server" / "demo.py").is_file()
+    assert (space / "reverie" / "server" / "pictures" / "demo.py").is_file()
     assert not list((space / "reverie").rglob("*.safetensors"))
     assert not list((space / "reverie").rglob("__pycache__"))
     first, *lines = (space / "requirements.txt").read_text().splitlines()

@@ -114,7 +114,7 @@ def demo(
     Settings after the options are those of the server, such as max_count=20.
     """
     with Output(as_json) as out:
-        from reverie.server.demo import DemoSettings, run_demo
+        from reverie.server.pictures.demo import DemoSettings, run_demo
         from reverie.settings import load_settings
 
         given = {"host": host, "port": port, "token": token, "page": page, "open_browser": open_browser}

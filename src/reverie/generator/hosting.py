@@ -39,7 +39,7 @@ REVERIE_TOKEN set, the token is asked of everyone.
 import os
 from pathlib import Path
 
-from reverie.server.demo import DemoSettings, run_demo
+from reverie.server.pictures.demo import DemoSettings, run_demo
 
 GENERATOR = Path(__file__).parent / "generator"
 

@@ -13,10 +13,10 @@ import numpy as np
 from reverie.errors import ReverieError
 from reverie.generator.album import walk_gif
 from reverie.generator.generator import Generator, Sample
-from reverie.server.encoding import picture_bytes
-from reverie.server.errors import RequestError
-from reverie.server.settings import Limits
-from reverie.server.worker import Job, Worker
+from reverie.server.http.errors import RequestError
+from reverie.server.http.settings import Limits
+from reverie.server.http.worker import Job, Worker
+from reverie.server.pictures.encoding import picture_bytes
 
 __all__ = ["MAX_SEED", "BundleFacts", "Painted", "Studio", "Wish", "random_seed"]
 
