@@ -236,7 +236,7 @@ def _train(digits: Digits, options: DigitsOptions, seed: int, folder: Path) -> G
     from reverie.generator.recipe import train_generator
 
     digits.write(folder / "digits")
-    result = train_generator(digits_recipe(options, seed, folder), progress=False)
+    result = train_generator(digits_recipe(options, seed, folder))
     if result.bundle is None:
         raise KeyboardInterrupt  # the loop saves and returns on Ctrl-C; there is nothing here to go on with
     return Generator.load(result.bundle)

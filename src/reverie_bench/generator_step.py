@@ -37,13 +37,13 @@ def step_cost(preset: str, steps: int) -> Figures:
 
 def work(preset_name: str, steps: int) -> None:
     """The child: one JSON object on standard output, with seconds a step and the peak of its memory in MB."""
-    from reverie.generator.config import preset
+    from reverie.generator.config import PRESETS
     from reverie.generator.objective import GeneratorData, GeneratorObjective
     from reverie.generator.words import CaptionTokenizer
     from reverie.training import LoopConfig
     from reverie.training.run import Run
 
-    config = preset(preset_name)
+    config = PRESETS.get(preset_name)
     with TemporaryDirectory(prefix="step-") as folder:
         collection = _random_collection(Path(folder), config.side)
         tokenizer = CaptionTokenizer.train(collection.captions, config.vocabulary)

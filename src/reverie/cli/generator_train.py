@@ -12,6 +12,7 @@ from reverie.cli.generator_parts import find_generator, flags_of, free_folder
 from reverie.cli.options import JsonOption, Overrides, examples
 from reverie.cli.output import Output
 from reverie.errors import UsageError
+from reverie.progress import Progress, shown_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,31 +62,37 @@ def train(
         given: dict[str, object] = {"data.collection": data, "run_dir": run_dir}
         train_it = _train_whole if lora is None else _fine_tune
         given |= {"preset": preset} if lora is None else {"base": find_generator(lora)}
-        payload, model = train_it(config, [*flags_of(given), *(overrides or [])], out)
+        with shown_progress() as report:
+            report("starting", 0, 0)  # what training needs takes seconds to import
+            payload, model = train_it(config, [*flags_of(given), *(overrides or [])], out, report)
         out.result(payload, lambda console: _show(console, payload, model))
     if payload["stopped"] == "interrupted":
         raise typer.Exit(130)
 
 
-def _train_whole(config: Path | None, overrides: list[str], out: Output) -> tuple[dict[str, Any], str]:
+def _train_whole(
+    config: Path | None, overrides: list[str], out: Output, progress: Progress
+) -> tuple[dict[str, Any], str]:
     """What came of it, and the options by which other commands use it."""
     from reverie.generator.recipe import GeneratorRecipe, train_generator
     from reverie.settings import load_settings
 
     recipe = load_settings(GeneratorRecipe, config, overrides)
     run_dir = _announced(recipe.run_dir, out)
-    done = train_generator(recipe)
+    done = train_generator(recipe, progress)
     payload = _told(done.trained, run_dir) | {"bundle": done.bundle, "sheet": done.sheet, "figures": done.figures}
     return payload, f"--model {run_dir}"
 
 
-def _fine_tune(config: Path | None, overrides: list[str], out: Output) -> tuple[dict[str, Any], str]:
+def _fine_tune(
+    config: Path | None, overrides: list[str], out: Output, progress: Progress
+) -> tuple[dict[str, Any], str]:
     from reverie.generator.lora import LoraRecipe, train_lora
     from reverie.settings import load_settings
 
     recipe = load_settings(LoraRecipe, config, overrides)
     run_dir = _announced(recipe.run_dir, out)
-    done = train_lora(recipe)
+    done = train_lora(recipe, progress)
     payload = _told(done.trained, run_dir) | {"adapter": done.adapter, "sheet": done.sheet, "figures": done.figures}
     return payload, f"--model {recipe.base} --lora {run_dir}"
 
@@ -99,11 +106,10 @@ def _announced(run_dir: str, out: Output) -> Path:
 
 
 def _told(trained: TrainResult, run_dir: Path) -> dict[str, Any]:
-    message = trained.message.replace("Go on with --resume.", "The same command goes on.")
     return {
         "step": trained.step,
         "stopped": trained.stopped,
-        "message": message,
+        "message": trained.message,
         "run_dir": run_dir,
         "metrics": run_dir / "metrics.jsonl",
     }

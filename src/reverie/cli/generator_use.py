@@ -74,8 +74,9 @@ def evaluate(
     Settings after the options are those of the evaluation, such as samples=500 or temperature=0.9.
     """
     with Output(as_json) as out:
-        from reverie.generator.evaluate import EvaluateSettings
         from reverie.generator.evaluate import evaluate as measure
+        from reverie.generator.evaluate_files import write_files
+        from reverie.generator.evaluation import EvaluateSettings
         from reverie.settings import load_settings
 
         flags = flags_of({"features": features, "first_seed": seed})
@@ -84,8 +85,9 @@ def evaluate(
         collection = open_collection(data, split)
         folder = None if out_dir is None else make_dir(out_dir)
         with shown_progress() as report:
-            found = measure(loaded, collection, split, settings, folder, report)
-        payload: dict[str, Any] = {"model": loaded.name, "folder": folder, **plain(found)}
+            found, shown = measure(loaded, collection, split, settings, report)
+        files = () if folder is None else write_files(found, shown, settings.shown, folder)
+        payload: dict[str, Any] = {"model": loaded.name, "folder": folder, **plain(found), "files": list(files)}
         out.result(payload, lambda console: _show_figures(console, payload))
 
 
@@ -112,7 +114,7 @@ def demo(
     Settings after the options are those of the server, such as max_count=20.
     """
     with Output(as_json) as out:
-        from reverie.server.demo import DemoSettings, run_demo
+        from reverie.server.pictures.demo import DemoSettings, run_demo
         from reverie.settings import load_settings
 
         given = {"host": host, "port": port, "token": token, "page": page, "open_browser": open_browser}
@@ -168,7 +170,7 @@ def _onnx_int8(folder: Path, out: Path, tell: Callable[[str], None]) -> dict[str
 
 
 def _int8(folder: Path, out: Path, tell: Callable[[str], None]) -> dict[str, Any]:
-    from reverie.generator.quantized import quantize_bundle
+    from reverie.generator.export_int8 import quantize_bundle
 
     tell("rounding the weights")
     return {"figures": quantize_bundle(folder, out)}

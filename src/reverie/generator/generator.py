@@ -19,10 +19,10 @@ from reverie.errors import BundleError, ConfigError, UnknownNameError, UsageErro
 from reverie.files import atomic_folder, atomic_write_bytes
 from reverie.generator.bundle import seal_generator, verify_generator
 from reverie.generator.config import PRESETS, GeneratorConfig
+from reverie.generator.int8 import dequantize_tensors
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.priors import Prior, load_prior, save_prior
 from reverie.generator.priors.contract import NormalPrior
-from reverie.generator.quantized import dequantize_tensors
 from reverie.generator.words import BEGIN, END, PAD, CaptionTokenizer
 from reverie.settings import build_settings, save_settings
 from reverie.tokens.image import to_float, to_uint8
@@ -277,7 +277,7 @@ def toy_generator(seed: int = 0) -> Generator:
     from reverie.generator.priors.flow import FlowLessons
     from reverie.training import LoopConfig
 
-    config = PRESETS["toy-16"]
+    config = PRESETS.get("toy-16")
     draw = torch.Generator().manual_seed(seed)
     tokenizer = CaptionTokenizer.train(
         ["a ship in a storm", "a castle on a hill", "two old men", "a tree"], config.vocabulary

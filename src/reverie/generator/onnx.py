@@ -25,14 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reverie.errors import BundleError, MissingExtraError, UsageError
-from reverie.files import (
-    atomic_folder,
-    atomic_write_json,
-    atomic_write_text,
-    fault_among,
-    list_files,
-    sha256_of,
-)
+from reverie.files import atomic_folder, atomic_write_json, atomic_write_text, sha256_of
+from reverie.jsonio import read_json
+from reverie.manifest import seal, verify
 
 if TYPE_CHECKING:
     from reverie.generator.generator import Generator
@@ -85,8 +80,7 @@ def export_onnx(
         if not int8:
             _check_differences(differences)
         figures = _agreement(generator, new) if int8 else {}
-        files = list_files(new, REPORT)
-        total = sum(said["bytes"] for said in files.values())
+        total = sum(file.stat().st_size for file in new.rglob("*") if file.is_file())
         report = {
             "format": FORMAT,
             "kind": KIND,
@@ -98,9 +92,8 @@ def export_onnx(
             "differences": differences,
             "figures": figures,
             "versions": {name: importlib.import_module(name).__version__ for name in ("torch", "onnx", "onnxruntime")},
-            "files": files,
         }
-        atomic_write_json(new / REPORT, report)
+        seal(new, report, REPORT)
     return OnnxExport(out, weights, total, total + saved, differences, figures)
 
 
@@ -110,20 +103,15 @@ def load_onnx(folder: str | Path) -> OnnxGenerator:
     from reverie.generator.onnx_sample import OnnxGenerator
 
     folder = Path(folder)
+    if not (folder / REPORT).exists():
+        raise BundleError(f"{folder} is no ONNX export: {REPORT} is missing. Make one: reverie generator export")
+    report = verify(folder, BundleError, "the export", REPORT)
+    if report.get("kind") != KIND or not isinstance(report.get("format"), int) or report["format"] > FORMAT:
+        raise BundleError(f"{folder} holds no ONNX export of a format that is known here")
     try:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        if report["kind"] != KIND or report["format"] > FORMAT:
-            raise BundleError(f"{folder} holds no ONNX export of a format that is known here")
-        if fault := fault_among(folder, report["files"]):
-            raise BundleError(f"the export {folder} is damaged: {fault}")
         return OnnxGenerator(folder)
-    except FileNotFoundError as error:
-        missing = Path(str(error.filename)).name
-        raise BundleError(
-            f"{folder} is no ONNX export: {missing} is missing. Make one: reverie generator export"
-        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"the export {folder} is damaged: {REPORT} or config.json cannot be read") from error
+        raise BundleError(f"the export {folder} is damaged: config.json cannot be read") from error
 
 
 def compare_onnx(generator: Generator, folder: str | Path) -> dict[str, float]:
@@ -173,7 +161,7 @@ def _write_rest(generator: Generator, folder: Path, weights: str) -> None:
 
     generator.tokenizer.save(folder)
     first_word = END + 1
-    pieces = _pieces(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
+    pieces = _pieces(read_json(folder / "tokenizer.json", BundleError, "the tokenizer"))
     atomic_write_text(folder / "words.json", json.dumps([""] * first_word + pieces))
     config = {
         "format": FORMAT,
@@ -303,9 +291,9 @@ def _trials(part: Part, generator: Generator) -> Sequence[tuple[np.ndarray, ...]
 
 
 def _agreement(generator: Generator, folder: Path) -> dict[str, float]:
-    """As ``quantized.agreement``, of an export."""
+    """As ``export_int8.agreement``, of an export."""
+    from reverie.generator.export_int8 import FIGURE_SEEDS, agreement_of
     from reverie.generator.onnx_sample import OnnxGenerator
-    from reverie.generator.quantized import FIGURE_SEEDS, agreement_of
 
     latents = generator.latents(FIGURE_SEEDS)
     other = OnnxGenerator(folder)

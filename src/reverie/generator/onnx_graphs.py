@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from reverie.generator.generator import Generator
+from reverie.generator.int8 import quantize_tensors
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.priors import Prior
 from reverie.generator.priors.flow import FlowPrior
 from reverie.generator.priors.mixture import MixturePrior
-from reverie.generator.quantized import quantize_tensors
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -323,7 +323,7 @@ def round_weights(model: ModelProto) -> ModelProto:
     """``model`` with int8 weights: each is read through a ``DequantizeLinear`` with a scale per output channel.
 
     onnxruntime makes floats of them once, when it opens the file. Its own dynamic quantization rounds activations too,
-    which costs more than twice the error here and is slower for convolutions; this is the way of ``quantized.py``.
+    which costs more than twice the error here and is slower for convolutions; this is the way of ``int8.py``.
     """
     from onnx import ModelProto, helper, numpy_helper
 

@@ -16,7 +16,6 @@ import gymnasium
 import numpy as np
 
 from reverie.data import FactRow
-from reverie.data.contract import FactRow
 from reverie.errors import UnknownNameError, WorldError, nearest, shorten
 from reverie.splits import share_of
 

@@ -13,7 +13,6 @@ import gymnasium
 import numpy as np
 
 from reverie.data import FactRow
-from reverie.data.contract import FactRow
 from reverie.errors import ConfigError, WorldError, shorten
 from reverie.worlds.contract import DocumentConfig, Question, Source, World
 from reverie.worlds.documents import EpisodeDreams, record_frames

@@ -18,7 +18,7 @@ pytest.importorskip("gradio", reason="needs the extra 'serve'")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 from reverie.generator import Generator  # noqa: E402
-from reverie.server.demo import DemoSettings, prepared_demo  # noqa: E402
+from reverie.server.pictures.demo import DemoSettings, prepared_demo  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (

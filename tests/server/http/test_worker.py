@@ -10,10 +10,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from reverie.generator import Generator
-from reverie.server.errors import RequestError
-from reverie.server.settings import Limits
-from reverie.server.studio import Studio, Wish
-from reverie.server.worker import Job, Worker, finish
+from reverie.server.http.errors import RequestError
+from reverie.server.http.settings import Limits
+from reverie.server.http.worker import Job, Worker, finish
+from reverie.server.pictures.studio import Studio, Wish
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -23,33 +24,34 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reverie.server.errors import RequestError, shaped
-from reverie.server.settings import Doors, is_loopback
-from reverie.server.signin import SIGN_IN_PATH, sign_in_page
+from reverie.server.http.errors import RequestError, shaped
+from reverie.server.http.settings import Doors, Limits, is_loopback
+from reverie.server.http.signin import SIGN_IN_PATH, sign_in_page
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "PagePaths"]
 
 _COOKIE = "reverie_session"
 # Asked by what watches the server, and by a browser that has yet to sign in; neither says anything about the model.
 _OPEN_PATHS = ("/healthz", "/favicon.ico")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-_UPLOAD_PATHS = ("/gradio_api/upload", "/gradio_api/upload/")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII)
-# What the page needs of the library it is made with; the rest (proxying, developing, monitoring, tools) is closed.
-_PAGE_PATHS = re.compile(
-    r"/(|config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|pwa_icon(/\d+)?|(assets|static|svelte)/.*"
-    r"|gradio_api/(heartbeat/\w+|upload/?|upload_progress|startup-events|app_id/?|cancel|reset/?|info/?"
-    r"|queue/(join|data)|file=(?!https?:).*|theme\.css|custom_component/.*))",
-    re.ASCII | re.IGNORECASE,
-)
 _API_PATHS = ("/v1/", "/api/", "/healthz", "/openapi.json", SIGN_IN_PATH)
+
+
+@dataclass(frozen=True)
+class PagePaths:
+    """What a web page beside an API needs of this server; every other address is closed."""
+
+    known: re.Pattern[str]  # its addresses, whole
+    uploads: tuple[str, ...] = ()  # those that take multipart bodies
+    calls: str = ""  # JSON posted below it must name no address: the page's library would fetch what lies there
 
 
 class Guard:
     """ASGI middleware that lets in what ``doors`` allow; anything else is answered here in the API's own shape."""
 
-    def __init__(self, app: ASGIApp, doors: Doors):
-        self.app, self.doors = app, doors
+    def __init__(self, app: ASGIApp, doors: Doors, limits: Limits | None = None, page: PagePaths | None = None):
+        self.app, self.doors, self.limits, self.page = app, doors, limits or Limits(), page
         self._session = secrets.token_urlsafe(32)  # what a signed-in browser shows; new with every start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +89,7 @@ class Guard:
                 if method == "GET" and "text/html" in headers.get("accept", ""):
                     return HTMLResponse(sign_in_page(), 401)
                 raise RequestError(401, "this server asks for a token: Authorization: Bearer TOKEN", code="no_token")
-        if not path.startswith(_API_PATHS) and not _PAGE_PATHS.fullmatch(path):
+        if not path.startswith(_API_PATHS) and not (self.page and self.page.known.fullmatch(path)):
             raise RequestError(404, f"nothing is at {path[:100]}", code="not_found")
         return None
 
@@ -120,7 +122,7 @@ class Guard:
 
     async def _sign_in(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
         """What the sign-in form sends: the right token gives the browser a session of this process."""
-        body = await _body(receive, 4_096, self.doors.body_seconds)
+        body = await _body(receive, 4_096, self.limits.body_seconds)
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
         if not _same(given.strip(), self.doors.token):
             return HTMLResponse(sign_in_page("That is not the token."), 401)
@@ -135,24 +137,23 @@ class Guard:
             return receive
         headers, path = Headers(scope=scope), scope["path"]
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if path in _UPLOAD_PATHS and kind == "multipart/form-data":
-            pass
-        elif kind != "application/json":
+        is_upload = self.page is not None and path in self.page.uploads and kind == "multipart/form-data"
+        if kind != "application/json" and not is_upload:
             raise RequestError(415, "send JSON, with the header Content-Type: application/json", code="not_json")
         if headers.get("content-encoding", "identity") != "identity":
             raise RequestError(415, "send the body as it is, not compressed", code="compressed")
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self.doors.max_bytes:
+        if not length.isdigit() or int(length) > self.limits.max_bytes:
             raise self._too_large()
-        body = await _body(receive, self.doors.max_bytes, self.doors.body_seconds)
-        if len(body) > self.doors.max_bytes:
+        body = await _body(receive, self.limits.max_bytes, self.limits.body_seconds)
+        if len(body) > self.limits.max_bytes:
             raise self._too_large()
-        if path.startswith("/gradio_api/") and kind == "application/json":
+        if self.page and self.page.calls and path.startswith(self.page.calls) and not is_upload:
             _check_page_call(body)
         return _replay(body, receive)
 
     def _too_large(self) -> RequestError:
-        return RequestError(413, f"a body has at most {self.doors.max_bytes} bytes", code="too_large")
+        return RequestError(413, f"a body has at most {self.limits.max_bytes} bytes", code="too_large")
 
     def _with_headers(self, send: Send, path: str) -> Send:
         """``send`` that adds what tells a browser to keep the page to itself and to this server."""

@@ -17,7 +17,7 @@ import pytest
 
 from reverie.errors import BundleError, ConfigError, MissingExtraError, ReverieError, UsageError
 from reverie.generator import Generator
-from reverie.server.demo import DemoSettings, facts_of, prepared_demo, run_demo
+from reverie.server.pictures.demo import DemoSettings, facts_of, prepared_demo, run_demo
 
 
 @pytest.fixture

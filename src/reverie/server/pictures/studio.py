@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from reverie.errors import ReverieError
-from reverie.generator.album import gif_bytes
+from reverie.generator.album import walk_gif
 from reverie.generator.generator import Generator, Sample
-from reverie.server.encoding import picture_bytes
-from reverie.server.errors import RequestError
-from reverie.server.settings import Limits
-from reverie.server.worker import Job, Worker
+from reverie.server.http.errors import RequestError
+from reverie.server.http.settings import Limits
+from reverie.server.http.worker import Job, Worker
+from reverie.server.pictures.encoding import picture_bytes
 
 __all__ = ["MAX_SEED", "BundleFacts", "Painted", "Studio", "Wish", "random_seed"]
 
@@ -104,7 +104,7 @@ class Studio:
     def gif(self, pictures: Sequence[np.ndarray], frame_ms: int = 120) -> Job[bytes]:
         """Start joining pictures to a GIF."""
         self._check_number("frame_ms", frame_ms, 20, 10_000)
-        return self.worker.start(lambda job: gif_bytes(pictures, frame_ms))
+        return self.worker.start(lambda job: walk_gif(pictures, frame_ms))
 
     def describe(
         self, pictures: Sequence[Callable[[], np.ndarray]], temperature: float = 0.0, seed: int = 0

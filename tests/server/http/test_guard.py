@@ -13,8 +13,9 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from reverie.errors import ConfigError
-from reverie.server.safety import Guard
-from reverie.server.settings import DemoSettings, Doors, is_loopback
+from reverie.server.http.guard import Guard
+from reverie.server.http.settings import Doors, Limits, ServerSettings, is_loopback
+from reverie.server.pictures.page_paths import PAGE_PATHS
 
 JSON = {"Content-Type": "application/json"}
 TOKEN = "a-long-secret"
@@ -24,10 +25,12 @@ async def echo(request: Request) -> JSONResponse:
     return JSONResponse({"path": request.url.path, "body": len(await request.body())})
 
 
-def guarded(**doors: Any) -> TestClient:
+def guarded(limits: Limits | None = None, **doors: Any) -> TestClient:
     """A server that says what reached it, behind a guard."""
     app = Starlette(routes=[Route("/{path:path}", echo, methods=["GET", "HEAD", "POST", "PUT"])])
-    return TestClient(Guard(app, Doors(**doors)), base_url="http://localhost:7860", follow_redirects=False)
+    return TestClient(
+        Guard(app, Doors(**doors), limits, PAGE_PATHS), base_url="http://localhost:7860", follow_redirects=False
+    )
 
 
 def refused(answer: Any) -> tuple[int, str]:
@@ -120,7 +123,7 @@ def test_the_page_may_upload_and_nothing_compressed_comes_in() -> None:
 
 
 def test_a_body_that_is_too_large_is_refused_by_its_length_or_on_the_way() -> None:
-    client = guarded(max_bytes=1_000)
+    client = guarded(Limits(max_bytes=1_000))
     assert client.post("/v1/x", headers=JSON, content=b"x" * 1_000).json()["body"] == 1_000
     answer = client.post("/v1/x", headers=JSON, content=b"x" * 1_001)
     assert refused(answer) == (413, "too_large")
@@ -146,7 +149,7 @@ def test_a_body_that_does_not_come_ends_the_request() -> None:
 
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
     scope = {"type": "http", "method": "POST", "path": "/v1/x", "headers": headers, "scheme": "http"}
-    asyncio.run(Guard(Starlette(), Doors(body_seconds=0.05))(scope, never, send))
+    asyncio.run(Guard(Starlette(), Doors(), Limits(body_seconds=0.05))(scope, never, send))
     assert sent[0]["status"] == 408
 
 
@@ -177,6 +180,13 @@ def test_what_the_page_does_not_need_is_closed(path: str) -> None:
     assert guarded().get(path).status_code == 404
 
 
+def test_without_a_page_its_addresses_are_closed() -> None:
+    client = TestClient(Guard(Starlette(), Doors()), base_url="http://localhost:7860")
+    upload = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert client.get("/config").status_code == client.get("/").status_code == 404
+    assert client.post("/gradio_api/upload", headers=upload, content="--x--").status_code == 404
+
+
 def test_a_call_of_the_page_cannot_make_the_server_fetch() -> None:
     client = guarded()
     for path in ("http://x.example/a.png", "https://169.254.169.254/", "ftp://x/"):
@@ -200,11 +210,11 @@ def test_browsers_are_told_to_load_nothing_from_elsewhere() -> None:
 def test_a_network_is_not_served_without_a_token_unless_that_is_said() -> None:
     for host in ("0.0.0.0", "::", "192.168.0.5", "prints.example"):
         with pytest.raises(ConfigError, match="no token is set"):
-            DemoSettings(host=host)
-        assert DemoSettings(host=host, token=TOKEN).doors.any_address
-        assert DemoSettings(host=host, allow_open=True).doors.token == ""
-    assert not DemoSettings().doors.any_address
-    assert DemoSettings(host="localhost").doors.allowed_hosts == ()
+            ServerSettings(host=host)
+        assert ServerSettings(host=host, token=TOKEN).doors.any_address
+        assert ServerSettings(host=host, allow_open=True).doors.token == ""
+    assert not ServerSettings().doors.any_address
+    assert ServerSettings(host="localhost").doors.allowed_hosts == ()
 
 
 @pytest.mark.parametrize(
@@ -224,7 +234,7 @@ def test_a_network_is_not_served_without_a_token_unless_that_is_said() -> None:
 )
 def test_wrong_settings_are_one_line(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as error:
-        DemoSettings(**wrong)
+        ServerSettings(**wrong)
     assert "\n" not in str(error.value)
 
 

@@ -1,34 +1,44 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 pytest.importorskip("gradio", reason="needs the extra 'serve'")
 
 from reverie.generator import Generator
-from reverie.server.app import make_app
-from reverie.server.settings import Doors, Limits
-from reverie.server.shelf import Shelf
-from reverie.server.studio import Studio, Wish
-from reverie.server.style import head_html, said_figures
+from reverie.server.http.app import make_app
+from reverie.server.http.errors import RequestError
+from reverie.server.http.settings import Doors, Limits
+from reverie.server.pictures.page_client import Client
+from reverie.server.pictures.routes import picture_routes
+from reverie.server.pictures.shelf import Shelf
+from reverie.server.pictures.studio import Studio
+from reverie.server.pictures.style import head_html, said_figures
+
+T = TypeVar("T")
 
 
 @pytest.fixture
 def page(generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    from reverie.server.page import mount_page
+    from reverie.server.pictures.page import page_beside
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     studio = Studio(generator, Limits())
-    app = make_app(studio, Doors(), lambda api: mount_page(api, studio, 100_000, tmp_path))
+    beside = page_beside(100_000, tmp_path)
+    app = make_app(picture_routes(studio), studio.worker, Doors(), studio.limits, beside)
     with TestClient(app.asgi, base_url="http://localhost:7860") as client:
         yield client
         app.stop()
@@ -79,18 +89,58 @@ def test_the_head_says_the_name_and_the_figures_of_the_card() -> None:
     assert said_figures({"figures": None}) == []
 
 
-def test_a_download_of_many_holds_pictures_and_captions(generator: Generator) -> None:
-    from reverie.server.page import _zip
+def asked(client: Client, work: Callable[[Client], Awaitable[T]]) -> T:
+    async def asking() -> T:
+        return await work(client)
 
-    studio = Studio(generator, Limits())
-    painted = studio.paint(Wish(7, 3, "a ship")).future.result(30)
-    studio.worker.close()
-    with zipfile.ZipFile(io.BytesIO(_zip(painted))) as packed:
+    return asyncio.run(asking())
+
+
+@pytest.fixture
+def api(serve: Callable[..., TestClient]) -> Client:
+    """What the page asks, in process."""
+    guard: Any = serve().app
+    return Client(guard.app)
+
+
+def test_a_download_of_many_holds_pictures_and_captions(api: Client) -> None:
+    from reverie.server.pictures.page import _zip
+
+    painted = [asked(api, lambda api, seed=seed: api.paint(seed, "a ship", 2.0, 1.0)) for seed in (7, 8, 9)]  # type: ignore[misc]
+    with zipfile.ZipFile(io.BytesIO(_zip(painted, "a ship"))) as packed:
         names = ["seed-000007.png", "seed-000008.png", "seed-000009.png"]
         assert packed.namelist() == [*names, "captions.jsonl"]
         records = [json.loads(line) for line in packed.read("captions.jsonl").decode().split("\n") if line]
     assert [record["file"] for record in records] == names
     assert {record["prompt"] for record in records} == {"a ship"}
+
+
+def test_the_page_gets_what_the_generator_makes_by_http_alone(api: Client, generator: Generator) -> None:
+    served = asked(api, lambda api: api.served())
+    assert (served.name, served.side, served.hears, served.limits["count"]) == ("toy", 16, True, 100)
+    one = asked(api, lambda api: api.paint(42, " a ship ", 2.0, 1.0))
+    (sample,) = generator.sample([42], prompt="a ship")
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(one.data))), sample.picture)
+    assert (one.seed, one.caption) == (42, sample.caption)
+    walk = asked(api, lambda api: api.walk(3, 9, 4, 1.0))
+    assert [step.caption for step in walk] == [one.caption for one in generator.interpolate(3, 9, 4)]
+    assert asked(api, lambda api: api.describe(one.data)) == generator.caption([sample.picture])[0]
+    with pytest.raises(RequestError, match="'seed' lies between 0 and"):
+        asked(api, lambda api: api.paint(-1, "", 2.0, 1.0))
+    with pytest.raises(RequestError, match="the picture is damaged"):
+        asked(api, lambda api: api.describe(b"no picture"))
+
+
+@pytest.mark.parametrize("given", [None, 1.5])
+def test_a_seed_that_is_no_whole_number_is_refused_in_one_line(given: float | None) -> None:
+    import gradio
+
+    from reverie.server.pictures.page import _seed, _whole
+
+    with pytest.raises(gradio.Error, match="Seed: give a whole number") as error:
+        _whole(_seed("Seed", 7, "seed").preprocess(given), "Seed")
+    assert error.value.print_exception is False
+    assert _whole(_seed("Seed", 7, "seed").preprocess(-1), "Seed") == -1  # which the API refuses
 
 
 def test_old_files_go_and_the_oldest_before_their_time_when_it_gets_full(tmp_path: Path) -> None:

@@ -1,20 +1,12 @@
-"""A generator's weights in eight bits: half the size of a bundle, and the pictures stay the same to the eye.
-
-Weights alone are rounded, each output channel with its own scale (weight = int8 · scale, symmetric around 0), and are
-made floats again when they are read: sums and speed are those of floats. Norms, biases and tiny tensors stay as they
-are. Rounding to a scale per channel rather than per tensor is what keeps convolutions exact enough (Krishnamoorthi,
-arXiv:1806.08342).
-"""
+"""A generator's bundle with weights in eight bits (``int8.py``), and what that costs."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -22,56 +14,14 @@ from torch import Tensor
 from reverie.errors import BundleError, UsageError
 from reverie.files import atomic_folder, atomic_write_bytes
 from reverie.generator.bundle import seal_generator, verify_generator
+from reverie.generator.generator import Generator
+from reverie.generator.int8 import dequantize_tensors, quantize_tensors
+from reverie.generator.network import GeneratorNetwork
 
-if TYPE_CHECKING:
-    from reverie.generator.generator import Generator
-
-__all__ = ["FIGURE_SEEDS", "agreement", "agreement_of", "dequantize_tensors", "quantize_bundle", "quantize_tensors"]
+__all__ = ["FIGURE_SEEDS", "agreement", "agreement_of", "quantize_bundle"]
 
 WEIGHTS = "model.safetensors"
-_SCALE = ".scale"  # what the name of a tensor's scales ends with
-_TINY = 1024  # numbers: below, a tensor is not worth its scales
-_LIMIT = 127  # -128 is left out, so that the range is the same on both sides
 FIGURE_SEEDS = range(16)  # what the figures are measured on
-
-
-def quantize_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights by name → int8 (O, …) beside ``NAME.scale`` fp32 (O,); what has one axis, or is tiny, as it is.
-
-    Raises BundleError on a weight that is not finite, which no scale can hold.
-    """
-    tensors = {}
-    for name, tensor in state.items():
-        if not tensor.is_floating_point() or tensor.ndim < 2 or tensor.numel() < _TINY:
-            tensors[name] = tensor
-            continue
-        rows = tensor.detach().float().flatten(1)
-        if not rows.isfinite().all():
-            raise BundleError(f"'{name}' holds numbers that are not finite: such weights cannot be rounded to int8")
-        scale = rows.abs().amax(1) / _LIMIT
-        steps = rows / torch.where(scale > 0, scale, 1.0)[:, None]  # a channel of zeros alone stays zero
-        tensors[name] = steps.round().clamp(-_LIMIT, _LIMIT).to(torch.int8).view(tensor.shape)
-        tensors[name + _SCALE] = scale
-    return tensors
-
-
-def dequantize_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What ``quantize_tensors`` gave, as fp32; float tensors of any other file pass through it as fp32, too.
-
-    Raises BundleError where scales are missing or do not fit their weights.
-    """
-    state = {}
-    for name, tensor in tensors.items():
-        if name.endswith(_SCALE) and name.removesuffix(_SCALE) in tensors:
-            continue
-        if tensor.dtype != torch.int8:
-            state[name] = tensor.float() if tensor.is_floating_point() else tensor
-            continue
-        scale = tensors.get(name + _SCALE)
-        if scale is None or scale.shape != tensor.shape[:1]:
-            raise BundleError(f"the int8 weights '{name}' lack their scales")
-        state[name] = tensor.float() * scale.float().view(-1, *[1] * (tensor.ndim - 1))
-    return state
 
 
 def quantize_bundle(generator_dir: str | Path, out: str | Path) -> dict[str, float]:
@@ -80,8 +30,6 @@ def quantize_bundle(generator_dir: str | Path, out: str | Path) -> dict[str, flo
     Returns ``bytes`` and ``bytes_before`` of the weights, and what ``agreement`` says. Raises BundleError on what is
     no generator, and UsageError where it has int8 weights already or ``out`` is taken.
     """
-    from reverie.generator.generator import Generator
-
     source, out = Path(generator_dir), Path(out)
     manifest = verify_generator(source)
     if manifest["weights"] == "int8":
@@ -139,9 +87,6 @@ def _words_equal(first: str, second: str) -> float:
 
 
 def _figures(original: Generator, tensors: Mapping[str, Tensor], bytes_before: int) -> dict[str, float]:
-    from reverie.generator.generator import Generator
-    from reverie.generator.network import GeneratorNetwork
-
     network = GeneratorNetwork(original.config)
     network.load_state_dict(dequantize_tensors(tensors))
     rounded = Generator(network, original.tokenizer, original.priors, original.default_prior, original.card)

@@ -14,13 +14,13 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from reverie.server.body import Body
-from reverie.server.encoding import FORMATS, as_base64
-from reverie.server.errors import RequestError
-from reverie.server.studio import Painted, Studio, Wish, random_seed
-from reverie.server.worker import finish
+from reverie.server.http.body import Body
+from reverie.server.http.errors import RequestError
+from reverie.server.http.worker import finish
+from reverie.server.pictures.encoding import FORMATS, as_base64
+from reverie.server.pictures.studio import Painted, Studio, Wish, random_seed
 
-__all__ = ["ImageRequest", "answer_of", "image_routes", "side_of"]
+__all__ = ["ImageRequest", "answer_of", "openai_routes", "side_of"]
 
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
 
@@ -52,7 +52,7 @@ class ImageRequest(Body):
     partial_images: Literal[0] | None = None
 
 
-def image_routes(studio: Studio) -> APIRouter:
+def openai_routes(studio: Studio) -> APIRouter:
     routes = APIRouter(prefix="/v1")
 
     @routes.post("/images/generations")
@@ -140,7 +140,7 @@ def answer_of(painted: list[Painted], studio: Studio, form: str, side: int, prom
 
 
 def _model(studio: Studio) -> dict[str, Any]:
-    figures = studio.card.get("figures")
+    figures, limits = studio.card.get("figures"), studio.limits
     return {
         "id": studio.name,
         "object": "model",
@@ -150,4 +150,13 @@ def _model(studio: Studio) -> dict[str, Any]:
         "priors": sorted(studio.generator.priors),
         "default_prior": studio.generator.default_prior,
         "figures": figures if isinstance(figures, dict) else {},
+        "description": str(studio.card.get("description") or studio.card.get("about") or ""),
+        "pictures": studio.card.get("pictures"),
+        "follows_prompts": any(prior.follows_captions for prior in studio.generator.priors.values()),
+        "limits": {
+            "count": limits.max_count,
+            "pixels": limits.max_pixels,
+            "letters": limits.max_letters,
+            "waiting": limits.max_waiting,
+        },
     }

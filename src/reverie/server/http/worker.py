@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from starlette.requests import Request
 
-from reverie.server.errors import RequestError
+from reverie.server.http.errors import RequestError
 
 __all__ = ["Job", "Worker", "finish"]
 

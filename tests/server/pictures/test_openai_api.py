@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from reverie.generator import Generator
-from reverie.server.settings import Limits
+from reverie.server.http.settings import Limits
 
 PATH = "/v1/images/generations"
 

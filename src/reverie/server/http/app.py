@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
@@ -17,16 +17,13 @@ from starlette.types import ASGIApp
 
 import reverie
 from reverie.errors import ReverieError
-from reverie.server.body import refusal_of
-from reverie.server.errors import RequestError, shaped
-from reverie.server.images import image_routes
-from reverie.server.ollama import ollama_routes
-from reverie.server.ours import our_routes
-from reverie.server.safety import Guard
-from reverie.server.settings import Doors
-from reverie.server.studio import Studio
+from reverie.server.http.body import refusal_of
+from reverie.server.http.errors import RequestError, shaped
+from reverie.server.http.guard import Guard, PagePaths
+from reverie.server.http.settings import Doors, Limits
+from reverie.server.http.worker import Worker
 
-__all__ = ["Application", "make_app"]
+__all__ = ["Application", "Page", "make_app"]
 
 log = logging.getLogger("reverie.server")
 
@@ -41,34 +38,51 @@ class Application:
     stop: Callable[[], None]
 
 
-def make_app(
-    studio: Studio, doors: Doors, mount_page: Callable[[FastAPI], Callable[[], None]] | None = None
-) -> Application:
-    """Everything that one server answers, behind its guard.
+@dataclass(frozen=True)
+class Page:
+    """A web page beside an API. ``mount`` puts it at / of the application and returns what ends its streams."""
 
-    Args:
-        mount_page: puts the web page at / of the application; returns what ends the page's streams
-    """
+    mount: Callable[[FastAPI], Callable[[], None]]
+    paths: PagePaths
+
+
+def make_app(
+    routers: Sequence[APIRouter], worker: Worker, doors: Doors, limits: Limits, page: Page | None = None
+) -> Application:
+    """Everything that one server answers, behind its guard. ``worker`` ends with the application."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        studio.worker.close()
+        worker.close()
 
     api = FastAPI(title="Reverie", version=reverie.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
-    routers = (image_routes(studio), our_routes(studio), ollama_routes(studio))
+    routers = [*routers, _health(worker)]
     for router in routers:
         api.include_router(router)
     _say_errors(api)
     _name_what_is_not_there(api, [route for router in routers for route in router.routes])
-    stop_page = mount_page(api) if mount_page is not None else None
+    stop_page = page.mount(api) if page is not None else None
 
     def stop() -> None:
-        studio.worker.stop()
+        worker.stop()
         if stop_page is not None:
             stop_page()
 
-    return Application(Guard(api, doors), stop)
+    return Application(Guard(api, doors, limits, page.paths if page else None), stop)
+
+
+def _health(worker: Worker) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/healthz")
+    async def health() -> dict[str, str]:
+        """Whether the server takes work."""
+        if not worker.is_open:
+            raise RequestError(503, "the server is closing", code="closing")
+        return {"status": "ok"}
+
+    return routes
 
 
 def _say_errors(api: FastAPI) -> None:

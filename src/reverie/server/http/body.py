@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from reverie.errors import nearest, shorten
-from reverie.server.errors import RequestError
+from reverie.server.http.errors import RequestError
 
 __all__ = ["Body", "LooseBody", "refusal_of"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reverie.errors import ConfigError, shorten
 
-__all__ = ["DemoSettings", "Doors", "Limits", "is_loopback"]
+__all__ = ["Doors", "Limits", "ServerSettings", "is_loopback"]
 
 _HOST_NAME = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 
@@ -17,15 +17,16 @@ _HOST_NAME = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 class Limits:
     """How much one request may ask for, and how many may wait."""
 
-    max_count: int = 100  # pictures of one request
+    max_count: int = 100  # results of one request
     max_pixels: int = 32_000_000  # of a posted picture, counted before it is decoded; of all pictures of an answer
     max_letters: int = 2_000  # of a prompt
-    max_waiting: int = 16  # requests that wait while one is painted; the next is told to come back later
+    max_waiting: int = 16  # requests that wait while one is worked on; the next is told to come back later
+    max_bytes: int = 32 * 2**20  # of a request's body
+    body_seconds: float = 60.0  # a body must have arrived within this time
 
     def __post_init__(self) -> None:
-        for name in ("max_count", "max_pixels", "max_letters"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("max_waiting", self.max_waiting, 0)
+        for name, least in (("max_count", 1), ("max_pixels", 1), ("max_letters", 1), ("max_waiting", 0)):
+            _at_least(name, getattr(self, name), least)
 
 
 @dataclass(frozen=True)
@@ -35,30 +36,22 @@ class Doors:
     token: str = ""  # empty: no token is asked for
     allowed_hosts: tuple[str, ...] = ()  # names that the Host header may hold beside localhost; "*" is any
     any_address: bool = False  # the Host header may be any IP address (such a name cannot be rebound by DNS)
-    max_bytes: int = 32 * 2**20  # of a request's body
-    body_seconds: float = 60.0  # a body must have arrived within this time
     frame_ancestors: tuple[str, ...] = ()  # sites that may show the page in a frame, as https://huggingface.co
 
 
 @dataclass(frozen=True)
-class DemoSettings:
-    """Where the demo listens and what it allows; open to a network without a token is refused. Raises ConfigError."""
+class ServerSettings(Limits):
+    """Where a server listens and what it allows; open to a network without a token is refused. Raises ConfigError."""
 
     host: str = "127.0.0.1"  # the address to listen on; 0.0.0.0 is all of this machine's
     port: int = 7860  # 0 takes a free one
-    page: bool = True  # the web page at /; False leaves the endpoints alone
     token: str = ""  # asked of everyone when set, compared in constant time
     allow_open: bool = False  # listen beyond this machine without a token
     allowed_hosts: tuple[str, ...] = ()  # further names this server is reached by; "*" is any
     frame_ancestors: tuple[str, ...] = ()  # sites that may show the page in a frame
-    open_browser: bool = False  # show the page once it is ready
-    max_count: int = 100
-    max_pixels: int = 32_000_000
-    max_letters: int = 2_000
-    max_waiting: int = 16
-    max_bytes: int = 32 * 2**20
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.port <= 65_535:
             raise ConfigError(f"a port is 0 to 65535, got {self.port}")
         if not self.host or any(letter.isspace() for letter in self.host):
@@ -74,7 +67,6 @@ class DemoSettings:
         for site in self.frame_ancestors:
             if not site.startswith("https://") or any(letter in site for letter in " ;,'\"\r\n"):
                 raise ConfigError(f"a frame ancestor is a site as https://huggingface.co, got '{shorten(site)}'")
-        _ = self.limits  # they check themselves
         if not is_loopback(self.host) and not self.token and not self.allow_open:
             raise ConfigError(
                 f"listening on {self.host} lets others in, and no token is set. "
@@ -82,19 +74,10 @@ class DemoSettings:
             )
 
     @property
-    def limits(self) -> Limits:
-        return Limits(self.max_count, self.max_pixels, self.max_letters, self.max_waiting)
-
-    @property
     def doors(self) -> Doors:
         hosts = self.allowed_hosts if is_loopback(self.host) else (*self.allowed_hosts, self.host)
-        return Doors(
-            token=self.token,
-            allowed_hosts=tuple(host.lower() for host in hosts),
-            any_address=not is_loopback(self.host),
-            max_bytes=self.max_bytes,
-            frame_ancestors=self.frame_ancestors,
-        )
+        names = tuple(host.lower() for host in hosts)
+        return Doors(self.token, names, not is_loopback(self.host), self.frame_ancestors)
 
 
 def is_loopback(host: str) -> bool:

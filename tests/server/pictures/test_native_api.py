@@ -11,7 +11,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from reverie.generator import Generator
-from reverie.server.settings import Limits
+from reverie.server.http.settings import Limits
 
 
 def posted(client: TestClient, path: str, **fields: Any) -> dict[str, Any]:

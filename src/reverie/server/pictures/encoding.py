@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from reverie.data.pictures import open_picture, resize_picture
+from reverie.drawing import png_bytes
 from reverie.errors import PictureError
-from reverie.server.errors import RequestError
+from reverie.server.http.errors import RequestError
 
 __all__ = ["FORMATS", "as_base64", "open_base64", "picture_bytes"]
 
@@ -36,12 +36,8 @@ def picture_bytes(
     image = Image.fromarray(resize_picture(picture, side, side) if side else picture)
     file = io.BytesIO()
     if form == "png":
-        notes = PngInfo()
-        for name, text in (about or {}).items():
-            notes.add_itxt(name, text.replace("\0", ""))
-        image.save(file, "PNG", pnginfo=notes)
-    else:
-        image.save(file, form.upper(), quality=quality)
+        return png_bytes(image, about)
+    image.save(file, form.upper(), quality=quality)
     return file.getvalue()
 
 

@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from reverie.errors import BundleError, UsageError
 from reverie.generator.bundle import seal_generator
+from reverie.generator.export_int8 import agreement, agreement_of, quantize_bundle
 from reverie.generator.generator import Generator, toy_generator
-from reverie.generator.quantized import agreement, agreement_of, dequantize_tensors, quantize_bundle, quantize_tensors
+from reverie.generator.int8 import dequantize_tensors, quantize_tensors
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from reverie.server.body import Body
-from reverie.server.encoding import FORMATS, as_base64, open_base64
-from reverie.server.errors import RequestError
-from reverie.server.images import answer_of, side_of
-from reverie.server.studio import Studio, Wish
-from reverie.server.worker import finish
+from reverie.server.http.body import Body
+from reverie.server.http.errors import RequestError
+from reverie.server.http.worker import finish
+from reverie.server.pictures.encoding import FORMATS, as_base64, open_base64
+from reverie.server.pictures.openai_api import answer_of, side_of
+from reverie.server.pictures.studio import Studio, Wish
 
-__all__ = ["CaptionRequest", "InterpolationRequest", "our_routes"]
+__all__ = ["CaptionRequest", "InterpolationRequest", "native_routes"]
 
 
 class CaptionRequest(Body):
@@ -42,7 +42,7 @@ class InterpolationRequest(Body):
     frame_ms: int = 120  # of a GIF
 
 
-def our_routes(studio: Studio) -> APIRouter:
+def native_routes(studio: Studio) -> APIRouter:
     routes = APIRouter()
 
     @routes.post("/v1/captions")
@@ -80,12 +80,5 @@ def our_routes(studio: Studio) -> APIRouter:
                 {"b64_json": as_base64(moving), "captions": captions, "from": wanted.first, "to": wanted.last}
             ]
         return answer
-
-    @routes.get("/healthz")
-    async def health() -> dict[str, Any]:
-        """Whether the server takes work."""
-        if not studio.worker.is_open:
-            raise RequestError(503, "the server is closing", code="closing")
-        return {"status": "ok"}
 
     return routes

@@ -22,12 +22,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 import reverie
-from reverie.server.body import LooseBody
-from reverie.server.encoding import as_base64, open_base64
-from reverie.server.errors import RequestError, as_ollama
-from reverie.server.images import side_of
-from reverie.server.studio import Painted, Studio, Wish, random_seed
-from reverie.server.worker import Job, finish
+from reverie.server.http.body import LooseBody
+from reverie.server.http.errors import RequestError, as_ollama
+from reverie.server.http.worker import Job, finish
+from reverie.server.pictures.encoding import as_base64, open_base64
+from reverie.server.pictures.openai_api import side_of
+from reverie.server.pictures.studio import Painted, Studio, Wish, random_seed
 
 __all__ = ["GenerateOptions", "GenerateRequest", "ollama_routes"]
 
