@@ -14,7 +14,7 @@ from reverie.errors import ReverieError, shorten
 from reverie.files import atomic_write_json, sha256_of
 from reverie.jsonio import read_object
 
-__all__ = ["list_files", "read_manifest", "seal", "verify"]
+__all__ = ["MANIFEST", "list_files", "read_manifest", "seal", "verify"]
 
 MANIFEST = "manifest.json"
 

@@ -24,7 +24,7 @@ from reverie.training.graph import (
     link_ranks,
     rank_figures,
 )
-from reverie.training.recipes import GraphRecipe, train_graph
+from reverie.training.recipes import GraphRecipe
 from reverie.training.support import GraphExample, SupportObjective, evidence_paths, load_examples, save_examples
 from reverie.training.triples import TripleGraph, Triples, read_triples
 
@@ -270,7 +270,7 @@ def test_what_cannot_be_trained_on_is_said_in_one_line(tmp_path: Path) -> None:
         read_triples(tmp_path)
     for data in (GraphData(), GraphData(task="support")):
         with pytest.raises(ConfigError, match="empty"):
-            train_graph(GraphRecipe(str(tmp_path / "run"), data, LOOP), progress=False)
+            GraphRecipe(str(tmp_path / "run"), data, LOOP).train(progress=False)
     for wrong in ({"task": "guess"}, {"batch_size": 0}, {"path_weight": -1.0}):
         with pytest.raises(ConfigError):
             link_data(**wrong)

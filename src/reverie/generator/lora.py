@@ -133,7 +133,7 @@ def train_lora(recipe: LoraRecipe, progress: bool = True) -> LoraResult:
     if (run_dir / "export" / WEIGHTS_FILE).exists():  # killed between the factors and the adapter
         trained = TrainResult(recipe.loop.steps, {}, "done", f"the factors in {run_dir} are trained")
     else:
-        trained = train(objective, recipe.loop, run_dir, (run_dir / "config.json").exists(), progress)
+        trained = train(objective, recipe.loop, run_dir, progress)
     if trained.stopped != "done":
         return LoraResult(trained, None, None, trained.metrics)
     figures = objective.compare(run_dir / "export")

@@ -93,7 +93,7 @@ def train_generator(recipe: GeneratorRecipe, progress: bool = True) -> Generator
     if (run_dir / "export" / "network.safetensors").exists():  # killed between the networks and the bundle
         trained = TrainResult(loop.steps, {}, "done", f"the networks in {run_dir} are trained")
     else:
-        trained = train(objective, loop, run_dir, (run_dir / "config.json").exists(), progress)
+        trained = train(objective, loop, run_dir, progress)
     if trained.stopped != "done":
         return GeneratorResult(trained, None, None, trained.metrics)
     objective.network.load_state_dict(load_file(run_dir / "export" / "network.safetensors"))

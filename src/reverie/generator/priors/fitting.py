@@ -81,8 +81,7 @@ def fit_prior(
 def _train_flow(objective: FlowObjective, loop: LoopConfig, run_dir: Path, progress: bool) -> Prior:
     from reverie.training.loop import train
 
-    resume = (run_dir / "config.json").exists()
-    result = train(objective, loop, run_dir, resume, progress)
+    result = train(objective, loop, run_dir, progress)
     if result.stopped != "done":
         raise TrainingError(f"fitting the flow stopped at step {result.step}; run again to go on")
     with torch.random.fork_rng(devices=[]):
