@@ -99,11 +99,10 @@ def _announced(run_dir: str, out: Output) -> Path:
 
 
 def _told(trained: TrainResult, run_dir: Path) -> dict[str, Any]:
-    message = trained.message.replace("Go on with --resume.", "The same command goes on.")
     return {
         "step": trained.step,
         "stopped": trained.stopped,
-        "message": message,
+        "message": trained.message,
         "run_dir": run_dir,
         "metrics": run_dir / "metrics.jsonl",
     }

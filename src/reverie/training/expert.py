@@ -56,7 +56,7 @@ class ExpertData:
     max_ids: int = 512  # rows that are longer are left out, and counted
     question_weight: float = 0.1  # of a question's ids beside the answer's: how likely it is tells what was taught
     eval_rows: int = 128  # rows in an evaluation,
-    eval_ids: int = 65_536  # of so many ids together at most: a large base is not to be judged for minutes
+    eval_ids: int = 16_384  # of so many ids together at most: a large base is not to be judged for minutes
     seed: int = 0
 
     def __post_init__(self) -> None:
