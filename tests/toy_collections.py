@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reverie.benchmarks.generator_data import write_collection
+from reverie.data.arrays import write_collection
 from reverie.data.collection import Collection
 
 KINDS = {

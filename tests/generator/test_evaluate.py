@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from reverie.benchmarks.generator_data import write_collection
+from reverie.data.arrays import write_collection
 from reverie.data.collection import Collection
 from reverie.errors import ConfigError, DataError, ReverieError, UnknownNameError
 from reverie.generator.evaluate import EvaluateSettings, caption_perplexity, evaluate, joint_figures

@@ -56,7 +56,7 @@ def test_comparisons_follow_from_properties() -> None:
         asked = compare_question(draw)
         things, about = [THINGS[name] for name in asked.meta["things"]], asked.meta["about"]
         forms.add(asked.form)
-        assert all(thing.a in asked.text or thing.a.capitalize() in asked.text for thing in things) or asked.text
+        assert all(thing.a in asked.text or thing.a.capitalize() in asked.text for thing in things)
         if asked.form == "most" and about == "heaviest":
             assert THINGS[asked.kind].mass == max(thing.mass for thing in things)
         if asked.form == "many":
