@@ -89,7 +89,7 @@ def _open(folder: Path, triples: Triples) -> tuple[GraphAttention, int, int]:
 
 def _train(settings: BenchSettings, folder: Path) -> Path:
     from reverie.training.graph import GraphData
-    from reverie.training.recipes import GraphRecipe, train_graph
+    from reverie.training.recipes import GraphRecipe
     from reverie.training.settings import LoopConfig
 
     loop = LoopConfig(
@@ -99,7 +99,7 @@ def _train(settings: BenchSettings, folder: Path) -> Path:
     )  # fmt: skip
     settings.progress("training", 0, 1)
     recipe = GraphRecipe(str(folder / "run"), GraphData(triples=str(settings.data), seed=settings.seed), loop)
-    train_graph(recipe, progress=False)
+    recipe.train(progress=False)
     settings.progress("training", 1, 1)
     return folder / "run" / "export"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ from reverie.progress import Progress, no_progress
 from reverie.settings import load_settings, settings_to_dict
 from reverie.training.loop import TrainResult, train
 from reverie.training.measuring import BackboneJudge, Row, make_table
-from reverie.training.recipes import ExpertRecipe, RouterRecipe, TextRecipe, train_expert, train_text
+from reverie.training.recipes import ExpertRecipe, RouterRecipe, TextRecipe
 from reverie.training.routing import RouterObjective
 from reverie.training.routing_rows import RowReader
 from reverie.training.routing_table import NOBODY, Table
@@ -94,7 +94,7 @@ class RunFolder:
         rows = [str(self.folder / "domains" / name / "train.jsonl") for name in self.names]
         recipe = self._recipe(TextRecipe, "base", self.folder / "base", {})
         recipe = replace(recipe, data=replace(recipe.data, rows=tuple(rows), texts=tuple(map(str, texts))))
-        self._finish("the base", lambda again: train_text(recipe, again, progress=False), self.folder / "base")
+        self._finish("the base", recipe.train(progress=False))
 
     def make_experts(self) -> Library:
         """An expert of each domain, in a library."""
@@ -124,7 +124,7 @@ class RunFolder:
         filled = {"data.name": name, "data.domain": name, "data.bundle": self.bundle, "data.rows": rows}
         recipe = self._recipe(ExpertRecipe, "expert", run_dir, filled)
         recipe = replace(recipe, loop=replace(recipe.loop, steps=round(share * recipe.loop.steps)))
-        self._finish(f"the expert {name}", lambda again: train_expert(recipe, again, progress=False), run_dir)
+        self._finish(f"the expert {name}", recipe.train(progress=False))
         library.add(run_dir / "export")
 
     def library(self) -> Library:
@@ -152,9 +152,10 @@ class RunFolder:
         path = self.folder / "tables" / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
         keys = [library.key(each) for each in self.names]
-        tell: Callable[[str, float], None] = lambda what, share: self.progress(  # noqa: E731
-            f"table {name}", round(share * (len(self.names) + 1)), len(self.names) + 1
-        )
+
+        def tell(what: str, done: int, of: int) -> None:
+            self.progress(f"table {name}", done, of)
+
         return make_table(judge, rows.rows, rows.owners, self.names, library.base, False, keys, path, tell)
 
     def features(self, name: str, rows: Rows, base: str) -> Table:
@@ -172,15 +173,14 @@ class RunFolder:
         run_dir = self.folder / "routers" / f"{name}-{seen.hexdigest()[:8]}"
         if not (run_dir / "export").is_dir():
             objective, loop = RouterObjective(recipe.data, table), recipe.loop
-            self._finish(f"the router {name}", lambda again: train(objective, loop, run_dir, again, False), run_dir)
+            self._finish(f"the router {name}", train(objective, loop, run_dir, progress=False))
         return Router.load(run_dir / "export" / "router")
 
     def _recipe(self, kind: type[R], name: str, run_dir: Path, filled: Mapping[str, Any]) -> R:
         given = [f"{key}={value}" for key, value in {"run_dir": run_dir, **filled}.items()]
         return load_settings(kind, self.recipes / f"routing-{name}.yaml", given)
 
-    def _finish(self, what: str, run: Callable[[bool], TrainResult], run_dir: Path) -> None:
-        result = run((run_dir / "config.json").is_file())
+    def _finish(self, what: str, result: TrainResult) -> None:
         if result.stopped != "done":
             raise TrainingError(f"{what} is not finished: {result.message} Give the same command again to go on.")
 

@@ -107,7 +107,7 @@ def test_parts_of_different_models_do_not_pass_as_one(copy: Path) -> None:
 
 
 def test_an_unknown_name_suggests_the_nearest(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reverie.bundles.bundle.packaged_bundles", lambda: {"nano": whole})
+    monkeypatch.setattr("reverie.paths.packaged_bundles", lambda: {"nano": whole})
     assert find_bundle("nano") == whole
     with pytest.raises(UsageError, match=r"no bundle 'nanp'\. Did you mean 'nano'.* or give a bundle's folder"):
         find_bundle("nanp")

@@ -15,7 +15,7 @@ from reverie.tokens import ImageTokenizer, ImageTokenizerConfig
 from reverie.tokens.grammar_files import load_grammar
 from reverie.training import LoopConfig, check_objective, train
 from reverie.training.backbone import BackboneData, BackboneObjective
-from reverie.training.recipes import BackboneRecipe, TokenizerRecipe, train_backbone, train_tokenizer
+from reverie.training.recipes import BackboneRecipe, TokenizerRecipe
 from reverie.training.tokenizer import TokenizerData, TokenizerObjective, anchors
 
 TINY = BackboneConfig(vocab_size=0, hidden_size=32, intermediate_size=64, num_layers=2, num_heads=2)
@@ -73,7 +73,7 @@ def test_a_folder_of_pictures_trains_by_epochs(tmp_path: Path) -> None:
         Image.fromarray(noise).save(tmp_path / f"{index}.png")
     data = tiny_tokenizer_data(worlds=(), folder=str(tmp_path), side=64, batch_size=8)
     recipe = TokenizerRecipe(str(tmp_path / "run"), epochs=1, data=data, loop=LOOP)
-    result = train_tokenizer(recipe, progress=False)
+    result = recipe.train(progress=False)
     assert result.step > 2  # epochs, not loop.steps, said how long
     assert result.metrics["folder_psnr"] > 0
 
@@ -95,7 +95,7 @@ def test_drills_then_worlds_share_one_vocabulary(tmp_path: Path) -> None:
         data=BackboneData(drill_steps=9, drill_docs=2, text_size=300, model=TINY),
         loop=LOOP,
     )
-    assert train_backbone(drilled, progress=False).step == 2
+    assert drilled.train(progress=False).step == 2
     toy_tokenizer().save(tmp_path / "tokenizer")
     walked = BackboneRecipe(
         run_dir=str(tmp_path / "walks"),
@@ -112,7 +112,7 @@ def test_drills_then_worlds_share_one_vocabulary(tmp_path: Path) -> None:
         ),
         loop=LOOP,
     )
-    figures = train_backbone(walked, progress=False).metrics
+    figures = walked.train(progress=False).metrics
     assert 0 <= figures["frozenlake_whole"] <= 1
     export = tmp_path / "walks" / "export"
     assert Backbone.load(export / "backbone").config.vocab_size == load_grammar(export).vocabulary.size
@@ -121,7 +121,7 @@ def test_drills_then_worlds_share_one_vocabulary(tmp_path: Path) -> None:
 def test_a_missing_first_stage_is_named(tmp_path: Path) -> None:
     recipe = BackboneRecipe(data=BackboneData(image_tokenizer=str(tmp_path / "nowhere"), worlds={"FrozenLake": 1}))
     with pytest.raises(ConfigError, match="run the recipe that makes it first"):
-        train_backbone(recipe)
+        recipe.train()
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from reverie.errors import BundleError, UsageError, nearest, shorten
+from reverie.errors import BundleError
 from reverie.files import atomic_folder
 from reverie.jsonio import read_object
 from reverie.manifest import MANIFEST, seal, verify
+from reverie.paths import find_bundle, packaged_bundles
 
 __all__ = [
     "FORMAT",
@@ -53,28 +53,6 @@ _NEEDED = (
     "text_tokenizer/tokenizer.json",
     "vocabulary.json",
 )
-
-
-def packaged_bundles() -> dict[str, Path]:
-    """The bundles inside the package, by name."""
-    home = Path(str(resources.files("reverie.bundles")))
-    return {path.parent.name: path.parent for path in sorted(home.glob(f"*/{MANIFEST}"))}
-
-
-def find_bundle(name: str | Path) -> Path:
-    """The folder of a packaged bundle, or the folder given. Raises UsageError when it is neither."""
-    packaged = packaged_bundles()
-    if str(name) in packaged:
-        return packaged[str(name)]
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    if folder.is_file():
-        raise UsageError(f"a bundle is a folder, and {shorten(str(name))} is a file")
-    near = nearest(str(name), packaged)
-    hint = f" Did you mean '{near}'?" if near else ""
-    known = ", ".join(packaged) or "none"
-    raise UsageError(f"no bundle '{shorten(str(name))}'.{hint} Packaged: {known}; or give a bundle's folder.")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

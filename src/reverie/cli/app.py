@@ -1,6 +1,6 @@
 """The ``reverie`` command: finds a command's file, runs it, and turns errors into one line and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.debug("unexpected error", exc_info=True)
         line = f"unexpected {type(error).__name__}: {error}. This is our mistake; the log file has the details."
         return _say(line, 1)
-    if code == 130:
-        return _say("stopped by Ctrl-C.", 130)
+    if code in (130, 143):
+        return _say(f"stopped by {'Ctrl-C' if code == 130 else 'SIGTERM'}.", code)
     return code if isinstance(code, int) else 0
 
 

@@ -14,9 +14,10 @@ from reverie.errors import ConfigError
 from reverie.model import Backbone, BackboneConfig
 from reverie.tokens import ImageTokenizer
 from reverie.tokens.grammar_files import save_grammar
+from reverie.training.documents import bucketed, flatten, pad
 from reverie.training.sources import Drills
 from reverie.worlds import make_world
-from reverie.worlds.contract import Segments, Source
+from reverie.worlds.contract import Source
 from reverie.worlds.documents import build_grammar, document_config, documents_of
 
 __all__ = ["BackboneData", "BackboneObjective", "flatten", "pad"]
@@ -89,9 +90,7 @@ class BackboneObjective:
         else:
             counts = list(self.sources.values())
         documents = [flatten(source.draw(rng)) for source, count in counts for _ in range(count)]
-        documents.sort(key=lambda pair: len(pair[0]))
-        size = -(-len(documents) // self.data.buckets)
-        return [pad(documents[start : start + size]) for start in range(0, len(documents), size)]
+        return bucketed(documents, self.data.buckets)
 
     def compute_loss(self, batch: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         device = batch[0][0].device
@@ -138,18 +137,3 @@ class BackboneObjective:
         if self.tokenizer is not None:
             self.tokenizer.save(folder / "image_tokenizer")
         save_grammar(self.grammar, folder)
-
-
-def flatten(segments: Segments) -> tuple[list[int], list[float]]:
-    ids = [token for part, _ in segments for token in part]
-    return ids, [weight for part, weight in segments for _ in part]
-
-
-def pad(documents: list[tuple[list[int], list[float]]]) -> tuple[Tensor, Tensor]:
-    """Right-padded with PAD and weight 0: ids (B, T) int64, weights (B, T) float32. T is a multiple of 16."""
-    length = -(-max(len(ids) for ids, _ in documents) // 16) * 16
-    ids = np.zeros((len(documents), length), dtype=np.int64)
-    weights = np.zeros((len(documents), length), dtype=np.float32)
-    for row, (tokens, weight) in enumerate(documents):
-        ids[row, : len(tokens)], weights[row, : len(tokens)] = tokens, weight
-    return torch.from_numpy(ids), torch.from_numpy(weights)

@@ -24,7 +24,8 @@ from reverie.experts.features import question_features, running_features
 from reverie.experts.merging import merged_weights
 from reverie.files import atomic_write_bytes
 from reverie.model import Backbone
-from reverie.training.backbone import pad
+from reverie.progress import Progress, no_progress
+from reverie.training.documents import pad
 from reverie.training.routing_table import Table
 
 __all__ = ["BackboneJudge", "EngineJudge", "Judge", "Row", "Scorer", "make_table"]
@@ -145,14 +146,14 @@ def make_table(
     per_token: bool = False,
     keys: Sequence[str] = (),
     path: Path | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress = no_progress,
 ) -> Table:
     """Features of ``rows``, and their nats with the base alone and with every expert of ``names``.
 
     Args:
         keys: of the experts; a column that was measured with another key is measured again
         path: where the columns are kept as they come, so that a stopped measurement goes on; None: nowhere
-        progress: told what was measured and the share that is done
+        progress: told which column was measured, and how many are done
     """
     columns = [("", "base"), *zip(names, keys or names, strict=True)]
     described = hashlib.sha256(json.dumps([base, per_token, [(r.question, r.answer, r.judged) for r in rows]]).encode())
@@ -162,8 +163,7 @@ def make_table(
     for place, (name, key) in enumerate(columns):
         choice: Choice = ((name, 1.0),) if name else ()
         nats.append(kept.get(f"nats.{name}", lambda: judge.nats(rows, [choice] * len(rows)), key))  # noqa: B023
-        if progress is not None:
-            progress(name or "the base", (place + 1) / len(columns))
+        progress(f"measured rows  with {name or 'the base'}", place + 1, len(columns))
     return Table(tuple(names), features, torch.stack(nats, 1), torch.tensor(owners, dtype=torch.int64), base)
 
 

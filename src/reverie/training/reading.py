@@ -24,11 +24,12 @@ from reverie.memory.attention import EDGE_SIZE, fact_graph, save_reader, word_fe
 from reverie.model import Backbone
 from reverie.model.graph_attention import GraphAttention, GraphAttentionConfig, GraphBatch
 from reverie.nouns import CAUSES, Fact, situation
+from reverie.paths import find_bundle
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.vocabulary import EOS
-from reverie.training.backbone import pad
+from reverie.training.documents import pad
 from reverie.training.support import GraphExample
 from reverie.worlds import World, make_world
 from reverie.worlds.documents import EpisodeDreams, document_config, documents_of
@@ -40,7 +41,7 @@ __all__ = ["ReadingData", "ReadingObjective", "support_examples"]
 class ReadingData:
     """What the reader learns from, and its size. ``model`` sizes of 0 are filled in."""
 
-    bundle: str = "src/reverie/bundles/nano"  # its backbone stays as it is; its facts are the distractors
+    bundle: str = "nano"  # its backbone stays as it is; its facts are the distractors
     batch_size: int = 48  # questions a step
     episodes: int = 12_000  # recorded before training starts
     others: int = 14  # most facts beside the one that decides
@@ -75,7 +76,7 @@ class ReadingObjective:
 
     def __init__(self, data: ReadingData):
         self.data = data
-        folder = Path(data.bundle)
+        folder = find_bundle(data.bundle)
         self.grammar = load_grammar(folder)
         tokenizer = ImageTokenizer.load(folder / "image_tokenizer")
         self.backbone = Backbone.load(folder / "backbone").requires_grad_(False).eval()

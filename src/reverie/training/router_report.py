@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from reverie.experts.contract import Choice
 from reverie.experts.features import question_features
 from reverie.experts.router import Router
 from reverie.files import atomic_write_json
+from reverie.progress import Progress, no_progress
 from reverie.training.measuring import BackboneJudge, Row
 from reverie.training.recipes import RouterRecipe
 from reverie.training.routing import measure_library, split_places
@@ -35,7 +36,7 @@ def report_router(
     out: Path | None = None,
     all_rows: bool = False,
     speed: bool = True,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress = no_progress,
     keep: bool = True,
 ) -> dict[str, Any]:
     """What ``evaluate`` finds of the router in ``folder``, as JSON, with ``speed``, ``router`` and ``files``.
