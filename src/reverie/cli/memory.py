@@ -22,7 +22,7 @@ from reverie.cli.facts import (
     tell_bad,
 )
 from reverie.cli.options import JsonOption, command_app, examples
-from reverie.cli.output import Output
+from reverie.cli.output import Output, printable
 from reverie.errors import MemoryStoreError, UsageError, shorten
 from reverie.progress import shown_progress
 
@@ -456,7 +456,7 @@ def _confirm(what: str, yes: bool) -> None:
     if yes:
         return
     try:
-        if typer.confirm(f"Delete {what}?", err=True):
+        if typer.confirm(f"Delete {printable(what)}?", err=True):
             return
     except typer.Abort as error:
         raise UsageError("nothing was deleted: nobody answered. Say --yes to delete without being asked.") from error
