@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reverie.dreaming.scenes import default_world, open_scene, picture_size, read_actions
+from reverie.dreaming.scenes import open_scene, read_actions
 from reverie.errors import ReverieError, UnknownNameError, WorldError
 
 
@@ -136,9 +136,3 @@ def test_the_narrators_own_words_for_an_action_are_read() -> None:
     room, _ = open_scene("Everyday", {"thing": "domino row", "action": "push", "surface": "sand"})
     said = [room.narrator.say_action(number, room.state())[0] for number in range(len(room.action_names))]
     assert [number for number, _ in read_actions(room, said)] == list(range(len(said)))
-
-
-def test_a_model_means_its_first_world_and_fits_pictures_to_the_first_of_one_size() -> None:
-    assert default_world(["Everyday", "FrozenLake"]) == "Everyday"
-    assert default_world() == "FrozenLake"
-    assert picture_size(["FrozenLake", "Everyday"]) == picture_size([]) == (64, 8)

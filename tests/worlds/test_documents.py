@@ -4,19 +4,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.plugins.pond.reverie_pond import Pond
 from tests.toys import toy_grammar, toy_tokenizer
 
+from reverie.errors import ReverieError, WorldError
 from reverie.nouns import Frame
 from reverie.tokens import Grammar
-from reverie.training.backbone import flatten
-from reverie.worlds import make_world
-from reverie.worlds.documents import EpisodeDreams, document_config, documents_of
+from reverie.worlds import check_world, make_world, register_world
+from reverie.worlds.contract import Segments
+from reverie.worlds.documents import EpisodeDreams, Mix, build_grammar, document_config, documents_of
 from reverie.worlds.everyday import is_held_out, is_test_scene
 from reverie.worlds.everyday.documents import renamed
 from reverie.worlds.everyday.things import THINGS
 from reverie.worlds.frozenlake import CELL_PX, FrozenLake, in_test_split, random_map
 from reverie.worlds.frozenlake.documents import LakeFrames, LakeWalks
 from reverie.worlds.frozenlake.walks import parity_maps, test_map, training_map
+from reverie.worlds.registry import WORLDS
 
 test_map.__test__ = False  # type: ignore[attr-defined]  # a map of the test split, no test
 
@@ -24,6 +27,10 @@ test_map.__test__ = False  # type: ignore[attr-defined]  # a map of the test spl
 @pytest.fixture(scope="module")
 def grammar() -> Grammar:
     return toy_grammar()
+
+
+def flatten(segments: Segments) -> tuple[list[int], list[float]]:
+    return [token for ids, _ in segments for token in ids], [weight for ids, weight in segments for _ in ids]
 
 
 def everyday(grammar: Grammar, episodes: int, test: bool = False, **settings: Any) -> EpisodeDreams:
@@ -145,3 +152,79 @@ def test_renaming_keeps_articles_and_capitals() -> None:
     )
     assert renamed("An ice cube melts.", ice, egg) == "An egg melts."
     assert renamed("The eggplant stays.", egg, ice) == "The eggplant stays."
+
+
+@pytest.fixture
+def pond(monkeypatch: pytest.MonkeyPatch) -> type[Pond]:
+    """A world that says nothing of its documents."""
+    monkeypatch.setattr(WORLDS, "_entries", dict(WORLDS._entries))
+    register_world("Pond", Pond)
+    return Pond
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_a_world_that_says_nothing_has_dreams_of_its_own_split(pond: type[Pond], test: bool) -> None:
+    world, grammar = pond(), build_grammar(toy_tokenizer(), ["Pond"], 400, 5)
+    source = documents_of(world, grammar, toy_tokenizer(), episodes=12, test=test)
+    assert isinstance(source, EpisodeDreams)
+    assert {episode.options["pad"] == 2 for episode, _ in source.episodes} == {test}
+    document = grammar.decode(flatten(source.draw(np.random.default_rng(0)))[0])
+    assert document.question.startswith("what if the frog goes")
+    assert document.answer in ("the frog hops.", "the frog stays.")
+    assert document.triplets[0].what.text.startswith("a frog on pad")
+
+
+def test_a_wordless_world_is_also_watched_without_a_question(pond: type[Pond], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pond, "wordless", True)
+    grammar = build_grammar(toy_tokenizer(), ["Pond"], 400, 5)
+    source, rng = documents_of(pond(), grammar, toy_tokenizer(), episodes=12), np.random.default_rng(0)
+    documents = [grammar.decode(flatten(source.draw(rng))[0]) for _ in range(20)]
+    assert {bool(document.question) for document in documents} == {True, False}
+    assert all(bool(document.answer) == bool(document.question) for document in documents)
+    assert all(document.triplets[0].what.text == "" for document in documents)
+
+
+def test_a_world_without_scenes_for_testing_is_one_clear_error(
+    pond: type[Pond], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pond, "in_test_split", lambda self, options: False)
+    grammar = build_grammar(toy_tokenizer(), ["Pond"], 400, 5)
+    with pytest.raises(WorldError, match="Pond has too few scenes for testing"):
+        documents_of(pond(), grammar, toy_tokenizer(), episodes=2, test=True)
+
+
+def test_a_mix_draws_from_all_its_sources() -> None:
+    class Fixed:
+        def __init__(self, number: int):
+            self.number = number
+
+        def draw(self, rng: np.random.Generator) -> Segments:
+            return [([self.number], 1.0)]
+
+    rng = np.random.default_rng(0)
+    mix = Mix([Fixed(0), Fixed(1), Fixed(2)])
+    drawn = [mix.draw(rng)[0][0][0] for _ in range(300)]
+    assert all(80 <= drawn.count(number) <= 120 for number in range(3))
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"max_side": 16}, "no picture is larger than max_side"),
+        ({"default_side": 32}, "default_side is that of every picture, or 0"),
+        ({"name": "Puddle"}, "the name that it is found by"),
+        ({"action_names": ("left",)}, "one name per action"),
+        ({"skills": ("swimming",)}, "unknown skill 'swimming'"),
+        ({"check_rules": lambda self, before, after: 0.0}, "true steps keep the world's rules"),
+        ({"parse_scene": lambda self, scene: {}}, "a scene can be written as JSON"),
+        ({"parse_actions": lambda self, said: [(0, "left"), (1, "right")]}, "what is no action is refused"),
+    ],
+)
+def test_the_check_names_the_promise_that_is_broken(
+    pond: type[Pond], monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any], message: str
+) -> None:
+    assert "training documents are legal" in check_world("pond", 1)
+    for name, value in broken.items():
+        monkeypatch.setattr(pond, name, value)
+    with pytest.raises(ReverieError, match=message):
+        check_world("pond")

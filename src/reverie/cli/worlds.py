@@ -33,9 +33,15 @@ def worlds(context: typer.Context, as_json: JsonOption = False) -> None:
 def list_worlds(as_json: JsonOption = False) -> None:
     """List every world with its actions."""
     with Output(as_json) as out:
+        from reverie.errors import UsageError
         from reverie.worlds import make_world, world_names
 
-        payload = {"worlds": [_describe(make_world(name)) for name in world_names()]}
+        payload: dict[str, list[dict[str, Any]]] = {"worlds": []}
+        for name in world_names():
+            try:
+                payload["worlds"].append(_describe(make_world(name)))
+            except UsageError as error:  # a package that is broken hides no other world
+                out.note(str(error))
         out.result(payload, lambda console: _show_list(console, payload["worlds"]))
 
 

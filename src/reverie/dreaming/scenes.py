@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reverie.errors import WorldError, shorten
-from reverie.worlds import World, make_world, own_worlds
+from reverie.worlds import World, make_world
 
-__all__ = ["Actions", "Scene", "default_world", "open_scene", "picture_size", "read_actions"]
+__all__ = ["Actions", "Scene", "open_scene", "read_actions"]
 
 
 Scene = str | Sequence[str] | Mapping[str, Any] | None
 Actions = str | Sequence[str] | Sequence[int]
-
-
-def default_world(worlds: Iterable[str] = ()) -> str:
-    """The world that is meant where none is named: the first that the model was taught, else the house's first."""
-    return next(iter(worlds), own_worlds()[0])
-
-
-def picture_size(worlds: Iterable[str]) -> tuple[int, int]:
-    """(side, cell_px) that a picture is brought to where no world is named.
-
-    It is that of the first of ``worlds`` whose pictures have one size; else of the house's worlds.
-    """
-    made = (make_world(name) for name in (*worlds, *own_worlds()))
-    return next((world.default_side, world.cell_px) for world in made if world.default_side)
 
 
 def open_scene(world: str, scene: Scene, seed: int = 0) -> tuple[World, dict[str, Any]]:

@@ -24,7 +24,6 @@ __all__ = [
     "world_names",
 ]
 
-# in the order in which the packaged model was taught them
 _OWN = {
     "FrozenLake": "reverie.worlds.frozenlake:FrozenLake",
     "Everyday": "reverie.worlds.everyday:Everyday",
@@ -42,7 +41,7 @@ def world_names() -> list[str]:
 
 
 def own_worlds() -> tuple[str, ...]:
-    """The house's own worlds, the one first that is meant where none is named."""
+    """The house's own worlds, in the order in which the packaged model was taught them."""
     return tuple(_OWN)
 
 
