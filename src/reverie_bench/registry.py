@@ -18,6 +18,7 @@ _OWN: dict[str, Benchmark | str] = {
     "unknown": "reverie_bench.unknown:BENCHMARK",
     "grounding": "reverie_bench.grounding:BENCHMARK",
     "dreams": "reverie_bench.dreams:BENCHMARK",
+    "batching": "reverie_bench.batching:BENCHMARK",
     "startup": "reverie_bench.startup:BENCHMARK",
     "image-tokenizer": "reverie_bench.image_tokenizer:BENCHMARK",
     "recall": "reverie_bench.recall:BENCHMARK",

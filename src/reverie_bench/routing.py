@@ -14,10 +14,10 @@ from reverie.engine import Engine
 from reverie.errors import ConfigError, UsageError
 from reverie.experts import Library
 from reverie.experts.contract import Choice
-from reverie.experts.table import NOBODY, Table
 from reverie.model import Backbone
 from reverie.settings import load_settings
 from reverie.training.measuring import BackboneJudge
+from reverie.training.routing_table import NOBODY, Table
 from reverie_bench.contract import Benchmark, BenchSettings, Findings, Published
 from reverie_bench.routing_ablations import ablations, at_thresholds
 from reverie_bench.routing_baselines import arrow, merge, nearest

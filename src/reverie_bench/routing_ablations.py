@@ -10,7 +10,7 @@ import torch
 
 from reverie.experts.prototypes import fit_prototype
 from reverie.experts.router import Router
-from reverie.experts.table import NOBODY, Table
+from reverie.training.routing_table import NOBODY, Table
 from reverie_bench.contract import Figures
 from reverie_bench.routing_figures import routing_figures
 from reverie_bench.routing_stages import Rows, RunFolder

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from reverie.experts.contract import Choice
-from reverie.experts.table import Table
 from reverie.model.foreign import load_model
 from reverie.progress import Progress
 from reverie.training.measuring import Row
+from reverie.training.routing_table import Table
 
 __all__ = ["arrow", "merge", "nearest"]
 

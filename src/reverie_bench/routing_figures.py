@@ -10,13 +10,13 @@ import torch
 from reverie.engine import Engine, Request, Sampling
 from reverie.experts import Library
 from reverie.experts.contract import Choice
-from reverie.experts.evaluation import time_ratio
 from reverie.experts.features import question_features
 from reverie.experts.router import Router
-from reverie.experts.table import NOBODY
 from reverie.model import Backbone
 from reverie.progress import Progress
 from reverie.training.measuring import Row
+from reverie.training.routing_evaluation import time_ratio
+from reverie.training.routing_table import NOBODY
 from reverie_bench.contract import Figures
 from reverie_bench.figures import share
 from reverie_bench.routing_stages import Rows

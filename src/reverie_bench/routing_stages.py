@@ -21,7 +21,6 @@ from reverie.experts import Library
 from reverie.experts.contract import Choice
 from reverie.experts.files import base_hash
 from reverie.experts.router import Router
-from reverie.experts.table import NOBODY, Table
 from reverie.files import atomic_write_json, atomic_write_text
 from reverie.jsonio import read_object
 from reverie.model import Backbone
@@ -32,6 +31,7 @@ from reverie.training.measuring import BackboneJudge, Row, make_table
 from reverie.training.recipes import ExpertRecipe, RouterRecipe, TextRecipe, train_expert, train_text
 from reverie.training.routing import RouterObjective
 from reverie.training.routing_rows import RowReader
+from reverie.training.routing_table import NOBODY, Table
 from reverie_bench.domains import babi_domains, gym_domains, outsiders, write_rows
 
 __all__ = ["Rows", "RunFolder"]

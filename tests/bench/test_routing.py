@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reverie.errors import ConfigError, DataError, UsageError
-from reverie.experts.table import NOBODY, Table
+from reverie.training.routing_table import NOBODY, Table
 from reverie_bench import BenchSettings, run_benchmark
 from reverie_bench.domains import GYM_TASKS, babi_domains, gym_domains, outsiders, read_rows, write_rows
 from reverie_bench.routing_baselines import nearest

@@ -61,7 +61,7 @@ def test_what_is_missing_is_told_in_one_line(bundle: Path, tmp_path: Path, capsy
     (tmp_path / "router").mkdir()
     assert main(["experts", "eval", *given, "--router", str(tmp_path / "router")]) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "no router in" in error
+    assert "the router's config is missing" in error
     assert main(["experts", "eval", *given, "data.nothing=1"]) == 2
     assert main(["train", "router", "--model", str(bundle), f"run_dir={tmp_path / 'other'}"]) == 2
     assert "no experts to route to" in capsys.readouterr().err

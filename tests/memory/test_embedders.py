@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.errors import MemoryStoreError, MissingExtraError, UnknownNameError, UsageError
+from reverie.errors import ContractError, MemoryStoreError, MissingExtraError, UnknownNameError, UsageError
 from reverie.memory.embedders import (
     PictureEmbedder,
     WordsEmbedder,
@@ -124,9 +124,9 @@ def test_the_check_finds_what_is_wrong() -> None:
         def embed(self, texts: Any) -> np.ndarray:
             return super().embed(["same"] * len(texts))
 
-    with pytest.raises(ValueError, match="length 1"):
+    with pytest.raises(ContractError, match="length 1"):
         check_embedder(Long())
-    with pytest.raises(ValueError, match="same vector"):
+    with pytest.raises(ContractError, match="same vector"):
         check_embedder(Same())
 
 

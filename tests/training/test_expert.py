@@ -226,7 +226,7 @@ def test_a_base_made_elsewhere_gets_an_expert_that_peft_and_a_session_use_alike(
     ids = [7, 8, 9, 10]
     ours = session.engine.score(ids[:1], ids[1:], (("adds", 1.0),))
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(bundle / "backbone"), run / "export")
-    turned = opened.backbone.theirs(torch.tensor([ids]))
+    turned = opened.backbone.ids.to_base_ids(torch.tensor([ids]))
     theirs = torch.log_softmax(model(turned).logits[0].float(), -1)
     wanted = theirs[range(3), turned[0, 1:]].detach().numpy()
     assert ours == pytest.approx(wanted, abs=2e-4)

@@ -16,12 +16,12 @@ from reverie.experts.files import base_hash
 from reverie.experts.library import Library
 from reverie.experts.prototypes import load_prototype
 from reverie.experts.router import Router, RouterConfig
-from reverie.experts.table import NOBODY, UNKNOWN, Table
 from reverie.training import LoopConfig, check_objective, train
 from reverie.training.measuring import BackboneJudge, EngineJudge, Row, make_table
 from reverie.training.recipes import RouterRecipe, train_router
 from reverie.training.routing import RouterData, RouterObjective
 from reverie.training.routing_rows import RowReader
+from reverie.training.routing_table import NOBODY, UNKNOWN, Table
 
 LOOP = LoopConfig(steps=60, lr=0.05, precision="fp32", eval_every=0, checkpoint_every=0, tensorboard=False)
 LINEARS = {"model.layers.0.self_attn.q_proj": (32, 32), "model.layers.1.mlp.down_proj": (32, 64)}

@@ -16,7 +16,6 @@ Nothing here needs torch: a bundle is found, read and verified as files.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -24,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from reverie.errors import BundleError, UsageError, nearest, shorten
-from reverie.files import atomic_folder, atomic_write_json, fault_among, list_files
+from reverie.files import atomic_folder
+from reverie.jsonio import read_object
+from reverie.manifest import MANIFEST, seal, verify
 
 __all__ = [
     "FORMAT",
@@ -40,7 +41,6 @@ __all__ = [
 ]
 
 FORMAT = 1
-MANIFEST = "manifest.json"
 SEEDS = "memory.jsonl"
 _FOLDERS = ("experts/", "router/")
 READER = ("reader/config.json", "reader/model.safetensors", "reader/relations.json")
@@ -79,16 +79,10 @@ def find_bundle(name: str | Path) -> Path:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a bundle. Raises BundleError when there is none, or none that this version reads."""
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}") from error
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"the bundle {folder} is damaged: its {MANIFEST} cannot be read: {shorten(str(error))}"
-        ) from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
+    if folder.is_dir() and not (folder / MANIFEST).exists():
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}")
+    manifest = read_object(folder / MANIFEST, BundleError, f"the {MANIFEST} of a bundle")
+    if not isinstance(manifest.get("format"), int):
         raise BundleError(f"{folder} is no bundle of Reverie: its {MANIFEST} says no format")
     if manifest["format"] > FORMAT:
         raise BundleError(
@@ -106,9 +100,7 @@ def verify_bundle(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if missing := _missing(manifest["files"]):
         raise BundleError(f"the bundle {folder} is incomplete: its {MANIFEST} lists no {missing}")
-    if fault := fault_among(folder, manifest["files"]):
-        raise BundleError(f"the bundle {folder} is damaged: {fault}")
-    return manifest
+    return verify(folder, BundleError, "the bundle")
 
 
 def write_bundle(
@@ -156,16 +148,15 @@ def seal_bundle(
 
     ``base``: of a base made elsewhere: architecture, dtype, quantized, prompt, and whether the grammar was taught.
     """
-    manifest = {
+    fields = {
         "format": FORMAT,
         "name": name,
         "worlds": dict(worlds),
         "recipe": dict(recipe or {}),
         "figures": dict(figures or {}),
         **({} if base is None else {"base": dict(base)}),
-        "files": list_files(folder, MANIFEST),
     }
-    atomic_write_json(folder / MANIFEST, manifest)
+    seal(folder, fields)
 
 
 def _missing(files: Iterable[str]) -> str | None:

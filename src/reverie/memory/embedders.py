@@ -11,15 +11,16 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from reverie.errors import MemoryStoreError, MissingExtraError, UnknownNameError, UsageError, shorten
+from reverie.logs import quiet_transformers
 from reverie.memory.contract import Embedder
+from reverie.registry import Promises
 
 if TYPE_CHECKING:
     from reverie.tokens.image import ImageTokenizer
@@ -78,7 +79,7 @@ class BuiltinEmbedder:
     """The mean of the backbone's last hidden states over the text, read as a question."""
 
     def __init__(self, speaker: Speaker):
-        config = speaker.engine.config
+        config = speaker.engine.decoder
         self.name, self.size = f"builtin-{speaker.name}", int(config.hidden_size)
         self._speaker, self._longest = speaker, int(config.max_positions)
 
@@ -103,7 +104,7 @@ class TransformerEmbedder:
             raise MissingExtraError(f"the embedder '{shorten(str(source))}'", "embed") from error
         folder = Path(source)
         try:
-            with _no_progress_bar():
+            with quiet_transformers():
                 self._tokenizer = AutoTokenizer.from_pretrained(str(source))
                 self._model = AutoModel.from_pretrained(str(source), use_safetensors=True).eval()
         except (OSError, ValueError, KeyError) as error:
@@ -201,37 +202,20 @@ def make_embedder(name: str, backbone: Speaker | None = None) -> Embedder:
     raise UnknownNameError("embedder", name, [*_EMBEDDERS, "a Hugging Face folder or id"])
 
 
-def check_embedder(embedder: Embedder) -> None:
-    """Hold an embedder to the contract; ValueError says what it breaks."""
+def check_embedder(embedder: Embedder) -> list[str]:
+    """Hold an embedder to the contract, and return what was checked; ContractError says what it breaks."""
     texts = ["a red apple", "", "What happens if I drop the egg?", "x" * 20_000, "Zürich 東京 🙂", "a red apple"]
-    vectors = embedder.embed(texts)
-    if vectors.shape != (len(texts), embedder.size) or vectors.dtype != np.float32:
-        expected = f"float32 ({len(texts)}, {embedder.size})"
-        raise ValueError(f"{embedder.name}: embed returns {expected}, got {vectors.dtype} {vectors.shape}")
-    if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
-        raise ValueError(f"{embedder.name}: every vector has length 1, those of the empty text too")
-    if not np.allclose(vectors[0], vectors[-1], atol=1e-3) or not np.allclose(
-        vectors[2], embedder.embed(texts[2:3])[0], atol=1e-3
-    ):
-        raise ValueError(f"{embedder.name}: a text's vector does not depend on the texts beside it")
-    if vectors[0] @ vectors[2] > 0.999:
-        raise ValueError(f"{embedder.name}: different texts have the same vector")
-    if embedder.embed([]).shape != (0, embedder.size):
-        raise ValueError(f"{embedder.name}: no texts give no vectors")
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """transformers draws one for every file that it opens."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+    promises, vectors = Promises("an embedder", embedder.name), embedder.embed(texts)
+    whole = vectors.shape == (len(texts), embedder.size) and vectors.dtype == np.float32
+    promises.expect(f"embed returns float32 ({len(texts)}, {embedder.size})", whole, f"{vectors.dtype} {vectors.shape}")
+    lengths = np.linalg.norm(vectors, axis=1)
+    promises.expect("every vector has length 1, that of the empty text too", np.allclose(lengths, 1, atol=1e-3))
+    alone = np.allclose(vectors[2], embedder.embed(texts[2:3])[0], atol=1e-3)
+    same = np.allclose(vectors[0], vectors[-1], atol=1e-3)
+    promises.expect("a text's vector does not depend on the texts beside it", same and alone)
+    promises.expect("different texts do not have the same vector", bool(vectors[0] @ vectors[2] <= 0.999))
+    promises.expect("no texts give no vectors", embedder.embed([]).shape == (0, embedder.size))
+    return promises.kept
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

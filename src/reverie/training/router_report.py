@@ -13,14 +13,14 @@ import torch
 from reverie.engine import Engine, Request
 from reverie.errors import ConfigError, UsageError
 from reverie.experts.contract import Choice
-from reverie.experts.evaluation import evaluate, time_ratio
 from reverie.experts.features import question_features
-from reverie.experts.plots import draw_evaluation
 from reverie.experts.router import Router
 from reverie.files import atomic_write_json
 from reverie.training.measuring import BackboneJudge, Row
 from reverie.training.recipes import RouterRecipe
 from reverie.training.routing import measure_library, split_places
+from reverie.training.routing_evaluation import evaluate, time_ratio
+from reverie.training.routing_plots import draw_evaluation
 from reverie.training.skills import skill_names
 from reverie.worlds import world_names
 

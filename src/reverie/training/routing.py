@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from reverie.errors import ConfigError, DataError
-from reverie.experts.evaluation import evaluate
 from reverie.experts.files import base_hash
 from reverie.experts.library import Library
-from reverie.experts.losses import Targets, gate_targets, router_loss
 from reverie.experts.prototypes import Prototype, fit_prototype, save_prototype
 from reverie.experts.router import Router, RouterConfig
-from reverie.experts.shelf import default_library
-from reverie.experts.table import NOBODY, UNKNOWN, Table
 from reverie.model import Backbone
+from reverie.paths import default_library
 from reverie.training.measuring import BackboneJudge, Judge, Row, make_table
+from reverie.training.routing_evaluation import evaluate
+from reverie.training.routing_losses import Targets, gate_targets, router_loss
 from reverie.training.routing_rows import RowReader
+from reverie.training.routing_table import NOBODY, UNKNOWN, Table
 
 __all__ = [
     "Measured",

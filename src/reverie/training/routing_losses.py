@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reverie.experts.router import RouterConfig, capacity_of
-from reverie.experts.table import NOBODY, UNKNOWN
+from reverie.training.routing_table import NOBODY, UNKNOWN
 
 __all__ = ["Targets", "balance_loss", "capacity_loss", "gate_targets", "router_loss"]
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
-from reverie.experts.losses import Targets, gate_targets
 from reverie.experts.router import Router
-from reverie.experts.table import NOBODY, Table
+from reverie.training.routing_losses import Targets, gate_targets
+from reverie.training.routing_table import NOBODY, Table
 
 __all__ = ["Evaluation", "Measure", "Reliability", "evaluate", "time_ratio"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.errors import MissingExtraError
-from reverie.experts.evaluation import Evaluation
+from reverie.training.routing_evaluation import Evaluation
 
 __all__ = ["draw_evaluation"]
 

@@ -1,15 +1,10 @@
 """A base made elsewhere: any causal language model of transformers, with the grammar's ids after its own.
 
-In the model's own numbering its text ids come first, as its tokenizer has them, and the G ids of the grammar (specials,
-positions, codes, backdrops) follow; so the folder stays a valid one for transformers, PEFT and vLLM. The grammar counts
-the other way round, text last. One numbering is the other turned by G places, and this module turns at the border.
+Outside it speaks the grammar's numbering of ids, inside its own; ``tokens.id_map`` turns one into the other.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reverie.errors import BundleError, MissingExtraError, UsageError, shorten
+from reverie.jsonio import read_object
 from reverie.logs import quiet_transformers
 from reverie.model.quantized import check_quantizer
+from reverie.tokens.id_map import IdMap
 
-__all__ = ["ForeignBackbone", "ForeignConfig", "check_causal", "extend", "load_model", "quiet", "read_config"]
+__all__ = ["ForeignBackbone", "ForeignConfig", "check_causal", "extend", "load_model", "read_config"]
 
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 _BROKEN = (
@@ -58,7 +55,7 @@ class ForeignBackbone(nn.Module):
 
     def __init__(self, base: Any, num_grammar: int):
         super().__init__()
-        self.base, self.num_grammar = base, num_grammar
+        self.base = base
         settings = base.config.get_text_config()
         self.config = ForeignConfig(
             base.get_input_embeddings().weight.shape[0],
@@ -68,6 +65,7 @@ class ForeignBackbone(nn.Module):
         )
         if not 0 <= num_grammar < self.config.vocab_size:
             raise UsageError(f"{num_grammar} ids of a grammar do not fit into a base of {self.config.vocab_size} ids")
+        self.ids = IdMap(self.config.vocab_size - num_grammar, num_grammar)
 
     @classmethod
     def load(cls, folder: Path, num_grammar: int) -> ForeignBackbone:
@@ -90,20 +88,21 @@ class ForeignBackbone(nn.Module):
     def device(self) -> torch.device:
         return next(self.base.parameters()).device
 
+    @property
+    def num_grammar(self) -> int:
+        return self.ids.num_grammar
+
     def theirs(self, ids: Tensor) -> Tensor:
-        """The grammar's ids → the model's."""
-        return (ids - self.num_grammar) % self.config.vocab_size
+        return self.ids.to_base_ids(ids)
 
     def ours(self, ids: Tensor) -> Tensor:
-        """The model's ids → the grammar's."""
-        return (ids + self.num_grammar) % self.config.vocab_size
+        return self.ids.to_grammar_ids(ids)
 
     def turned(self, logits: Tensor) -> Tensor:
-        """Logits (..., V) in the model's order → in the grammar's, float32."""
-        return logits.float().roll(self.num_grammar, -1)
+        return self.ids.rotate_logits(logits)
 
     def embedded(self, ids: Tensor) -> Tensor:  # (...) → (..., D)
-        return self.base.get_input_embeddings()(self.theirs(ids))
+        return self.base.get_input_embeddings()(self.ids.to_base_ids(ids))
 
     def hidden(self, ids: Tensor, soft: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, D)
         """The final states. ``soft``: float (B, n, D), read before the ids; their own states are left out."""
@@ -119,7 +118,8 @@ class ForeignBackbone(nn.Module):
         if soft is not None:
             x = torch.cat((soft.to(x.dtype), x), 1)
         self._check_length(x.shape[1])
-        return self.turned(self.base(inputs_embeds=x, use_cache=False).logits[:, x.shape[1] - ids.shape[1] :])
+        logits = self.base(inputs_embeds=x, use_cache=False).logits
+        return self.ids.rotate_logits(logits[:, x.shape[1] - ids.shape[1] :])
 
     def loss(self, ids: Tensor, weights: Tensor, soft: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, and each position's; as ``Backbone.loss``."""
@@ -135,7 +135,7 @@ class ForeignBackbone(nn.Module):
         from safetensors import SafetensorError
 
         try:
-            with quiet():
+            with quiet_transformers():
                 self.base.save_pretrained(folder)
         except SafetensorError as error:  # what its writer makes of a full disk
             raise BundleError(f"the base cannot be written: {shorten(str(error))}") from error
@@ -149,7 +149,7 @@ class ForeignBackbone(nn.Module):
 def extend(base: Any, num_text: int, num_grammar: int, generator: torch.Generator) -> ForeignBackbone:
     """Add ``num_grammar`` ids after the first ``num_text``. New rows lie near the mean of the old, each apart."""
     old = min(num_text, base.get_input_embeddings().weight.shape[0])
-    with quiet(), torch.random.fork_rng():
+    with quiet_transformers(), torch.random.fork_rng():
         base.resize_token_embeddings(num_text + num_grammar, mean_resizing=False)
     tables = [base.get_input_embeddings().weight]
     head = base.get_output_embeddings()
@@ -166,14 +166,8 @@ def extend(base: Any, num_text: int, num_grammar: int, generator: torch.Generato
 
 def read_config(folder: Path) -> dict[str, Any]:
     """A model folder's ``config.json``. Raises BundleError when there is none, or none that can be read."""
-    path = folder / "config.json"
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BundleError(f"{folder} is no model folder: it has no config.json") from error
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} cannot be read: {shorten(str(error))}") from error
-    if not isinstance(fields, dict) or not isinstance(fields.get("model_type"), str):
+    fields = read_object(folder / "config.json", BundleError, "the base's config")
+    if not isinstance(fields.get("model_type"), str):
         raise BundleError(f"{folder} is no model folder of transformers: its config.json names no model_type")
     return fields
 
@@ -211,7 +205,7 @@ def load_model(folder: Path, **settings: Any) -> Any:
         check_quantizer()
     settings = {"dtype": "auto", **settings}
     try:
-        with quiet():
+        with quiet_transformers():
             model, found = _transformers().AutoModelForCausalLM.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **settings
             )
@@ -225,14 +219,6 @@ def load_model(folder: Path, **settings: Any) -> Any:
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise BundleError(f"the base in {folder} is damaged: {name} holds values that are not finite")
     return model
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """``quiet_transformers``, or MissingExtraError where there is no transformers."""
-    _transformers()
-    with quiet_transformers():
-        yield
 
 
 def _transformers(part: str = "") -> Any:

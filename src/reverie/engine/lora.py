@@ -1,6 +1,6 @@
-"""What experts add inside the decoder: their factors folded as its matrices are, and added to what these give.
+"""What experts (LoRA) add inside the packed decoder: their factors, folded as its matrices are, beside what these give.
 
-A ``Mixture`` adds to the rows of a product, each of which may have a choice of its own; ``Weighing`` measures besides.
+A ``LoraMix`` adds to the rows of a product, each of which may have a choice of its own; ``Weighing`` measures besides.
 """
 
 from __future__ import annotations
@@ -8,22 +8,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
-from reverie.engine.decoder import GROUPS, Decoder
+from reverie.engine.contract import Experts
 from reverie.errors import ExpertError, UsageError, shorten
 from reverie.experts.cache import ByteCache
 from reverie.experts.contract import Choice, ExpertSource, Factors
 from reverie.experts.routed import Order, loop, routed
 from reverie.experts.slots import Slots
 
-__all__ = ["Cast", "Experts", "Mixture", "Weighing"]
+if TYPE_CHECKING:
+    from reverie.engine.packed import PackedDecoder
 
-Cast = tuple[tuple[str, float, str], ...]  # a choice sorted by name, with the keys that its experts have; () is nobody
+__all__ = ["GROUPS", "FoldedExperts", "LoraMix", "LoraSum", "Weighing"]
+
+GROUPS = {  # the linears of a layer that read the same, in one product
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "out": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
 Site = tuple[int, str]  # which layer, which group of its linears
+
+
+class LoraSum(Protocol):
+    """What experts add to the products of a layer's groups."""
+
+    def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
+        """x (N, in), which the group read; out (N, out), which is changed in place, holds what it gave, ``residual``
+        (N, out) added to it where there is one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +55,9 @@ class Folded:
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Some experts side by side."""
+    """Some experts side by side: ``places`` of (name, key)."""
 
-    num_experts: int
+    places: dict[tuple[str, str], int]
     slots: dict[Site, Slots]
 
     @property
@@ -49,26 +65,22 @@ class Stack:
         return sum(one.nbytes for one in self.slots.values())
 
 
-class Mixture:
+class LoraMix:
     """Adds what the experts of each row give, row n of a batch having ``experts`` (N, k) with ``weights`` (N, k)."""
 
     def __init__(self, stack: Stack, experts: Tensor, weights: Tensor, order: Order | None = None):
         self._stack, self._experts, self._weights = stack, experts, weights
-        self._order = order or Order.of(experts, weights, stack.num_experts)
+        self._order = order or Order.of(experts, weights, len(stack.places))
 
     def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
         """x (N, in), which the linears of ``site`` read → added to out (N, out), which they gave."""
         if site in self._stack.slots:
             loop(x, self._stack.slots[site], self._order, out)
 
-    def keep(self, rows: list[int]) -> Mixture:
-        """For these rows alone, in that order."""
-        return Mixture(self._stack, self._experts[rows], self._weights[rows])
-
-    def alike(self, row: int, num_ids: int) -> Mixture:
+    def alike(self, row: int, num_ids: int) -> LoraMix:
         """For so many ids, all with the experts of that row."""
         experts, weights = self._experts[row], self._weights[row]
-        return Mixture(self._stack, experts, weights, Order.alike(experts, weights, num_ids))
+        return LoraMix(self._stack, experts, weights, Order.alike(experts, weights, num_ids))
 
 
 class Weighing:
@@ -105,41 +117,45 @@ class Weighing:
         self._given = self._given + torch.stack(given, 1)
 
 
-class Experts:
-    """The experts of an engine, as its decoder needs them; what was used last stays in memory, up to ``budget`` bytes.
+class FoldedExperts:
+    """The experts of a decoder, as it needs them; what was used last stays in memory, up to ``budget`` bytes.
 
     ``source`` None: there are none, and only nobody can be asked for.
     """
 
-    def __init__(self, decoder: Decoder, source: ExpertSource | None, budget: int):
+    def __init__(self, decoder: PackedDecoder, source: ExpertSource | None, budget: int):
         self._decoder, self._source = decoder, source
         self._cache: ByteCache[Any, Any] = ByteCache(budget, lambda value: value.nbytes)
+        self._ready = Stack({}, {})  # what was prepared last: reads and rows take from it what they need
 
-    def cast(self, choice: Choice) -> Cast:
-        """Who ``choice`` is now. Raises UsageError where there are no experts, UnknownNameError for unknown ones."""
+    def resolve(self, choice: Choice) -> Experts:
         if not choice:
             return ()
         if self._source is None:
             raise UsageError(f"this engine has no experts, and a request names '{shorten(choice[0][0])}'")
         return tuple(sorted((name, weight, self._source.key(name)) for name, weight in choice))
 
-    def mixture(self, casts: Sequence[Cast]) -> Mixture | None:
-        """For the rows of a batch; None where nobody has experts."""
-        members = sorted({member for cast in casts for member in _members(cast)})
-        if not members:
-            return None
-        places = {member: place for place, member in enumerate(members)}
-        experts = torch.full((len(casts), max(map(len, casts))), -1)
-        weights = torch.zeros(experts.shape)
-        for row, members_of_row in enumerate(casts):
-            for column, (name, weight, key) in enumerate(members_of_row):
-                experts[row, column], weights[row, column] = places[name, key], weight
-        stack = self._cache.get(("stack", *members), partial(self._stack, members))
-        return Mixture(stack, experts, weights)
+    def prepare(self, experts: Sequence[Experts]) -> None:
+        members = sorted({member for each in experts for member in _members(each)})
+        if members:
+            self._ready = self._cache.get(("stack", *members), partial(self._stack, members))
 
-    def weighing(self, cast: Cast) -> Weighing:
-        weights = [weight for _, weight, _ in cast]
-        return Weighing(self._stack(_members(cast)), weights, self._decoder.config.head_size)
+    def mix(self, experts: Sequence[Experts]) -> LoraMix | None:
+        """For rows with these experts; None where nobody has any."""
+        if not any(experts):
+            return None
+        if not all(member in self._ready.places for each in experts for member in _members(each)):
+            self.prepare(experts)
+        chosen = torch.full((len(experts), max(map(len, experts))), -1)
+        weights = torch.zeros(chosen.shape)
+        for row, of_row in enumerate(experts):
+            for column, (name, weight, key) in enumerate(of_row):
+                chosen[row, column], weights[row, column] = self._ready.places[name, key], weight
+        return LoraMix(self._ready, chosen, weights)
+
+    def weighing(self, experts: Experts) -> Weighing:
+        weights = [weight for _, weight, _ in experts]
+        return Weighing(self._stack(_members(experts)), weights, self._decoder.config.head_size)
 
     def _stack(self, members: Sequence[tuple[str, str]]) -> Stack:
         folded = [self._cache.get((name, key), partial(self._fold, name)).factors for name, key in members]
@@ -152,7 +168,7 @@ class Experts:
                 ]
                 if any(len(one.down) for one in stacked):
                     slots[place, group] = Slots.fuse(stacked)
-        return Stack(len(members), slots)
+        return Stack({member: place for place, member in enumerate(members)}, slots)
 
     def _fold(self, name: str) -> Folded:
         """Raises ExpertError where the adapter does not fit."""
@@ -172,5 +188,5 @@ class Experts:
         return Folded(factors)
 
 
-def _members(cast: Cast) -> list[tuple[str, str]]:
-    return [(name, key) for name, _, key in cast]
+def _members(experts: Experts) -> list[tuple[str, str]]:
+    return [(name, key) for name, _, key in experts]

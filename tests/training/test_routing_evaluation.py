@@ -11,10 +11,10 @@ from PIL import Image
 
 from reverie.errors import DataError, ExpertError, UsageError
 from reverie.experts.contract import Choice
-from reverie.experts.evaluation import evaluate, reliability, time_ratio
-from reverie.experts.plots import draw_evaluation
 from reverie.experts.router import Router, RouterConfig
-from reverie.experts.table import NOBODY, Table, join_tables
+from reverie.training.routing_evaluation import evaluate, reliability, time_ratio
+from reverie.training.routing_plots import draw_evaluation
+from reverie.training.routing_table import NOBODY, Table, join_tables
 
 
 def sure_router(**changes: object) -> Router:
