@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -36,7 +35,9 @@ def step_cost(preset: str, steps: int) -> Figures:
 
 
 def work(preset_name: str, steps: int) -> None:
-    """The child: one JSON object on standard output, with seconds a step and the peak of its memory in MB."""
+    """The child, on Unix: one JSON object on standard output, with seconds a step and its peak of memory in MB."""
+    import resource
+
     from reverie.generator.config import PRESETS
     from reverie.generator.objective import GeneratorData, GeneratorObjective
     from reverie.generator.words import CaptionTokenizer

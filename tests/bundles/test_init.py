@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import signal
 from pathlib import Path
@@ -356,6 +355,7 @@ def test_a_full_disk_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest
 
 def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path) -> None:
     """No file may grow beyond a few kilobytes, which is what a full disk looks like to a writer."""
+    resource = pytest.importorskip("resource", reason="needs limits as Unix has them")
     base = save_base(tmp_path / "base")
     limits, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:

@@ -249,6 +249,7 @@ def closed_to_us(folder: Path) -> Iterator[None]:
             path.chmod(mode)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions as Unix has them")
 def test_a_read_only_folder_is_read_and_never_written(made: Path) -> None:
     with tempfile.TemporaryDirectory() as open_to_all:  # pytest's own folders are closed to other users
         folder = Path(open_to_all)
