@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import reverie
 from reverie import progress
 from reverie.cli import main
 from reverie.dreaming import Session, album
+from reverie.dreaming.dreamer import Leash
 from toys import LakeOracle, toy_bundle
 
 EGG = "What happens when you drop an egg?"
@@ -207,6 +210,31 @@ def test_a_full_disk_names_the_file_and_leaves_no_half_set(
     (tmp_path / "kept.txt").write_text("mine")
     assert run(*command, tmp_path)[0] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_ctrl_c_is_one_line_even_while_the_command_is_being_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupting(MetaPathFinder):
+        def find_spec(self, name: str, *others: object) -> None:
+            if name == "reverie.cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "reverie.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    assert main(["ask", EGG]) == 130
+    assert capsys.readouterr().err == "reverie: stopped by Ctrl-C.\n"
+
+
+def test_ctrl_c_while_branches_run_leaves_nothing(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(leash: Leash) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Leash, "allowed", interrupted)
+    assert run("ask", EGG, "--branches", "64", "--save", tmp_path / "out") == (130, "", "reverie: stopped by Ctrl-C.\n")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("right_about_the_lake")

@@ -4,6 +4,18 @@ Read ``app.py`` first: it finds the commands, runs one, and turns every error in
 ``options.py`` holds the options that commands share, ``output.py`` the way they speak (people or ``--json``).
 """
 
-from reverie.cli.app import main
+import sys
+from collections.abc import Sequence
 
 __all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (default: the process's own) and return its exit code."""
+    try:  # Ctrl-C may come while what a command needs is still being imported
+        from reverie.cli.app import main as run
+
+        return run(argv)
+    except KeyboardInterrupt:
+        print("reverie: stopped by Ctrl-C.", file=sys.stderr)
+        return 130
