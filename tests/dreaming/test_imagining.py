@@ -12,9 +12,7 @@ HARD = ("SFFF", "FHFH", "FFFH", "HFFG")
 
 
 def right_session(desc: tuple[str, ...], wrong: dict[tuple[int, int], tuple[int, int]] | None = None) -> Reverie:
-    session = toy_session()
-    session.dreamer = LakeOracle(desc, wrong)
-    return session
+    return toy_session(dreamer=LakeOracle(desc, wrong))
 
 
 def test_a_right_dream_agrees_with_the_world() -> None:
@@ -95,12 +93,15 @@ def test_an_unsolvable_map_gives_no_plan() -> None:
     assert not found.found
     assert found.dream is None
     assert found.num_steps == 4
+    assert found.exhausted
 
 
-def test_the_budget_bounds_the_imagined_steps() -> None:
-    found = right_session(HARD).plan("FrozenLake", list(HARD), budget=10)
+@pytest.mark.parametrize("budget", [1, 3, 10])
+def test_the_budget_bounds_the_imagined_steps(budget: int) -> None:
+    found = right_session(HARD).plan("FrozenLake", list(HARD), budget=budget)
     assert not found.found
-    assert found.num_steps <= 12
+    assert not found.exhausted
+    assert found.num_steps == budget
 
 
 def test_a_random_model_plans_without_breaking() -> None:
@@ -114,5 +115,5 @@ def test_planning_needs_goals_and_simulating_needs_branches() -> None:
         session.plan("Everyday", None)
     with pytest.raises(UsageError, match="budget of at least 1"):
         session.plan("FrozenLake", None, budget=0)
-    with pytest.raises(UsageError, match="branches lie between 1"):
+    with pytest.raises(UsageError, match="needs at least 1 branch"):
         session.simulate("FrozenLake", None, "R", branches=0)

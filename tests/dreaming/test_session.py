@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reverie.dreaming import ConfidenceModel, Reverie
+from reverie.dreaming import ConfidenceModel, Reverie, Session
 from reverie.errors import PictureError, UsageError, WorldError
 from reverie.nouns import Answer
 from toys import toy_session
@@ -23,10 +23,9 @@ def session() -> Reverie:
 
 
 @pytest.fixture
-def certain(session: Reverie, monkeypatch: pytest.MonkeyPatch) -> Reverie:
-    """The session, sure of everything."""
-    monkeypatch.setattr(session, "confidence", replace(ConfidenceModel.rough(), threshold=0.0))
-    return session
+def certain(session: Reverie) -> Reverie:
+    """The session's model, sure of everything."""
+    return Session(replace(session.model, confidence=replace(ConfidenceModel.rough(), threshold=0.0)))
 
 
 def untimed(answer: Answer) -> Answer:
@@ -95,7 +94,7 @@ def test_the_world_is_known_by_its_backdrop(session: Reverie) -> None:
     lake = session.dream("Is it safe?", branches=1, depth=1, world="FrozenLake", scene="SFF,FFF,FFG")
     frame = lake[0].triplets[0].what.frame
     assert frame is not None
-    assert session.world_of(frame) == "FrozenLake"
+    assert session.model.world_of(frame) == "FrozenLake"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli.options import JsonOption, SaveOption, SeedOption, command_app, examples, make_dir, make_save_dir
+from reverie.cli.options import JsonOption, SaveOption, SeedOption, command_app, examples, make_dir, save_dir
 from reverie.cli.output import Output
 
 if TYPE_CHECKING:
@@ -48,11 +48,12 @@ def list_worlds(as_json: JsonOption = False) -> None:
 @app.command(epilog=examples("reverie worlds show Everyday", "reverie worlds show FrozenLake --seed 3 --save out/"))
 def show(name: WorldName, seed: SeedOption = 0, save: SaveOption = None, as_json: JsonOption = False) -> None:
     """Show one world: what it is, one episode in words and pictures, and questions about it."""
-    save = make_save_dir(save)
+    save = save_dir(save)
     with Output(as_json) as out:
         import numpy as np
 
-        from reverie.dreaming.strip import draw_strip, to_png
+        from reverie.drawing import png_bytes
+        from reverie.dreaming.strip import draw_strip
         from reverie.files import atomic_write_bytes
         from reverie.worlds import make_world
         from reverie.worlds import record as record_episodes
@@ -64,7 +65,7 @@ def show(name: WorldName, seed: SeedOption = 0, save: SaveOption = None, as_json
         strip = None
         if save:
             strip = save / f"{world.name}-{seed}.png"
-            atomic_write_bytes(strip, to_png(draw_strip([branch], question=f"{world.name}, seed {seed}")))
+            atomic_write_bytes(strip, png_bytes(draw_strip([branch], question=f"{world.name}, seed {seed}")))
         payload = _describe(world) | {
             "episode": {"seed": episode.seed, "options": episode.options, "triplets": _triplets(episode)},
             "questions": [{"question": item.text, "answer": item.answer, "form": item.form} for item in questions],
