@@ -50,7 +50,7 @@ def test_every_module_has_a_docstring_and_the_names_it_declares(module: str) -> 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_has_its_tests(room: str, repository: Path) -> None:
-    assert list((repository / "tests" / room).glob("test_*.py"))
+    assert list((repository / "tests" / room).rglob("test_*.py"))
 
 
 def test_importing_everything_prints_nothing() -> None:

@@ -1,5 +1,5 @@
 """What Reverie answers over HTTP. ``http/`` holds what any API needs, ``pictures/`` the generator as a service.
 
-Read ``http/app.py`` first: it joins an API's routes, the errors' shapes and the guard. Nothing here holds a model's
+Read ``app.py`` of ``http/`` first: it joins an API's routes, the errors' shapes and the guard. Nothing here holds a model's
 logic.
 """
