@@ -185,7 +185,7 @@ def test_no_file_tells_where_it_was_made(export: OnnxExport, repository: Path, b
 @pytest.mark.slow
 def test_int8_is_smaller_and_says_what_it_costs(bundle: Path, generator: Generator, tmp_path: Path) -> None:
     told: list[str] = []
-    made = export_onnx(bundle, tmp_path / "int8", int8=True, progress=told.append)
+    made = export_onnx(bundle, tmp_path / "int8", int8=True, progress=lambda what, done, of: told.append(what))
     assert (made.weights, len(told)) == ("int8", 7)
     assert made.bytes < 0.6 * made.bytes_fp32
     assert made.figures["psnr"] > 35

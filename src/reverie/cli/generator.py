@@ -21,8 +21,6 @@ from reverie.cli.generator_parts import (
     TrustOption,
     check_prompt,
     check_seeds,
-    find_generator,
-    open_generator,
     picture_file,
     printable,
     size_of,
@@ -33,6 +31,7 @@ from reverie.cli.generator_use import DEMO_EPILOG, EVALUATE_EPILOG, EXPORT_EPILO
 from reverie.cli.options import JsonOption, command_app, examples, make_dir
 from reverie.cli.output import Output
 from reverie.errors import PictureError, UsageError
+from reverie.generator.finding import find_generator, open_generator
 from reverie.progress import shown_progress
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.facts import say
-from reverie.cli.generator_parts import find_generator, flags_of, free_folder
+from reverie.cli.generator_parts import flags_of, free_folder
 from reverie.cli.options import JsonOption, Overrides, examples
 from reverie.cli.output import Output
 from reverie.errors import UsageError
+from reverie.generator.finding import find_generator
 from reverie.progress import Progress, shown_progress
 
 if TYPE_CHECKING:

@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from reverie.errors import BundleError
-from reverie.manifest import MANIFEST, read_manifest, seal, verify
+from reverie.jsonio import read_object
+from reverie.manifest import MANIFEST, seal, verify
 
 __all__ = ["FORMAT", "KIND", "MANIFEST", "read_generator_manifest", "seal_generator", "verify_generator"]
 
 FORMAT, KIND = 1, "generator"
-_FIELDS = {"name": str, "weights": str, "default_prior": str, "card": dict}
+_FIELDS = {"name": str, "weights": str, "default_prior": str, "card": dict, "files": dict}
 
 
 def read_generator_manifest(folder: Path) -> dict[str, Any]:
     """The manifest. Raises BundleError when ``folder`` holds no generator, or one of a newer format."""
     if not (folder / MANIFEST).exists():
         raise BundleError(f"{folder} is no generator: it has no {MANIFEST}. Train one: reverie generator train")
-    manifest = read_manifest(folder, BundleError, "the generator")
+    manifest = read_object(folder / MANIFEST, BundleError, f"the {MANIFEST} of the generator")
     if manifest.get("kind") != KIND:
         raise BundleError(f"{folder} is no generator: its {MANIFEST} says another kind")
     if not isinstance(manifest.get("format"), int) or manifest["format"] > FORMAT:

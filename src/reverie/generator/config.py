@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from reverie.errors import ConfigError
 from reverie.registry import Registry
 
-__all__ = ["PRESETS", "GeneratorConfig"]
+__all__ = ["MAX_SEED", "PRESETS", "GeneratorConfig"]
+
+MAX_SEED = 2**32 - 1  # all that the generators of torch tell apart
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ any other   a Hugging Face vision folder or id: CLIP and ResNet as in ``reverie.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch import Tensor
 from reverie.errors import BundleError, MissingExtraError, PictureError, ReverieError, shorten
 from reverie.generator.measures import thumbnails
 from reverie.generator.own_features import OwnFeaturesConfig, Pictures, own_features
+from reverie.jsonio import read_object
 from reverie.logs import quiet_transformers
 from reverie.model.vision import VisionConfig, VisionEncoder, make_vision
 from reverie.progress import Progress, no_progress
@@ -206,10 +206,8 @@ def _by_auto_model(transformers: Any, source: str) -> Describe:
 
 def _preparation(source: str, config: Any) -> tuple[int, Tensor, Tensor]:
     """Side in pixels, mean and deviation of the colours, as the folder says or as is usual."""
-    said: dict[str, Any] = {}
     file = Path(source) / "preprocessor_config.json"
-    if file.is_file():
-        said = json.loads(file.read_text(encoding="utf-8"))
+    said = read_object(file, BundleError, "the preparation of pictures") if file.is_file() else {}
     side: Any = said.get("crop_size") or said.get("size") or getattr(config, "image_size", 224)
     if isinstance(side, dict):
         side = side.get("height") or side.get("shortest_edge") or 224

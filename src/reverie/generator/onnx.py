@@ -17,7 +17,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from reverie.errors import BundleError, MissingExtraError, UsageError
 from reverie.files import atomic_folder, atomic_write_json, atomic_write_text, sha256_of
 from reverie.jsonio import read_json
 from reverie.manifest import seal, verify
+from reverie.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from reverie.generator.generator import Generator
@@ -38,7 +39,6 @@ __all__ = ["MOST_DIFFERENCE", "OnnxExport", "compare_onnx", "export_onnx", "load
 
 FORMAT, KIND, REPORT = 1, "generator-onnx", "export.json"
 MOST_DIFFERENCE = 1e-4  # between a number of an fp32 export and torch's; a larger one is a fault of the export
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class OnnxExport:
 
 
 def export_onnx(
-    generator_dir: str | Path, out: str | Path, int8: bool = False, progress: Progress | None = None
+    generator_dir: str | Path, out: str | Path, int8: bool = False, progress: Progress = no_progress
 ) -> OnnxExport:
     """Write the generator in ``generator_dir`` as ONNX files into the folder ``out``, whole or not at all.
 
@@ -68,14 +68,14 @@ def export_onnx(
     _need("exporting to ONNX", "onnx", "onnxscript", "onnxruntime")
     from reverie.generator.generator import Generator
 
-    source, out, tell = Path(generator_dir), Path(out), progress or (lambda _: None)
+    source, out = Path(generator_dir), Path(out)
     _check_free(out)
     generator = Generator.load(source)
     weights = "int8" if int8 else "fp32"
     with atomic_folder(out) as new:
-        saved = _write_graphs(generator, new, int8, tell)
+        saved = _write_graphs(generator, new, int8, progress)
         _write_rest(generator, new, weights)
-        tell("comparing with torch")
+        progress("comparing with torch", 0, 1)
         differences = compare_onnx(generator, new)
         if not int8:
             _check_differences(differences)
@@ -134,7 +134,7 @@ def _exported(generator: Generator) -> Mapping[str, Any]:
     }
 
 
-def _write_graphs(generator: Generator, folder: Path, int8: bool, tell: Progress) -> int:
+def _write_graphs(generator: Generator, folder: Path, int8: bool, progress: Progress) -> int:
     """Write every part; returns the bytes that rounding saved."""
     import onnx
 
@@ -142,7 +142,7 @@ def _write_graphs(generator: Generator, folder: Path, int8: bool, tell: Progress
 
     saved = 0
     for name in NETWORKS:
-        tell(f"exporting {name}")
+        progress(f"exporting {name}", 0, 1)
         model = export_part(network_part(name, generator))
         size = model.ByteSize()
         if int8:
@@ -150,7 +150,7 @@ def _write_graphs(generator: Generator, folder: Path, int8: bool, tell: Progress
         saved += size - model.ByteSize()
         onnx.save(model, folder / f"{name}.onnx")
     for name, prior in _exported(generator).items():
-        tell(f"exporting the prior {name}")  # in fp32: small, and covariances do not bear rounding
+        progress(f"exporting the prior {name}", 0, 1)  # in fp32: small, and covariances do not bear rounding
         onnx.save(export_part(prior_part(prior)), folder / f"prior_{name}.onnx")
     return saved
 

@@ -12,15 +12,15 @@ import numpy as np
 
 from reverie.errors import ReverieError
 from reverie.generator.album import walk_gif
+from reverie.generator.config import MAX_SEED
 from reverie.generator.generator import Generator, Sample
 from reverie.server.http.errors import RequestError
 from reverie.server.http.settings import Limits
 from reverie.server.http.worker import Job, Worker
 from reverie.server.pictures.encoding import picture_bytes
 
-__all__ = ["MAX_SEED", "BundleFacts", "Painted", "Studio", "Wish", "random_seed"]
+__all__ = ["BundleFacts", "Painted", "Studio", "Wish", "random_seed"]
 
-MAX_SEED = 2**32 - 1  # all that the generators of torch tell apart
 _MAX_TEMPERATURE, _MAX_GUIDANCE, _MAX_SIDE, _MIN_SIDE = 10.0, 20.0, 2_048, 8
 
 
