@@ -88,7 +88,7 @@ class Model:
         if not self.worlds:
             raise UsageError("this model was taught no world; name the world of the picture")
         world = self.world(min(self.worlds, key=lambda name: self.worlds[name]))
-        return world.cell_px, world.backdrop().shape[0]
+        return world.cell_px, world.default_side
 
     def world_of(self, frame: Frame) -> str | None:
         """The taught world whose backdrop a frame shows most of, None where it shows too little of any."""
