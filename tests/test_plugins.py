@@ -94,3 +94,8 @@ def test_a_package_that_cannot_be_imported_is_one_clear_line(installed: dict[str
     listed = run(installed, "-m", "reverie", "worlds", "--json")  # and hides no other world
     assert [world["name"] for world in json.loads(listed.stdout)["worlds"]] == ["Everyday", "FrozenLake"]
     assert "reverie-pond cannot be imported" in listed.stderr
+
+
+def test_the_guide_shows_the_samples_project_file(repository: Path) -> None:
+    guide = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"```toml\n{(SAMPLE / 'pyproject.toml').read_text(encoding='utf-8')}```" in guide

@@ -137,20 +137,20 @@ def _branch(episode: Episode) -> Branch:
 
 
 def _show_list(console: Console, found: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    table = Table("world", "what it is", "actions", "scenes", "pictures", box=None, header_style="bold", pad_edge=False)
     for world in found:
-        table.add_row(world["name"], world["about"], ", ".join(world["actions"]), world["scenes"], world["pictures"])
-    console.print(table)
+        _show_about(console, world)
+
+
+def _show_about(console: Console, world: dict[str, Any]) -> None:
+    console.print(f"[bold]{world['name']}[/]  {world['about']}", highlight=False)
+    console.print(f"  actions: {', '.join(world['actions'])}", highlight=False)
+    console.print(f"  scenes: {world['scenes']}\n  pictures: {world['pictures']}\n", highlight=False)
 
 
 def _show_one(console: Console, payload: dict[str, Any], branch: Branch) -> None:
     from reverie.cli.pictures import show_branch
 
-    console.print(f"[bold]{payload['name']}[/]  {payload['about']}")
-    console.print(f"actions: {', '.join(payload['actions'])}", highlight=False)
-    console.print(f"scenes: {payload['scenes']}\npictures: {payload['pictures']}\n", highlight=False)
+    _show_about(console, payload)
     show_branch(console, branch)
     for step in payload["episode"]["triplets"]:
         console.print(f"{step['what']} [cyan]→ {step['action']} →[/] {step['result']}", highlight=False)
