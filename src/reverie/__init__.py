@@ -8,9 +8,11 @@ network and no torch: every name below arrives when it is first used.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # without typing, so that the command line soon stands where it can be stopped by Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from reverie.bundles import load as load
     from reverie.dreaming import Reverie as Reverie
     from reverie.dreaming.preview import PreviewConfig as PreviewConfig

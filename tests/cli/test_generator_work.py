@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reverie.data.prepare import PrepareSettings, prepare
+from reverie.data.pictures.prepare import PrepareSettings, prepare
 from reverie.files import atomic_write_text
 from reverie.generator import toy_generator
 

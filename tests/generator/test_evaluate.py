@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from reverie.benchmarks.generator_data import write_collection
-from reverie.data.collection import Collection
+from reverie.data.arrays import write_collection
+from reverie.data.pictures import Collection
 from reverie.errors import ConfigError, DataError, ReverieError, UnknownNameError
 from reverie.generator.evaluate import caption_perplexity, evaluate, joint_figures
 from reverie.generator.evaluate_files import write_files

@@ -123,7 +123,7 @@ def test_checkpoints_hold_the_factors_alone(recipe: LoraRecipe, adapter: Path) -
 
 def test_parts_that_are_not_named_stay_as_they_are(recipe: LoraRecipe, base: Path, tmp_path: Path) -> None:
     some = replace(recipe, lora=LoraSettings(rank=1, parts=("picture_decoder",)))
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
 
     objective = LoraObjective(some, Generator.load(base), Collection.open(recipe.data.collection))
     trained = [name for name, one in objective.whole.network.named_parameters() if one.requires_grad]

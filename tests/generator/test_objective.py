@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import ConfigError, TrainingError
 from reverie.generator.config import PRESETS
 from reverie.generator.losses import LossWeights

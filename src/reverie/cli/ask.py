@@ -106,7 +106,7 @@ def ask(
     with Output(as_json) as out:
         import reverie
         from reverie.dreaming.album import answer_to_json, save_dreams
-        from reverie.memory.places import usual_memory
+        from reverie.paths import usual_memory
         from reverie.settings import load_settings
 
         switches = [*(overrides or []), *(["enable_gpt51_codex_preview=false"] if no_preview else [])]

@@ -15,7 +15,7 @@ from reverie.generator.config import MAX_SEED
 from reverie.generator.finding import find_generator, open_generator
 
 if TYPE_CHECKING:
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
 
 __all__ = [
     "MAX_COUNT",
@@ -80,7 +80,7 @@ def bundle_folder(model: str, lora: Path | None = None, trust_base: bool = False
 
 def open_collection(folder: Path, split: str) -> Collection:
     """A prepared collection with pictures in ``split``. Raises DataError that says how to prepare one, UsageError."""
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
 
     collection = Collection.open(folder)
     if not len(collection.split(split)):

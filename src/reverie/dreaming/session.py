@@ -25,12 +25,12 @@ from reverie.dreaming.preview import Preview, RuntimeConfig
 from reverie.dreaming.questions import clean_question
 from reverie.dreaming.scenes import Actions, Scene, open_scene, read_actions
 from reverie.dreaming.simulate import Simulation, Walk, beside_reality, real_course, walk
-from reverie.engine.foreign import open_engine
+from reverie.engine.engine import Engine
 from reverie.errors import UsageError, WorldError
 from reverie.experts.contract import Choice
 from reverie.experts.features import question_features
 from reverie.model import Backbone
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 from reverie.nouns import Answer, Dream, Fact, Frame, Part
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.image import ImageTokenizer
@@ -38,7 +38,7 @@ from reverie.tokens.vocabulary import ACT, ANS, WHAT
 from reverie.worlds import World, make_world
 
 if TYPE_CHECKING:
-    from reverie.data.contract import Row
+    from reverie.data import Row
     from reverie.memory.attention import FactReader
     from reverie.memory.memory import Memory
 
@@ -112,7 +112,7 @@ class Reverie:
         self.name = name
         self.grammar, self.tokenizer, self.worlds = grammar, tokenizer, dict(worlds)
         self.cast = cast or Cast()
-        self.engine = open_engine(backbone, experts=self.cast.library)
+        self.engine = Engine(backbone, experts=self.cast.library)
         self.dreamer = Dreamer(grammar, self.engine, backbone.config.max_positions, plain)
         self.confidence = confidence or ConfidenceModel.rough()
         self.preview = Preview(runtime or RuntimeConfig())

@@ -21,6 +21,7 @@ from reverie.errors import BundleError, ExpertError, UsageError, nearest, shorte
 from reverie.experts.cache import own_pages
 from reverie.experts.contract import Adapter, ExpertCard, Factors
 from reverie.files import atomic_write_bytes, atomic_write_json, sha256_of
+from reverie.jsonio import read_json, read_object
 
 __all__ = [
     "CARD_FILE",
@@ -32,6 +33,7 @@ __all__ = [
     "check_expert",
     "check_fit",
     "describe_adapter",
+    "find_adapter",
     "load_adapter",
     "load_card",
     "read_config",
@@ -48,6 +50,7 @@ Shapes = Mapping[str, tuple[int, int]]  # a base's linears: names → (out, in)
 
 _PREFIX = "base_model.model."
 _KEY = re.compile(r"base_model\.model\.(?P<linear>.+)\.lora_(?P<side>[AB])(\.[^.]+)?\.weight")
+_OUTPUTS = ("lm_head", "embed_out")  # what makes logits of states
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 # What makes more, or other, of LoRA than x @ A.T @ B.T × scale beside an unchanged base.
 _BEYOND_LORA = {
@@ -90,13 +93,13 @@ def base_linears(folder: Path) -> dict[str, tuple[int, int]]:
     Raises BundleError for files that cannot be read.
     """
     shapes: dict[str, tuple[int, ...]] = {}
+    config = read_object(folder / "config.json", BundleError, "the config of a base")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         for file in sorted(folder.glob("*.safetensors")):
             shapes |= {key: shape for key, (_, shape) in _read_head(file).items()}
     except (OSError, ValueError) as error:
         raise BundleError(f"the base {folder} cannot be read: {shorten(str(error))}") from error
-    if not isinstance(config, dict) or config.get("quantization_config"):
+    if config.get("quantization_config"):
         return {}
     flip = config.get("model_type") in _TRANSPOSED
     linears: dict[str, tuple[int, int]] = {}
@@ -163,34 +166,37 @@ def save_card(card: ExpertCard, folder: Path) -> None:
 
 def load_card(folder: Path) -> ExpertCard:
     """The card of an expert's folder, under the folder's name. Raises ExpertError where there is none to read."""
-    path = folder / CARD_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ExpertError(f"no expert here: {path} is missing") from error
-    except (OSError, ValueError) as error:
-        raise ExpertError(f"{path} cannot be read: {shorten(str(error))}") from error
+    values = read_json(folder / CARD_FILE, ExpertError, "the card of an expert")
     try:
         return ExpertCard.from_json(values)
     except (ExpertError, UsageError) as error:
-        raise ExpertError(f"{path} is damaged: {error}") from error
+        raise ExpertError(f"{folder / CARD_FILE} is damaged: {error}") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The ``adapter_config.json`` of a plain LoRA adapter. Raises ExpertError for any other."""
     path = folder / CONFIG_FILE
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ExpertError(f"no adapter here: {path} is missing") from error
-    except (OSError, ValueError) as error:
-        raise ExpertError(f"{path} cannot be read: {shorten(str(error))}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("peft_type"), str):
+    config = read_object(path, ExpertError, "the config of an adapter")
+    if not isinstance(config.get("peft_type"), str):
         raise ExpertError(f"{path} describes no LoRA adapter")
     kind = config["peft_type"] if config["peft_type"] != "LORA" else _kind_beyond_lora(config)
     if kind:
         raise ExpertError(f"the adapter {folder} is of another kind: {shorten(kind)}. Experts are plain LoRA adapters.")
     return config
+
+
+def find_adapter(folder: Path) -> Path:
+    """``folder``, or the one in it where PEFT's ``save_pretrained`` put an adapter that has a name of its own.
+
+    Raises ExpertError where there are several.
+    """
+    if any((folder / file).exists() for file in (CARD_FILE, CONFIG_FILE, WEIGHTS_FILE)):
+        return folder
+    inner = sorted(path.parent for path in folder.glob(f"*/{CONFIG_FILE}"))
+    if len(inner) > 1:
+        names = shorten(", ".join(str(one) for one in inner), 200)
+        raise ExpertError(f"{folder} holds {len(inner)} adapters. Give the folder of one: {names}")
+    return inner[0] if inner else folder
 
 
 def load_adapter(folder: Path) -> Adapter:
@@ -234,7 +240,7 @@ def read_factors(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor, fl
     for key, tensor in tensors.items():
         found = _KEY.fullmatch(key)
         if found is None:
-            raise ExpertError(f"the adapter {folder} holds '{shorten(key)}', which is no LoRA factor of a linear")
+            raise ExpertError(f"the adapter {folder} {_no_factor(key)}")
         if found["side"] in sides.setdefault(found["linear"], {}):
             raise ExpertError(
                 f"the folder {folder} holds two adapters in one: {found['linear']} has two factors A or B"
@@ -304,6 +310,11 @@ def check_fit(adapter: Adapter, linears: Shapes, name: str) -> None:
             hint = f" (nearest: {near})" if near else ""
             raise ExpertError(f"the expert '{name}' does not fit: the base has no linear '{shorten(linear)}'{hint}")
         given, needed = (factors.up.shape[0], factors.down.shape[1]), linears[linear]
+        if given != needed and linear.rpartition(".")[2] in _OUTPUTS:
+            raise ExpertError(
+                f"the expert '{name}' does not fit: it changes the output layer of a base of {given[0]} ids, and this "
+                f"one has {needed[0]}. Train it on other linears: leave {shorten(linear)} out of target_modules."
+            )
         if given != needed:
             raise ExpertError(
                 f"the expert '{name}' does not fit: {shorten(linear)} takes {needed[1]} and gives {needed[0]} numbers, "
@@ -346,6 +357,21 @@ def _pickle(path: Path) -> ExpertError:
         f"{path} is a pickle, which may run code: it was not opened. Save the adapter as safetensors "
         "(save_pretrained does by default)."
     )
+
+
+def _no_factor(key: str) -> str:
+    """What an adapter does that holds ``key``, which is no factor of a linear."""
+    module = re.sub(
+        r"\.(base_layer|modules_to_save|lora_embedding_[AB]|weight|bias)\b.*", "", key.removeprefix(_PREFIX)
+    )
+    last = module.rpartition(".")[2]
+    if last in _OUTPUTS or re.search(r"embed|^wte$|^wpe$", last):
+        part = "output layer" if last in _OUTPUTS else "embeddings"
+        return (
+            f"changes the {part} ({shorten(module)}) or holds a copy of it, and an expert changes linears within the "
+            f"layers alone. Train it on those: leave {last} out of target_modules."
+        )
+    return f"holds '{shorten(key)}', which is no LoRA factor of a linear"
 
 
 def _scale(folder: Path, config: Mapping[str, Any], linear: str, pair: Mapping[str, torch.Tensor]) -> float:

@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from reverie.data.pictures import save_picture
-from reverie.data.sheet import contact_sheet
+from reverie.data.pictures import contact_sheet, save_picture
 from reverie.drawing import gif_bytes
 from reverie.files import atomic_write_bytes, atomic_write_text
 

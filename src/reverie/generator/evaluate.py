@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import UnknownNameError
 from reverie.generator import measures
 from reverie.generator.evaluation import EvaluateSettings, Evaluation, Figures, Shown, System

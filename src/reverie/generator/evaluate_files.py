@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.data.pictures import save_picture
-from reverie.data.sheet import contact_sheet
+from reverie.data.pictures import contact_sheet, save_picture
 from reverie.files import atomic_write_json
 from reverie.generator.evaluation import Evaluation, Shown
 from reverie.generator.generator import Sample

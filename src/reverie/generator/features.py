@@ -24,7 +24,7 @@ from reverie.errors import BundleError, MissingExtraError, PictureError, Reverie
 from reverie.generator.measures import thumbnails
 from reverie.generator.own_features import OwnFeaturesConfig, Pictures, own_features
 from reverie.jsonio import read_object
-from reverie.model.foreign import quiet
+from reverie.logs import quiet_transformers
 from reverie.model.vision import VisionConfig, VisionEncoder, make_vision
 from reverie.progress import Progress, no_progress
 from reverie.registry import Registry
@@ -165,7 +165,7 @@ def _open(source: str) -> tuple[Describe, int]:
     except ImportError as error:
         raise MissingExtraError("features of a Hugging Face network", "train") from error
     try:
-        with quiet():
+        with quiet_transformers():
             kind = transformers.AutoConfig.from_pretrained(source).model_type
             kind = {"clip_vision_model": "clip"}.get(kind, kind)
             describe = _by_vision(kind, source) if kind in ("clip", "resnet") else _by_auto_model(transformers, source)

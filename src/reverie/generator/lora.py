@@ -23,8 +23,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from reverie.data.collection import Collection
-from reverie.data.pictures import save_picture
+from reverie.data.pictures import Collection, save_picture
 from reverie.errors import ConfigError, MissingExtraError, TrainingError
 from reverie.experts.files import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from reverie.files import atomic_folder, atomic_write_bytes, atomic_write_json
@@ -33,12 +32,11 @@ from reverie.generator.lora_merge import PREFIX, load_with_lora, merged_network,
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective
 from reverie.generator.priors import FitSettings, need_fitters
-from reverie.generator.recipe import GeneratorRecipe, fit_priors, sample_sheet
-from reverie.generator.running import go_on, note_settings
+from reverie.generator.recipe import GeneratorRecipe, fit_priors, note_recipe, sample_sheet
 from reverie.manifest import seal
 from reverie.progress import Progress, no_progress
 from reverie.settings import settings_to_dict
-from reverie.training.loop import TrainResult
+from reverie.training.loop import TrainResult, train
 from reverie.training.settings import LoopConfig
 
 if TYPE_CHECKING:
@@ -131,12 +129,12 @@ def train_lora(recipe: LoraRecipe, progress: Progress = no_progress) -> LoraResu
         )
     owner = owner_of(base_dir)
     need_fitters(recipe.priors)
-    note_settings(settings_to_dict(recipe) | {"base_sha256": owner["base"]}, run_dir, _FREE)
+    note_recipe(settings_to_dict(recipe) | {"base_sha256": owner["base"]}, run_dir, _FREE)
     objective = LoraObjective(recipe, base, collection, run_dir / "sheets")
     if (run_dir / "export" / WEIGHTS_FILE).exists():  # killed between the factors and the adapter
         trained = TrainResult(recipe.loop.steps, {}, "done", f"the factors in {run_dir} are trained")
     else:
-        trained = go_on(objective, recipe.loop, run_dir, progress)
+        trained = train(objective, recipe.loop, run_dir, progress)
     if trained.stopped != "done":
         return LoraResult(trained, None, None, trained.metrics)
     progress("evaluating", 0, 1)

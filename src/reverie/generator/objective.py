@@ -14,10 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reverie.data.collection import Collection
-from reverie.data.phrases import Template
-from reverie.data.pictures import save_picture
-from reverie.data.sheet import contact_sheet
+from reverie.data.pictures import Collection, Template, contact_sheet, save_picture
 from reverie.errors import ConfigError, TrainingError
 from reverie.files import atomic_write_bytes
 from reverie.generator.config import GeneratorConfig

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from reverie.data.collection import Collection
-from reverie.data.sheet import contact_sheet
+from reverie.data.pictures import Collection, contact_sheet
 from reverie.errors import ConfigError
 from reverie.files import atomic_write_json
 from reverie.generator.config import PRESETS, GeneratorConfig
@@ -21,16 +22,16 @@ from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective, phrased, steps_per_epoch
 from reverie.generator.priors import FitSettings, Prior, fit_prior, need_fitters
 from reverie.generator.priors.contract import energy_distance
-from reverie.generator.running import go_on, note_settings
 from reverie.generator.store import PictureStore, all_grey
 from reverie.generator.words import CaptionTokenizer
 from reverie.progress import Progress, no_progress
 from reverie.settings import build_settings, settings_to_dict
 from reverie.tokens.image import to_float
-from reverie.training.loop import TrainResult
+from reverie.training.loop import TrainResult, train
+from reverie.training.rundir import RunDir
 from reverie.training.settings import LoopConfig
 
-__all__ = ["GeneratorRecipe", "GeneratorResult", "fit_priors", "sample_sheet", "train_generator"]
+__all__ = ["GeneratorRecipe", "GeneratorResult", "fit_priors", "note_recipe", "sample_sheet", "train_generator"]
 
 _FREE = {"run_dir", "name", "priors", "fit", "checkpoint_epochs", "views"}  # may change after the networks are trained
 
@@ -82,7 +83,7 @@ def train_generator(recipe: GeneratorRecipe, progress: Progress = no_progress) -
     run_dir = Path(recipe.run_dir)
     collection = Collection.open(recipe.data.collection)
     need_fitters(recipe.priors)
-    note_settings(settings_to_dict(recipe), run_dir, _FREE)
+    note_recipe(settings_to_dict(recipe), run_dir, _FREE)
     progress("learning words", 0, 1)
     tokenizer = _words(recipe, run_dir, collection)
     loop = _loop(recipe, steps_per_epoch(len(collection.split("train")), recipe.data.batch_size))
@@ -94,7 +95,7 @@ def train_generator(recipe: GeneratorRecipe, progress: Progress = no_progress) -
     if (run_dir / "export" / "network.safetensors").exists():  # killed between the networks and the bundle
         trained = TrainResult(loop.steps, {}, "done", f"the networks in {run_dir} are trained")
     else:
-        trained = go_on(objective, loop, run_dir, progress)
+        trained = train(objective, loop, run_dir, progress)
     if trained.stopped != "done":
         return GeneratorResult(trained, None, None, trained.metrics)
     objective.network.load_state_dict(load_file(run_dir / "export" / "network.safetensors"))
@@ -189,6 +190,15 @@ def _words(recipe: GeneratorRecipe, run_dir: Path, collection: Collection) -> Ca
     tokenizer = CaptionTokenizer.train((one for row in said for one in row), recipe.config.vocabulary)
     tokenizer.save(folder)
     return tokenizer
+
+
+def note_recipe(now: Mapping[str, Any], run_dir: Path, free: set[str]) -> None:
+    """Keep the settings of a run beside it; TrainingError where it holds a run whose others than ``free`` differ.
+
+    A flow that was fitted by other settings is removed: it is fitted anew, and the networks stay.
+    """
+    if {"fit", "views"} & RunDir(run_dir).note(now, free | {"loop"}):  # the loop says itself which of its may change
+        shutil.rmtree(run_dir / "flow", ignore_errors=True)
 
 
 def _loop(recipe: GeneratorRecipe, epoch: int) -> LoopConfig:

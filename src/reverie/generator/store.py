@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from reverie.data.collection import Collection
-from reverie.data.pictures import is_grey, open_picture
+from reverie.data.pictures import Collection, is_grey, open_picture
 from reverie.errors import ConfigError
 from reverie.progress import Progress, no_progress
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from reverie.data.contract import NODE_KINDS
+from reverie.data import NODE_KINDS
 from reverie.errors import shorten
 from reverie.memory.contract import Node, Recalled
 from reverie.memory.store import Store

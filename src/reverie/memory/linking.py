@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from reverie.data.contract import FactRow
+from reverie.data import FactRow
 from reverie.memory.contract import Node
 from reverie.memory.cues import MENTIONS, said_relations, stem
 from reverie.memory.store import Store

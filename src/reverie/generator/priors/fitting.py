@@ -15,7 +15,6 @@ from reverie.errors import ConfigError, MissingExtraError, TrainingError
 from reverie.generator.priors.contract import PRIORS, NormalPrior, Prior, load_prior
 from reverie.generator.priors.flow import FlowLessons, FlowObjective
 from reverie.generator.priors.mixture import MixturePrior
-from reverie.generator.running import go_on
 from reverie.progress import Progress, no_progress
 from reverie.training import LoopConfig
 
@@ -82,7 +81,9 @@ def fit_prior(
 
 
 def _train_flow(objective: FlowObjective, loop: LoopConfig, run_dir: Path, progress: Progress) -> Prior:
-    result = go_on(objective, loop, run_dir, progress)
+    from reverie.training.loop import train
+
+    result = train(objective, loop, run_dir, progress)
     if result.stopped != "done":
         raise TrainingError(f"fitting the flow stopped at step {result.step}; run again to go on")
     with torch.random.fork_rng(devices=[]):
