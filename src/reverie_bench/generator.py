@@ -191,9 +191,9 @@ class _Bench:
             data = replace(recipe.data, adversarial_from=0.0)  # the late, slower steps
             steps = self._fitting(GeneratorObjective(data, recipe.config, self.collection, tokenizer, _PROBE_STEPS))
         result = train_generator(replace(recipe, loop=_loop(steps, self.settings.seed)))
-        if result.bundle is None:
+        if result.product is None:
             raise KeyboardInterrupt  # the loop saves and returns on Ctrl-C; nobody would find what it saved
-        return Generator.load(result.bundle)
+        return Generator.load(result.product)
 
     def _fitting(self, objective: Objective) -> int:
         """How many steps fit into the minutes."""

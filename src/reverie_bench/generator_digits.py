@@ -237,9 +237,9 @@ def _train(digits: Digits, options: DigitsOptions, seed: int, folder: Path) -> G
 
     digits.write(folder / "digits")
     result = train_generator(digits_recipe(options, seed, folder))
-    if result.bundle is None:
+    if result.product is None:
         raise KeyboardInterrupt  # the loop saves and returns on Ctrl-C; there is nothing here to go on with
-    return Generator.load(result.bundle)
+    return Generator.load(result.product)
 
 
 def seed_figures(made: Generator, prior: str, seeds: Sequence[int], reader: DigitReader, held: np.ndarray) -> Figures:

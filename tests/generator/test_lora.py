@@ -16,11 +16,12 @@ from safetensors.torch import load_file, save_file
 from reverie.errors import BundleError, ConfigError, ExpertError, MissingExtraError, TrainingError
 from reverie.files import sha256_of
 from reverie.generator.generator import Generator, toy_generator
-from reverie.generator.lora import LoraObjective, LoraRecipe, LoraResult, LoraSettings, load_with_lora, train_lora
+from reverie.generator.lora import LoraObjective, LoraRecipe, LoraSettings, load_with_lora, train_lora
 from reverie.generator.lora_merge import merge_factors
 from reverie.generator.objective import GeneratorData
 from reverie.generator.priors import FitSettings
 from reverie.generator.priors.flow import FlowLessons
+from reverie.generator.recipe import GeneratorResult
 from reverie.training import LoopConfig
 from reverie.training.objective import check_objective
 from toy_collections import toy_collection
@@ -47,17 +48,19 @@ def recipe(base: Path, tmp_path_factory: pytest.TempPathFactory) -> LoraRecipe:
 
 
 @pytest.fixture(scope="module")
-def done(recipe: LoraRecipe) -> LoraResult:
+def done(recipe: LoraRecipe) -> GeneratorResult:
     return train_lora(recipe)
 
 
 @pytest.fixture(scope="module")
-def adapter(done: LoraResult) -> Path:
-    assert done.adapter is not None
-    return done.adapter
+def adapter(done: GeneratorResult) -> Path:
+    assert done.product is not None
+    return done.product
 
 
-def test_training_leaves_an_adapter_and_the_base_as_it_was(recipe: LoraRecipe, done: LoraResult, adapter: Path) -> None:
+def test_training_leaves_an_adapter_and_the_base_as_it_was(
+    recipe: LoraRecipe, done: GeneratorResult, adapter: Path
+) -> None:
     assert done.trained.stopped == "done"
     assert done.sheet is not None
     assert done.sheet.exists()
@@ -69,7 +72,7 @@ def test_training_leaves_an_adapter_and_the_base_as_it_was(recipe: LoraRecipe, d
     Generator.load(recipe.base)  # holds every file to its SHA-256
 
 
-def test_training_lowers_the_loss_on_the_new_collection(done: LoraResult) -> None:
+def test_training_lowers_the_loss_on_the_new_collection(done: GeneratorResult) -> None:
     assert done.figures["loss"] < done.figures["before_loss"]
 
 
@@ -101,17 +104,17 @@ def test_a_fine_tuned_generator_samples_from_its_own_priors_and_saves_as_a_bundl
 def test_running_again_changes_nothing(recipe: LoraRecipe, adapter: Path) -> None:
     before = sha256_of(adapter / TUNED)
     again = train_lora(recipe)
-    assert again.adapter == adapter
+    assert again.product == adapter
     assert sha256_of(adapter / TUNED) == before
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(recipe: LoraRecipe, adapter: Path, tmp_path: Path) -> None:
     halting = replace(recipe, run_dir=str(tmp_path / "run"), loop=replace(recipe.loop, max_minutes=1e-9))
     stopped = train_lora(halting)
-    assert (stopped.trained.stopped, stopped.trained.step, stopped.adapter) == ("time", 1, None)
+    assert (stopped.trained.stopped, stopped.trained.step, stopped.product) == ("time", 1, None)
     finished = train_lora(replace(halting, loop=recipe.loop))
-    assert finished.adapter is not None
-    assert sha256_of(finished.adapter / TUNED) == sha256_of(adapter / TUNED)
+    assert finished.product is not None
+    assert sha256_of(finished.product / TUNED) == sha256_of(adapter / TUNED)
 
 
 def test_checkpoints_hold_the_factors_alone(recipe: LoraRecipe, adapter: Path) -> None:

@@ -32,11 +32,11 @@ from reverie.generator.lora_merge import PREFIX, load_with_lora, merged_network,
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective
 from reverie.generator.priors import FitSettings, need_fitters
-from reverie.generator.recipe import GeneratorRecipe, fit_priors, note_recipe, sample_sheet
+from reverie.generator.recipe import GeneratorRecipe, GeneratorResult, finish, note_recipe, sample_sheet
 from reverie.manifest import seal
 from reverie.progress import Progress, no_progress
 from reverie.settings import settings_to_dict
-from reverie.training.loop import TrainResult, train
+from reverie.training.loop import train
 from reverie.training.settings import LoopConfig
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LoraObjective",
     "LoraRecipe",
-    "LoraResult",
     "LoraSettings",
     "load_with_lora",
     "train_lora",
@@ -101,18 +100,10 @@ class LoraRecipe:
             raise ConfigError(f"lora: views is 0 or more, got {self.views}")
 
 
-@dataclass(frozen=True)
-class LoraResult:
-    """How a fine-tuning ended; ``adapter`` is None where it was stopped before its end."""
-
-    trained: TrainResult
-    adapter: Path | None
-    sheet: Path | None
-    figures: dict[str, float]  # on the new collection, those of the base as ``before_…``
-
-
-def train_lora(recipe: LoraRecipe, progress: Progress = no_progress) -> LoraResult:
+def train_lora(recipe: LoraRecipe, progress: Progress = no_progress) -> GeneratorResult:
     """Train the factors, fit the priors and write ``run_dir/adapter``; run again, it goes on where it was stopped.
+
+    The figures are those on the new collection, and those of the base as ``before_…``.
 
     Raises MissingExtraError without PEFT; ConfigError without a base; BundleError and DataError on a base or collection
     that is none; TrainingError where the collection is too small, or the run folder holds a run of other settings.
@@ -131,34 +122,21 @@ def train_lora(recipe: LoraRecipe, progress: Progress = no_progress) -> LoraResu
     need_fitters(recipe.priors)
     note_recipe(settings_to_dict(recipe) | {"base_sha256": owner["base"]}, run_dir, _FREE)
     objective = LoraObjective(recipe, base, collection, run_dir / "sheets")
-    if (run_dir / "export" / WEIGHTS_FILE).exists():  # killed between the factors and the adapter
-        trained = TrainResult(recipe.loop.steps, {}, "done", f"the factors in {run_dir} are trained")
-    else:
-        trained = train(objective, recipe.loop, run_dir, progress)
+    trained = train(objective, recipe.loop, run_dir, progress)
     if trained.stopped != "done":
-        return LoraResult(trained, None, None, trained.metrics)
+        return GeneratorResult(trained, None, None, trained.metrics)
     progress("evaluating", 0, 1)
     figures = objective.compare(run_dir / "export")
     network = merged_network(base, run_dir / "export")
-    plain = GeneratorRecipe(data=recipe.data, priors=recipe.priors, fit=recipe.fit, views=recipe.views)
-    priors, chosen, distances = fit_priors(
-        network, base.tokenizer, objective.whole.train, objective.whole.val, plain, run_dir, progress
+    plain = GeneratorRecipe(
+        recipe.run_dir, recipe.name, data=recipe.data, priors=recipe.priors, fit=recipe.fit, views=recipe.views
     )
-    figures |= {f"{name}_distance": value for name, value in distances.items()}
-    card = {
-        "name": recipe.name or run_dir.name,
-        **owner,
-        "default_prior": chosen,
-        "pictures": len(objective.whole.train),
-        "steps": trained.step,
-        "figures": figures,
-        "recipe": settings_to_dict(recipe),
-    }
-    made = Generator(network, base.tokenizer, priors, chosen, card)
-    progress("drawing samples", 0, 1)
-    adapter = _write_adapter(run_dir / "adapter", run_dir / "export", made)
-    atomic_write_json(run_dir / "metrics.json", {"steps": trained.step, "figures": figures, "default_prior": chosen})
-    return LoraResult(trained, adapter, adapter / "sheet.png", figures)
+    about = owner | {"recipe": settings_to_dict(recipe)}
+
+    def write(made: Generator) -> Path:
+        return _write_adapter(run_dir / "adapter", run_dir / "export", made)
+
+    return finish(trained, network, objective.whole, plain, figures, about, write, progress)
 
 
 class LoraObjective:
@@ -273,7 +251,7 @@ def _write_adapter(folder: Path, export: Path, made: Generator) -> Path:
             atomic_write_bytes(new / name, (export / name).read_bytes())
         made.save_priors(new)
         save_picture(sample_sheet(made), new / "sheet.png")
-        seal(new, made.card, CARD_FILE)
+        seal(new, made.card | {"default_prior": made.default_prior}, CARD_FILE)
     return folder
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,15 @@ from reverie.training.loop import TrainResult, train
 from reverie.training.rundir import RunDir
 from reverie.training.settings import LoopConfig
 
-__all__ = ["GeneratorRecipe", "GeneratorResult", "fit_priors", "note_recipe", "sample_sheet", "train_generator"]
+__all__ = [
+    "GeneratorRecipe",
+    "GeneratorResult",
+    "finish",
+    "fit_priors",
+    "note_recipe",
+    "sample_sheet",
+    "train_generator",
+]
 
 _FREE = {"run_dir", "name", "priors", "fit", "checkpoint_epochs", "views"}  # may change after the networks are trained
 
@@ -67,10 +75,10 @@ class GeneratorRecipe:
 
 @dataclass(frozen=True)
 class GeneratorResult:
-    """How a training ended; ``bundle`` is None where it was stopped before its end."""
+    """How a training ended; ``product``, a bundle or an adapter, is None where it was stopped before its end."""
 
     trained: TrainResult
-    bundle: Path | None
+    product: Path | None
     sheet: Path | None
     figures: dict[str, float]
 
@@ -92,10 +100,7 @@ def train_generator(recipe: GeneratorRecipe, progress: Progress = no_progress) -
         config = replace(config, grey=bool(len(collection)) and all_grey(collection, progress))
     sheets = run_dir / "sheets"
     objective = GeneratorObjective(recipe.data, config, collection, tokenizer, loop.steps, sheets, progress=progress)
-    if (run_dir / "export" / "network.safetensors").exists():  # killed between the networks and the bundle
-        trained = TrainResult(loop.steps, {}, "done", f"the networks in {run_dir} are trained")
-    else:
-        trained = train(objective, loop, run_dir, progress)
+    trained = train(objective, loop, run_dir, progress)
     if trained.stopped != "done":
         return GeneratorResult(trained, None, None, trained.metrics)
     objective.network.load_state_dict(load_file(run_dir / "export" / "network.safetensors"))
@@ -103,22 +108,38 @@ def train_generator(recipe: GeneratorRecipe, progress: Progress = no_progress) -
     progress("evaluating", 0, 1)
     with torch.no_grad():
         figures = objective.evaluate(loop.steps)
+
+    def write(made: Generator) -> Path:
+        return made.save(run_dir / "bundle", sample_sheet(made))
+
+    return finish(trained, network, objective, recipe, figures, {"recipe": settings_to_dict(recipe)}, write, progress)
+
+
+def finish(
+    trained: TrainResult,
+    network: GeneratorNetwork,
+    objective: GeneratorObjective,
+    recipe: GeneratorRecipe,
+    figures: dict[str, float],
+    about: dict[str, Any],
+    write: Callable[[Generator], Path],
+    progress: Progress = no_progress,
+) -> GeneratorResult:
+    """Fit the priors to what a trained ``network`` makes of the objective's pictures, and ``write`` the generator.
+
+    ``about``: what else its card says.
+    """
+    run_dir = Path(recipe.run_dir)
     priors, chosen, distances = fit_priors(
-        network, tokenizer, objective.train, objective.val, recipe, run_dir, progress
+        network, objective.tokenizer, objective.train, objective.val, recipe, run_dir, progress
     )
     figures |= {f"{name}_distance": value for name, value in distances.items()}
-    card = {
-        "name": recipe.name or run_dir.name,
-        "pictures": len(objective.train),
-        "steps": loop.steps,
-        "figures": figures,
-        "recipe": settings_to_dict(recipe),
-    }
-    made = Generator(network, tokenizer, priors, chosen, card)
+    card = {"name": recipe.name or run_dir.name, "pictures": len(objective.train), "steps": trained.step}
+    made = Generator(network, objective.tokenizer, priors, chosen, card | {"figures": figures} | about)
     progress("drawing samples", 0, 1)
-    bundle = made.save(run_dir / "bundle", sample_sheet(made))
-    atomic_write_json(run_dir / "metrics.json", {"steps": loop.steps, "figures": figures, "default_prior": chosen})
-    return GeneratorResult(trained, bundle, bundle / "sheet.png", figures)
+    product = write(made)
+    atomic_write_json(run_dir / "metrics.json", {"steps": trained.step, "figures": figures, "default_prior": chosen})
+    return GeneratorResult(trained, product, product / "sheet.png", figures)
 
 
 def sample_sheet(made: Generator) -> np.ndarray:
