@@ -1,4 +1,4 @@
-"""What nano answered once it answers again, stage by stage: ``answers.json`` was recorded before the stages were made."""
+"""What nano answered, it answers again: ``answers.json`` was recorded before answering was parted into stages."""
 
 from __future__ import annotations
 

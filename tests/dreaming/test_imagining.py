@@ -77,8 +77,8 @@ def test_a_plan_is_shortest_and_reaches_the_goal() -> None:
     assert found.dream is not None
     assert [triplet.action.text for triplet in found.dream.triplets] == list(found.actions)
     assert found.dream.triplets[-1].result.text == "goal"
-    assert isinstance(session.dreamer, LakeOracle)
-    assert found.num_steps == session.dreamer.num_steps <= 64
+    assert isinstance(session.model.dreamer, LakeOracle)
+    assert found.num_steps == session.model.dreamer.num_steps <= 64
 
 
 def test_a_plan_from_a_wrong_dream_falls_in_the_real_world() -> None:
