@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from reverie.dreaming import Reverie
@@ -75,8 +77,8 @@ def test_a_plan_is_shortest_and_reaches_the_goal() -> None:
     assert found.dream is not None
     assert [triplet.action.text for triplet in found.dream.triplets] == list(found.actions)
     assert found.dream.triplets[-1].result.text == "goal"
-    assert isinstance(session.dreamer, LakeOracle)
-    assert found.num_steps == session.dreamer.num_steps <= 64
+    assert isinstance(session.model.dreamer, LakeOracle)
+    assert found.num_steps == session.model.dreamer.num_steps <= 64
 
 
 def test_a_plan_from_a_wrong_dream_falls_in_the_real_world() -> None:
@@ -117,3 +119,15 @@ def test_planning_needs_goals_and_simulating_needs_branches() -> None:
         session.plan("FrozenLake", None, budget=0)
     with pytest.raises(UsageError, match="needs at least 1 branch"):
         session.simulate("FrozenLake", None, "R", branches=0)
+
+
+def test_wrong_types_are_refused_in_one_line() -> None:
+    session = toy_session()
+    for wrong in ({"world": None}, {"world": "\udcff"}, {"actions": 5}, {"branches": "2"}, {"seed": -1}):
+        how: dict[str, Any] = {"world": "FrozenLake", "scene": None, "actions": "R"} | wrong
+        with pytest.raises(UsageError):
+            session.simulate(**how)
+    for wrong in ({"world": 7}, {"budget": 2.5}, {"seed": "1"}):
+        how = {"world": "FrozenLake", "scene": None} | wrong
+        with pytest.raises(UsageError):
+            session.plan(**how)

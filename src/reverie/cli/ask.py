@@ -6,28 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reverie.cli.options import (
-    DepthOption,
-    EvaluatorOption,
-    ExpertOption,
-    ImageOption,
-    JsonOption,
-    LibraryOption,
-    MemoryOption,
-    ModelOption,
-    NoExpertsOption,
-    Overrides,
-    SaveOption,
-    SceneOption,
-    SeedOption,
-    TemperatureOption,
-    WorldOption,
-    command_app,
-    examples,
-    named_experts,
-    save_dir,
-    saved_note,
-)
+from reverie.cli import options
+from reverie.cli.options import command_app, examples, named_experts, save_dir, saved_note
 from reverie.cli.output import Output
 from reverie.errors import UsageError, shorten
 
@@ -57,28 +37,28 @@ SHOWN_FACTS = 5  # of the evidence; --json gives all
 )
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
-    overrides: Overrides = None,
-    image: ImageOption = None,
+    overrides: options.Overrides = None,
+    image: options.ImageOption = None,
     branches: Annotated[int, typer.Option("--branches", min=0, max=64, help="Futures; 0 answers directly.")] = 4,
-    depth: DepthOption = 12,
-    world: WorldOption = None,
-    scene: SceneOption = None,
-    temperature: TemperatureOption = 0.7,
-    memory: MemoryOption = None,
+    depth: options.DepthOption = 12,
+    world: options.WorldOption = None,
+    scene: options.SceneOption = None,
+    temperature: options.TemperatureOption = 0.7,
+    memory: options.MemoryOption = None,
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Rest on no memory at all.")] = False,
     remember: Annotated[bool, typer.Option("--remember", help="Keep what the winning dream claims.")] = False,
-    expert: ExpertOption = None,
-    no_experts: NoExpertsOption = False,
+    expert: options.ExpertOption = None,
+    no_experts: options.NoExpertsOption = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say how much less probable the answer would be without each expert.")
     ] = False,
-    library: LibraryOption = None,
-    evaluator: EvaluatorOption = None,
+    library: options.LibraryOption = None,
+    evaluator: options.EvaluatorOption = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Never ask the remote model for words.")] = False,
-    model: ModelOption = "nano",
-    seed: SeedOption = 0,
-    save: SaveOption = None,
-    as_json: JsonOption = False,
+    model: options.ModelOption = "nano",
+    seed: options.SeedOption = 0,
+    save: options.SaveOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Ask a question: dream several futures, pick one, answer in its words.
 

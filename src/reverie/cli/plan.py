@@ -6,17 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli.options import (
-    JsonOption,
-    ModelOption,
-    SaveOption,
-    SceneOption,
-    SeedOption,
-    command_app,
-    examples,
-    save_dir,
-    saved_note,
-)
+from reverie.cli import options
+from reverie.cli.options import command_app, examples, save_dir, saved_note
 from reverie.cli.output import Output
 
 if TYPE_CHECKING:
@@ -35,12 +26,12 @@ app = command_app()
 )
 def plan(
     world: Annotated[str, typer.Option("--world", metavar="NAME", help="The world to plan in.")] = "FrozenLake",
-    scene: SceneOption = None,
+    scene: options.SceneOption = None,
     budget: Annotated[int, typer.Option("--budget", min=1, help="Most imagined steps.")] = 1000,
-    model: ModelOption = "nano",
-    seed: SeedOption = 0,
-    save: SaveOption = None,
-    as_json: JsonOption = False,
+    model: options.ModelOption = "nano",
+    seed: options.SeedOption = 0,
+    save: options.SaveOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Find actions that reach the goal by dreaming alone; then check them in the real world."""
     folder = save_dir(save)

@@ -7,18 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli.options import (
-    JsonOption,
-    ModelOption,
-    SaveOption,
-    SceneOption,
-    SeedOption,
-    TemperatureOption,
-    command_app,
-    examples,
-    save_dir,
-    saved_note,
-)
+from reverie.cli import options
+from reverie.cli.options import command_app, examples, save_dir, saved_note
 from reverie.cli.output import Output
 
 if TYPE_CHECKING:
@@ -42,13 +32,13 @@ def simulate(
         str, typer.Option("--actions", metavar="ACTIONS", help="Names with commas, or FrozenLake's letters (RRDD).")
     ],
     world: Annotated[str, typer.Option("--world", metavar="NAME", help="The world to dream of.")] = "FrozenLake",
-    scene: SceneOption = None,
+    scene: options.SceneOption = None,
     branches: Annotated[int, typer.Option("--branches", min=1, max=64, help="Dreams to pick the best of.")] = 1,
-    temperature: TemperatureOption = 0.7,
-    model: ModelOption = "nano",
-    seed: SeedOption = 0,
-    save: SaveOption = None,
-    as_json: JsonOption = False,
+    temperature: options.TemperatureOption = 0.7,
+    model: options.ModelOption = "nano",
+    seed: options.SeedOption = 0,
+    save: options.SaveOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Dream what actions do to a scene, frame by frame; then see whether the real world agrees."""
     folder = save_dir(save)

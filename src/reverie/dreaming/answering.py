@@ -18,6 +18,7 @@ from reverie.dreaming.grounding import Grounds, Witnesses, agreed, named_first
 from reverie.dreaming.model import Model, frames_of
 from reverie.dreaming.prompting import GrammarPrompter, Prompted
 from reverie.dreaming.question import DreamSettings, Question
+from reverie.errors import UsageError
 from reverie.nouns import DIRECT, Answer, Attribution, Dream, Fact, Frame, Signals, Verdict
 
 __all__ = ["Judged", "answer", "imagine", "signals"]
@@ -60,7 +61,10 @@ def answer(
 
 
 def imagine(model: Model, grounds: Grounds, questions: Sequence[Question], settings: DreamSettings) -> list[Answer]:
-    """The branches alone, scored and undecided, and whether they are ones to stand behind. Raises as ``answer``."""
+    """The branches alone, scored and undecided, and whether they are ones to stand behind: the text says what speaks
+    against that. Raises as ``answer``, and UsageError without branches."""
+    if not settings.branches:
+        raise UsageError("dreaming needs at least 1 branch")
     prompted = GrammarPrompter(model.grammar).prompt(model, questions, settings.seed)
     told = []
     for one, rows in zip(prompted, dream(model, prompted, settings), strict=True):

@@ -230,9 +230,9 @@ def _toy_dreams() -> list[Dream]:
 
 def _toy_context(dreams: Sequence[Dream]) -> Context:
     from reverie.dreaming.grounding import GroundingConfig, Witnesses
-    from reverie.worlds import make_world
+    from reverie.worlds import make_world, world_names
 
-    world = make_world("FrozenLake")
+    world = make_world(world_names()[0])  # any will do
     world.reset(seed=0)
     frames = {part.frame for dream in dreams for triplet in dream.triplets for part in (triplet.what, triplet.result)}
     pictures = {frame: np.asarray(world.render()) for frame in frames if frame}

@@ -14,7 +14,7 @@ from typing import Any
 
 from reverie.dreaming.dreamer import Dreamed, Dreamer, Prompt
 from reverie.dreaming.model import Model
-from reverie.dreaming.question import DreamSettings, whole_number
+from reverie.dreaming.question import DreamSettings, check_text, whole_number
 from reverie.dreaming.scenes import Scene, open_scene
 from reverie.dreaming.simulate import real_course, start_frames
 from reverie.errors import UsageError, WorldError
@@ -141,6 +141,7 @@ def plan(model: Model, world: str, scenes: Sequence[Scene], budget: int = 1000, 
     """
     if whole_number("a budget", budget) < 1:
         raise UsageError(f"a plan needs a budget of at least 1 imagined step, got {budget}")
+    check_text("the world", world)
     seed, started = DreamSettings(seed=seed).seed, time.perf_counter()
     opened = [open_scene(world, scene, seed) for scene in scenes]
     if not all(any(made.endings.values()) for made, _ in opened):

@@ -16,7 +16,7 @@ from reverie.dreaming.questions import clean_question
 from reverie.dreaming.scenes import Scene
 from reverie.errors import UsageError, shorten
 
-__all__ = ["MAX_BRANCHES", "DreamSettings", "Picture", "Question", "Turn", "whole_number"]
+__all__ = ["MAX_BRANCHES", "DreamSettings", "Picture", "Question", "Turn", "check_text", "whole_number"]
 
 Picture = str | Path | Image.Image | np.ndarray
 
@@ -54,13 +54,13 @@ class Question:
     history: tuple[Turn, ...] = ()
 
     def __post_init__(self) -> None:
-        clean_question(_text("the question", self.text))
+        clean_question(check_text("the question", self.text))
         if self.world is not None:
-            _text("the world", self.world)
+            check_text("the world", self.world)
         object.__setattr__(self, "pictures", _listed("pictures", self.pictures))
         if self.experts is not None:
             named = _listed("experts", self.experts)
-            object.__setattr__(self, "experts", tuple(_text("an expert", one) for one in named))
+            object.__setattr__(self, "experts", tuple(check_text("an expert", one) for one in named))
         object.__setattr__(self, "history", tuple(self.history))
         for picture in self.pictures:
             if not isinstance(picture, Picture) or (isinstance(picture, str) and not picture):
@@ -129,7 +129,8 @@ def whole_number(what: str, value: Any) -> int:
     return operator.index(value)
 
 
-def _text(what: str, value: Any) -> str:
+def check_text(what: str, value: Any) -> str:
+    """``value``, or UsageError where it is no text."""
     if not isinstance(value, str):
         raise UsageError(f"{what} is a text, got {shorten(repr(value), 60)}")
     try:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from reverie.dreaming.answering import answer, imagine
-from reverie.dreaming.dreamer import Dreamer
 from reverie.dreaming.grounding import Grounds, Remembering
 from reverie.dreaming.model import Model, frames_of
 from reverie.dreaming.plan import Plan, plan
@@ -22,12 +21,9 @@ from reverie.dreaming.preview import Preview, RuntimeConfig
 from reverie.dreaming.question import DreamSettings, Picture, Question, Turn
 from reverie.dreaming.scenes import Actions, Scene
 from reverie.dreaming.simulate import Simulation, simulate
-from reverie.engine import Engine
 from reverie.errors import UsageError
 from reverie.nouns import Answer, Dream, Frame
 from reverie.progress import Progress, no_progress
-from reverie.tokens.grammar import Grammar
-from reverie.tokens.image import ImageTokenizer
 
 if TYPE_CHECKING:
     from reverie.data import Row
@@ -64,31 +60,13 @@ class Session:
         runtime: RuntimeConfig | None = None,
         observers: Sequence[Observer] = (),
     ):
-        self.model, self.name = model, model.name
+        self.model, self.name, self.worlds = model, model.name, model.worlds
+        self.grammar, self.tokenizer = model.grammar, model.tokenizer
+        self.engine, self.dreamer = model.engine, model.dreamer
         self.grounds = Grounds(memory, model.facts() if seeds is None else seeds)
         self.preview = Preview(runtime or RuntimeConfig())
         self.observers = list(observers)
         self.history: tuple[Turn, ...] = ()
-
-    @property
-    def grammar(self) -> Grammar:
-        return self.model.grammar
-
-    @property
-    def tokenizer(self) -> ImageTokenizer:
-        return self.model.tokenizer
-
-    @property
-    def engine(self) -> Engine:
-        return self.model.engine
-
-    @property
-    def dreamer(self) -> Dreamer:
-        return self.model.dreamer
-
-    @property
-    def worlds(self) -> Mapping[str, int]:
-        return self.model.worlds
 
     def close(self) -> None:
         """Close the memory. It would be opened again by the next question."""
@@ -111,13 +89,10 @@ class Session:
     ) -> Answer:
         """Dream ``branches`` futures, pick one, and answer in its words.
 
-        ``question``, ``images``, ``world``, ``scene`` and ``experts`` are as in ``Question``, ``branches``, ``depth``,
-        ``temperature`` and ``seed`` as in ``DreamSettings``. ``remember`` keeps what the winning dream claims in the
-        memory, with a confidence of its own; ``explain`` also says how much less probable the answer would be without
-        each expert.
-
-        Where trusted facts contradict every dream, one more starts from what they say. Raises UsageError for a call
-        that makes no sense, PictureError and WorldError for what cannot be shown.
+        Arguments are those of ``Question`` and ``DreamSettings``. ``remember`` keeps what the winning dream claims in
+        the memory, with a confidence of its own; ``explain`` also says how much less probable the answer would be
+        without each expert. Raises UsageError for a call that makes no sense, PictureError and WorldError for what
+        cannot be shown.
         """
         asked = Question(question, images, world, scene, experts)
         return self._ask(asked, DreamSettings(branches, depth, temperature, seed), remember, explain)
@@ -157,7 +132,7 @@ class Session:
             for text, pictures, (world, scene) in zip(questions, shown, starts, strict=True)
         ]
         told = answer(self.model, self.grounds, asked, DreamSettings(branches, depth, temperature, seed))
-        return [self._observed(*each, self.observers) for each in zip(asked, told, strict=True)]
+        return [_observed(*each, self.observers) for each in zip(asked, told, strict=True)]
 
     def dream(
         self,
@@ -174,13 +149,8 @@ class Session:
     ) -> tuple[Dream, ...]:
         """The branches alone, scored but undecided; arguments as in ``ask``."""
         asked = Question(question, images, world, scene, experts)
-        return self.imagine(asked, DreamSettings(branches, depth, temperature, seed)).dreams
-
-    def imagine(self, question: Question, settings: DreamSettings) -> Answer:
-        """``dream`` with the confidence in what was dreamed; its text says what speaks against it where it is low."""
-        if not settings.branches:
-            raise UsageError("dreaming needs at least 1 branch")
-        return imagine(self.model, self.grounds, [question], settings)[0]
+        settings = DreamSettings(branches, depth, temperature, seed)
+        return imagine(self.model, self.grounds, [asked], settings)[0].dreams
 
     def simulate(
         self,
@@ -228,18 +198,15 @@ class Session:
     def _ask(self, asked: Question, settings: DreamSettings, remember: bool = False, explain: bool = False) -> Answer:
         started = time.perf_counter()
         told = answer(self.model, self.grounds, [asked], settings, explain)[0]
-        if told.known:
-            dreamed = told.dreams[told.verdict.branch] if told.dreams else None
-            worded = self.preview.word(asked.text, dreamed, told.text)
-            told = replace(told, text=worded.text, backend=worded.backend)
-        first = [Remembering(self.grounds, self.model.name)] if remember else []
-        told = self._observed(asked, told, [*first, *self.observers])
+        first: list[Observer] = [self.preview, *([Remembering(self.grounds, self.name)] if remember else [])]
+        told = _observed(asked, told, [*first, *self.observers])
         return replace(told, seconds=time.perf_counter() - started)
 
-    def _observed(self, asked: Question, told: Answer, observers: Iterable[Observer]) -> Answer:
-        for observer in observers:
-            told = observer.answered(asked, told) or told
-        return told
+
+def _observed(asked: Question, told: Answer, observers: Iterable[Observer]) -> Answer:
+    for observer in observers:
+        told = observer.answered(asked, told) or told
+    return told
 
 
 Reverie = Session

@@ -16,10 +16,10 @@ import numpy as np
 from reverie.dreaming.dreamer import Dreamer
 from reverie.dreaming.evaluators import Context
 from reverie.dreaming.model import Model, frames_of
-from reverie.dreaming.question import DreamSettings
+from reverie.dreaming.question import DreamSettings, check_text
 from reverie.dreaming.questions import clean_question
 from reverie.dreaming.scenes import Actions, Scene, open_scene, read_actions
-from reverie.errors import UsageError
+from reverie.errors import UsageError, shorten
 from reverie.nouns import Dream, Frame, Part, Triplet, Verdict
 from reverie.progress import Progress, no_progress
 from reverie.worlds import World
@@ -105,6 +105,10 @@ def simulate(
     if not settings.branches:
         raise UsageError("a simulation needs at least 1 branch, got 0")
     started = time.perf_counter()
+    check_text("the world", world)
+    for _, actions in jobs:
+        if not isinstance(actions, Sequence):
+            raise UsageError(f"actions are a text or a list, got {shorten(repr(actions))}")
     scenes = [open_scene(world, scene, settings.seed) for scene, _ in jobs]
     taken = [read_actions(made, actions) for (made, _), (_, actions) in zip(scenes, jobs, strict=True)]
     frames = start_frames(model, [made for made, _ in scenes])
