@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from reverie.dreaming.questions import clean_question
 from reverie.dreaming.scenes import Scene
 from reverie.errors import UsageError, shorten
+from reverie.tokens.questions import clean_question
 
 __all__ = ["MAX_BRANCHES", "DreamSettings", "Picture", "Question", "Turn", "check_text", "whole_number"]
 
