@@ -77,7 +77,8 @@ def _train(
     from reverie.generator.recipe import GeneratorRecipe, train_generator
     from reverie.settings import load_settings
 
-    recipe = load_settings(LoraRecipe if tuned else GeneratorRecipe, config, overrides)
+    kind: type[LoraRecipe] | type[GeneratorRecipe] = LoraRecipe if tuned else GeneratorRecipe
+    recipe: LoraRecipe | GeneratorRecipe = load_settings(kind, config, overrides)
     run_dir = free_folder(Path(recipe.run_dir))
     if (run_dir / "recipe.json").exists():
         out.note(f"going on with the run in {run_dir}")
@@ -86,13 +87,9 @@ def _train(
     else:
         done, model = train_generator(recipe, progress), f"--model {run_dir}"
     trained = done.trained
-    payload = {"step": trained.step, "stopped": trained.stopped, "message": trained.message}
-    payload |= {
-        "run_dir": run_dir,
-        "metrics": run_dir / "metrics.jsonl",
-        "adapter" if tuned else "bundle": done.product,
-    }
-    return payload | {"sheet": done.sheet, "figures": done.figures}, model, trained.exit_code
+    payload: dict[str, Any] = {"step": trained.step, "stopped": trained.stopped, "message": trained.message}
+    payload |= {"run_dir": run_dir, "metrics": run_dir / "metrics.jsonl", "sheet": done.sheet, "figures": done.figures}
+    return payload | {"adapter" if tuned else "bundle": done.product}, model, trained.exit_code
 
 
 def _show(console: Console, payload: dict[str, Any], model: str) -> None:
