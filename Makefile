@@ -12,6 +12,9 @@ DEV := $(VENV)/.installed-dev
 export Q ?= What happens when you drop a ball?
 ARGS ?=
 NAME ?=
+ROOM ?=
+# Files of tests side by side, one a core: each file's own shared parts are made once.
+TESTS := $(BIN)/pytest -q -n auto --dist loadfile
 
 .PHONY: help
 help:  ## list the verbs
@@ -22,16 +25,19 @@ ask: $(RUN)  ## ask the packaged model: make ask Q="What happens when you drop a
 	@$(BIN)/reverie ask "$$Q" $(ARGS)
 
 .PHONY: test
-test: $(DEV)  ## lint, types, import order, fast tests: what CI runs
+test: $(if $(ROOM),$(DEV),lint)  ## lint and the fast tests: what CI runs; those of a room alone: make test ROOM=memory
+	$(TESTS) -m "not slow and not gpu" $(ROOM:%=tests/%)
+
+.PHONY: test-all
+test-all: $(DEV)  ## the tests that take their time, too
+	$(TESTS)
+
+.PHONY: lint
+lint: $(DEV)  ## style, types, import order
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -q -m "not slow and not gpu"
-
-.PHONY: test-all
-test-all: $(DEV)  ## the tests that take their time, too
-	$(BIN)/pytest -q
 
 .PHONY: fuzz
 fuzz: $(DEV)  ## property tests on examples never drawn before
@@ -68,7 +74,7 @@ docs: $(DEV)  ## write the generated pages anew: docs/cli.md and the file tree o
 .PHONY: clean
 clean:  ## remove caches and build outputs (the venv stays)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find src tests bench docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is older than what it rests on when there is something to install.
 $(VENV)/bin/python:

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 START, END = "<!-- file tree: written by docs/generate.py -->\n", "<!-- end of file tree -->"
 HAND_WRITTEN = {
     "recipes/": "one YAML per trained thing",
-    "tests/": "mirrors src/reverie",
+    "tests/": "by the rooms of src; bench/ tests src/reverie_bench",
     "docs/": "tour, architecture, decisions, log, features, benchmarks",
 }
 
@@ -67,7 +67,7 @@ def help_page(path: list[str]) -> str:
 
 def file_tree() -> str:
     """The house from bottom to top: each file and folder with the first sentence of its docstring."""
-    package = ROOT / "src" / "reverie"
+    package, benchmarks = ROOT / "src" / "reverie", ROOT / "src" / "reverie_bench"
     order = house_order()
     entries = sorted(
         (path for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()),
@@ -78,13 +78,18 @@ def file_tree() -> str:
         if path.name.startswith("__"):
             continue
         if path.is_dir():
-            files = sorted(str(file.relative_to(path)) for file in path.rglob("*.py") if file.name != "__init__.py")
             lines.append(f"  {path.name + '/':<14}{first_sentence(path / '__init__.py')}")
-            lines += wrapped(files, indent=" " * 16)
+            lines += files_of(path)
         else:
             lines.append(f"  {path.name:<14}{first_sentence(path)}")
+    lines += [f"src/reverie_bench/  {first_sentence(benchmarks / '__init__.py')}", *files_of(benchmarks)]
     lines += [f"{name:<16}{about}" for name, about in HAND_WRITTEN.items() if (ROOT / name).exists()]
     return "\n".join(lines) + "\n"
+
+
+def files_of(folder: Path) -> list[str]:
+    files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*.py") if file.name != "__init__.py")
+    return wrapped(files, indent=" " * 16)
 
 
 def house_order() -> list[str]:

@@ -10,7 +10,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from reverie.model.foreign import ForeignBackbone, extend, quiet
+from reverie.logs import quiet_transformers as quiet
+from reverie.model.transformers_base import ForeignBackbone, extend
 
 TEXTS = ["what happens when you drop an egg? it breaks on the floor.", "the red ball rolls off the table and falls."]
 SMALL = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 import reverie
 
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 IDS = [f"A{i}" for i in range(1, 22)] + [f"B{i}" for i in range(1, 13)] + [f"C{i}" for i in range(1, 10)]
 
 
@@ -40,6 +41,10 @@ def test_every_public_name_is_documented(repository: Path) -> None:
     assert not [name for name in reverie.__all__ if f"`reverie.{name}" not in page]
 
 
+def test_the_citation_names_this_version(repository: Path) -> None:
+    assert f"\nversion: {reverie.__version__}\n" in (repository / "CITATION.cff").read_text(encoding="utf-8")
+
+
 def test_every_requirement_has_one_row_that_names_real_places(repository: Path) -> None:
     rows = re.findall(r"^\| ([ABC]\d+) \|(.*)\|$", (repository / "docs" / "features.md").read_text(), re.MULTILINE)
     assert [name for name, _ in rows] == IDS
@@ -54,9 +59,12 @@ def test_every_requirement_has_one_row_that_names_real_places(repository: Path) 
             assert not [place for place in places if not any((root / place).exists() for root in roots)], name
 
 
-def test_the_tour_has_eight_stops_in_order(repository: Path) -> None:
+def test_the_tour_has_eight_stops_each_at_one_file_of_the_house(repository: Path) -> None:
     tour = (repository / "docs" / "tour.md").read_text(encoding="utf-8")
-    assert re.findall(r"^(\d)\. \*\*", tour, re.MULTILINE) == list("12345678")
+    stops = re.findall(r"^(\d)\. \*\*[^`*]+: \[`([^`]+)`\]\(\.\./([^)]+)\)", tour, re.MULTILINE)
+    assert [number for number, _, _ in stops] == list("12345678")
+    assert [named for _, named, _ in stops] == [linked for _, _, linked in stops]
+    assert not [named for _, named, _ in stops if not (repository / named).is_file()]
 
 
 def test_versions_are_pinned_for_everything_that_is_required(repository: Path) -> None:
@@ -64,12 +72,37 @@ def test_versions_are_pinned_for_everything_that_is_required(repository: Path) -
 
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     required = project["dependencies"] + [item for extra in project["optional-dependencies"].values() for item in extra]
-    names = {re.split(r"[\[<>=]", item)[0].lower() for item in required} - {"reverie"}
-    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (repository / "constraints.txt").read_text(), re.MULTILINE))
-    assert names <= {name.lower() for name in pins}
+    names = {_normal(re.split(r"[\[<>=]", item)[0]) for item in required} - {"reverie"}
+    pins = re.findall(r"^([\w.-]+)==\S+$", (repository / "constraints.txt").read_text(), re.MULTILINE)
+    assert not names - {_normal(name) for name in pins}
 
 
-@pytest.mark.parametrize("target", ["ask", "test", "check", "docs", "help", "clean"])
-def test_make_help_lists_the_verbs(repository: Path, target: str) -> None:
+def _normal(name: str) -> str:
+    """A package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+
+
+@needs_make
+def test_make_help_lists_the_verbs(repository: Path) -> None:
     listed = subprocess.run(["make", "help"], cwd=repository, capture_output=True, text=True, check=True, timeout=30)
-    assert re.search(rf"^  make {target} ", listed.stdout, re.MULTILINE)
+    verbs = re.findall(r"^  make (\S+) +\S", listed.stdout, re.MULTILINE)
+    declared = re.findall(r"^\.PHONY: (\S+)$", (repository / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert verbs == declared
+    assert {"ask", "test", "lint", "check", "docs", "help", "clean"} <= set(verbs)
+
+
+@needs_make
+def test_make_clean_removes_caches_and_nothing_else(repository: Path, tmp_path: Path) -> None:
+    kept = [tmp_path / folder / "kept.py" for folder in ("src/reverie", "tests", "docs")]
+    caches = [path.with_name("__pycache__") / "kept.pyc" for path in kept] + [tmp_path / "dist" / "a.whl"]
+    for path in (*kept, *caches):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    shutil.copy(repository / "Makefile", tmp_path)
+    done = subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert all(path.exists() for path in kept)
+    assert not any(path.parent.exists() for path in caches)

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from reverie.experts.contract import Adapter, ExpertCard, Factors
-from reverie.experts.files import base_hash, base_linears
+from reverie.experts.files import base_hash, base_linears, save_adapter, save_card
 from reverie.model import Backbone, BackboneConfig
 
 BASE = "ba5e" * 16  # where no weights are needed
+OTHER = "07he" * 16
 
 
 @cache
@@ -57,3 +58,15 @@ def same(one: Adapter, other: Adapter) -> bool:
         torch.equal(mine.down, other.factors[linear].down) and torch.equal(mine.up, other.factors[linear].up)
         for linear, mine in one.factors.items()
     )
+
+
+def save_expert(folder: Path, seed: int = 0, base: str = BASE) -> Path:
+    save_adapter(toy_adapter(seed), folder)
+    save_card(toy_card(folder.name, base), folder)
+    return folder
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder but the lock."""
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    return {name: path.read_bytes() if path.is_file() else None for name, path in found.items() if name != ".lock"}

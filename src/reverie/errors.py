@@ -6,6 +6,7 @@
     │   └── ConfigError          a setting that does not exist or cannot have that value
     ├── GrammarError             ids that are no sentence of the triplet grammar
     ├── PictureError             a file that is no picture, or one too large
+    │   └── TooManyPixelsError   (data.pictures) the latter: told from the head, it is never decoded
     ├── WorldError               a map, scene or action that the world cannot hold
     ├── BundleError              a damaged, truncated or foreign bundle
     ├── ExpertError              an expert that is damaged, of another base, or refused by its library
@@ -13,7 +14,9 @@
     ├── DataError                a file that a reader cannot read, or a row of it, with its line
     ├── TrainingError            training that cannot start, resume or go on
     ├── BackendError             a remote model that did not answer
-    └── MissingExtraError        an optional dependency that is not installed; names the install command
+    ├── ContractError            an entry of a registry that does not keep what its kind promises; a ValueError
+    ├── MissingExtraError        an optional dependency that is not installed; names the install command
+    └── RequestError             (server.errors) a request that the server refuses, with its HTTP status
 
 The command line and the server turn each into one line; library code lets them rise.
 """
@@ -81,6 +84,10 @@ class TrainingError(ReverieError):
 
 
 class BackendError(ReverieError):
+    pass
+
+
+class ContractError(ReverieError, ValueError):
     pass
 
 

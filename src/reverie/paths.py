@@ -1,4 +1,5 @@
-"""Where what belongs to the user lies: below ``$REVERIE_HOME``, else in the folders that the system has for it.
+"""Where things lie: what belongs to the user below ``$REVERIE_HOME``, else in the folders that the system has for it;
+packaged bundles in the package.
 
 ``$REVERIE_MEMORY`` and ``$REVERIE_EXPERTS`` move the memory and the experts alone. No function here makes a folder.
 """
@@ -10,7 +11,19 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["cache_dir", "data_dir", "default_library", "default_memory", "log_dir", "models_dir", "usual_memory"]
+from reverie.errors import UsageError, nearest, shorten
+
+__all__ = [
+    "cache_dir",
+    "data_dir",
+    "default_library",
+    "default_memory",
+    "find_bundle",
+    "log_dir",
+    "models_dir",
+    "packaged_bundles",
+    "usual_memory",
+]
 
 
 def data_dir() -> Path:
@@ -50,6 +63,28 @@ def usual_memory(needed: bool = False) -> str | None:
     """``default_memory`` where somebody named it, where it exists, or where it is ``needed``; None otherwise."""
     place = default_memory()
     return place if needed or os.environ.get("REVERIE_MEMORY") or Path(place).is_file() else None
+
+
+def packaged_bundles() -> dict[str, Path]:
+    """The bundles inside the package, by name."""
+    home = Path(__file__).parent / "bundles"
+    return {path.parent.name: path.parent for path in sorted(home.glob("*/manifest.json"))}
+
+
+def find_bundle(name: str | Path) -> Path:
+    """The folder of a packaged bundle, or the folder given. Raises UsageError when it is neither."""
+    packaged = packaged_bundles()
+    if str(name) in packaged:
+        return packaged[str(name)]
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if folder.is_file():
+        raise UsageError(f"a bundle is a folder, and {shorten(str(name))} is a file")
+    near = nearest(str(name), packaged)
+    hint = f" Did you mean '{near}'?" if near else ""
+    known = ", ".join(packaged) or "none"
+    raise UsageError(f"no bundle '{shorten(str(name))}'.{hint} Packaged: {known}; or give a bundle's folder.")
 
 
 def _home() -> Path | None:

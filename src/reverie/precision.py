@@ -14,7 +14,7 @@ from reverie.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PRECISIONS", "ChosenPrecision", "Precision", "choose_precision"]
+__all__ = ["PRECISIONS", "ChosenPrecision", "Precision", "choose_precision", "usual_device"]
 
 Precision = Literal["auto", "bf16", "fp32"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "bf16", "fp32")
@@ -49,6 +49,13 @@ def choose_precision(wanted: str = "auto", device: str = "cpu") -> ChosenPrecisi
     if units:
         return ChosenPrecision("bf16", f"{device} computes it with {units}")
     return ChosenPrecision("fp32", f"{device} has no units for bf16 and would emulate it")
+
+
+def usual_device() -> Literal["cpu", "cuda"]:
+    """Where models are put: the GPU where there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _bf16_units(device: str) -> str:

@@ -7,7 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["Progress", "no_progress", "shown_progress"]
 
@@ -16,7 +19,10 @@ _SILENT_S = 30.0  # after which a line comes even where nothing did
 
 
 class Progress(Protocol):
-    """What long work calls: what is being done, how much of it is done, and of how much (0: nobody knows)."""
+    """What long work calls: what is being done, how much of it is done, and of how much (0: nobody knows).
+
+    What stands after two spaces in ``what`` is said beside it and may change: ``training  loss 0.31``.
+    """
 
     def __call__(self, what: str, done: int, of: int, /) -> None: ...
 
@@ -36,20 +42,29 @@ def shown_progress(stream: TextIO | None = None) -> Iterator[Progress]:
         with _lines(stream) as report:
             yield report
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     tasks: dict[str, Any] = {}
-    with Bars(*columns, console=Console(file=stream), transient=True) as bars:
+    with Bars(*columns, console=_console(stream), transient=True) as bars:
 
         def show(what: str, done: int, of: int, /) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=of or None)
-            bars.update(tasks[what], completed=done, total=of or None)
+            name = what.split("  ")[0]
+            if name not in tasks:
+                tasks[name] = bars.add_task(what, total=of or None)
+            bars.update(tasks[name], description=what, completed=done, total=of or None)
 
         yield show
+
+
+def _console(stream: TextIO) -> Console:
+    """That of the log, where both write to stderr: then lines and bars do not write over each other."""
+    from rich.console import Console
+
+    from reverie.logs import console
+
+    return console() if stream is sys.stderr else Console(file=stream)
 
 
 @contextmanager

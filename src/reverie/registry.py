@@ -16,9 +16,9 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar, cast
 
-from reverie.errors import UnknownNameError, UsageError, shorten
+from reverie.errors import ContractError, UnknownNameError, UsageError, shorten
 
-__all__ = ["Registry"]
+__all__ = ["Promises", "Registry"]
 
 T = TypeVar("T")
 
@@ -82,3 +82,24 @@ class Registry(Generic[T]):
             ) from error
         self._entries[name] = loaded
         return loaded
+
+
+class Promises:
+    """What a contract promises of one entry, held one by one: the body of every ``check_*`` function.
+
+    Args:
+        kind: what the entry is, as in ``a world``
+        name: which one
+    """
+
+    def __init__(self, kind: str, name: str):
+        self.kind, self.name = kind, name
+        self.kept: list[str] = []  # in words, in the order in which they were held
+
+    def expect(self, what: str, holds: bool, given: object = None) -> None:
+        """Raises ContractError where ``what`` does not hold; ``given``: what stands there instead."""
+        if not holds:
+            instead = "" if given is None else f", got {given}"
+            raise ContractError(f"{self.name} breaks the contract of {self.kind}: {what}{instead}")
+        if what not in self.kept:
+            self.kept.append(what)

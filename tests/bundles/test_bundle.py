@@ -11,9 +11,12 @@ import pytest
 
 import reverie
 from reverie.bundles import find_bundle, load_bundle, packaged_bundles, read_manifest, verify_bundle, write_bundle
+from reverie.bundles.bundle import SEEDS
 from reverie.bundles.make import make_bundle, taught_questions
+from reverie.data import FactRow
 from reverie.dreaming import ConfidenceModel
 from reverie.errors import BundleError, ConfigError, UsageError
+from reverie.worlds import make_world
 from toys import WORLDS, toy_bundle, toy_export, toy_session
 
 
@@ -90,7 +93,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"is no bundle: it has no manifest\.json"):
         load_bundle(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(BundleError, match=r"manifest\.json cannot be read"):
+    with pytest.raises(BundleError, match=r"manifest\.json is damaged: Expecting"):
         load_bundle(tmp_path)
 
 
@@ -104,7 +107,7 @@ def test_parts_of_different_models_do_not_pass_as_one(copy: Path) -> None:
 
 
 def test_an_unknown_name_suggests_the_nearest(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reverie.bundles.bundle.packaged_bundles", lambda: {"nano": whole})
+    monkeypatch.setattr("reverie.paths.packaged_bundles", lambda: {"nano": whole})
     assert find_bundle("nano") == whole
     with pytest.raises(UsageError, match=r"no bundle 'nanp'\. Did you mean 'nano'.* or give a bundle's folder"):
         find_bundle("nanp")
@@ -132,17 +135,22 @@ def test_runtime_switches_are_checked(whole: Path) -> None:
         reverie.load(whole, enable_gpt51=False)
 
 
-def test_making_a_bundle_fits_its_confidence(tmp_path: Path) -> None:
-    export = toy_export(tmp_path / "export")
+def test_making_a_bundle_fits_its_confidence_and_keeps_what_its_worlds_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fact = FactRow("egg", "breaks when", "dropped")  # all that the world has to say takes a minute to play
+    monkeypatch.setattr(type(make_world("Everyday")), "facts", lambda world: [fact])
     folder = make_bundle(
-        export,
+        toy_export(tmp_path / "export"),
         tmp_path / "made",
         name="made",
         worlds=list(WORLDS),
         recipe={"steps": 0},
         figures={"x": 1.0},
-        questions=30,
+        questions=12,
     )
+    said = [json.loads(line) for line in (folder / SEEDS).read_text().splitlines()]
+    assert [(each["subject"], each["relation"], each["object"]) for each in said] == [("egg", "breaks when", "dropped")]
     bundle = load_bundle(folder)
     assert bundle.manifest["recipe"] == {"steps": 0}
     assert bundle.confidence is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import signal
 from pathlib import Path
@@ -121,10 +120,32 @@ def test_the_same_base_gives_the_same_bundle(tmp_path: Path) -> None:
     base = save_base(tmp_path / "base")
     first, second = (init_bundle(base, tmp_path / name, FULL) for name in ("first", "second"))
     assert base_hash(first / "backbone") == base_hash(second / "backbone")
-    half = init_bundle(base, tmp_path / "half", InitSettings(dtype="bf16", name="mine"))
-    assert read_manifest(half)["name"] == "mine"
-    assert next(load_bundle(half).backbone.parameters()).dtype == torch.bfloat16
-    assert load_bundle(half).session(memory=False).ask("What rolls?", branches=0).text
+
+
+@pytest.mark.parametrize(("units", "chosen"), [("AMX", "bf16"), ("", "fp32")])
+def test_a_base_is_kept_in_what_this_machine_is_fast_in(
+    units: str, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reverie.precision._bf16_units", lambda device: units)
+    told: list[str] = []
+    settings = InitSettings(name="mine")
+    folder = init_bundle(save_base(tmp_path / "base"), tmp_path / "mine", settings, on_step=told.append)
+    manifest = read_manifest(folder)
+    assert (manifest["name"], manifest["base"]["dtype"]) == ("mine", chosen)
+    assert manifest["recipe"]["init"]["dtype"] == "auto"
+    assert any(line.startswith(f"keeping it in {chosen}: ") for line in told)
+
+
+def test_bf16_is_read_into_fp32_where_it_would_be_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = init_bundle(save_base(tmp_path / "base"), tmp_path / "half", InitSettings(dtype="bf16"))
+    read = {}
+    for units, dtype in (("AMX", torch.bfloat16), ("", torch.float32)):
+        monkeypatch.setattr("reverie.precision._bf16_units", lambda device, units=units: units)
+        read[dtype] = load_bundle(half).backbone
+        assert {parameter.dtype for parameter in read[dtype].parameters()} == {dtype}
+        assert load_bundle(half).session(memory=False).ask("What rolls?", branches=0).text
+    for one, other in zip(*(backbone.parameters() for backbone in read.values()), strict=True):
+        assert torch.equal(one.float(), other)
 
 
 def test_a_chat_template_is_used_where_there_is_one(tmp_path: Path) -> None:
@@ -176,9 +197,9 @@ def test_linears_in_few_bits_answer_nearly_the_same(bits: Any, off: float, tmp_p
         given, wanted = bundle.backbone(ids), load_bundle(whole).backbone(ids)
     assert 0 < float((given - wanted).norm() / wanted.norm()) < off
     assert bundle.session(memory=False).ask("What rolls?", branches=0).text
-    again = theirs(folder / "backbone")  # transformers itself reads it
+    again, turn = theirs(folder / "backbone"), bundle.backbone.ids  # type: ignore[union-attr]  # read by transformers itself
     with torch.inference_mode():
-        assert torch.allclose(bundle.backbone.turned(again(bundle.backbone.theirs(ids)).logits), given)  # type: ignore[union-attr]
+        assert torch.allclose(turn.rotate_logits(again(turn.to_base_ids(ids)).logits), given)
 
 
 @pytest.mark.parametrize("bits", ["8bit", "4bit"])
@@ -240,13 +261,13 @@ def test_what_is_no_base_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "nowhere", tmp_path, "no base", UsageError)
     (tmp_path / "models").mkdir()
     refused("models/llama-7b", tmp_path, "cannot be fetched|no base", (BundleError, UsageError))  # type: ignore[arg-type]
-    refused(tmp_path / "models", tmp_path, "no model folder: it has no config.json")
+    refused(tmp_path / "models", tmp_path, "the base's config is missing")
     (tmp_path / "notes.txt").write_text("hello")
     refused(tmp_path / "notes.txt", tmp_path, "a base is a folder", UsageError)
-    (tmp_path / "models" / "config.json").write_text("[1]")
+    (tmp_path / "models" / "config.json").write_text('{"a": 1}')
     refused(tmp_path / "models", tmp_path, "names no model_type")
     (tmp_path / "models" / "config.json").write_text("{")
-    refused(tmp_path / "models", tmp_path, "cannot be read")
+    refused(tmp_path / "models", tmp_path, "is damaged")
 
 
 def test_a_path_that_does_not_exist_is_never_taken_for_a_hub_s_id(
@@ -354,6 +375,7 @@ def test_a_full_disk_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest
 
 def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path) -> None:
     """No file may grow beyond a few kilobytes, which is what a full disk looks like to a writer."""
+    resource = pytest.importorskip("resource", reason="needs limits as Unix has them")
     base = save_base(tmp_path / "base")
     limits, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
@@ -373,7 +395,7 @@ def test_a_quantized_base_is_not_quantized_again(tmp_path: Path) -> None:
 
 
 def test_settings_and_prompts_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="one of fp32, bf16, fp16"):
+    with pytest.raises(ConfigError, match="one of auto, fp32, bf16, fp16"):
         build_settings(InitSettings, {"dtype": "int3"})
     base = save_base(tmp_path / "base")
     with pytest.raises(UsageError, match="no chat template"):

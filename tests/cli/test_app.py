@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -143,6 +144,36 @@ def test_any_terminal_encoding_will_do(encoding: str, arguments: list[str], monk
     stdout.flush()
     printed = stdout.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
     assert json.loads(printed)["name"] == "Everyday" if arguments else "Everyday" in printed
+
+
+@pytest.mark.parametrize("arguments", [["ask", "What drops an \udcff egg?"], ["worlds", "show", "\ud83d"]])
+def test_an_argument_that_is_no_utf8_is_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert re.fullmatch(r"reverie: an argument is no UTF-8 after '(What drops an )?'\n", capsys.readouterr().err)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux alone")
+def test_a_file_may_have_a_name_that_is_no_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "\udcff").mkdir()
+    assert main(["experts", "list", "--library", str(tmp_path / "\udcff")]) == 0
+    assert main(["experts", "list", f"--library={tmp_path / chr(0xDCFE)}"]) == 2
+
+
+STOPPED = """
+import signal, sys
+class Late:  # the user presses Ctrl-C while the first command line library is being looked for
+    def find_spec(self, name, *_):
+        if name == "typer":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Late())
+from reverie.cli import main
+sys.exit(main(["--help"]))
+"""
+
+
+def test_ctrl_c_during_the_first_imports_is_one_line() -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "reverie: stopped by Ctrl-C.\n")
 
 
 def test_the_log_file_keeps_the_traceback_of_an_unexpected_error(failing: Callable[[BaseException], int]) -> None:

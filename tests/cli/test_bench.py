@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from reverie.benchmarks import benchmark_names
 from reverie.cli import main
+from reverie_bench import benchmark_names
 from toys import toy_bundle
 
 ROWS = """{"desc": ["SFF", "FHF", "FFG"], "actions": "RD", "safe": "N"}
@@ -38,6 +39,14 @@ def test_the_list_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["benchmarks"]
     assert [one["name"] for one in found] == benchmark_names()
+
+
+def test_without_its_package_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "reverie_bench", None)
+    assert main(["bench"]) == 1
+    assert "pip install 'reverie[bench]'" in capsys.readouterr().err
 
 
 def test_json_is_one_object_with_every_field(bundle: str, rows: str, capsys: pytest.CaptureFixture[str]) -> None:

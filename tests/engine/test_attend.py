@@ -14,38 +14,41 @@ from reverie.engine.products import PACKED_ROWS, Matrix
 
 
 @pytest.mark.parametrize(
-    ("common", "lengths", "drawn", "head_size", "scale"),
-    [(5, (3, 0), 4, 8, 1.0), (0, (2, 7, 1), 0, 6, 1.0), (9, (0,), 6, 32, 1.0), (4, (1, 2), 3, 2, 40.0)],
+    ("spans", "drawn", "head_size", "scale"),
+    [
+        ([(0, 5, 5, 3), (0, 5, 8, 0), (0, 0, 0, 5)], (4, 0, 2), 8, 1.0),
+        ([(2, 0, 7, 2), (0, 0, 0, 7), (0, 0, 11, 1)], (0, 3, 0), 6, 1.0),
+        ([(0, 9, 0, 0)], (6,), 32, 1.0),
+        ([(1, 4, 8, 1), (1, 3, 9, 2)], (3, 3), 2, 40.0),
+    ],
 )
 def test_attention_equals_softmax_over_all_keys(
-    common: int, lengths: tuple[int, ...], drawn: int, head_size: int, scale: float
+    spans: list[tuple[int, int, int, int]], drawn: tuple[int, ...], head_size: int, scale: float
 ) -> None:
     rng = np.random.default_rng(3)
-    heads, width = 3, 2
-    rows = width * len(lengths)
+    heads, rows = 3, len(spans)
 
     def normal(*shape: int) -> np.ndarray:
         return rng.standard_normal(shape).astype(np.float32)
 
-    qkv, own = normal(rows, 3, heads, head_size) * scale, normal(2, heads, rows, drawn + 2, head_size)
-    trunk, lanes = normal(2, heads, common, head_size), normal(2, heads, len(lengths), max(lengths), head_size)
+    qkv, pool = normal(rows, 3, heads, head_size) * scale, normal(2, heads, 12, head_size)
+    own, slots = normal(2, heads, rows + 2, max(drawn) + 1, head_size), rng.permutation(rows + 2)[:rows]
     angles = rng.uniform(0, 7, (40, head_size // 2))
     turns = np.stack((np.cos(angles), np.sin(angles)), -1).reshape(40, head_size).astype(np.float32)
-    positions = np.arange(rows) + 20
     out = np.empty((rows, heads, head_size), np.float32)
     before = own.copy()
-    attend(qkv, turns, positions, trunk, lanes, np.array(lengths), own, drawn, out)
+    attend(qkv, turns, pool, np.array(spans), own, slots, np.array(drawn), out)
 
-    unit = turns.view(np.complex64)[positions][:, None]
-    q, k = ((np.ascontiguousarray(qkv[:, part]).view(np.complex64) * unit).view(np.float32) for part in (0, 1))
-    np.testing.assert_allclose(own[0, :, :, drawn], k.transpose(1, 0, 2), rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(own[1, :, :, drawn], qkv[:, 2].transpose(1, 0, 2))
-    np.testing.assert_array_equal(own[:, :, :, :drawn], before[:, :, :, :drawn])
-    for row in range(rows):
-        lane = row // width
-        seen = (trunk, lanes[:, :, lane, : lengths[lane]], own[:, :, row, : drawn + 1])
+    for row, (first, shared, second, rest) in enumerate(spans):
+        unit = turns.view(np.complex64)[shared + rest + drawn[row]]
+        q, k = ((np.ascontiguousarray(qkv[row, part]).view(np.complex64) * unit).view(np.float32) for part in (0, 1))
+        slot, count = slots[row], drawn[row]
+        np.testing.assert_allclose(own[0, :, slot, count], k, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(own[1, :, slot, count], qkv[row, 2])
+        np.testing.assert_array_equal(own[:, :, slot, :count], before[:, :, slot, :count])
+        seen = (pool[:, :, first : first + shared], pool[:, :, second : second + rest], own[:, :, slot, : count + 1])
         keys, values = np.concatenate(seen, axis=2)
-        scores = torch.tensor(np.einsum("hd,hpd->hp", q[row], keys))
+        scores = torch.tensor(np.einsum("hd,hpd->hp", q, keys))
         expected = np.einsum("hp,hpd->hd", torch.softmax(scores, -1).numpy(), values)
         np.testing.assert_allclose(out[row], expected, rtol=1e-4, atol=1e-5)
 

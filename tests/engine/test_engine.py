@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.engine import Completion, Engine, Reference, Request, Sampling, matmul_floor
+from reverie.engine import Completion, Engine, Reference, Request, Sampling
 from reverie.errors import ConfigError, GrammarError, UsageError
 from reverie.model import Backbone, BackboneConfig
 
@@ -245,10 +245,6 @@ def test_one_constraint_for_two_branches_is_refused(engine: Engine) -> None:
     walker = Turns(3)
     with pytest.raises(UsageError, match="share one constraint"):
         engine.generate([Request(SHORT, 1, constraint=walker), Request(SHORT, 2, constraint=walker)])
-
-
-def test_floor_times_a_step(backbone: Backbone) -> None:
-    assert 0 < matmul_floor(CONFIG, num_rows=4, num_steps=3) < 1
 
 
 def test_soft_vectors_are_read_like_ids(backbone: Backbone) -> None:

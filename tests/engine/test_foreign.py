@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from bases import BASES, toy_foreign
-from reverie.engine import Completion, Request, Sampling
-from reverie.engine.foreign import ForeignEngine
+from reverie.engine import Completion, Engine, Request, Sampling
 from reverie.engine.requests import open_branches
 from reverie.engine.sampling import Sampler
 from reverie.errors import UsageError
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 
 FAMILIES = list(BASES)
 foreign = cache(toy_foreign)
@@ -46,10 +45,10 @@ def plainly(backbone: ForeignBackbone, requests: list[Request]) -> list[Completi
     completions = []
     for branch in open_branches(requests, backbone.config.vocab_size, backbone.config.max_positions):
         request = branch.request
-        sampler = Sampler([request.sampling], [request.seed], request.max_new_ids)
+        sampler = Sampler([request.sampling], [request.seed], [request.max_new_ids])
         while branch.alive:
             logits = backbone(torch.tensor([[*request.prefix, *branch.ids]]))[:, -1]
-            ids, log_probs = sampler.draw(logits, branch.allowed(), len(branch.ids))
+            ids, log_probs = sampler.draw(logits, branch.allowed())
             branch.take(int(ids), float(log_probs))
         completions.append(branch.completion())
     return completions
@@ -84,7 +83,7 @@ def check_equal(given: list[Completion], wanted: list[Completion], tolerance: fl
 def test_a_mixed_batch_is_what_each_row_gives_alone(family: str) -> None:
     backbone = foreign(family)
     size = backbone.config.vocab_size
-    engine = ForeignEngine(backbone, max_branches=6)
+    engine = Engine(backbone, max_branches=6)
     for _ in range(2):  # the second time from what stayed read
         check_equal(engine.generate(rows(size)), plainly(backbone, rows(size)))
 
@@ -92,7 +91,7 @@ def test_a_mixed_batch_is_what_each_row_gives_alone(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_score_and_embed_are_the_base_s(family: str) -> None:
     backbone = foreign(family)
-    engine = ForeignEngine(backbone)
+    engine = Engine(backbone)
     ids = [30, 3, 77, 200, 21, 4, 99, 12, 13]
     with torch.inference_mode():
         log_probs = torch.log_softmax(backbone(torch.tensor([ids])), -1)[0]
@@ -123,7 +122,7 @@ def test_the_grammar_s_ids_are_the_base_s_last_ones(family: str) -> None:
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
 def test_soft_ids_are_read_as_the_vectors_they_stand_for(family: str) -> None:
     backbone = foreign(family)
-    engine = ForeignEngine(backbone)
+    engine = Engine(backbone)
     ids = [40, 50, 60, 70]
     with torch.no_grad():
         vectors = backbone.embedded(torch.tensor(ids[:2])).numpy()
@@ -136,7 +135,7 @@ def test_soft_ids_are_read_as_the_vectors_they_stand_for(family: str) -> None:
 
 
 def test_streaming_gives_the_same_ids() -> None:
-    engine = ForeignEngine(foreign("llama"))
+    engine = Engine(foreign("llama"))
     request = Request((30, 40), seed=5, max_new_ids=7)
     assert tuple(engine.stream(request)) == engine.generate([request])[0].ids
 
@@ -155,7 +154,7 @@ def test_the_loss_is_weighted_next_id_prediction() -> None:
 
 
 def test_wrong_ids_and_experts_without_a_library_are_refused() -> None:
-    engine = ForeignEngine(foreign("llama"))
+    engine = Engine(foreign("llama"))
     with pytest.raises(UsageError, match="id 999 is not in the vocabulary"):
         engine.generate([Request((999,))])
     with pytest.raises(UsageError, match="do not fit into the 512 positions"):

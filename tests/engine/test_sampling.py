@@ -17,8 +17,8 @@ LOGITS = torch.randn(1, VOCAB, generator=torch.Generator().manual_seed(0)) * 2
 
 
 def frequencies(sampling: Sampling, mask: torch.Tensor | None = None, num_draws: int = 4000) -> torch.Tensor:
-    sampler = Sampler([sampling] * num_draws, range(num_draws), num_steps=1)
-    ids, _ = sampler.draw(LOGITS.expand(num_draws, -1), mask, 0)
+    sampler = Sampler([sampling] * num_draws, range(num_draws), [1] * num_draws)
+    ids, _ = sampler.draw(LOGITS.expand(num_draws, -1), mask)
     return torch.bincount(ids, minlength=VOCAB) / num_draws
 
 
@@ -60,7 +60,7 @@ def test_filters_apply_to_what_the_mask_leaves() -> None:
 
 def test_log_probs_are_those_of_the_masked_distribution_at_temperature_one() -> None:
     mask = torch.arange(VOCAB) < 5
-    ids, log_probs = Sampler([Sampling(0.3, 4, 0.8)], [1], 1).draw(LOGITS, mask, 0)
+    ids, log_probs = Sampler([Sampling(0.3, 4, 0.8)], [1], [1]).draw(LOGITS, mask)
     wanted = torch.log_softmax(LOGITS[0, :5], -1)[ids]
     assert torch.allclose(log_probs, wanted)
 
@@ -70,29 +70,32 @@ def test_log_probs_are_those_of_the_masked_distribution_at_temperature_one() -> 
 def test_a_branch_draws_the_same_alone_and_among_others(settings_drawn: list[tuple[float, int, float]]) -> None:
     samplings = [Sampling(*each) for each in settings_drawn]
     logits = torch.randn(len(samplings), 40, generator=torch.Generator().manual_seed(3))
-    together, _ = Sampler(samplings, range(len(samplings)), 5).draw(logits, None, 2)
+    together = Sampler(samplings, range(len(samplings)), [5] * len(samplings))
+    drawn = [together.draw(logits, None)[0] for _ in range(3)]
     for row, sampling in enumerate(samplings):
-        alone, _ = Sampler([sampling], [row], 3).draw(logits[row : row + 1], None, 2)
-        assert alone[0] == together[row]
+        alone = Sampler([sampling], [row], [3])
+        assert [int(alone.draw(logits[row : row + 1], None)[0]) for _ in range(3)] == [int(ids[row]) for ids in drawn]
 
 
-def test_dropping_branches_leaves_the_others_as_they_were() -> None:
+def test_branches_that_come_and_go_leave_the_others_as_they_were() -> None:
     samplings = [Sampling(), Sampling(0), Sampling(0.7, 3), Sampling(2.0)]
     logits = torch.randn(4, VOCAB, generator=torch.Generator().manual_seed(4))
-    sampler = Sampler(samplings, [5, 6, 7, 8], 4)
-    before, _ = sampler.draw(logits, None, 3)
-    sampler.keep([3, 1])
-    after, _ = sampler.draw(logits[[3, 1]], None, 3)
-    assert after.tolist() == before[[3, 1]].tolist()
+    together = Sampler(samplings, [5, 6, 7, 8], [4, 3, 2, 3])
+    wanted = [together.draw(logits, None)[0].tolist() for _ in range(2)]
+    changing = Sampler(samplings[:3], [5, 6, 7], [4, 3, 2])
+    assert changing.draw(logits[:3], None)[0].tolist() == wanted[0][:3]
+    changing.keep([2, 0])
+    changing.add([samplings[3]], [8], [3])
+    assert changing.draw(logits[[2, 0, 3]], None)[0].tolist() == [wanted[1][2], wanted[1][0], wanted[0][3]]
 
 
 def test_temperature_zero_takes_the_likeliest_id() -> None:
-    ids, _ = Sampler([Sampling(0), Sampling(0)], [1, 2], 1).draw(LOGITS.expand(2, -1), None, 0)
+    ids, _ = Sampler([Sampling(0), Sampling(0)], [1, 2], [1, 1]).draw(LOGITS.expand(2, -1), None)
     assert ids.tolist() == [LOGITS.argmax().item()] * 2
 
 
 def test_an_empty_mask_gives_nan_rather_than_an_id_outside_the_vocabulary() -> None:
-    ids, log_probs = Sampler([Sampling()], [1], 1).draw(LOGITS, torch.zeros(VOCAB, dtype=torch.bool), 0)
+    ids, log_probs = Sampler([Sampling()], [1], [1]).draw(LOGITS, torch.zeros(VOCAB, dtype=torch.bool))
     assert 0 <= ids[0] < VOCAB
     assert log_probs.isnan().all()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from bases import toy_base, toy_foreign
-from reverie.engine import Request
-from reverie.engine.foreign import ForeignEngine
+from reverie.engine import Engine, Request
 from reverie.errors import ExpertError, UnknownNameError, UsageError
 from reverie.experts.contract import Adapter, Choice, Factors
 from reverie.experts.files import save_adapter
 from reverie.experts.inject import PeftInjection, RoutedInjection, inject, linears_of
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 
 FAMILIES = ["llama", "llama-untied", "mistral", "qwen2", "qwen3", "gemma2", "opt", "gpt2"]
 NAMES = ("causal", "spatial", "a.b", "a_2e_b")
@@ -174,7 +174,7 @@ def test_an_expert_that_changed_under_its_name_is_used_anew(family: str) -> None
 
 
 def test_peft_holds_only_so_many_experts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reverie.experts.inject.PEFT_EXPERTS", 2)
+    monkeypatch.setattr(sys.modules[inject.__module__], "PEFT_EXPERTS", 2)
     model = toy_base("gpt2")
     injection = inject(model, shelf(model))
     for name in NAMES:
@@ -204,7 +204,7 @@ def test_rows_of_one_batch_have_experts_of_their_own(family: str) -> None:
 
     backbone = toy_foreign(family)
     source = shelf(backbone.base)
-    engine = ForeignEngine(backbone, experts=source)
+    engine = Engine(backbone, experts=source)
     prefixes = [(30, 40, 50), (30, 40, 50), (30, 40, 50, 60, 70), (25, 26), (30, 40, 50)]
     requests = [
         Request(prefix, sampling=Sampling(0), max_new_ids=6, experts=choice)
@@ -217,8 +217,8 @@ def test_rows_of_one_batch_have_experts_of_their_own(family: str) -> None:
         twin = toy_foreign(family)
         merged(twin.base, source, request.experts)
         given = engine.score(request.prefix, [99, 12, 13], request.experts)
-        assert np.allclose(given, ForeignEngine(twin).score(request.prefix, [99, 12, 13]), atol=1e-3)
-        assert np.allclose(engine.embed(request.prefix), ForeignEngine(toy_foreign(family)).embed(request.prefix))
+        assert np.allclose(given, Engine(twin).score(request.prefix, [99, 12, 13]), atol=1e-3)
+        assert np.allclose(engine.embed(request.prefix), Engine(toy_foreign(family)).embed(request.prefix))
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
@@ -233,7 +233,7 @@ def test_contributions_are_norms_of_what_each_expert_adds(family: str) -> None:
             "nothing": Adapter({linear: Factors(first.down, first.up * 0)}),
         }
     )
-    engine = ForeignEngine(backbone, experts=source)
+    engine = Engine(backbone, experts=source)
     shares = engine.contributions((30, 40), (50, 60, 70), (("one", 1.0), ("nothing", 1.0), ("half", 1.0)))
     assert shares.shape == (3, 3)
     assert (shares[:, 0] > 0).all()

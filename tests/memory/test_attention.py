@@ -83,7 +83,7 @@ def test_word_features_tell_words_apart() -> None:
     session = toy_session()
     known = word_features(session.engine, session.grammar)
     egg, glass, nothing = known("the egg breaks"), known("the glass breaks"), known("")
-    assert egg.shape == (2 * session.engine.config.hidden_size,)
+    assert egg.shape == (2 * session.engine.decoder.hidden_size,)
     assert np.linalg.norm(egg) == pytest.approx(2**0.5, rel=1e-5)
     assert not np.allclose(egg, glass)
     assert np.isfinite(nothing).all()

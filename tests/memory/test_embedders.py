@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.errors import MemoryStoreError, MissingExtraError, UnknownNameError, UsageError
+from reverie.errors import ContractError, MemoryStoreError, MissingExtraError, UnknownNameError, UsageError
 from reverie.memory.embedders import (
+    EMBEDDERS,
     PictureEmbedder,
     WordsEmbedder,
     check_embedder,
@@ -109,7 +110,7 @@ def test_a_missing_extra_names_its_command(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_registered_embedders_are_made_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reverie.memory.embedders._EMBEDDERS", {})
+    monkeypatch.setattr(EMBEDDERS, "_entries", {})
     register_embedder("mine", lambda _: WordsEmbedder(64))
     assert embedder_names() == ["mine"]
     assert make_embedder("mine").size == 64
@@ -124,9 +125,9 @@ def test_the_check_finds_what_is_wrong() -> None:
         def embed(self, texts: Any) -> np.ndarray:
             return super().embed(["same"] * len(texts))
 
-    with pytest.raises(ValueError, match="length 1"):
+    with pytest.raises(ContractError, match="length 1"):
         check_embedder(Long())
-    with pytest.raises(ValueError, match="same vector"):
+    with pytest.raises(ContractError, match="same vector"):
         check_embedder(Same())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.errors import BundleError, ConfigError, UnknownNameError
+from reverie.errors import BundleError, ConfigError, ContractError, UnknownNameError
 from reverie.model.vision import (
     EMBED_SIZE,
     VisionConfig,
@@ -16,8 +16,7 @@ from reverie.model.vision import (
     _turn,
     check_vision,
     make_vision,
-    register_vision,
-    vision_names,
+    vision_encoders,
 )
 from reverie.tokens.image import ImageTokenizer, ImageTokenizerConfig
 
@@ -53,10 +52,10 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _save(kind: type, config: object, folder: Path) -> Path:
-    from reverie.model.foreign import quiet
+    from reverie.logs import quiet_transformers
 
     torch.manual_seed(0)
-    with quiet():
+    with quiet_transformers():
         kind(config).save_pretrained(folder)
     return folder
 
@@ -81,11 +80,11 @@ def test_clip_gives_its_own_projection_of_pictures_prepared_its_own_way(clip: Pa
     from PIL import Image
     from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
-    from reverie.model.foreign import quiet
+    from reverie.logs import quiet_transformers
 
     picture = np.random.default_rng(0).integers(256, size=(40, 64, 3), dtype=np.uint8)
     processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    with quiet(), torch.no_grad():
+    with quiet_transformers(), torch.no_grad():
         model = CLIPVisionModelWithProjection.from_pretrained(clip).eval()
         found = model(**processor([Image.fromarray(picture)], return_tensors="pt")).image_embeds[0].numpy()
     encoder = make_vision(VisionConfig("clip", source=str(clip)))
@@ -133,7 +132,7 @@ def test_a_list_is_embedded_in_batches(tokenizer: ImageTokenizer) -> None:
     np.testing.assert_allclose(encoder.embed(pictures, 3), encoder.embed(pictures), atol=1e-5)
 
 
-def test_a_registered_encoder_is_made_by_its_name() -> None:
+def test_a_registered_encoder_is_made_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     class Mean(VisionEncoder):
         name, size, num_states = "mean", 3, 1
 
@@ -143,14 +142,10 @@ def test_a_registered_encoder_is_made_by_its_name() -> None:
         def forward(self, prepared):  # type: ignore[no-untyped-def]
             return prepared.float().mean((1, 2))[:, None]
 
-    from reverie.model import vision
-
-    register_vision("mean", lambda config, tokenizer: Mean())
-    try:
-        assert "mean" in vision_names()
-        check_vision(make_vision(VisionConfig("mean")))
-    finally:
-        del vision._ENCODERS["mean"]
+    monkeypatch.setattr(vision_encoders, "_entries", dict(vision_encoders._entries))
+    vision_encoders.register("mean", lambda config, tokenizer: Mean())
+    assert "mean" in vision_encoders.names()
+    assert "states are finite" in check_vision(make_vision(VisionConfig("mean")))
 
 
 def test_what_breaks_the_contract_is_named() -> None:
@@ -163,10 +158,10 @@ def test_what_breaks_the_contract_is_named() -> None:
         def forward(self, prepared):  # type: ignore[no-untyped-def]
             return torch.ones(len(prepared), 2, 4)
 
-    with pytest.raises(ValueError, match="another has another"):
+    with pytest.raises(ContractError, match="another has another"):
         check_vision(Blind())
     Blind.num_states = 3
-    with pytest.raises(ValueError, match=r"\(3, 3, 4\)"):
+    with pytest.raises(ContractError, match=r"\(3, 3, 4\)"):
         check_vision(Blind())
 
 

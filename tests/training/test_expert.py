@@ -15,8 +15,9 @@ from reverie.experts.lowrank import LoraConfig, attach, detach
 from reverie.model import Backbone
 from reverie.tokens.grammar_files import save_grammar
 from reverie.training import LoopConfig, check_objective, train
-from reverie.training.expert import ExpertData, ExpertObjective, read_rows, split_rows
-from reverie.training.recipes import ExpertRecipe, train_expert
+from reverie.training.expert import ExpertData, ExpertObjective, split_rows
+from reverie.training.recipes import ExpertRecipe
+from reverie.training.rows import read_rows
 from reverie.training.skills import skill_names, skill_questions, skill_source
 
 LOOP = LoopConfig(
@@ -72,7 +73,7 @@ def test_the_objective_keeps_the_contract(base: Path, rows: Path) -> None:
 
 def test_only_the_changes_are_trained_and_the_card_says_what_came_of_it(base: Path, rows: Path, tmp_path: Path) -> None:
     recipe = ExpertRecipe(str(tmp_path / "run"), data(base, rows, description="Adds."), LOOP)
-    result = train_expert(recipe, progress=False)
+    result = recipe.train(progress=False)
     export = tmp_path / "run" / "export"
     card = json.loads((export / "card.json").read_text())
     assert card["name"] == "sums"
@@ -89,10 +90,9 @@ def test_only_the_changes_are_trained_and_the_card_says_what_came_of_it(base: Pa
 def test_a_stopped_training_goes_on_as_if_it_had_not(base: Path, rows: Path, tmp_path: Path) -> None:
     made = []
     for folder, stops in ((tmp_path / "whole", (6,)), (tmp_path / "parts", (4, 6))):
-        for number, steps in enumerate(stops):
+        for steps in stops:
             objective = ExpertObjective(data(base, rows))
-            train(objective, LoopConfig(**{**vars(LOOP), "steps": steps, "schedule": "constant"}), folder,
-                  resume=number > 0, progress=False)  # fmt: skip
+            train(objective, replace(LOOP, steps=steps, schedule="constant"), folder, progress=False)
         made.append(load_adapter(folder / "export"))
     for name, factors in made[0].factors.items():
         assert torch.equal(factors.up, made[1].factors[name].up)
@@ -117,7 +117,7 @@ def test_patience_stops_early_with_the_best_weights(base: Path, rows: Path, tmp_
 def test_patience_goes_on_where_it_was_stopped(base: Path, rows: Path, tmp_path: Path) -> None:
     loop = LoopConfig(**{**vars(LOOP), "steps": 6, "schedule": "constant", "patience": 2})
     train(Fickle(data(base, rows)), loop, tmp_path / "run", progress=False)
-    resumed = train(Fickle(data(base, rows)), replace(loop, steps=30), tmp_path / "run", resume=True, progress=False)
+    resumed = train(Fickle(data(base, rows)), replace(loop, steps=30), tmp_path / "run", progress=False)
     assert (resumed.step, resumed.metrics["best_step"]) == (8, 4)
 
 
@@ -194,7 +194,7 @@ def test_a_skill_draws_documents_of_the_grammar(skill: str) -> None:
 
 def test_every_skill_asks_questions_with_answers() -> None:
     rng = np.random.default_rng(0)
-    for skill in [*skill_names()[:-1], "lake"]:
+    for skill in [*skill_names()[:-1], "FrozenLake", "Everyday"]:
         asked = skill_questions(skill, 3, rng)
         assert len(asked) == 3
         assert all(question.answer for question, _ in asked)
@@ -216,7 +216,7 @@ def test_a_base_made_elsewhere_gets_an_expert_that_peft_and_a_session_use_alike(
     made = data(bundle, rows, lora=LoraConfig(rank=2, dropout=0.1), name="adds")
     check_objective(ExpertObjective(made))
     run = tmp_path / "run"
-    result = train_expert(ExpertRecipe(str(run), made, replace(LOOP, lr=0.05, steps=10)), progress=False)
+    result = ExpertRecipe(str(run), made, replace(LOOP, lr=0.05, steps=10)).train(progress=False)
     assert result.metrics["loss"] < json.loads((run / "export" / "card.json").read_text())["before"]["loss"]
 
     opened = load_bundle(bundle)
@@ -226,7 +226,7 @@ def test_a_base_made_elsewhere_gets_an_expert_that_peft_and_a_session_use_alike(
     ids = [7, 8, 9, 10]
     ours = session.engine.score(ids[:1], ids[1:], (("adds", 1.0),))
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(bundle / "backbone"), run / "export")
-    turned = opened.backbone.theirs(torch.tensor([ids]))
+    turned = opened.backbone.ids.to_base_ids(torch.tensor([ids]))
     theirs = torch.log_softmax(model(turned).logits[0].float(), -1)
     wanted = theirs[range(3), turned[0, 1:]].detach().numpy()
     assert ours == pytest.approx(wanted, abs=2e-4)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -24,7 +25,7 @@ from reverie.training.graph import (
     link_ranks,
     rank_figures,
 )
-from reverie.training.recipes import GraphRecipe, train_graph
+from reverie.training.recipes import GraphRecipe
 from reverie.training.support import GraphExample, SupportObjective, evidence_paths, load_examples, save_examples
 from reverie.training.triples import TripleGraph, Triples, read_triples
 
@@ -244,21 +245,46 @@ def test_files_of_triples_are_read_in_both_column_orders(tmp_path: Path) -> None
     assert a.train.tolist() == b.test.tolist() == [[0, 0, 1], [2, 0, 1], [2, 1, 3], [4, 1, 3]]
 
 
-def test_the_recipes_train_from_the_command_line(tmp_path: Path, repository: Path) -> None:
+def trained(repository: Path, task: str, run_dir: Path, *overrides: str) -> Result:
+    """``reverie train graph`` by the recipe of that task, for two steps."""
+    small = ["loop.steps=2", "loop.tensorboard=false", "loop.num_threads=1", f"run_dir={run_dir}", *overrides]
+    recipe = str(repository / "recipes" / f"graph-{task}.yaml")
+    return CliRunner().invoke(app, ["graph", "--config", recipe, "--json", *small])
+
+
+def test_the_recipe_of_links_trains_from_the_command_line(tmp_path: Path, repository: Path) -> None:
     triples = families(8)
     for name in ("train", "valid", "test"):
         rows = getattr(triples, name)
         text = "".join(f"{triples.nodes[s]}\t{triples.relations[r]}\t{triples.nodes[o]}\n" for s, r, o in rows)
         (tmp_path / f"{name}.txt").write_text(text)
-        save_examples(examples(5, len(rows)), tmp_path / f"{name}.safetensors")
+    done = trained(repository, "links", tmp_path / "run", f"data.triples={tmp_path}")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "run" / "export" / "graph" / "model.safetensors").is_file()
+
+
+def test_the_recipe_of_support_learns_from_the_files_that_it_is_given(tmp_path: Path, repository: Path) -> None:
+    for name in ("train", "test"):
+        save_examples(examples(5, len(name)), tmp_path / f"{name}.safetensors")
     files = [f"data.examples={tmp_path}/train.safetensors", f"data.test_examples={tmp_path}/test.safetensors"]
-    for task, data in (("links", [f"data.triples={tmp_path}"]), ("support", files)):
-        run_dir = tmp_path / task
-        recipe = str(repository / "recipes" / f"graph-{task}.yaml")
-        small = ["loop.steps=2", "loop.tensorboard=false", "loop.num_threads=1", f"run_dir={run_dir}"]
-        done = CliRunner().invoke(app, ["graph", "--config", recipe, "--json", *small, *data])
-        assert done.exit_code == 0, done.output
-        assert (run_dir / "export" / "graph" / "model.safetensors").is_file()
+    done = trained(repository, "support", tmp_path / "run", *files)
+    assert done.exit_code == 0, done.output
+    config = GraphAttention.load(tmp_path / "run" / "export" / "graph").config
+    assert (config.question_size, config.node_size, config.num_relations) == (8, 0, 4)  # of the files, not of nano
+    (tmp_path / "train.safetensors").unlink()
+    gone = trained(repository, "support", tmp_path / "other", *files)
+    assert isinstance(gone.exception, DataError)
+    assert "train.safetensors holds no graph examples" in str(gone.exception)
+
+
+def test_without_files_a_bundle_of_that_name_makes_the_examples(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # outside the checkout
+    done = trained(repository, "support", tmp_path / "run", "data.num_examples=3", "data.batch_size=2")
+    assert done.exit_code == 0, done.output
+    config = GraphAttention.load(tmp_path / "run" / "export" / "graph").config
+    assert config.question_size > 8
 
 
 def test_what_cannot_be_trained_on_is_said_in_one_line(tmp_path: Path) -> None:
@@ -270,7 +296,7 @@ def test_what_cannot_be_trained_on_is_said_in_one_line(tmp_path: Path) -> None:
         read_triples(tmp_path)
     for data in (GraphData(), GraphData(task="support")):
         with pytest.raises(ConfigError, match="empty"):
-            train_graph(GraphRecipe(str(tmp_path / "run"), data, LOOP), progress=False)
+            GraphRecipe(str(tmp_path / "run"), data, LOOP).train(progress=False)
     for wrong in ({"task": "guess"}, {"batch_size": 0}, {"path_weight": -1.0}):
         with pytest.raises(ConfigError):
             link_data(**wrong)

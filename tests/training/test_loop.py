@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,11 @@ from torch import Tensor, nn
 
 import reverie
 from reverie.errors import ConfigError, TrainingError
-from reverie.settings import build_settings
-from reverie.training import LoopConfig, ToyObjective, check_objective, export_checkpoint, load_weights, train
+from reverie.files import sha256_of
+from reverie.precision import choose_precision
+from reverie.progress import no_progress
+from reverie.settings import build_settings, settings_to_dict
+from reverie.training import LoopConfig, RunDir, ToyObjective, check_objective, export_checkpoint, load_weights, train
 from reverie.training.checkpoint import checkpoint_folders, named_tensors
 from reverie.training.optim import MovingAverage, build_optimizers, lr_fraction
 
@@ -43,12 +47,14 @@ class HookedToy(ToyObjective):
         return parts if spoil is None else parts | {"loss": parts["loss"] * spoil}
 
 
-def run(run_dir: Path, config: LoopConfig = CONFIG, objective: ToyObjective | None = None, resume: bool = False) -> Any:
-    return train(objective or ToyObjective(), config, run_dir, resume=resume, progress=False)
+def run(run_dir: Path, config: LoopConfig = CONFIG, objective: ToyObjective | None = None) -> Any:
+    return train(objective or ToyObjective(), config, run_dir, progress=False)
 
 
 def metrics(run_dir: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    """The lines that hold figures."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] != "start"]
 
 
 def assert_same_checkpoint(a: Path, b: Path) -> None:
@@ -93,8 +99,12 @@ def test_the_toy_keeps_the_contract() -> None:
 
 def test_a_run_leaves_config_metrics_checkpoints_and_the_product(whole: Path) -> None:
     names = sorted(path.name for path in whole.iterdir())
-    assert names == ["checkpoint-000016", "checkpoint-000024", "config.json", "export", "metrics.jsonl"]
-    assert build_settings(LoopConfig, json.loads((whole / "config.json").read_text())) == CONFIG
+    kept = ["checkpoint-000016", "checkpoint-000024", "config.json", "export", "metrics.jsonl", "result.json"]
+    assert names == kept
+    config = json.loads((whole / "config.json").read_text())
+    assert (config["precision"], config.pop("chosen_precision")) == ("auto", choose_precision().name)
+    assert config.pop("precision_reason") == choose_precision().reason
+    assert build_settings(LoopConfig, config) == CONFIG
     lines = metrics(whole)
     assert [line["step"] for line in lines if line["kind"] == "train"] == [4, 8, 12, 16, 20, 24]
     assert [line["step"] for line in lines if line["kind"] == "evaluate"] == [5, 10, 15, 20, 24]
@@ -146,9 +156,11 @@ def test_interrupted_and_resumed_equals_one_go(whole: Path, tmp_path: Path, num_
     first = run(tmp_path, config, HookedToy(interrupt_at(2 * 10)))
     assert (first.stopped, first.step) == ("interrupted", 11)
     assert "saved step 11 of 24" in first.message
-    assert "--resume" in first.message
+    assert first.message.startswith("stopped by Ctrl-C")
+    assert first.message.endswith("The same command goes on.")
+    assert first.exit_code == 130
     torch.rand(3)  # whatever happens between the two calls
-    assert run(tmp_path, config, resume=True).stopped == "done"
+    assert run(tmp_path, config).stopped == "done"
     assert_same_checkpoint(whole / "checkpoint-000024", tmp_path / "checkpoint-000024")
     figures = [
         [line.get("exact") for line in metrics(folder) if line["kind"] == "evaluate"] for folder in (whole, tmp_path)
@@ -157,11 +169,14 @@ def test_interrupted_and_resumed_equals_one_go(whole: Path, tmp_path: Path, num_
 
 
 def test_killed_and_resumed_equals_one_go(whole: Path, tmp_path: Path) -> None:
-    config = json.loads((whole / "config.json").read_text())
+    config = settings_to_dict(CONFIG)
     script = f"""
 import os, signal
 from pathlib import Path
-from reverie.settings import build_settings
+from reverie.files import sha256_of
+from reverie.precision import choose_precision
+from reverie.progress import no_progress
+from reverie.settings import build_settings, settings_to_dict
 from reverie.training import LoopConfig, ToyObjective, train
 class Killed(ToyObjective):
     def batch(self, step):
@@ -177,7 +192,7 @@ train(Killed(), build_settings(LoopConfig, {config!r}), Path({str(tmp_path)!r}))
     (tmp_path / ".checkpoint-000024.0123abcd.tmp").mkdir()  # as if the kill had come in the middle of a save
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 17, "ki')
-    assert run(tmp_path, resume=True).stopped == "done"
+    assert run(tmp_path).stopped == "done"
     assert_same_checkpoint(whole / "checkpoint-000024", tmp_path / "checkpoint-000024")
     assert [(line["step"], line["kind"]) for line in metrics(tmp_path)] == [
         (line["step"], line["kind"]) for line in metrics(whole)
@@ -208,7 +223,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(
         data[len(data) // 2] ^= 1
         path.write_bytes(data[: len(data) // 2] if damage == "cut" else data)
     with caplog.at_level(logging.INFO, "reverie"):
-        assert run(run_dir, resume=True).step == 24
+        assert run(run_dir).step == 24
     assert "checkpoint-000024 is damaged" in caplog.text
     assert "resuming at step 16" in caplog.text
     assert_same_checkpoint(whole / "checkpoint-000024", run_dir / "checkpoint-000024")
@@ -219,27 +234,156 @@ def test_when_all_checkpoints_are_damaged_it_says_so(whole: Path, tmp_path: Path
     for folder in checkpoint_folders(run_dir):
         (folder / "manifest.json").write_text("{}")
     with pytest.raises(TrainingError, match=r"all 2 checkpoints in .* are damaged"):
-        run(run_dir, resume=True)
+        run(run_dir)
 
 
 def test_a_later_damaged_checkpoint_does_not_push_out_good_ones(whole: Path, tmp_path: Path) -> None:
     run_dir = Path(shutil.copytree(whole, tmp_path / "run"))
     (run_dir / "checkpoint-000024" / "manifest.json").unlink()
-    run(run_dir, replace(CONFIG, keep_checkpoints=1), HookedToy(interrupt_at(2)), resume=True)
+    run(run_dir, replace(CONFIG, keep_checkpoints=1), HookedToy(interrupt_at(2)))
     assert [path.name for path in checkpoint_folders(run_dir)] == ["checkpoint-000018"]
 
 
-def test_a_used_run_dir_needs_resume_and_an_unused_one_refuses_it(whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"already holds a run. Give --resume"):
-        run(whole)
-    with pytest.raises(TrainingError, match=r"no run in .* to resume"):
-        run(tmp_path / "typo", resume=True)
-    assert not (tmp_path / "typo").exists()
+def test_a_run_that_is_done_says_so_and_stays_as_it_is(whole: Path, tmp_path: Path) -> None:
+    run_dir = Path(shutil.copytree(whole, tmp_path / "run"))
+    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()}
+    toy = ToyObjective(seed=5)
+    done = run(run_dir, objective=toy)
+    assert done.message.startswith("done already: 24 steps")
+    assert (done.stopped, done.step, done.exit_code) == ("done", 24, 0)
+    assert done.metrics["exact"] == next(line for line in metrics(whole)[::-1] if "exact" in line)["exact"]
+    assert {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file()} == before
+    weights = load_file(whole / "checkpoint-000024" / "weights.safetensors")
+    assert all(torch.equal(tensor, weights[key]) for key, tensor in named_tensors(toy.module).items())
+    (run_dir / "result.json").unlink()  # as an older run was left, or one that was killed while it exported
+    again = run(run_dir)
+    assert (again.message, again.metrics["exact"]) == (
+        f"done: 24 steps, exported to {run_dir}/export",
+        done.metrics["exact"],
+    )
+
+
+def test_checkpoints_of_the_first_format_are_checked_and_gone_on_with(whole: Path, tmp_path: Path) -> None:
+    run_dir = Path(shutil.copytree(whole, tmp_path / "run"))
+    (run_dir / "result.json").unlink()
+    for folder in checkpoint_folders(run_dir):
+        (folder / "manifest.json").unlink()
+        state = json.loads((folder / "state.json").read_text())
+        state["config"] = settings_to_dict(replace(CONFIG, precision=choose_precision().name))
+        (folder / "state.json").write_text(json.dumps(state))
+        checksums = {file.name: sha256_of(file) for file in folder.iterdir()}
+        (folder / "manifest.json").write_text(json.dumps({"format": 1, "step": 0, "sha256": checksums}))
+    (run_dir / "checkpoint-000024" / "optimizer.safetensors").write_bytes(b"")
+    assert run(run_dir).step == 24
+    assert_same_checkpoint(whole / "checkpoint-000024", run_dir / "checkpoint-000024")
+
+
+# --- precision
+
+
+def emulate_bf16(monkeypatch: pytest.MonkeyPatch, units: str = "") -> None:
+    monkeypatch.setattr("reverie.precision._bf16_units", lambda device: units)
+
+
+@pytest.mark.parametrize(("units", "chosen"), [("", "fp32"), ("AMX", "bf16")])
+def test_auto_computes_in_what_the_machine_is_fast_in_and_says_so(
+    units: str, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulate_bf16(monkeypatch, units)
+    seen: list[bool] = []
+    toy = HookedToy(lambda calls: seen.append(torch.is_autocast_enabled("cpu")))  # type: ignore[func-returns-value]
+    with caplog.at_level(logging.INFO, "reverie"):
+        run(tmp_path, replace(CONFIG, steps=2), toy)
+    assert set(seen) == {chosen == "bf16"}
+    assert f"training on cpu in {chosen} (auto was asked for): " in caplog.text
+    first = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+    assert (first["kind"], first["asked"], first["precision"]) == ("start", "auto", chosen)
+    assert json.loads((tmp_path / "config.json").read_text())["chosen_precision"] == chosen
+
+
+def test_a_run_goes_on_in_the_precision_in_which_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulate_bf16(monkeypatch, "AMX")
+    run(tmp_path / "whole")
+    run(tmp_path / "parts", objective=HookedToy(interrupt_at(2 * 10)))
+    emulate_bf16(monkeypatch)
+    run(tmp_path / "parts")
+    assert "going on in bf16, as the run was started, although cpu has no units for bf16" in caplog.text
+    assert_same_checkpoint(*(tmp_path / name / "checkpoint-000024" for name in ("whole", "parts")))
+    with pytest.raises(TrainingError, match="precision was bf16 and is fp32 now"):
+        run(tmp_path / "parts", replace(CONFIG, precision="fp32"))
+
+
+# --- the folder
+
+
+class Comparing(ToyObjective):
+    """The toy, whose product says what training changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: dict[str, float] = {}
+        self.progress = no_progress
+        self.evaluated: list[int] = []
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        self.evaluated.append(step)
+        self.progress("evaluating", 1, 1)
+        return super().evaluate(step)
+
+
+def test_figures_before_the_first_step_are_measured_once_and_shown(tmp_path: Path) -> None:
+    told: list[str] = []
+    first, config = Comparing(), replace(CONFIG, max_minutes=1e-9)
+    train(first, config, tmp_path, lambda what, done, of: told.append(what))
+    assert first.evaluated == [0]
+    assert told == ["evaluating", "training"]
+    assert metrics(tmp_path)[0] == {"step": 0, "kind": "evaluate", **first.before}
+    again = Comparing()
+    train(again, CONFIG, tmp_path, progress=False)
+    assert 0 not in again.evaluated
+    assert again.before == first.before == json.loads((tmp_path / "before.json").read_text())
+    exported = Comparing()
+    export_checkpoint(exported, tmp_path, tmp_path / "product")
+    assert exported.before == first.before
+
+
+def test_a_run_folder_is_of_one_run_and_names_what_differs(tmp_path: Path) -> None:
+    place, settings = RunDir(tmp_path), {"data": {"size": 3, "rows": {"a": "x"}}, "name": "one"}
+    assert place.note(settings) == set()
+    assert place.note(settings | {"name": "two"}, free={"name"}) == {"name"}
+    for changed, words in (
+        ({"size": 4, "rows": {"a": "x"}}, r"data.size was 3 and is 4 now"),
+        ({"size": 3, "rows": {"a": "x", "b": "y"}}, r"data.rows.b was nothing and is y now"),
+    ):
+        with pytest.raises(TrainingError, match=words):
+            place.note(settings | {"data": changed}, free={"name"})
+        assert "data" in place.note(settings | {"data": changed}, free={"data", "name"})
+        place.note(settings, free={"data", "name"})
+    (tmp_path / "recipe.json").write_text("{")
+    with pytest.raises(TrainingError, match=r"recipe of the run .* is damaged"):
+        place.note(settings)
+
+
+def test_long_training_is_never_silent_in_a_log_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Slow(ToyObjective):
+        def batch(self, step: int) -> Tensor:
+            time.sleep(0.05)
+            return super().batch(step)
+
+    for name in ("_FIRST_S", "_EVERY_S"):
+        monkeypatch.setattr(f"reverie.progress.{name}", 0.02)
+    train(Slow(), LoopConfig(steps=6, log_every=1, device="cpu", tensorboard=False), tmp_path)
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("training  loss") and " of 6, " in line for line in lines), lines
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_over(whole: Path, tmp_path: Path) -> None:
     shutil.copy(whole / "config.json", tmp_path / "config.json")
-    run(tmp_path, resume=True)
+    run(tmp_path)
     assert_same_checkpoint(whole / "checkpoint-000024", tmp_path / "checkpoint-000024")
 
 
@@ -255,7 +399,7 @@ def test_resuming_with_another_model_or_setting_is_one_line(
     whole: Path, config: LoopConfig, objective: ToyObjective, words: str
 ) -> None:
     with pytest.raises(TrainingError, match=words) as caught:
-        run(whole, config, objective, resume=True)
+        run(whole, config, objective)
     assert "\n" not in str(caught.value)
 
 
@@ -263,12 +407,12 @@ def test_resuming_another_architecture_names_the_odd_tensor(whole: Path) -> None
     toy = ToyObjective()
     toy.module.append(nn.Linear(16, 16))  # type: ignore[operator]
     with pytest.raises(TrainingError, match=r"the checkpoint lacks tensor '6.bias'"):
-        run(whole, CONFIG, toy, resume=True)
+        run(whole, CONFIG, toy)
 
 
 def test_more_steps_go_on_from_a_finished_run(whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run_dir = Path(shutil.copytree(whole, tmp_path / "run"))
-    assert run(run_dir, replace(CONFIG, steps=30), resume=True).step == 30
+    assert run(run_dir, replace(CONFIG, steps=30)).step == 30
     assert "steps was 24 and is 30 now" in caplog.text
 
 
@@ -314,6 +458,8 @@ def test_sigterm_saves_and_stops_and_handlers_are_put_back(tmp_path: Path) -> No
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
     assert (tmp_path / "checkpoint-000002").exists()
     assert not (tmp_path / "export").exists()
+    assert result.message.startswith("stopped by SIGTERM: saved step 2 of 24")
+    assert result.exit_code == 143
 
 
 def test_a_second_ctrl_c_acts_at_once(tmp_path: Path) -> None:
@@ -325,7 +471,7 @@ def test_the_time_limit_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     result = run(tmp_path, replace(CONFIG, max_minutes=1e-9))
     assert (result.stopped, result.step) == ("time", 1)
     assert "minutes are over: saved step 1 of 24" in result.message
-    assert run(tmp_path, resume=True).stopped == "done"
+    assert run(tmp_path).stopped == "done"
 
 
 def test_a_bad_step_is_skipped_counted_and_leaves_no_trace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,7 @@ from reverie.model.orchestrator import Orchestrator, OrchestratorConfig
 from reverie.model.vision import VisionConfig
 from reverie.training.objective import check_objective
 from reverie.training.perception import Lessons, PerceptionData, PerceptionObjective, Recorded
-from reverie.training.recipes import PerceptionRecipe, train_perception
+from reverie.training.recipes import PerceptionRecipe
 from reverie.training.settings import LoopConfig
 
 MODEL = OrchestratorConfig(
@@ -125,7 +125,7 @@ def test_it_learns_what_it_has_seen(recorded: Recorded) -> None:
 def test_what_is_trained_is_loaded_again(tmp_path: Path) -> None:
     loop = LoopConfig(steps=2, warmup_steps=1, precision="fp32", tensorboard=False, device="cpu")
     recipe = PerceptionRecipe(str(tmp_path / "run"), DATA, loop)
-    result = train_perception(recipe, progress=False)
+    result = recipe.train(progress=False)
     assert 0 <= result.metrics["answers_share"] <= 1
     export = tmp_path / "run" / "export"
     objective = PerceptionObjective(DATA)
@@ -151,7 +151,7 @@ def test_what_is_trained_is_loaded_again(tmp_path: Path) -> None:
     (export / "perception.json").write_text("[]")
     with pytest.raises(BundleError, match="is damaged"):
         Perceiver.load(export, Path(DATA.bundle))
-    assert train_perception(replace(recipe, loop=replace(loop, steps=3)), resume=True, progress=False).step == 3
+    assert replace(recipe, loop=replace(loop, steps=3)).train(progress=False).step == 3
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
@@ -161,8 +161,8 @@ def test_settings_that_cannot_be_are_refused() -> None:
         PerceptionData(without=("smell",))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="at least 1"):
         PerceptionData(lessons=0)
-    with pytest.raises(ConfigError, match="there is no bundle nowhere"):
-        train_perception(PerceptionRecipe(data=PerceptionData(bundle="nowhere")))
+    with pytest.raises(UsageError, match="no bundle 'nowhere'"):
+        PerceptionRecipe(data=PerceptionData(bundle="nowhere")).train()
 
 
 def test_the_recipes_train_from_the_command_line(tmp_path: Path, repository: Path) -> None:

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from reverie.bundles import find_bundle
-from reverie.errors import ConfigError
+from reverie.errors import ConfigError, UsageError
 from reverie.memory.attention import FactReader
 from reverie.model.graph_attention import GraphAttentionConfig
 from reverie.training.objective import check_objective
 from reverie.training.reading import ReadingData, ReadingObjective
-from reverie.training.recipes import ReaderRecipe, train_reader
+from reverie.training.recipes import ReaderRecipe
 
 DATA = ReadingData(
     bundle=str(find_bundle("nano")),
@@ -67,5 +67,5 @@ def test_what_is_exported_reads_facts(objective: ReadingObjective, tmp_path: Pat
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match="share between 0 and 1"):
         ReadingData(properties=2.0)
-    with pytest.raises(ConfigError, match="there is no bundle nowhere"):
-        train_reader(ReaderRecipe(data=ReadingData(bundle="nowhere")))
+    with pytest.raises(UsageError, match="no bundle 'nowhere'"):
+        ReaderRecipe(data=ReadingData(bundle="nowhere")).train()

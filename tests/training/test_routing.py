@@ -10,18 +10,18 @@ import torch
 from tests.toys import toy_backbone, toy_bundle, toy_grammar
 
 from reverie.engine import Engine
-from reverie.errors import ConfigError, DataError, ExpertError, UnknownNameError
+from reverie.errors import ConfigError, DataError, ExpertError, UnknownNameError, UsageError
 from reverie.experts.contract import Adapter, ExpertCard, Factors
 from reverie.experts.files import base_hash
 from reverie.experts.library import Library
 from reverie.experts.prototypes import load_prototype
 from reverie.experts.router import Router, RouterConfig
-from reverie.experts.table import NOBODY, UNKNOWN, Table
 from reverie.training import LoopConfig, check_objective, train
 from reverie.training.measuring import BackboneJudge, EngineJudge, Row, make_table
-from reverie.training.recipes import RouterRecipe, train_router
+from reverie.training.recipes import RouterRecipe
 from reverie.training.routing import RouterData, RouterObjective
 from reverie.training.routing_rows import RowReader
+from reverie.training.routing_table import NOBODY, UNKNOWN, Table
 
 LOOP = LoopConfig(steps=60, lr=0.05, precision="fp32", eval_every=0, checkpoint_every=0, tensorboard=False)
 LINEARS = {"model.layers.0.self_attn.q_proj": (32, 32), "model.layers.1.mlp.down_proj": (32, 64)}
@@ -130,10 +130,10 @@ def test_a_stopped_measurement_goes_on_where_it_was(tmp_path: Path) -> None:
         make_table(Counting(), rows, owners, "ab", path=path)
     judge = Counting()
     table = make_table(
-        judge, rows, owners, "ab", path=path, progress=lambda what, share: told.append(f"{what} {share}")
+        judge, rows, owners, "ab", path=path, progress=lambda what, done, of: told.append(f"{what}: {done} of {of}")
     )
     assert judge.asked == ["b"]
-    assert told[-1] == "b 1.0"
+    assert told[-1] == "measured rows  with b: 3 of 3"
     plain = make_table(BackboneJudge(toy_backbone(5), Source()), rows, owners, "ab")
     torch.testing.assert_close(table.nats, plain.nats)
     judge = Counting()
@@ -210,8 +210,8 @@ def test_a_recipe_makes_a_router_of_a_library(tmp_path: Path) -> None:
     )
     told: list[str] = []
     recipe = RouterRecipe(str(tmp_path / "run"), data, replace(LOOP, steps=20))
-    result = train_router(recipe, progress=False, measured=lambda what, share: told.append(what))
-    assert told == ["the base", "a", "b"]
+    result = recipe.train(lambda what, done, of: told.append(what))
+    assert told[:4] == ["preparing", *(f"measured rows  with {name}" for name in ("the base", "a", "b"))]
     assert 0 <= result.metrics["owner_accuracy"] <= 1
     router = Router.load(tmp_path / "run" / "export" / "router", base_hash(bundle / "backbone"))
     assert router.names == ["a", "b"]
@@ -247,13 +247,13 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     for changes, kind, message in (
         ({}, ConfigError, "learns from rows"),
         ({"rows": {"z": file}}, ConfigError, "data.rows names z, which the library lacks; it has a, b"),
-        ({"rows": {"a": str(tmp_path / "no")}}, DataError, "cannot be read"),
+        ({"rows": {"a": str(tmp_path / "no")}}, DataError, "there is no file"),
         ({"rows": {"a": file}}, DataError, "none of at most 512 ids"),
         ({"rows": {"a": "skill:magic"}}, UnknownNameError, "unknown skill 'magic'"),
         ({"library": ""}, ConfigError, "no experts to route to"),
-        ({"bundle": str(tmp_path / "no")}, ConfigError, "no bundle"),
+        ({"bundle": str(tmp_path / "no")}, UsageError, "no bundle"),
     ):
         with pytest.raises(kind, match=message):
-            train_router(replace(recipe, data=replace(data, **changes)), progress=False)  # type: ignore[arg-type]
+            replace(recipe, data=replace(data, **changes)).train(progress=False)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"data.share lies between 0 and 1"):
         RouterData(share=2)

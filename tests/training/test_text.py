@@ -14,7 +14,7 @@ from reverie.settings import load_settings
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.vocabulary import ASK, BOS, EOS
 from reverie.training import check_objective
-from reverie.training.recipes import TextRecipe, train_text
+from reverie.training.recipes import TextRecipe
 from reverie.training.text import TextData, TextObjective
 
 PEOPLE, PLACES = ("Mary", "John", "Sandra", "Daniel"), ("kitchen", "garden", "hallway", "office", "park")
@@ -95,7 +95,7 @@ def test_what_it_exports_is_a_base(files: tuple[str, str], tmp_path: Path) -> No
     given += ["data.model.num_layers=1", "data.model.num_heads=2", "loop.steps=25", "loop.lr=1e-2"]
     given += ["loop.warmup_steps=2", "loop.tensorboard=false"]
     recipe = load_settings(TextRecipe, None, given)
-    found = train_text(recipe, progress=False)
+    found = recipe.train(progress=False)
     assert found.metrics["rows_loss"] < 4.5 < torch.tensor(300.0).log()
     grammar = load_grammar(tmp_path / "run" / "export")
     backbone = Backbone.load(tmp_path / "run" / "export" / "backbone")

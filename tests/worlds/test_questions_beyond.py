@@ -10,11 +10,12 @@ import pytest
 from reverie.errors import WorldError
 from reverie.worlds.everyday import questions
 from reverie.worlds.everyday.compare import compare_question
-from reverie.worlds.everyday.questions import PROPERTIES
+from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.things import THINGS, Scene
 from reverie.worlds.everyday.why import why_kinds, why_question
 from reverie.worlds.frozenlake import ACTIONS, parse_actions
-from reverie.worlds.lake_questions import place_question, time_question, walk_of
+from reverie.worlds.frozenlake.questions import place_question, time_question
+from reverie.worlds.frozenlake.walks import walk_of
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -56,7 +57,7 @@ def test_comparisons_follow_from_properties() -> None:
         asked = compare_question(draw)
         things, about = [THINGS[name] for name in asked.meta["things"]], asked.meta["about"]
         forms.add(asked.form)
-        assert all(thing.a in asked.text or thing.a.capitalize() in asked.text for thing in things) or asked.text
+        assert all(thing.a in asked.text or thing.a.capitalize() in asked.text for thing in things)
         if asked.form == "most" and about == "heaviest":
             assert THINGS[asked.kind].mass == max(thing.mass for thing in things)
         if asked.form == "many":

@@ -16,15 +16,16 @@ Nothing here needs torch: a bundle is found, read and verified as files.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from reverie.errors import BundleError, UsageError, nearest, shorten
-from reverie.files import atomic_folder, atomic_write_json, fault_among, list_files
+from reverie.errors import BundleError
+from reverie.files import atomic_folder
+from reverie.jsonio import read_object
+from reverie.manifest import MANIFEST, seal, verify
+from reverie.paths import find_bundle, packaged_bundles
 
 __all__ = [
     "FORMAT",
@@ -40,7 +41,6 @@ __all__ = [
 ]
 
 FORMAT = 1
-MANIFEST = "manifest.json"
 SEEDS = "memory.jsonl"
 _FOLDERS = ("experts/", "router/")
 READER = ("reader/config.json", "reader/model.safetensors", "reader/relations.json")
@@ -55,40 +55,12 @@ _NEEDED = (
 )
 
 
-def packaged_bundles() -> dict[str, Path]:
-    """The bundles inside the package, by name."""
-    home = Path(str(resources.files("reverie.bundles")))
-    return {path.parent.name: path.parent for path in sorted(home.glob(f"*/{MANIFEST}"))}
-
-
-def find_bundle(name: str | Path) -> Path:
-    """The folder of a packaged bundle, or the folder given. Raises UsageError when it is neither."""
-    packaged = packaged_bundles()
-    if str(name) in packaged:
-        return packaged[str(name)]
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    if folder.is_file():
-        raise UsageError(f"a bundle is a folder, and {shorten(str(name))} is a file")
-    near = nearest(str(name), packaged)
-    hint = f" Did you mean '{near}'?" if near else ""
-    known = ", ".join(packaged) or "none"
-    raise UsageError(f"no bundle '{shorten(str(name))}'.{hint} Packaged: {known}; or give a bundle's folder.")
-
-
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a bundle. Raises BundleError when there is none, or none that this version reads."""
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}") from error
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"the bundle {folder} is damaged: its {MANIFEST} cannot be read: {shorten(str(error))}"
-        ) from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
+    if folder.is_dir() and not (folder / MANIFEST).exists():
+        raise BundleError(f"{folder} is no bundle: it has no {MANIFEST}")
+    manifest = read_object(folder / MANIFEST, BundleError, f"the {MANIFEST} of a bundle")
+    if not isinstance(manifest.get("format"), int):
         raise BundleError(f"{folder} is no bundle of Reverie: its {MANIFEST} says no format")
     if manifest["format"] > FORMAT:
         raise BundleError(
@@ -106,9 +78,7 @@ def verify_bundle(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
     if missing := _missing(manifest["files"]):
         raise BundleError(f"the bundle {folder} is incomplete: its {MANIFEST} lists no {missing}")
-    if fault := fault_among(folder, manifest["files"]):
-        raise BundleError(f"the bundle {folder} is damaged: {fault}")
-    return manifest
+    return verify(folder, BundleError, "the bundle")
 
 
 def write_bundle(
@@ -156,16 +126,15 @@ def seal_bundle(
 
     ``base``: of a base made elsewhere: architecture, dtype, quantized, prompt, and whether the grammar was taught.
     """
-    manifest = {
+    fields = {
         "format": FORMAT,
         "name": name,
         "worlds": dict(worlds),
         "recipe": dict(recipe or {}),
         "figures": dict(figures or {}),
         **({} if base is None else {"base": dict(base)}),
-        "files": list_files(folder, MANIFEST),
     }
-    atomic_write_json(folder / MANIFEST, manifest)
+    seal(folder, fields)
 
 
 def _missing(files: Iterable[str]) -> str | None:

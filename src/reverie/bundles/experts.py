@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.experts.files import base_hash, base_linears
 from reverie.experts.library import Library
-from reverie.experts.shelf import default_library
+from reverie.paths import default_library
 
 if TYPE_CHECKING:
     from reverie.dreaming.casting import Cast
@@ -20,7 +20,7 @@ EXPERTS, ROUTER = "experts", "router"
 
 def open_library(folder: Path, manifest: Mapping[str, Any], library: Path | None = None) -> Library:
     """The library of the bundle in ``folder``: its own experts, read-only, and those of ``library``, by default the
-    user's place for experts of this base (``shelf.default_library``)."""
+    user's place for experts of this base (``paths.default_library``)."""
     backbone = folder / "backbone"
     said = {name.removeprefix("backbone/"): file["sha256"] for name, file in manifest["files"].items()}
     base = base_hash(backbone, said)

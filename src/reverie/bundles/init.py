@@ -18,8 +18,10 @@ from reverie.dreaming.confidence import ConfidenceModel
 from reverie.errors import BundleError, UsageError, shorten
 from reverie.experts.inject import linears_of
 from reverie.files import atomic_folder
-from reverie.model.foreign import ForeignBackbone, check_causal, extend, load_model, quiet
+from reverie.logs import quiet_transformers
 from reverie.model.quantized import check_quantizer, fits, quantization
+from reverie.model.transformers_base import ForeignBackbone, check_causal, extend, load_model
+from reverie.precision import choose_precision, usual_device
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar, save_grammar
 from reverie.tokens.image import ImageTokenizer
@@ -37,7 +39,7 @@ _WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]  # of a hub
 class InitSettings:
     """How the base is kept."""
 
-    dtype: Literal["fp32", "bf16", "fp16"] = "bf16"
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 where this machine computes it, else fp32
     quantize: Literal["", "8bit", "4bit"] = ""  # of its linears; the rest keeps ``dtype``
     prompt: Literal["auto", "chat", "question", "plain"] = "auto"  # auto: its chat template if it has one
     name: str = ""  # of the bundle; empty: the base's
@@ -78,15 +80,17 @@ def init_bundle(
         architecture = check_causal(given)
         words = _tokenizer(tokenizer if tokenizer is not None and given == Path(base) else given)
         _check_room(given, here)
+        dtype = _dtype(settings, on_step)
         on_step(f"loading {architecture}")
-        model = load_model(given, dtype=DTYPES[settings.dtype])
+        model = load_model(given, dtype=DTYPES[dtype])
         if settings.quantize and getattr(model, "is_quantized", False):
             raise UsageError(f"the base {shorten(str(base))} is quantized already; leave --quantize out")
-        return _write(model, words, pictures, folder, settings, _source_name(base), on_step)
+        return _write(model, dtype, words, pictures, folder, settings, _source_name(base), on_step)
 
 
 def _write(
     model: Any,
+    dtype: str,
     words: Any,
     pictures: tuple[Path, ImageTokenizer, Grammar | None, dict[str, int]],
     folder: Path,
@@ -110,15 +114,15 @@ def _write(
     described = {
         "source": source_name,
         "architecture": backbone.config.architecture,
-        "dtype": settings.dtype,
+        "dtype": dtype,
         "quantized": settings.quantize,
         "prompt": style,
         "taught": False,  # the grammar: until a training says otherwise, it answers in plain words
     }
     with atomic_folder(folder) as building:
         on_step("writing it")
-        _save(backbone, building / "backbone", settings, on_step)
-        with quiet():
+        _save(backbone, building / "backbone", settings.quantize, DTYPES[dtype], on_step)
+        with quiet_transformers():
             words.save_pretrained(building / "backbone")
         save_grammar(grammar, building)
         shutil.copytree(source, building / "image_tokenizer")
@@ -132,10 +136,20 @@ def _write(
 _OWN_WORDS = ((0.0,) * 5, (1.0,) * 5, (0.0, 0.0, 0.0, 0.0, 2.0), 2.0, 0.0)
 
 
-def _save(backbone: ForeignBackbone, folder: Path, settings: InitSettings, on_step: Callable[[str], None]) -> None:
+def _dtype(settings: InitSettings, on_step: Callable[[str], None]) -> str:
+    if settings.dtype != "auto":
+        return settings.dtype
+    chosen = choose_precision("auto", usual_device())
+    on_step(f"keeping it in {chosen.name}: {chosen.reason}")
+    return chosen.name
+
+
+def _save(
+    backbone: ForeignBackbone, folder: Path, bits: str, dtype: torch.dtype, on_step: Callable[[str], None]
+) -> None:
     backbone.save(folder)
-    if settings.quantize:
-        bits, dtype, base = settings.quantize, DTYPES[settings.dtype], backbone.base
+    if bits:
+        base = backbone.base
         sizes = linears_of(base)
         whole = [
             name
@@ -185,7 +199,7 @@ def _tokenizer(place: Path) -> Any:
     try:
         if place.suffix == ".json" and place.is_file():
             return PreTrainedTokenizerFast(tokenizer_file=str(place))
-        with quiet():
+        with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
     except Exception as error:  # whatever a foreign file makes the libraries raise
         raise BundleError(f"the tokenizer in {place} cannot be loaded: {shorten(str(error), 120)}") from error

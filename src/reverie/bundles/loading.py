@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.bundles.bundle import READER, SEEDS, find_bundle, verify_bundle
 from reverie.bundles.experts import open_cast, open_library
-from reverie.data import make_reader
-from reverie.data.contract import BadRow, Row
+from reverie.data import BadRow, Row, make_reader
 from reverie.dreaming.arbiter import Arbiter
 from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.evaluators import Evaluator
@@ -21,7 +20,7 @@ from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter, Prompter
 from reverie.dreaming.session import Session
 from reverie.errors import BundleError
 from reverie.model import Backbone
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 from reverie.settings import build_settings
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar

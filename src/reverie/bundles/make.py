@@ -13,7 +13,7 @@ import numpy as np
 
 from reverie.bundles.bundle import SEEDS, write_bundle
 from reverie.bundles.experts import EXPERTS, ROUTER
-from reverie.data.contract import FactRow
+from reverie.data import FactRow
 from reverie.dreaming.answering import signals
 from reverie.dreaming.confidence import ConfidenceModel, fit_confidence
 from reverie.dreaming.model import Model, open_model

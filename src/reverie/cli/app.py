@@ -1,6 +1,6 @@
 """The ``reverie`` command: finds a command's file, runs it, and turns errors into one line and an exit code.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import io
 import logging
+import os
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
@@ -19,8 +20,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 import reverie
-from reverie.errors import ConfigError, ReverieError, nearest, shorten
-from reverie.files import home_dir
+from reverie.errors import ConfigError, ReverieError, UsageError, nearest, shorten
 
 __all__ = ["COMMANDS", "log_file", "main"]
 
@@ -114,10 +114,10 @@ def _root(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own) and return its exit code."""
     _never_fail_to_print()
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = get_command(app).main(
-            args=list(sys.argv[1:] if argv is None else argv), prog_name="reverie", standalone_mode=False
-        )
+        _check_text(arguments)
+        code = get_command(app).main(args=arguments, prog_name="reverie", standalone_mode=False)
     except TyperException as error:
         helped = not error.format_message()  # a group without a command: its help page says it all
         return error.exit_code if helped else _say(_usage_line(error), error.exit_code)
@@ -135,14 +135,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.debug("unexpected error", exc_info=True)
         line = f"unexpected {type(error).__name__}: {error}. This is our mistake; the log file has the details."
         return _say(line, 1)
-    if code == 130:
-        return _say("stopped by Ctrl-C.", 130)
+    if code in (130, 143):
+        return _say(f"stopped by {'Ctrl-C' if code == 130 else 'SIGTERM'}.", code)
     return code if isinstance(code, int) else 0
 
 
 def log_file() -> Path:
-    """Where the log of all commands goes: ``$REVERIE_HOME/reverie.log``, by default ``~/.reverie/reverie.log``."""
-    return home_dir() / "reverie.log"
+    """Where the log of all commands goes: ``reverie.log`` in ``paths.log_dir``."""
+    from reverie.paths import log_dir
+
+    return log_dir() / "reverie.log"
 
 
 def _start_logs(level: str) -> None:
@@ -159,6 +161,16 @@ def _say(message: str, code: int) -> int:
     printable = "".join(letter if letter.isprintable() else " " for letter in message)
     print("reverie:", shorten(printable, 600), file=sys.stderr)
     return code
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """UsageError for bytes that are no UTF-8, which only the name of a file that is there may hold."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            if not any(os.path.exists(part) for part in (argument, argument.partition("=")[2])):
+                raise UsageError(f"an argument is no UTF-8 after '{argument[: error.start][-60:]}'") from error
 
 
 def _never_fail_to_print() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from reverie.cli.options import JsonOption, ModelOption, SeedOption, command_app, examples
-from reverie.cli.output import Output, plain, progress_bar
+from reverie.cli.output import Output, plain
+from reverie.errors import MissingExtraError
+from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,25 +49,29 @@ def bench(
 ) -> None:
     """Measure one thing, beside trivial baselines and published figures; without a name, list what can be measured."""
     with Output(as_json) as out:
-        from reverie.benchmarks import BenchSettings, run_benchmark
-
+        benchmarks = _benchmarks()
         if name is None:
-            found = _all()
+            every = [benchmarks.get_benchmark(each) for each in benchmarks.benchmark_names()]
+            found = [{"name": one.name, "about": one.about, "data": one.data} for one in every]
             out.result({"benchmarks": found}, lambda console: _show_list(console, found))
             return
         own = [f"{key}={value}" for key, value in (("nodes", nodes), ("edges", edges)) if value is not None]
         own += options or []
-        with progress_bar() as report:
-            settings = BenchSettings(model, data, limit, seed, branches, write, report, corpus, questions, tuple(own))
-            payload = plain(run_benchmark(name, settings))
+        with shown_progress() as report:
+            settings = benchmarks.BenchSettings(
+                model, data, limit, seed, branches, write, report, corpus, questions, tuple(own)
+            )
+            payload = plain(benchmarks.run_benchmark(name, settings))
         out.result(payload, lambda console: _show(console, payload))
 
 
-def _all() -> list[dict[str, str]]:
-    from reverie.benchmarks import benchmark_names, get_benchmark
-
-    found = [get_benchmark(name) for name in benchmark_names()]
-    return [{"name": one.name, "about": one.about, "data": one.data} for one in found]
+def _benchmarks() -> ModuleType:
+    """The package beside the product that holds them; MissingExtraError where only the product was installed."""
+    try:
+        import reverie_bench
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("reverie bench", "bench") from error
+    return reverie_bench
 
 
 def _show_list(console: Console, found: list[dict[str, str]]) -> None:

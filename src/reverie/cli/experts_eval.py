@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli.options import JsonOption, LibraryOption, Overrides, bundle_of, examples, make_dir
+from reverie.cli.options import JsonOption, LibraryOption, Overrides, examples, make_dir
 from reverie.cli.output import Output
 from reverie.errors import ConfigError
+from reverie.paths import find_bundle
+from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,10 +57,10 @@ def evaluate(
         from reverie.training.router_report import report_router, usual_rows
         from reverie.training.routing import open_library
 
-        given = {"data.library": library, "data.bundle": bundle_of(model, config)}
+        given = {"data.library": library, "data.bundle": model}
         flags = [f"{key}={value}" for key, value in given.items() if value is not None]
         recipe = load_settings(RouterRecipe, config, [*flags, *(overrides or [])])
-        own = [Path(recipe.run_dir) / "export" / "router", Path(recipe.data.bundle) / "router"]
+        own = [Path(recipe.run_dir) / "export" / "router", find_bundle(recipe.data.bundle) / "router"]
         folder = router or next((path for path in own if path.is_dir()), None)
         if folder is None:
             raise ConfigError(
@@ -67,14 +69,12 @@ def evaluate(
         if out_dir is not None:
             make_dir(out_dir)
 
-        def tell(what: str, share: float) -> None:
-            out.note(f"measured the rows with {what} ({share:.0%})")
-
         data = recipe.data
         fresh = not (data.rows or data.unlabelled or data.outsiders)
         if fresh:
             recipe = usual_rows(recipe, data.experts or open_library(data).names())
-        report = report_router(recipe, folder, out_dir, all_rows or fresh, speed, tell, keep=not fresh)
+        with shown_progress() as progress:
+            report = report_router(recipe, folder, out_dir, all_rows or fresh, speed, progress, keep=not fresh)
         out.result(report, lambda console: _show(console, report))
 
 

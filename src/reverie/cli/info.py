@@ -51,10 +51,15 @@ def _version(distribution: str) -> str | None:
 def _device() -> dict[str, Any]:
     import torch
 
+    from reverie.precision import choose_precision
+
+    kinds = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    chosen = {kind: choose_precision("auto", kind) for kind in kinds}
     return {
         "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "precision": {kind: {"name": each.name, "reason": each.reason} for kind, each in chosen.items()},
     }
 
 
@@ -107,6 +112,7 @@ def _lines(payload: dict[str, Any]) -> list[tuple[str, str]]:
         ("libraries", libraries),
         ("extras", extras),
         ("device", f"{device['cuda'] or 'cpu'}, {device['cpu_cores']} cores, {device['torch_threads']} threads"),
+        *(("precision", f"{each['name']} on {kind}: {each['reason']}") for kind, each in device["precision"].items()),
         ("log file", str(payload["log_file"])),
         ("bundle", f"{bundle['name']}, {bundle['bytes'] / 1e6:.1f} MB in {bundle['folder']}"),
         ("parameters", sizes),

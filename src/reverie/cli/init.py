@@ -19,7 +19,7 @@ app = command_app()
 @app.command(
     epilog=examples(
         "reverie init --base models/SmolLM2-135M-Instruct --out bundles/smol",
-        "reverie init --base Qwen/Qwen3-0.6B --out bundles/qwen --dtype bf16",
+        "reverie init --base Qwen/Qwen3-0.6B --out bundles/qwen --dtype fp32",
         "reverie init --base models/Mistral-7B --out bundles/mistral --quantize 4bit",
         "reverie init --base stories260K.bin --tokenizer tok512.bin --out bundles/stories --prompt plain",
         'reverie ask "What is a glass made of?" --model bundles/smol --branches 0',
@@ -33,7 +33,9 @@ def init(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="The bundle's folder, which must be new.")],
-    dtype: Annotated[str, typer.Option("--dtype", help="fp32, bf16 or fp16.")] = "bf16",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="fp32, bf16, fp16, or auto: bf16 where this machine computes it, else fp32.")
+    ] = "auto",
     quantize: Annotated[
         str | None, typer.Option("--quantize", metavar="BITS", help="8bit or 4bit, for the linears of the base.")
     ] = None,

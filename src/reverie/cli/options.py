@@ -26,7 +26,6 @@ __all__ = [
     "SeedOption",
     "TemperatureOption",
     "WorldOption",
-    "bundle_of",
     "command_app",
     "examples",
     "make_dir",
@@ -102,13 +101,6 @@ def named_experts(expert: list[str] | None, no_experts: bool) -> tuple[str, ...]
     if expert and no_experts:
         raise UsageError("--no-experts goes with no --expert")
     return () if no_experts else tuple(expert) if expert else None
-
-
-def bundle_of(model: str | None, config: Path | None) -> Path | None:
-    """The folder of the bundle that is named; nano's where neither it nor a recipe is, else None: the recipe says."""
-    from reverie.bundles import find_bundle
-
-    return find_bundle(model or "nano") if model or config is None else None
 
 
 def save_dir(folder: Path | None) -> Path | None:

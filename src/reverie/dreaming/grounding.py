@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reverie.data.contract import FactRow, Row
+from reverie.data import FactRow, Row
 from reverie.dreaming.question import Question
 from reverie.errors import UsageError
 from reverie.nouns import CAUSES, Answer, Dream, Fact

@@ -15,17 +15,17 @@ from reverie.dreaming.casting import Cast
 from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.dreamer import Dreamer
 from reverie.dreaming.prompting import GrammarPrompter, Prompter
-from reverie.engine import Engine, open_engine
+from reverie.engine import Engine
 from reverie.errors import UsageError
 from reverie.model import Backbone
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 from reverie.nouns import Dream, Frame
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.worlds import World, make_world
 
 if TYPE_CHECKING:
-    from reverie.data.contract import Row
+    from reverie.data import Row
     from reverie.memory.attention import FactReader
 
 __all__ = ["Model", "frames_of", "open_model"]
@@ -88,7 +88,7 @@ class Model:
         if not self.worlds:
             raise UsageError("this model was taught no world; name the world of the picture")
         world = self.world(min(self.worlds, key=lambda name: self.worlds[name]))
-        return world.cell_px, world.backdrop().shape[0]
+        return world.cell_px, world.default_side
 
     def world_of(self, frame: Frame) -> str | None:
         """The taught world whose backdrop a frame shows most of, None where it shows too little of any."""
@@ -123,7 +123,7 @@ def open_model(
     """A model of the parts of a bundle, as ``Model`` has them; ``confidence`` None uses the rough probe, ``prompter``
     None asks in the grammar, ``experts`` None leaves everything to the bare backbone."""
     experts = experts or Cast()
-    engine = open_engine(backbone, experts=experts.library)
+    engine = Engine(backbone, experts=experts.library)
     return Model(
         name=name,
         grammar=grammar,

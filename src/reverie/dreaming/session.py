@@ -26,7 +26,7 @@ from reverie.nouns import Answer, Dream, Frame
 from reverie.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from reverie.data.contract import Row
+    from reverie.data import Row
     from reverie.memory.memory import Memory
 
 __all__ = ["Observer", "Reverie", "Session"]

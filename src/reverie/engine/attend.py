@@ -69,32 +69,34 @@ def _mix(scores: np.ndarray, values: np.ndarray, count: int, out: np.ndarray) ->
 def attend(
     qkv: np.ndarray,
     turns: np.ndarray,
-    positions: np.ndarray,
-    trunk: np.ndarray,
-    lanes: np.ndarray,
-    lengths: np.ndarray,
+    pool: np.ndarray,
+    spans: np.ndarray,
     own: np.ndarray,
-    drawn: int,
+    slots: np.ndarray,
+    drawn: np.ndarray,
     out: np.ndarray,
 ) -> None:
     """One layer's attention; puts the new keys and values in their place first.
 
     float32 unless said: qkv (N, 3, H, Dh), q and k with each head's rotary pairs side by side; turns (positions, Dh),
-    cos and sin in turn; positions int64 (N,); keys and values: trunk (2, H, P, Dh), shared by all, lanes
-    (2, H, G, R, Dh), of which lengths int64 (G,) count, shared by the N / G branches of a lane, own (2, H, N, C, Dh),
-    of which ``drawn`` are there; out (N, H, Dh).
+    cos and sin in turn; keys and values of prefixes: pool (2, H, P, Dh), of which row n sees two spans, spans int64
+    (N, 4): where each begins and how long it is; what rows drew: own (2, H, S, C, Dh), row n in slot slots[n], int64
+    (N,), of which drawn[n], int64 (N,), are there; out (N, H, Dh).
     """
     num_rows, _, heads, head_size = qkv.shape
-    width = num_rows // len(lengths)
-    shared = trunk.shape[2]
-    scores = np.empty(shared + lanes.shape[3] + drawn + 1, dtype=np.float32)
+    longest = 0
+    for n in range(num_rows):
+        longest = max(longest, spans[n, 1] + spans[n, 3] + drawn[n] + 1)
+    scores = np.empty(longest, dtype=np.float32)
     query = np.empty(head_size, dtype=np.float32)
     mixed = np.empty(head_size, dtype=np.float32)
     for h in range(heads):
+        keys, values = pool[0, h], pool[1, h]
         for n in range(num_rows):
-            lane = n // width
-            key, value = own[0, h, n, drawn], own[1, h, n, drawn]
-            turn, new = turns[positions[n]], qkv[n]
+            first, shared, second, rest = spans[n]
+            before, slot, count = shared + rest, slots[n], drawn[n] + 1
+            key, value = own[0, h, slot, drawn[n]], own[1, h, slot, drawn[n]]
+            turn, new = turns[before + drawn[n]], qkv[n]
             for d in range(0, head_size, 2):
                 cos, sin = turn[d], turn[d + 1]
                 a, b = new[0, h, d], new[0, h, d + 1]
@@ -104,11 +106,10 @@ def attend(
             for d in range(head_size):
                 value[d] = new[2, h, d]
                 mixed[d] = float32(0.0)
-            before = shared + lengths[lane]
-            total = before + drawn + 1
-            _score(query, trunk[0, h], shared, scores)
-            _score(query, lanes[0, h, lane], lengths[lane], scores[shared:])
-            _score(query, own[0, h, n], drawn + 1, scores[before:])
+            total = before + count
+            _score(query, keys[first:], shared, scores)
+            _score(query, keys[second:], rest, scores[shared:])
+            _score(query, own[0, h, slot], count, scores[before:])
             top = scores[0]
             for i in range(total):
                 top = max(top, scores[i])
@@ -116,8 +117,8 @@ def attend(
             for i in range(total):
                 scores[i] = _exp(scores[i] - top)
                 mass += scores[i]
-            _mix(scores, trunk[1, h], shared, mixed)
-            _mix(scores[shared:], lanes[1, h, lane], lengths[lane], mixed)
-            _mix(scores[before:], own[1, h, n], drawn + 1, mixed)
+            _mix(scores, values[first:], shared, mixed)
+            _mix(scores[shared:], values[second:], rest, mixed)
+            _mix(scores[before:], own[1, h, slot], count, mixed)
             for d in range(head_size):
                 out[n, h, d] = mixed[d] / mass

@@ -13,6 +13,7 @@ from reverie.engine.requests import Branch, Completion, Request, check_ids, open
 from reverie.engine.sampling import Sampler
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice, ExpertSource, check_choice
+from reverie.experts.merging import merged_weights
 from reverie.model import Backbone
 
 __all__ = ["Reference"]
@@ -31,10 +32,10 @@ class Reference:
 
     def _dream(self, branch: Branch) -> Completion:
         request = branch.request
-        sampler = Sampler([request.sampling], [request.seed], request.max_new_ids)
+        sampler = Sampler([request.sampling], [request.seed], [request.max_new_ids])
         while branch.alive:
             logits = self._logits([*request.prefix, *branch.ids], request.experts)[-1:]
-            ids, log_probs = sampler.draw(logits, branch.allowed(), len(branch.ids))
+            ids, log_probs = sampler.draw(logits, branch.allowed())
             branch.take(int(ids), float(log_probs))
         return branch.completion()
 
@@ -51,13 +52,9 @@ class Reference:
         return self.backbone.hidden(torch.tensor([list(ids)]))[0].mean(0).numpy()
 
     def _logits(self, ids: list[int], choice: Choice) -> Tensor:  # (len(ids), V)
-        merged: dict[str, Tensor] = {}
-        for name, weight in choice:
-            if self.experts is None:
-                raise UsageError(f"there are no experts, and '{name}' is asked for")
-            for linear, factors in self.experts.adapter(name).factors.items():
-                key = f"{linear}.weight"
-                start = merged.get(key, self.backbone.get_parameter(key))
-                merged[key] = start + weight * (factors.up @ factors.down)
+        if choice and self.experts is None:
+            raise UsageError(f"there are no experts, and '{choice[0][0]}' is asked for")
+        chosen = [(self.experts.adapter(name), weight) for name, weight in choice] if self.experts else []
+        merged = merged_weights(self.backbone, chosen)
         logits: Tensor = functional_call(self.backbone, merged, (torch.tensor([ids]),))
         return logits[0]

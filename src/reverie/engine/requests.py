@@ -9,6 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from reverie.engine.contract import Experts
 from reverie.engine.sampling import Sampling
 from reverie.errors import ConfigError, GrammarError, UsageError
 from reverie.experts.contract import Choice, check_choice
@@ -79,24 +80,28 @@ class Branch:
     def __init__(self, request: Request, index: int):
         self.request = request
         self.index = index  # where its completion goes
-        self.cast: tuple[tuple[str, float, str], ...] = ()  # who its experts are, set by the engine (``changes.Cast``)
+        self.experts: Experts = ()  # who they are now, set by the engine
         self.ids: list[int] = []
         self.log_probs: list[float] = []
         self.finished = request.constraint is not None and request.constraint.done
+        self.cancelled = False
+        self.error: BaseException | None = None  # why it cannot go on
 
     @property
     def alive(self) -> bool:
-        return not self.finished and len(self.ids) < self.request.max_new_ids
+        return not (self.finished or self.cancelled or self.error) and len(self.ids) < self.request.max_new_ids
 
     def allowed(self) -> Tensor | None:
         return None if self.request.constraint is None else self.request.constraint.allowed()
 
     def take(self, token_id: int, log_prob: float) -> None:
+        """One id more; where there was none to draw, ``error`` says so."""
         if math.isnan(log_prob):
-            raise GrammarError(
+            self.error = GrammarError(
                 f"branch {self.index} cannot go on after {len(self.ids)} ids: its constraint allows no id, "
                 "or the model's logits are not finite"
             )
+            return
         self.ids.append(token_id)
         self.log_probs.append(log_prob)
         self.finished = token_id in self.request.stop_ids
@@ -105,6 +110,9 @@ class Branch:
             self.finished |= self.request.constraint.done
 
     def completion(self) -> Completion:
+        """Raises what kept it from going on."""
+        if self.error is not None:
+            raise self.error
         return Completion(tuple(self.ids), tuple(self.log_probs), self.finished)
 
 

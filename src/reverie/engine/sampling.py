@@ -39,13 +39,22 @@ class Sampling:
 
 
 class Sampler:
-    """Draws for N branches at once; branch i uses ``samplings[i]`` and, at step s, the s-th number of ``seeds[i]``."""
+    """Draws for N branches at once; branch i has sampling i and, in its s-th draw, the s-th number of seed i."""
 
-    def __init__(self, samplings: Sequence[Sampling], seeds: Sequence[int], num_steps: int):
-        self._samplings = list(samplings)
-        self._noise = torch.stack(
-            [torch.rand(num_steps, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        )
+    def __init__(self, samplings: Sequence[Sampling] = (), seeds: Sequence[int] = (), num_steps: Sequence[int] = ()):
+        self._samplings: list[Sampling] = []
+        self._noise: list[Tensor] = []  # a branch
+        self._num_drawn: list[int] = []
+        self.add(samplings, seeds, num_steps)
+
+    def add(self, samplings: Sequence[Sampling], seeds: Sequence[int], num_steps: Sequence[int]) -> None:
+        """More branches, each of which draws ``num_steps`` ids at most."""
+        self._samplings += samplings
+        self._noise += [
+            torch.rand(count, generator=torch.Generator().manual_seed(seed))
+            for seed, count in zip(seeds, num_steps, strict=True)
+        ]
+        self._num_drawn += [0] * len(seeds)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -62,10 +71,11 @@ class Sampler:
     def keep(self, rows: Sequence[int]) -> None:
         """Drops every branch but ``rows``, which become 0, 1, … in that order."""
         self._samplings = [self._samplings[row] for row in rows]
-        self._noise = self._noise[list(rows)]
+        self._noise = [self._noise[row] for row in rows]
+        self._num_drawn = [self._num_drawn[row] for row in rows]
         self._prepare()
 
-    def draw(self, logits: Tensor, mask: Tensor | None, step: int) -> tuple[Tensor, Tensor]:
+    def draw(self, logits: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """logits (N, V), mask bool (N, V) or (V,), True = allowed → ids int64 (N,) and their log-probabilities (N,).
 
         The log-probabilities, in nats, are those of the masked distribution at temperature 1, before the filters.
@@ -77,18 +87,20 @@ class Sampler:
         if self._all_greedy:
             ids = log_probs.argmax(-1, keepdim=True)
         else:
-            ids = self._invert(log_probs, step)
+            noise = [drawn[count] for drawn, count in zip(self._noise, self._num_drawn, strict=True)]
+            ids = self._invert(log_probs, torch.stack(noise)[:, None])
             if self._any_greedy:
                 ids = torch.where(self._greedy, log_probs.argmax(-1, keepdim=True), ids)
+        self._num_drawn = [count + 1 for count in self._num_drawn]
         return ids.squeeze(1), log_probs.gather(1, ids).squeeze(1)
 
-    def _invert(self, log_probs: Tensor, step: int) -> Tensor:  # (N, V) → (N, 1)
+    def _invert(self, log_probs: Tensor, noise: Tensor) -> Tensor:  # (N, V), (N, 1) → (N, 1)
         scaled = log_probs / self._temperature if self._any_scaled else log_probs
         if self._any_filters:
             scaled = self._filter(scaled)
         # In float64 a 24-bit noise below 1 times the total stays below the total: the last id is never overrun.
         cumulated = torch.softmax(scaled, -1).cumsum(-1, dtype=torch.float64)
-        goal = self._noise[:, step : step + 1] * cumulated[:, -1:]
+        goal = noise * cumulated[:, -1:]
         return torch.searchsorted(cumulated, goal, right=True).clamp_max_(log_probs.shape[1] - 1)
 
     def _filter(self, scores: Tensor) -> Tensor:  # (N, V) → (N, V), -inf where top-k or top-p shut an id out

@@ -21,6 +21,7 @@ from reverie.errors import BundleError, ExpertError, UsageError, nearest, shorte
 from reverie.experts.cache import own_pages
 from reverie.experts.contract import Adapter, ExpertCard, Factors
 from reverie.files import atomic_write_bytes, atomic_write_json, sha256_of
+from reverie.jsonio import read_json, read_object
 
 __all__ = [
     "CARD_FILE",
@@ -32,9 +33,11 @@ __all__ = [
     "check_expert",
     "check_fit",
     "describe_adapter",
+    "find_adapter",
     "load_adapter",
     "load_card",
     "read_config",
+    "read_factors",
     "refuse_pickle",
     "save_adapter",
     "save_card",
@@ -47,6 +50,7 @@ Shapes = Mapping[str, tuple[int, int]]  # a base's linears: names → (out, in)
 
 _PREFIX = "base_model.model."
 _KEY = re.compile(r"base_model\.model\.(?P<linear>.+)\.lora_(?P<side>[AB])(\.[^.]+)?\.weight")
+_OUTPUTS = ("lm_head", "embed_out")  # what makes logits of states
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 # What makes more, or other, of LoRA than x @ A.T @ B.T × scale beside an unchanged base.
 _BEYOND_LORA = {
@@ -89,13 +93,13 @@ def base_linears(folder: Path) -> dict[str, tuple[int, int]]:
     Raises BundleError for files that cannot be read.
     """
     shapes: dict[str, tuple[int, ...]] = {}
+    config = read_object(folder / "config.json", BundleError, "the config of a base")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         for file in sorted(folder.glob("*.safetensors")):
             shapes |= {key: shape for key, (_, shape) in _read_head(file).items()}
     except (OSError, ValueError) as error:
         raise BundleError(f"the base {folder} cannot be read: {shorten(str(error))}") from error
-    if not isinstance(config, dict) or config.get("quantization_config"):
+    if config.get("quantization_config"):
         return {}
     flip = config.get("model_type") in _TRANSPOSED
     linears: dict[str, tuple[int, int]] = {}
@@ -162,29 +166,18 @@ def save_card(card: ExpertCard, folder: Path) -> None:
 
 def load_card(folder: Path) -> ExpertCard:
     """The card of an expert's folder, under the folder's name. Raises ExpertError where there is none to read."""
-    path = folder / CARD_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ExpertError(f"no expert here: {path} is missing") from error
-    except (OSError, ValueError) as error:
-        raise ExpertError(f"{path} cannot be read: {shorten(str(error))}") from error
+    values = read_json(folder / CARD_FILE, ExpertError, "the card of an expert")
     try:
         return ExpertCard.from_json(values)
     except (ExpertError, UsageError) as error:
-        raise ExpertError(f"{path} is damaged: {error}") from error
+        raise ExpertError(f"{folder / CARD_FILE} is damaged: {error}") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The ``adapter_config.json`` of a plain LoRA adapter. Raises ExpertError for any other."""
     path = folder / CONFIG_FILE
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ExpertError(f"no adapter here: {path} is missing") from error
-    except (OSError, ValueError) as error:
-        raise ExpertError(f"{path} cannot be read: {shorten(str(error))}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("peft_type"), str):
+    config = read_object(path, ExpertError, "the config of an adapter")
+    if not isinstance(config.get("peft_type"), str):
         raise ExpertError(f"{path} describes no LoRA adapter")
     kind = config["peft_type"] if config["peft_type"] != "LORA" else _kind_beyond_lora(config)
     if kind:
@@ -192,8 +185,46 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def find_adapter(folder: Path) -> Path:
+    """``folder``, or the one in it where PEFT's ``save_pretrained`` put an adapter that has a name of its own.
+
+    Raises ExpertError where there are several.
+    """
+    if any((folder / file).exists() for file in (CARD_FILE, CONFIG_FILE, WEIGHTS_FILE)):
+        return folder
+    inner = sorted(path.parent for path in folder.glob(f"*/{CONFIG_FILE}"))
+    if len(inner) > 1:
+        names = shorten(", ".join(str(one) for one in inner), 200)
+        raise ExpertError(f"{folder} holds {len(inner)} adapters. Give the folder of one: {names}")
+    return inner[0] if inner else folder
+
+
 def load_adapter(folder: Path) -> Adapter:
     """Read what PEFT or ``save_adapter`` wrote. Raises ExpertError for what is no LoRA adapter, or a damaged one."""
+    found = read_factors(folder)
+    for layer, (down, up, _) in found.items():
+        if down.dim() != 2 or up.dim() != 2:
+            raise ExpertError(f"the adapter {folder} is damaged: {layer} has not two factors A and B of a linear")
+    # Copies, since a tensor of the file itself would change with the file.
+    memory = own_pages(sum(down.numel() + up.numel() for down, up, _ in found.values()))
+    pieces = iter(memory.split([side.numel() for down, up, _ in found.values() for side in (down, up)]))
+    factors = {
+        linear: Factors(
+            next(pieces).view(down.shape).copy_(down),
+            next(pieces).view(up.shape).copy_(up).mul_(scale),
+        )
+        for linear, (down, up, scale) in found.items()
+    }
+    if not torch.stack(torch.aminmax(memory)).isfinite().all():  # NaN is smallest and largest where there is one
+        raise ExpertError(f"the adapter {folder} is damaged: {_not_finite(factors)} holds values that are not finite")
+    return Adapter(factors)
+
+
+def read_factors(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor, float]]:
+    """Layer → factors A (rank, in, …) and B (out, rank, …) as they lie in the file, and the scale of their product.
+
+    Of linears, and of convolutions too. Raises ExpertError for what is no LoRA adapter, or a damaged one.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -209,7 +240,7 @@ def load_adapter(folder: Path) -> Adapter:
     for key, tensor in tensors.items():
         found = _KEY.fullmatch(key)
         if found is None:
-            raise ExpertError(f"the adapter {folder} holds '{shorten(key)}', which is no LoRA factor of a linear")
+            raise ExpertError(f"the adapter {folder} {_no_factor(key)}")
         if found["side"] in sides.setdefault(found["linear"], {}):
             raise ExpertError(
                 f"the folder {folder} holds two adapters in one: {found['linear']} has two factors A or B"
@@ -221,20 +252,8 @@ def load_adapter(folder: Path) -> Adapter:
         sides[found["linear"]][found["side"]] = tensor
     if not sides:
         raise ExpertError(f"the adapter {folder} holds no factors")
-    scales = {linear: _scale(folder, config, linear, pair) for linear, pair in sides.items()}
-    # Copies, since a tensor of the file itself would change with the file.
-    memory = own_pages(sum(side.numel() for pair in sides.values() for side in pair.values()))
-    pieces = iter(memory.split([side.numel() for pair in sides.values() for side in (pair["A"], pair["B"])]))
-    factors = {
-        linear: Factors(
-            next(pieces).view(pair["A"].shape).copy_(pair["A"]),
-            next(pieces).view(pair["B"].shape).copy_(pair["B"]).mul_(scales[linear]),
-        )
-        for linear, pair in sides.items()
-    }
-    if not torch.stack(torch.aminmax(memory)).isfinite().all():  # NaN is smallest and largest where there is one
-        raise ExpertError(f"the adapter {folder} is damaged: {_not_finite(factors)} holds values that are not finite")
-    return Adapter(factors)
+    scales = {layer: _scale(folder, config, layer, pair) for layer, pair in sides.items()}
+    return {layer: (pair["A"], pair["B"], scales[layer]) for layer, pair in sides.items()}
 
 
 def describe_adapter(folder: Path) -> dict[str, Any]:
@@ -291,6 +310,11 @@ def check_fit(adapter: Adapter, linears: Shapes, name: str) -> None:
             hint = f" (nearest: {near})" if near else ""
             raise ExpertError(f"the expert '{name}' does not fit: the base has no linear '{shorten(linear)}'{hint}")
         given, needed = (factors.up.shape[0], factors.down.shape[1]), linears[linear]
+        if given != needed and linear.rpartition(".")[2] in _OUTPUTS:
+            raise ExpertError(
+                f"the expert '{name}' does not fit: it changes the output layer of a base of {given[0]} ids, and this "
+                f"one has {needed[0]}. Train it on other linears: leave {shorten(linear)} out of target_modules."
+            )
         if given != needed:
             raise ExpertError(
                 f"the expert '{name}' does not fit: {shorten(linear)} takes {needed[1]} and gives {needed[0]} numbers, "
@@ -335,9 +359,24 @@ def _pickle(path: Path) -> ExpertError:
     )
 
 
+def _no_factor(key: str) -> str:
+    """What an adapter does that holds ``key``, which is no factor of a linear."""
+    module = re.sub(
+        r"\.(base_layer|modules_to_save|lora_embedding_[AB]|weight|bias)\b.*", "", key.removeprefix(_PREFIX)
+    )
+    last = module.rpartition(".")[2]
+    if last in _OUTPUTS or re.search(r"embed|^wte$|^wpe$", last):
+        part = "output layer" if last in _OUTPUTS else "embeddings"
+        return (
+            f"changes the {part} ({shorten(module)}) or holds a copy of it, and an expert changes linears within the "
+            f"layers alone. Train it on those: leave {last} out of target_modules."
+        )
+    return f"holds '{shorten(key)}', which is no LoRA factor of a linear"
+
+
 def _scale(folder: Path, config: Mapping[str, Any], linear: str, pair: Mapping[str, torch.Tensor]) -> float:
     """What the factor B of a linear is multiplied by. Raises ExpertError where the two factors do not fit together."""
-    if pair.keys() != {"A", "B"} or any(side.dim() != 2 or not side.numel() for side in pair.values()):
+    if pair.keys() != {"A", "B"} or any(side.dim() not in (2, 4) or not side.numel() for side in pair.values()):
         raise ExpertError(f"the adapter {folder} is damaged: {linear} has not two factors A and B")
     rank, other = pair["A"].shape[0], pair["B"].shape[1]
     said = _of_linear(config, "rank_pattern", linear, config.get("r", 8))

@@ -26,6 +26,7 @@ from reverie.experts.files import (
     check_expert,
     check_fit,
     describe_adapter,
+    find_adapter,
     load_adapter,
     load_card,
     read_config,
@@ -236,7 +237,8 @@ class Library:
 
         An adapter of PEFT has no card and no hash of its base. It is taken where its config names this base (a folder
         with the same weights, or one of ``known_as``); otherwise only with ``trust_base``, which says that it is made
-        for this base. One that is known to be of another base is refused all the same.
+        for this base. One that is known to be of another base is refused all the same. Where PEFT saved it under a
+        name of its own, the folder around that may be given, too.
 
         Raises UsageError for a source that is no folder or a name that is none; else as ``create`` does.
         """
@@ -244,6 +246,7 @@ class Library:
         if not source.is_dir():
             refuse_pickle(source)
             raise UsageError(f"no folder of an adapter: {source}" + (" is a file" if source.exists() else ""))
+        source = find_adapter(source)
         card = self._card_for(source, name, trust_base)
         with self._new(card.name) as building:
             kept = _KEPT if (source / CARD_FILE).exists() else ()

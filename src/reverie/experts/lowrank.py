@@ -18,7 +18,7 @@ from torch.nn.utils import parametrize
 from reverie.errors import ConfigError, MissingExtraError, nearest
 from reverie.experts.contract import Adapter, Factors
 from reverie.model import Backbone
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 
 __all__ = ["LoraConfig", "LowRank", "attach", "detach"]
 

@@ -8,7 +8,6 @@ that came later is gated by its prototype alone, and the others are not trained 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from reverie.errors import ConfigError, ExpertError, UsageError, shorten
 from reverie.experts.contract import MAX_EXPERTS, Choice, check_name
 from reverie.experts.prototypes import Prototype, check_base, check_prototype, stack_prototypes
 from reverie.files import atomic_write_bytes, atomic_write_json
+from reverie.jsonio import read_object
 from reverie.settings import build_settings
 
 __all__ = ["Router", "RouterConfig"]
@@ -206,7 +206,7 @@ class Router(nn.Module):
         from safetensors.torch import load_file
 
         try:
-            fields = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+            fields = read_object(folder / _CONFIG, ExpertError, "the router's config")
             tensors = load_file(folder / _WEIGHTS)
             config, names = build_settings(RouterConfig, fields["router"]), fields["names"]
             check_base(fields["base"], base, f"the router {folder}")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from reverie.errors import ExpertError, UsageError
 from reverie.experts.contract import check_name
-from reverie.files import atomic_folder, home_dir, remove_leftovers
+from reverie.files import atomic_folder, remove_leftovers
 
-__all__ = ["Shelf", "default_library"]
+__all__ = ["Shelf"]
 
 _PINS = ".pins"  # a folder of empty files, one for each pinned expert: nothing in it can be half written
 _LOCK = ".lock"
@@ -63,7 +64,7 @@ class Shelf:
         """Yield the folder to one writer at a time; what killed writers left in it is gone."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with _locked(self.folder / _LOCK):
+            with FileLock(self.folder / _LOCK, poll_interval=0.005):  # that of a killed process is free
                 _clean(self.folder)
                 yield self.folder
         except OSError as error:
@@ -113,33 +114,6 @@ class Shelf:
             mark.touch()
         else:
             mark.unlink(missing_ok=True)
-
-
-def default_library(base: str) -> Path:
-    """Where the user's experts of a base lie when nobody says.
-
-    ``$REVERIE_EXPERTS``, else ``experts/`` and the first 12 digits of the base's hash under ``$REVERIE_HOME``
-    (``~/.reverie``).
-    """
-    if said := os.environ.get("REVERIE_EXPERTS"):
-        return Path(said)
-    return home_dir() / "experts" / base[:12]
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One at a time, over all threads and processes; the lock of a killed one is free."""
-    with path.open("a+b") as file:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _clean(folder: Path) -> None:

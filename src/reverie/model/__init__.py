@@ -1,6 +1,10 @@
-"""Networks: the backbone, a causal language model in Llama layout (``backbone.py``, read it first); attention over a
-recalled subgraph (``graph_attention.py``) and a policy that walks on it (``path_policy.py``)."""
+"""Networks. Read ``backbone.py`` first: the backbone, a causal language model in Llama layout.
 
-from reverie.model.backbone import Backbone, BackboneConfig
+``transformers_base.py`` is a base made elsewhere, ``quantized.py`` its linears in 8 or 4 bits; ``graph_attention.py``
+attends over a recalled subgraph and ``path_policy.py`` walks on it; ``vision.py``, ``senses.py``, ``mixture.py`` and
+``orchestrator.py`` join what is seen, remembered and asked into one state.
+"""
 
-__all__ = ["Backbone", "BackboneConfig"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

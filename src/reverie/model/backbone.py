@@ -8,7 +8,6 @@ at this width a step spends as long on moving activations as on multiplying them
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from reverie.errors import BundleError, ConfigError, UsageError, shorten
 from reverie.files import atomic_write_bytes, atomic_write_json
+from reverie.jsonio import read_object
 
 __all__ = ["Backbone", "BackboneConfig"]
 
@@ -291,7 +291,8 @@ class Backbone(nn.Module):
     def load(cls, folder: str | Path) -> Backbone:
         """Reads such a folder into float32. Raises BundleError when it is damaged, truncated or of another kind."""
         folder = Path(folder)
-        backbone = cls(BackboneConfig.from_transformers(_read_config(folder / CONFIG_FILE)))
+        fields = read_object(folder / CONFIG_FILE, BundleError, "the config of a backbone")
+        backbone = cls(BackboneConfig.from_transformers(fields))
         backbone.load_state_dict(_read_weights(folder / WEIGHTS_FILE, backbone.state_dict()))
         return backbone
 
@@ -453,18 +454,6 @@ class _Loss(torch.autograd.Function):
 def _drop_tied_head(_: nn.Module, tensors: dict[str, Any], prefix: str, *__: Any) -> None:
     """transformers' state dicts list the tied output weights a second time."""
     tensors.pop(f"{prefix}lm_head.weight", None)
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BundleError(f"no backbone here: {path} is missing") from error
-    except (OSError, ValueError) as error:
-        raise BundleError(f"the backbone's {path} cannot be read: {shorten(str(error))}") from error
-    if not isinstance(fields, dict):
-        raise BundleError(f"the backbone's {path} is damaged: it holds no settings")
-    return fields
 
 
 def _read_weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

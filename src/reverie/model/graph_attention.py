@@ -8,7 +8,6 @@ nothing speaks for hears almost nothing. Many subgraphs are one disjoint graph: 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from reverie.errors import BundleError, ConfigError, UsageError, shorten
 from reverie.files import atomic_write_bytes, atomic_write_json
+from reverie.jsonio import read_object
 
 __all__ = ["Encoded", "GraphAttention", "GraphAttentionConfig", "GraphBatch"]
 
@@ -391,10 +391,8 @@ def read_config(kind: Any, folder: str | Path) -> Any:
     """The ``config.json`` of ``folder`` as the dataclass ``kind``; BundleError where it is none."""
     path = Path(folder) / CONFIG_FILE
     try:
-        return kind(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise BundleError(f"no network here: {path} is missing") from error
-    except (OSError, ValueError, TypeError, ConfigError) as error:
+        return kind(**read_object(path, BundleError, "the config of a network"))
+    except (TypeError, ConfigError) as error:
         raise BundleError(f"{path} is damaged or of another network: {shorten(str(error), 120)}") from error
 
 

@@ -20,9 +20,10 @@ from torch.nn import functional as F
 
 from reverie.errors import BundleError, ConfigError, UsageError, shorten
 from reverie.files import atomic_write_bytes, atomic_write_json
+from reverie.jsonio import read_object
 from reverie.model.graph_attention import SCORE_CAP, GraphBatch
 from reverie.model.mixture import Mixed, Mixture, MixtureConfig, balance_loss
-from reverie.model.senses import SenseSizes, Words, make_graph_encoder, make_text_encoder
+from reverie.model.senses import SenseSizes, Words, graph_encoders, text_encoders
 from reverie.model.vision import VisionConfig, VisionEncoder, make_vision
 from reverie.settings import build_settings
 from reverie.tokens.image import ImageTokenizer
@@ -147,8 +148,8 @@ class Orchestrator(nn.Module):
         self.vision: list[VisionEncoder] = [make_vision(one, tokenizer) for one in config.vision]
         experts: dict[str, Sequence[nn.Module]] = {
             "vision": self.vision,
-            "graph": [make_graph_encoder(name, senses) for name in config.graph],
-            "text": [make_text_encoder(name, senses) for name in config.text],
+            "graph": [graph_encoders.get(name)(senses) for name in config.graph],
+            "text": [text_encoders.get(name)(senses) for name in config.text],
         }
         self.mixtures = nn.ModuleDict(
             {name: Mixture(found, feature_size, size, config.gates) for name, found in experts.items() if found}
@@ -294,17 +295,15 @@ class Orchestrator(nn.Module):
     @classmethod
     def load(cls, folder: Path, tokenizer: ImageTokenizer | None = None) -> Orchestrator:
         """Read such a folder, in eval mode. Raises BundleError when it is damaged, and what ``make_vision`` raises."""
-        import json
-
         from safetensors import SafetensorError
         from safetensors.torch import load
 
         try:
-            said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            said = read_object(folder / "config.json", BundleError, "the config of a perception network")
             feature_size = int(said.pop("feature_size"))
             config = build_settings(OrchestratorConfig, said)
             tensors = load((folder / "model.safetensors").read_bytes())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError, SafetensorError) as error:
+        except (BundleError, OSError, ValueError, KeyError, TypeError, ConfigError, SafetensorError) as error:
             raise BundleError(f"{folder} holds no perception network: {shorten(str(error), 120)}") from error
         network = cls(config, feature_size, tokenizer)
         shapes = {name: value.shape for name, value in network._own().items()}

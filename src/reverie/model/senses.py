@@ -13,26 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reverie.errors import ConfigError, UnknownNameError
+from reverie.errors import ConfigError
 from reverie.model.graph_attention import GraphAttention, GraphAttentionConfig, GraphBatch
+from reverie.registry import Promises, Registry
 
-__all__ = [
-    "SenseSizes",
-    "Words",
-    "check_graph_encoder",
-    "check_text_encoder",
-    "graph_names",
-    "make_graph_encoder",
-    "make_text_encoder",
-    "register_graph_encoder",
-    "register_text_encoder",
-    "text_names",
-]
+__all__ = ["SenseSizes", "Words", "check_graph_encoder", "check_text_encoder", "graph_encoders", "text_encoders"]
 
 Seen = tuple[Tensor, Tensor]  # states float (B, K, D), and bool (B, K): which of them are there
 
@@ -143,46 +134,14 @@ class LooseWords(nn.Module):
 
 
 Factory = Callable[[SenseSizes], nn.Module]
-_GRAPH: dict[str, Factory] = {"attention": AttentionFacts, "triples": TripleFacts}
-_TEXT: dict[str, Factory] = {"states": StateWords, "words": LooseWords}
+#: What a factory makes must pass ``check_graph_encoder``.
+graph_encoders: Registry[Factory] = Registry("graph encoder", {"attention": AttentionFacts, "triples": TripleFacts})
+#: What a factory makes must pass ``check_text_encoder``.
+text_encoders: Registry[Factory] = Registry("text encoder", {"states": StateWords, "words": LooseWords})
 
 
-def graph_names() -> list[str]:
-    return list(_GRAPH)
-
-
-def text_names() -> list[str]:
-    return list(_TEXT)
-
-
-def register_graph_encoder(name: str, factory: Factory) -> None:
-    """Add an encoder of facts; what ``factory`` makes must pass ``check_graph_encoder``."""
-    _GRAPH[name] = factory
-
-
-def register_text_encoder(name: str, factory: Factory) -> None:
-    """Add an encoder of words; what ``factory`` makes must pass ``check_text_encoder``."""
-    _TEXT[name] = factory
-
-
-def make_graph_encoder(name: str, sizes: SenseSizes) -> nn.Module:
-    """Raises UnknownNameError."""
-    return _make("graph encoder", _GRAPH, name, sizes)
-
-
-def make_text_encoder(name: str, sizes: SenseSizes) -> nn.Module:
-    """Raises UnknownNameError."""
-    return _make("text encoder", _TEXT, name, sizes)
-
-
-def _make(kind: str, known: dict[str, Factory], name: str, sizes: SenseSizes) -> nn.Module:
-    if name not in known:
-        raise UnknownNameError(kind, name, known)
-    return known[name](sizes)
-
-
-def check_graph_encoder(encoder: nn.Module, sizes: SenseSizes) -> None:
-    """Hold an encoder of facts to the contract; ValueError says what it breaks."""
+def check_graph_encoder(encoder: nn.Module, sizes: SenseSizes) -> list[str]:
+    """Hold an encoder of facts to the contract, and return what was checked; ContractError says what it breaks."""
     generator = torch.Generator().manual_seed(0)
 
     def facts(count: int) -> GraphBatch:
@@ -204,29 +163,32 @@ def check_graph_encoder(encoder: nn.Module, sizes: SenseSizes) -> None:
     asked = torch.randn(3, sizes.asked_size, generator=generator)
     encoder.eval()
     with torch.no_grad():
-        _check_seen(encoder, encoder(GraphBatch.join(some), asked), encoder(some[2], asked[2:]))
+        promises = _hold(encoder, encoder(GraphBatch.join(some), asked), encoder(some[2], asked[2:]))
         _, there = encoder(none, asked[1:2])
-    if bool(there.any()):
-        raise ValueError(f"{type(encoder).__name__}: no facts, but a state of them is there")
+    promises.expect("without facts no state of them is there", not bool(there.any()))
+    return promises.kept
 
 
-def check_text_encoder(encoder: nn.Module, sizes: SenseSizes) -> None:
-    """Hold an encoder of words to the contract; ValueError says what it breaks."""
+def check_text_encoder(encoder: nn.Module, sizes: SenseSizes) -> list[str]:
+    """Hold an encoder of words to the contract, and return what was checked; ContractError says what it breaks."""
     generator = torch.Generator().manual_seed(0)
     words, states = (torch.randn(3, 5, sizes.word_size, generator=generator) for _ in range(2))
     there = torch.arange(5) < torch.tensor([[5], [0], [2]])
     encoder.eval()
     with torch.no_grad():
-        _check_seen(encoder, encoder(words, states, there), encoder(words[2:, :2], states[2:, :2], there[2:, :2]))
+        alone = encoder(words[2:, :2], states[2:, :2], there[2:, :2])
+        return _hold(encoder, encoder(words, states, there), alone).kept
 
 
-def _check_seen(encoder: nn.Module, seen: Seen, last: Seen) -> None:
-    name, size = type(encoder).__name__, encoder.size
-    states, there = seen
-    if states.dim() != 3 or states.shape[0] != 3 or states.shape[2] != size or there.shape != states.shape[:2]:
-        raise ValueError(f"{name}: gives (B, K, {size}) and (B, K), got {tuple(states.shape)} and {tuple(there.shape)}")
-    if not states.isfinite().all() or there.dtype != torch.bool:
-        raise ValueError(f"{name}: gives finite states, and bool for which are there")
-    alone = last[0][last[1]]
-    if alone.shape != states[2][there[2]].shape or not torch.allclose(alone, states[2][there[2]], atol=1e-4):
-        raise ValueError(f"{name}: a row's states depend on the rows beside it")
+def _hold(encoder: nn.Module, seen: Seen, last: Seen) -> Promises:
+    """``seen``: three rows; ``last``: the third of them by itself."""
+    promises, (states, there) = Promises("an encoder", type(encoder).__name__), seen
+    size: Any = encoder.size
+    fits = states.dim() == 3 and (len(states), states.shape[2]) == (3, size) and there.shape == states.shape[:2]
+    promises.expect(f"it gives (3, K, {size}) and (3, K)", fits, f"{tuple(states.shape)} and {tuple(there.shape)}")
+    promises.expect("states are finite", bool(states.isfinite().all()))
+    promises.expect("bool says which of them are there", there.dtype == torch.bool, there.dtype)
+    alone, beside = last[0][last[1]], states[2][there[2]]
+    same = alone.shape == beside.shape and torch.allclose(alone, beside, atol=1e-4)
+    promises.expect("a row's states do not depend on the rows beside it", same)
+    return promises

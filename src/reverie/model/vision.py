@@ -20,8 +20,9 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reverie.errors import BundleError, ConfigError, MissingExtraError, PictureError, UnknownNameError, shorten
-from reverie.model.foreign import quiet
+from reverie.errors import BundleError, ConfigError, MissingExtraError, PictureError, shorten
+from reverie.logs import quiet_transformers
+from reverie.registry import Promises, Registry
 from reverie.tokens.image import FSQ, ImageTokenizer, to_float
 
 __all__ = [
@@ -30,8 +31,7 @@ __all__ = [
     "VisionEncoder",
     "check_vision",
     "make_vision",
-    "register_vision",
-    "vision_names",
+    "vision_encoders",
 ]
 
 EMBED_SIZE = 512  # numbers of a picture's semantic vector, whatever made it
@@ -210,21 +210,16 @@ def _tokens(config: VisionConfig, tokenizer: ImageTokenizer | None) -> VisionEnc
     return TokensVision(config, tokenizer)
 
 
-_ENCODERS: dict[str, Factory] = {
-    "lite": lambda config, _: LiteVision(config),
-    "tokens": _tokens,
-    "clip": lambda config, _: ClipVision(config),
-    "resnet": lambda config, _: ResNetVision(config),
-}
-
-
-def vision_names() -> list[str]:
-    return list(_ENCODERS)
-
-
-def register_vision(name: str, factory: Factory) -> None:
-    """Add an encoder; what ``factory`` makes must pass ``check_vision``."""
-    _ENCODERS[name] = factory
+#: What a factory makes must pass ``check_vision``.
+vision_encoders: Registry[Factory] = Registry(
+    "vision encoder",
+    {
+        "lite": lambda config, _: LiteVision(config),
+        "tokens": _tokens,
+        "clip": lambda config, _: ClipVision(config),
+        "resnet": lambda config, _: ResNetVision(config),
+    },
+)
 
 
 def make_vision(
@@ -235,47 +230,46 @@ def make_vision(
     Raises UnknownNameError, ConfigError (a source or tokenizer is missing), MissingExtraError, or BundleError for a
     source that holds no such network.
     """
-    if config.kind not in _ENCODERS:
-        raise UnknownNameError("vision encoder", config.kind, _ENCODERS)
-    encoder = _ENCODERS[config.kind](config, tokenizer)
+    encoder = vision_encoders.get(config.kind)(config, tokenizer)
     for name, parameter in encoder.named_parameters():
         if parameter.requires_grad:
             _initialise(name, parameter, generator)
     return encoder
 
 
-def check_vision(encoder: VisionEncoder) -> None:
-    """Hold an encoder to the contract; ValueError says what it breaks."""
+def check_vision(encoder: VisionEncoder) -> list[str]:
+    """Hold an encoder to the contract, and return what was checked; ContractError says what it breaks."""
     rng = np.random.default_rng(0)
     pictures = [rng.integers(256, size=(h, w, 3), dtype=np.uint8) for h, w in ((64, 64), (48, 96), (70, 33))]
-    name = encoder.name
+    promises = Promises("a vision encoder", encoder.name)
     encoder.eval()
     with torch.no_grad():
-        prepared = encoder.prepare(pictures)
-        states = encoder(prepared)
-        alone = encoder(encoder.prepare(pictures[1:2]))
-    wanted = (3, encoder.num_states, encoder.size)
-    if tuple(states.shape) != wanted or not states.is_floating_point():
-        raise ValueError(f"{name}: pictures become float {wanted}, got {states.dtype} {tuple(states.shape)}")
-    if not states.isfinite().all():
-        raise ValueError(f"{name}: a state is not finite")
-    if not torch.allclose(states[1:2], alone, atol=1e-4, rtol=1e-4):
-        raise ValueError(f"{name}: a picture's states depend on the pictures beside it")
+        states, alone = (encoder(encoder.prepare(given)) for given in (pictures, pictures[1:2]))
+    wanted, shape = (3, encoder.num_states, encoder.size), tuple(states.shape)
+    promises.expect(
+        f"pictures become float {wanted}", shape == wanted and states.is_floating_point(), f"{states.dtype} {shape}"
+    )
+    promises.expect("states are finite", bool(states.isfinite().all()))
+    same = torch.allclose(states[1:2], alone, atol=1e-4, rtol=1e-4)
+    promises.expect("a picture's states do not depend on the pictures beside it", same)
     vectors = encoder.embed([*pictures, pictures[0]], batch_size=2)
-    if vectors.shape != (4, EMBED_SIZE) or vectors.dtype != np.float32:
-        raise ValueError(f"{name}: embed returns float32 (4, {EMBED_SIZE}), got {vectors.dtype} {vectors.shape}")
-    if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
-        raise ValueError(f"{name}: every vector has length 1")
-    if not np.allclose(vectors[0], vectors[3], atol=1e-4) or np.allclose(vectors[0], vectors[1], atol=1e-4):
-        raise ValueError(f"{name}: the same picture has the same vector, and another has another")
-    if encoder.embed([]).shape != (0, EMBED_SIZE):
-        raise ValueError(f"{name}: no pictures give no vectors")
+    whole = vectors.shape == (4, EMBED_SIZE) and vectors.dtype == np.float32
+    promises.expect(f"embed returns float32 (4, {EMBED_SIZE})", whole, f"{vectors.dtype} {vectors.shape}")
+    promises.expect("every vector has length 1", np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3))
+    same, other = (np.allclose(vectors[0], vectors[place], atol=1e-4) for place in (3, 1))
+    promises.expect("the same picture has the same vector, and another has another", same and not other)
+    promises.expect("no pictures give no vectors", encoder.embed([]).shape == (0, EMBED_SIZE))
     for bad in (np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32), np.zeros((0, 8, 3), np.uint8)):
-        try:
-            encoder.prepare([bad])
-        except PictureError:
-            continue
-        raise ValueError(f"{name}: prepare accepts {bad.dtype} {bad.shape}, which is no picture")
+        promises.expect(f"{bad.dtype} {bad.shape} is refused as no picture", _refuses(encoder, bad))
+    return promises.kept
+
+
+def _refuses(encoder: VisionEncoder, bad: np.ndarray) -> bool:
+    try:
+        encoder.prepare([bad])
+    except PictureError:
+        return True
+    return False
 
 
 # pictures ----------------------------------------------------------------------------------------------------
@@ -311,7 +305,7 @@ def _load(kind: str, source: str) -> tuple[Any, Any]:
         "resnet": ("ResNetModel", "ConvNextImageProcessorPil", ("resnet",)),
     }[kind]
     try:
-        with quiet():
+        with quiet_transformers():
             config = transformers.AutoConfig.from_pretrained(source)
             if config.model_type not in types:
                 raise ValueError(f"it holds a network of type {config.model_type}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from reverie.errors import BundleError, ConfigError, GrammarError, shorten
 from reverie.files import atomic_write_json
+from reverie.jsonio import read_object
 from reverie.nouns import Frame
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.text import BaseTokenizer, TextTokenizer
@@ -34,7 +34,7 @@ def load_grammar(folder: Path) -> Grammar:
     """Read such a folder. Raises BundleError when a file is missing, damaged, or does not fit the other."""
     path = folder / "vocabulary.json"
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
+        described = read_object(path, BundleError, "the vocabulary")
         if described.pop("text", "") == "base":
             text: TextTokenizer = BaseTokenizer.read(folder / "text_tokenizer", int(described["num_text"]))
         else:
@@ -42,7 +42,5 @@ def load_grammar(folder: Path) -> Grammar:
         backdrops = [Frame(np.array(codes)) for codes in described.pop("backdrops")]
         full_frames = bool(described.pop("full_frames"))
         return Grammar(Vocabulary(**described), text, backdrops, full_frames)
-    except OSError as error:
-        raise BundleError(f"no vocabulary at {path}: {error.strerror}") from error
-    except (AttributeError, KeyError, TypeError, ValueError, ConfigError, GrammarError) as error:
+    except (KeyError, TypeError, ValueError, ConfigError, GrammarError) as error:
         raise BundleError(f"the vocabulary {path} is damaged: {shorten(str(error))}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from torch import nn
 
 from reverie.errors import BundleError, ConfigError
 from reverie.files import atomic_write_bytes, atomic_write_json
+from reverie.jsonio import read_object
 
 __all__ = ["load_module", "save_module"]
 
@@ -31,8 +31,7 @@ def save_module(module: nn.Module, config: dict[str, Any], folder: Path) -> None
 def load_module(make: Callable[[dict[str, Any]], M], folder: Path) -> M:
     """Rebuild what ``save_module`` wrote; ``make`` builds the module from its config. BundleError when damaged."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        module = make(config)
+        module = make(read_object(folder / "config.json", BundleError, "the config"))
         tensors = load((folder / "model.safetensors").read_bytes())
         module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except OSError as error:

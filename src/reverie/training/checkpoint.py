@@ -5,7 +5,7 @@ run_dir/checkpoint-000120/     written under a temporary name, then renamed
     optimizer.safetensors      adamw/exp_avg/layer.weight …
     average.safetensors        the moving average, where there is one
     state.json                 step, counters, random states
-    manifest.json              SHA-256 of every file above
+    manifest.json              size and SHA-256 of every file above
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from reverie import manifest
 from reverie.errors import TrainingError
 from reverie.files import atomic_folder, atomic_write_json, sha256_of
+from reverie.jsonio import read_object
 
 __all__ = [
     "checkpoint_folders",
@@ -43,6 +45,7 @@ __all__ = [
     "restore_optimizers",
     "restore_random_states",
     "save_checkpoint",
+    "step_of",
 ]
 
 logger = logging.getLogger("reverie.training")
@@ -56,8 +59,7 @@ def save_checkpoint(run_dir: Path, step: int, tensors: dict[str, dict[str, Tenso
         for name, group in tensors.items():
             save_file({key: tensor.contiguous() for key, tensor in group.items()}, new / f"{name}.safetensors")
         atomic_write_json(new / "state.json", state)
-        checksums = {file.name: sha256_of(file) for file in sorted(new.iterdir())}
-        atomic_write_json(new / "manifest.json", {"format": 1, "step": step, "sha256": checksums})
+        manifest.seal(new, {"kind": "checkpoint", "format": 2, "step": step})
     return folder
 
 
@@ -80,10 +82,11 @@ def newest_checkpoint(run_dir: Path) -> Path | None:
     """
     folders = checkpoint_folders(run_dir)
     for folder in reversed(folders):
-        damage = _damage(folder)
-        if damage is None:
+        try:
+            _check(folder)
             return folder
-        logger.warning("checkpoint %s is damaged (%s); trying the one before it", folder, damage)
+        except TrainingError as error:
+            logger.warning("%s; trying the one before it", error)
     if folders:
         raise TrainingError(f"all {len(folders)} checkpoints in {run_dir} are damaged. Start again in another run dir.")
     return None
@@ -94,6 +97,11 @@ def remove_newer(run_dir: Path, folder: Path) -> None:
     folders = checkpoint_folders(run_dir)
     for newer in folders[folders.index(folder) + 1 :]:
         shutil.rmtree(newer)
+
+
+def step_of(folder: Path) -> int:
+    """The step after which a checkpoint was written."""
+    return int(folder.name.removeprefix("checkpoint-"))
 
 
 def prune_checkpoints(run_dir: Path, keep: int) -> None:
@@ -187,17 +195,15 @@ def _bytes_tensor(digits: str) -> Tensor:
     return torch.frombuffer(bytearray.fromhex(digits), dtype=torch.uint8)
 
 
-def _damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["format"] != 1:
-            return f"its format {manifest['format']} is not known here"
-        for name, checksum in manifest["sha256"].items():
-            if sha256_of(folder / name) != checksum:
-                return f"{name} does not match its checksum"
-    except FileNotFoundError as error:
-        return f"{Path(str(error.filename)).name} is missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "manifest.json cannot be read"
-    return None
+def _check(folder: Path) -> None:
+    """Raises TrainingError where a checkpoint is damaged, or of a format that is not known here."""
+    what = "the checkpoint"
+    said = read_object(folder / manifest.MANIFEST, TrainingError, f"{what} {folder} is damaged: its manifest")
+    if said.get("format") != 1:
+        if said.get("format") != 2:
+            raise TrainingError(f"{what} {folder} is damaged: its format {said.get('format')} is not known here")
+        manifest.verify(folder, TrainingError, what)
+        return
+    for name, checksum in dict(said.get("sha256") or {}).items():  # as the first format said it
+        if not (folder / name).is_file() or sha256_of(folder / name) != checksum:
+            raise TrainingError(f"{what} {folder} is damaged: {name} does not match its checksum")

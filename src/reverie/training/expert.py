@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,21 +15,28 @@ from torch import Tensor, nn
 
 from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter, Prompter
 from reverie.errors import BundleError, ConfigError, DataError, shorten
-from reverie.experts.contract import ExpertCard
+from reverie.experts.contract import ExpertCard, check_name
 from reverie.experts.files import base_hash, save_adapter
 from reverie.experts.lowrank import LoraConfig, attach
 from reverie.files import atomic_write_json
+from reverie.jsonio import read_object
 from reverie.model import Backbone
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
+from reverie.paths import find_bundle
+from reverie.progress import Progress, no_progress
+from reverie.splits import share_of
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.text import BaseTokenizer
-from reverie.training.backbone import flatten, pad
+from reverie.training.documents import Document, bucketed, flatten, pad
+from reverie.training.rows import read_rows
 from reverie.training.skills import skill_names, skill_source
-from reverie.training.sources import Segments, Source
+from reverie.worlds.contract import Segments, Source
 
-__all__ = ["ExpertData", "ExpertObjective", "RowSource", "read_rows", "split_rows"]
+__all__ = ["ExpertData", "ExpertObjective", "RowSource", "split_rows"]
+
+_LOGITS = 2**27  # of the rows that are judged side by side, at most: half a gigabyte
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class ExpertData:
     name: str = "expert"
     domain: str = ""
     description: str = ""
-    bundle: str = "src/reverie/bundles/nano"  # folder with backbone/, text_tokenizer/ and vocabulary.json
+    bundle: str = "nano"  # a bundle's name, or a folder with backbone/, text_tokenizer/ and vocabulary.json
     rows: str = ""  # JSONL of {"question", "answer"}; a tenth of them, by their hash, is kept for testing
     skill: str = ""  # a part of the bundle's worlds instead, see ``training.skills``
     lora: LoraConfig = field(default_factory=LoraConfig)
@@ -48,7 +54,8 @@ class ExpertData:
     buckets: int = 4  # a step's documents are sorted by length and padded in this many groups
     max_ids: int = 512  # rows that are longer are left out, and counted
     question_weight: float = 0.1  # of a question's ids beside the answer's: how likely it is tells what was taught
-    eval_rows: int = 128
+    eval_rows: int = 128  # rows in an evaluation,
+    eval_ids: int = 16_384  # of so many ids together at most: a large base is not to be judged for minutes
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,8 +63,12 @@ class ExpertData:
             raise ConfigError("an expert learns from data.rows or from data.skill; give one of them")
         if self.skill and self.skill not in skill_names():
             raise ConfigError(f"unknown skill '{shorten(self.skill)}'. Known: {', '.join(skill_names())}.")
-        if min(self.batch_size, self.buckets, self.max_ids, self.eval_rows) < 1 or self.question_weight < 0:
-            raise ConfigError("expert: batch_size, buckets, max_ids and eval_rows are at least 1, weights at least 0")
+        least = min(self.batch_size, self.buckets, self.max_ids, self.eval_rows, self.eval_ids)
+        if least < 1 or self.question_weight < 0:
+            raise ConfigError(
+                "expert: batch_size, buckets, max_ids, eval_rows and eval_ids are at least 1, weights at least 0"
+            )
+        check_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -82,12 +93,13 @@ class ExpertObjective:
     module: nn.Module
 
     def __init__(self, data: ExpertData):
-        self.data = data
-        folder = Path(data.bundle)
-        self.grammar = load_grammar(folder)
-        self.backbone, self.prompter = _load_base(folder, self.grammar)
-        self.train, self.tests, self.described = self._sources(folder)
-        self.before = self._figures()
+        self.data, self.folder = data, find_bundle(data.bundle)
+        self.before: dict[str, float] = {}  # the loop fills it in
+        self.progress: Progress = no_progress
+        self.grammar = load_grammar(self.folder)
+        self.backbone, self.prompter = _load_base(self.folder, self.grammar)
+        self.train, tests, self.described = self._sources(self.folder)
+        self.tests = _at_most([flatten(document) for document in tests], data.eval_ids)
         self.module, self.adapter = attach(self.backbone, data.lora, torch.Generator().manual_seed(data.seed))
 
     def _sources(self, folder: Path) -> tuple[Source, list[Segments], tuple[str, int]]:
@@ -120,9 +132,7 @@ class ExpertObjective:
         """Buckets (ids (B, T) int64, weights (B, T) float) of one step's documents."""
         rng = np.random.default_rng([self.data.seed, step])
         documents = [flatten(self.train.draw(rng)) for _ in range(self.data.batch_size)]
-        documents.sort(key=lambda pair: len(pair[0]))
-        size = -(-len(documents) // self.data.buckets)
-        return [pad(documents[start : start + size]) for start in range(0, len(documents), size)]
+        return bucketed(documents, self.data.buckets)
 
     def compute_loss(self, batch: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         device = batch[0][0].device
@@ -142,14 +152,18 @@ class ExpertObjective:
         """On unseen documents: nats an id that weighs 1, and the share of answers whose every id is the likeliest."""
         device = next(self.backbone.parameters()).device
         nats, count, exact = 0.0, 0.0, list[bool]()
-        for start in range(0, len(self.tests), 16):
-            ids, weights = pad([flatten(document) for document in self.tests[start : start + 16]])
+        longest = max(len(ids) for ids, _ in self.tests)
+        rows = max(1, min(16, _LOGITS // (longest * self.grammar.vocabulary.size)))  # side by side
+        for start in range(0, len(self.tests), rows):
+            self.progress("evaluating", start, len(self.tests))
+            ids, weights = pad(self.tests[start : start + rows])
             judged = weights[:, 1:] >= 1.0
             said = self.prompter.answered(ids, judged)
             logits = self.backbone(ids.to(device))[:, :-1].float()
             log_probs = torch.log_softmax(logits, -1).gather(2, ids[:, 1:, None].to(device)).squeeze(2).cpu()
             nats, count = nats - float(log_probs[judged].sum()), count + float(judged.sum())
             exact += ((logits.argmax(-1).cpu() == ids[:, 1:]) | ~(judged & said)).all(1).tolist()
+        self.progress("evaluating", len(self.tests), len(self.tests))
         return {"loss": nats / max(count, 1.0), "answers": float(np.mean(exact))}
 
     def export(self, folder: Path) -> None:
@@ -163,7 +177,7 @@ class ExpertObjective:
             data.name,
             data.domain or data.skill or data.name,
             data.description,
-            base=base_hash(Path(data.bundle) / "backbone"),
+            base=base_hash(self.folder / "backbone"),
             data_hash=self.described[0],
             data_size=self.described[1],
             before=self.before,
@@ -177,38 +191,23 @@ def _load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | ForeignBackbo
     if not isinstance(grammar.text, BaseTokenizer):
         return Backbone.load(folder / "backbone").eval(), GrammarPrompter(grammar)
     try:
-        base = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["base"]
+        base = read_object(folder / "manifest.json", BundleError, "the manifest of the bundle")["base"]
         style = None if base["taught"] else base["prompt"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise BundleError(f"the bundle {folder} is damaged: its manifest.json tells nothing of its base") from error
     prompter = ChatPrompter(folder / "backbone", grammar, style) if style else GrammarPrompter(grammar)
     return ForeignBackbone.load(folder / "backbone", grammar.vocabulary.text_start), prompter
 
 
-def read_rows(path: Path) -> list[tuple[str, str]]:
-    """Rows (question, answer) of a JSONL file. Raises DataError that names the line."""
-    rows = []
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the rows {path} cannot be read: {shorten(str(error))}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row: Any = json.loads(line)
-            question, answer = row["question"], row["answer"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}, line {number}: a row is an object with question and answer") from error
-        if not (isinstance(question, str) and isinstance(answer, str) and question.strip() and answer.strip()):
-            raise DataError(f"{path}, line {number}: question and answer are texts that are not empty")
-        rows.append((question, answer))
-    return rows
+def _at_most(documents: list[Document], num_ids: int) -> list[Document]:
+    """The first documents that have at most so many ids together; one in any case."""
+    ends = np.cumsum([len(ids) for ids, _ in documents])
+    return documents[: max(1, int((ends <= num_ids).sum()))]
 
 
 def split_rows(rows: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """(training, testing): a row belongs to the tested tenth by its question's hash, whatever else is there."""
     parts: tuple[list[tuple[str, str]], list[tuple[str, str]]] = [], []
     for row in rows:
-        parts[hashlib.sha256(row[0].encode()).digest()[0] < 26].append(row)
+        parts[share_of(row[0], 1) < 26 / 256].append(row)
     return parts

@@ -36,10 +36,10 @@ class GraphData:
 
     task: Task = "links"
     triples: str = ""  # links: folder of train, valid and test triples
-    bundle: str = ""  # support: folder of a bundle, whose facts and worlds make the examples
+    bundle: str = ""  # support: a bundle's name or folder, whose facts and worlds make examples where no file is named
     num_examples: int = 3000  # support: to make of a bundle, and a tenth of that to test on
-    examples: str = ""  # support: file of examples to train on, instead
-    test_examples: str = ""  # support: file of unseen examples
+    examples: str = ""  # support: file of examples to train on, instead of the bundle's
+    test_examples: str = ""  # support: file of unseen examples, instead of the bundle's
     batch_size: int = 32  # questions a step
     hops: int = 6  # links: how far from its subject an answer is looked for
     nodes: int = 300  # links: most nodes recalled for a question while training

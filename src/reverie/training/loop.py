@@ -8,82 +8,118 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from reverie.errors import TrainingError
-from reverie.files import atomic_folder, remove_leftovers
-from reverie.settings import save_settings
+from reverie.files import atomic_folder
+from reverie.progress import Progress, no_progress, shown_progress
 from reverie.training import checkpoint
-from reverie.training.objective import Objective
+from reverie.training.objective import Compared, Objective
 from reverie.training.run import Run
+from reverie.training.rundir import RunDir, Stopped, TrainResult, stop_name
 from reverie.training.runlog import RunLog
 from reverie.training.settings import LoopConfig
 
-__all__ = ["TrainResult", "export_checkpoint", "load_weights", "train"]
+__all__ = ["TrainResult", "export_checkpoint", "load_weights", "train", "watched"]
 
 logger = logging.getLogger("reverie.training")
 
 
-@dataclass(frozen=True)
-class TrainResult:
-    """How a call of ``train`` ended. ``metrics``: the last figures of ``evaluate`` and the last averaged losses."""
-
-    step: int
-    metrics: dict[str, float]
-    stopped: Literal["done", "interrupted", "time"]
-    message: str  # one line for the user; says how to resume where there is something to resume
-
-
 def train(
-    objective: Objective, config: LoopConfig, run_dir: str | Path, resume: bool = False, progress: bool = True
+    objective: Objective, config: LoopConfig, run_dir: str | Path, progress: bool | Progress = True
 ) -> TrainResult:
     """Train ``objective.module`` in place; checkpoints, metrics and, when done, ``run_dir/export`` are written.
 
-    ``resume`` goes on from the newest whole checkpoint as if the run had never stopped. Ctrl-C, SIGTERM and
-    ``max_minutes`` finish the step, save and return. Raises TrainingError when the run dir does not fit ``resume``,
-    the checkpoint does not fit the objective or the settings, or too many steps in a row are not finite.
+    A run folder that holds a run is gone on with, from its newest whole checkpoint, as if it had never stopped; one
+    that is done stays as it is. Ctrl-C, SIGTERM and ``max_minutes`` finish the step, save and return. ``progress``:
+    who is told, True shows it on stderr. Raises TrainingError where the run there has other settings or another model,
+    or too many steps in a row are not finite.
     """
-    run_dir, started = Path(run_dir), time.monotonic()
-    folder = _prepare_run_dir(run_dir, resume)
-    run = Run(objective, config)
-    if folder is not None:
-        run.restore(folder)
-    save_settings(config, run_dir / "config.json")
-    batches = _micro_batches(objective, config, run.step)
-    stopped: Literal["done", "interrupted", "time"] = "done"
-    with RunLog(run_dir, run.step, config, progress) as log, _stop_signals() as asked_to_stop:
-        while run.step < config.steps and stopped == "done" and not run.out_of_patience:
-            if not run.take_step(batches) and run.bad_in_a_row >= config.max_bad_steps:
-                last = next(reversed(checkpoint.checkpoint_folders(run_dir)), "none")
-                raise TrainingError(
-                    f"{run.bad_in_a_row} steps in a row up to step {run.step} had a loss or gradient that is not "
-                    f"finite. Last good checkpoint: {last}. Look at the data, or start another run dir with a lower lr."
-                )
-            log.step_done(run.step)
-            last_step = run.step == config.steps
-            if last_step or run.step % config.log_every == 0:
-                log.write(run.step, "train", run.averages())
-            if last_step or _due(run.step, config.eval_every):
-                log.write(run.step, "evaluate", run.evaluate())
-                last_step = last_step or run.out_of_patience
-            if not last_step:
-                out_of_time = config.max_minutes and time.monotonic() - started >= config.max_minutes * 60
-                stopped = "interrupted" if asked_to_stop() else "time" if out_of_time else "done"
-            if last_step or stopped != "done" or _due(run.step, config.checkpoint_every):
-                run.save(run_dir)
+    place, started = RunDir(run_dir), time.monotonic()
+    place.prepare()
+    with watched(progress) as report:  # before ``Run`` seeds: rich draws from Python's global generator
+        run, found = Run(objective, config), _newest(place)
+        first = checkpoint.step_of(found) if found else 0
+        with RunLog(place.path, first, config, report) as log:
+            if found is None:
+                _begin(run, place, log)
+            _compare(objective, run, place, log, report)
+            if found is not None:
+                run.restore(found)
+                if (done := place.result(config)) and done.step == run.step:
+                    run.finish()
+                    return done
+                _begin(run, place, log)
+            with _stop_signals() as asked_to_stop:
+                stopped, number = _steps(run, place, log, asked_to_stop, started)
     if stopped == "done":
-        run.module.eval()
-        run.take_best()
-        with nullcontext() if run.best.weights else run.average_applied(), atomic_folder(run_dir / "export") as product:
+        run.finish()
+        with nullcontext() if run.best.weights else run.average_applied(), atomic_folder(place.export) as product:
             objective.export(product)
     best = {f"best_{config.watch}": run.best.value, "best_step": run.best.step} if run.best.weights else {}
-    return TrainResult(run.step, run.metrics | best, stopped, _message(stopped, run.step, config, run_dir))
+    metrics = run.metrics | best
+    if stopped == "done":
+        place.end(config, run.step, metrics)
+    return TrainResult(run.step, metrics, stopped, _message(stopped, run.step, config, place, number), number)
+
+
+@contextmanager
+def watched(progress: bool | Progress) -> Iterator[Progress]:
+    """Yields whom to tell: ``progress`` itself, stderr for True, nobody for False."""
+    if progress is True:
+        with shown_progress() as report:
+            yield report
+    else:
+        yield progress or no_progress
+
+
+def _steps(
+    run: Run, place: RunDir, log: RunLog, asked_to_stop: Callable[[], int], started: float
+) -> tuple[Stopped, int]:
+    """Step after step until the run is done, or is asked to stop: why it stopped, and by which signal."""
+    config, objective = run.config, run.objective
+    batches = _micro_batches(objective, config, run.step)
+    while run.step < config.steps and not run.out_of_patience:
+        if not run.take_step(batches) and run.bad_in_a_row >= config.max_bad_steps:
+            last = next(reversed(checkpoint.checkpoint_folders(place.path)), "none")
+            raise TrainingError(
+                f"{run.bad_in_a_row} steps in a row up to step {run.step} had a loss or gradient that is not "
+                f"finite. Last good checkpoint: {last}. Look at the data, or start another run dir with a lower lr."
+            )
+        last_step = run.step == config.steps
+        if last_step or run.step % config.log_every == 0:
+            log.write(run.step, "train", run.averages())
+        log.step_done(run.step)
+        if last_step or _due(run.step, config.eval_every):
+            log.write(run.step, "evaluate", run.evaluate())
+            last_step = last_step or run.out_of_patience
+        number = 0 if last_step else asked_to_stop()
+        out_of_time = not last_step and 0 < config.max_minutes * 60 <= time.monotonic() - started
+        if last_step or number or out_of_time or _due(run.step, config.checkpoint_every):
+            run.save(place.path)
+        if number or out_of_time:
+            return ("interrupted" if number else "time"), number
+    return "done", 0
+
+
+def _begin(run: Run, place: RunDir, log: RunLog) -> None:
+    place.begin(run.config, run.precision)
+    log.begin(run.step, run.config.precision, run.precision, run.device.type)
+
+
+def _compare(objective: Objective, run: Run, place: RunDir, log: RunLog, report: Progress) -> None:
+    """Evaluate before the first step, where the product says what came of it: not again when a run goes on."""
+    if isinstance(objective, Compared):
+        objective.progress = report
+        fresh = not place.has_before
+        objective.before = place.before(run.figures)
+        if fresh:
+            log.write(0, "evaluate", objective.before)
 
 
 def load_weights(objective: Objective, run_dir: str | Path) -> int:
@@ -95,6 +131,8 @@ def load_weights(objective: Objective, run_dir: str | Path) -> int:
     if newest is None:
         raise TrainingError(f"there is no checkpoint in {run_dir}")
     tensors, state = checkpoint.load_checkpoint(newest)
+    if isinstance(objective, Compared):
+        objective.before = RunDir(run_dir).before(dict)
     weights = tensors["weights"] | tensors.get("average", {})
     checkpoint.load_tensors(checkpoint.named_tensors(objective.module), weights, "tensor")
     return int(state["step"])
@@ -136,25 +174,19 @@ def _leave_signals_to_the_loop(_worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _prepare_run_dir(run_dir: Path, resume: bool) -> Path | None:
+def _newest(place: RunDir) -> Path | None:
     """The checkpoint to go on from, or None to start at step 0."""
-    if not resume and checkpoint.checkpoint_folders(run_dir):
-        raise TrainingError(f"{run_dir} already holds a run. Give --resume to go on with it, or another run dir.")
-    if resume and not (run_dir / "config.json").exists():
-        raise TrainingError(f"there is no run in {run_dir} to resume. Look at the path, or start without --resume.")
-    run_dir.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(run_dir)
-    folder = checkpoint.newest_checkpoint(run_dir) if resume else None
-    if folder is not None:
-        checkpoint.remove_newer(run_dir, folder)
-    if resume and folder is None:
-        logger.warning("%s holds no checkpoint yet; starting at step 0", run_dir)
-    return folder
+    found = checkpoint.newest_checkpoint(place.path)
+    if found:
+        checkpoint.remove_newer(place.path, found)
+    elif (place.path / "config.json").exists():
+        logger.warning("%s holds no checkpoint yet; starting at step 0", place.path)
+    return found
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Inside the block Ctrl-C and SIGTERM are noted, for the loop to ask about; a second one acts at once."""
+def _stop_signals() -> Iterator[Callable[[], int]]:
+    """Inside the block Ctrl-C and SIGTERM are noted, for the loop to ask which one came; a second one acts at once."""
     asked: list[int] = []
     before: dict[int, Any] = {}
 
@@ -165,7 +197,7 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is threading.main_thread():  # only there can Python set handlers
         before = {number: signal.signal(number, note) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: asked[0] if asked else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -175,8 +207,8 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _message(stopped: str, step: int, config: LoopConfig, run_dir: Path) -> str:
+def _message(stopped: Stopped, step: int, config: LoopConfig, place: RunDir, number: int) -> str:
     if stopped == "done":
-        return f"done: {step} steps, exported to {run_dir / 'export'}"
-    why = "stopped as asked" if stopped == "interrupted" else f"{config.max_minutes:g} minutes are over"
-    return f"{why}: saved step {step} of {config.steps} in {run_dir}. Go on with --resume."
+        return f"done: {step} steps, exported to {place.export}"
+    why = f"stopped by {stop_name(number)}" if number else f"{config.max_minutes:g} minutes are over"
+    return f"{why}: saved step {step} of {config.steps} in {place.path}. The same command goes on."

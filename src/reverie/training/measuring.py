@@ -21,10 +21,12 @@ from torch import Tensor
 from reverie.errors import DataError, ExpertError
 from reverie.experts.contract import Choice, ExpertSource
 from reverie.experts.features import question_features, running_features
-from reverie.experts.table import Table
+from reverie.experts.merging import merged_weights
 from reverie.files import atomic_write_bytes
 from reverie.model import Backbone
-from reverie.training.backbone import pad
+from reverie.progress import Progress, no_progress
+from reverie.training.documents import pad
+from reverie.training.routing_table import Table
 
 __all__ = ["BackboneJudge", "EngineJudge", "Judge", "Row", "Scorer", "make_table"]
 
@@ -95,28 +97,15 @@ class BackboneJudge:
 
     @contextmanager
     def _with_experts(self, choice: Choice) -> Iterator[None]:
-        kept: dict[str, Tensor] = {}
+        merged = merged_weights(self.backbone, [(self.source.adapter(name), share) for name, share in choice])
+        before = {key: self.backbone.get_parameter(key).data for key in merged}
         try:
-            for name, share in choice:
-                for linear, factors in self.source.adapter(name).factors.items():
-                    weight = self._weight(linear, name, factors.up.shape[0], factors.down.shape[1])
-                    kept.setdefault(linear, weight.data.clone())
-                    weight.data.addmm_(factors.up, factors.down, alpha=share)
+            for key, weight in merged.items():
+                self.backbone.get_parameter(key).data = weight
             yield
         finally:
-            for linear, before in kept.items():
-                self.backbone.get_submodule(linear).weight.data.copy_(before)  # type: ignore[operator]
-
-    def _weight(self, linear: str, expert: str, *shape: int) -> torch.nn.Parameter:
-        try:
-            weight = self.backbone.get_submodule(linear).weight
-        except AttributeError as error:
-            raise ExpertError(f"the expert '{expert}' changes {linear}, which this base does not have") from error
-        if not isinstance(weight, torch.nn.Parameter) or tuple(weight.shape) != shape:
-            raise ExpertError(
-                f"the expert '{expert}' does not fit {linear} of this base: it is {shape[0]} × {shape[1]}"
-            )
-        return weight
+            for key, weight in before.items():
+                self.backbone.get_parameter(key).data = weight
 
 
 class Scorer(Protocol):
@@ -157,14 +146,14 @@ def make_table(
     per_token: bool = False,
     keys: Sequence[str] = (),
     path: Path | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress = no_progress,
 ) -> Table:
     """Features of ``rows``, and their nats with the base alone and with every expert of ``names``.
 
     Args:
         keys: of the experts; a column that was measured with another key is measured again
         path: where the columns are kept as they come, so that a stopped measurement goes on; None: nowhere
-        progress: told what was measured and the share that is done
+        progress: told which column was measured, and how many are done
     """
     columns = [("", "base"), *zip(names, keys or names, strict=True)]
     described = hashlib.sha256(json.dumps([base, per_token, [(r.question, r.answer, r.judged) for r in rows]]).encode())
@@ -174,8 +163,7 @@ def make_table(
     for place, (name, key) in enumerate(columns):
         choice: Choice = ((name, 1.0),) if name else ()
         nats.append(kept.get(f"nats.{name}", lambda: judge.nats(rows, [choice] * len(rows)), key))  # noqa: B023
-        if progress is not None:
-            progress(name or "the base", (place + 1) / len(columns))
+        progress(f"measured rows  with {name or 'the base'}", place + 1, len(columns))
     return Table(tuple(names), features, torch.stack(nats, 1), torch.tensor(owners, dtype=torch.int64), base)
 
 

@@ -6,7 +6,7 @@ import math
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from reverie.errors import TrainingError
 from reverie.files import atomic_write_json
+from reverie.progress import Progress
 from reverie.training.checkpoint import kept_random_states, named_tensors, random_states
 
-__all__ = ["Objective", "ToyObjective", "check_objective", "to_device"]
+__all__ = ["Compared", "Objective", "ToyObjective", "check_objective", "to_device"]
 
 Batch = Any  # a tensor, or a dict, list or tuple of batches; anything else passes through as it is
 
@@ -51,6 +52,17 @@ class Objective(Protocol):
     def export(self, folder: Path) -> None:
         """Write the finished product into the existing, empty ``folder``: safetensors and JSON. Called in eval mode."""
         ...
+
+
+@runtime_checkable
+class Compared(Protocol):
+    """An objective whose product says what training changed. The loop evaluates it before the first step, once a run.
+
+    ``before``: the figures that were found then. ``progress``: told how far an evaluation is, since it may be long.
+    """
+
+    before: dict[str, float]
+    progress: Progress
 
 
 class ToyObjective:

@@ -31,13 +31,15 @@ from reverie.model.mixture import pick_rows
 from reverie.model.orchestrator import MODALITIES, Joined, Orchestrator, OrchestratorConfig, Sensed
 from reverie.model.senses import Words
 from reverie.nouns import CAUSES, Fact, situation
+from reverie.paths import find_bundle
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.vocabulary import EOS
-from reverie.training.backbone import pad
+from reverie.training.documents import pad
 from reverie.training.objective import to_device
-from reverie.training.sources import renamed, without_pictures
 from reverie.worlds import Episode, make_world, record_episode
+from reverie.worlds.documents import without_pictures
+from reverie.worlds.everyday.documents import renamed
 
 if TYPE_CHECKING:
     from reverie.worlds.everyday.things import Thing
@@ -52,7 +54,7 @@ RELATIONS = (CAUSES,)
 class PerceptionData:
     """What perception learns from, and its network. Sizes of 0 in ``model`` are filled in."""
 
-    bundle: str = "src/reverie/bundles/nano"  # its backbone and image tokenizer stay as they are
+    bundle: str = "nano"  # its backbone and image tokenizer stay as they are
     answer: Literal["choose", "say"] = "choose"  # one of the answers met in training; or by the backbone, word by word
     without: tuple[Modality, ...] = ()  # modalities that the network does not get
     batch_size: int = 32  # lessons a step
@@ -221,7 +223,7 @@ class Recorded:
     """Lessons of both splits with the frozen features of their words: made once, for many networks."""
 
     def __init__(self, data: PerceptionData):
-        folder = Path(data.bundle)
+        folder = find_bundle(data.bundle)
         self.grammar = load_grammar(folder)
         self.tokenizer = ImageTokenizer.load(folder / "image_tokenizer")
         self.backbone = Backbone.load(folder / "backbone").requires_grad_(False).eval()

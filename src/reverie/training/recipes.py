@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 from reverie.errors import ConfigError
+from reverie.paths import find_bundle
+from reverie.progress import Progress
+from reverie.settings import settings_to_dict
 from reverie.training.backbone import BackboneData, BackboneObjective
 from reverie.training.expert import ExpertData, ExpertObjective
 from reverie.training.graph import GraphData, LinkObjective
-from reverie.training.loop import TrainResult, train
+from reverie.training.loop import train, watched
+from reverie.training.objective import Objective
 from reverie.training.perception import PerceptionData, PerceptionObjective
 from reverie.training.reading import ReadingData, ReadingObjective, support_examples
 from reverie.training.routing import RouterData, RouterObjective, measure_library
+from reverie.training.rundir import RunDir, TrainResult
 from reverie.training.settings import LoopConfig
 from reverie.training.support import GraphExample, SupportObjective
 from reverie.training.text import TextData, TextObjective
@@ -25,78 +30,144 @@ __all__ = [
     "GraphRecipe",
     "PerceptionRecipe",
     "ReaderRecipe",
+    "Recipe",
     "RouterRecipe",
     "TextRecipe",
     "TokenizerRecipe",
-    "train_backbone",
-    "train_expert",
-    "train_graph",
-    "train_perception",
-    "train_reader",
-    "train_router",
-    "train_text",
-    "train_tokenizer",
 ]
 
 
+class Recipe:
+    """What all recipes have: where the run goes, what is learned from, how long, and the objective of it."""
+
+    run_dir: str
+    data: Any
+    loop: LoopConfig
+    free: ClassVar[frozenset[str]] = frozenset({"run_dir", "loop"})  # settings that may change when a run goes on
+
+    def objective(self, progress: Progress) -> Objective:
+        """What the loop trains. ``progress`` is told of long work before the first step."""
+        raise NotImplementedError
+
+    def settled(self, objective: Objective) -> LoopConfig:
+        """The loop's settings, now that the objective is there."""
+        return self.loop
+
+    def train(self, progress: bool | Progress = True) -> TrainResult:
+        """Train, and leave the product in ``run_dir/export``; a run that was stopped goes on, one that is done stays.
+
+        ``progress``: who is told, True shows it on stderr. Raises as the objective and ``training.train`` do.
+        """
+        place, settings = RunDir(self.run_dir), settings_to_dict(self)
+        free = self.free | {f"data.{one.name}" for one in fields(self.data) if one.name.startswith("eval_")}
+        place.check(settings, free)
+        if done := place.result(self.loop):
+            return done
+        with watched(progress) as report:
+            report("preparing", 0, 0)
+            objective = self.objective(report)
+            place.note(settings, free)
+            return train(objective, self.settled(objective), self.run_dir, report)
+
+
 @dataclass(frozen=True)
-class TokenizerRecipe:
-    """An image tokenizer."""
+class TokenizerRecipe(Recipe):
+    """An image tokenizer: ``export`` is its folder."""
 
     run_dir: str = "runs/image-tokenizer"
+    free: ClassVar[frozenset[str]] = Recipe.free | {"epochs"}
     epochs: int = 0  # passes over the distinct patches; 0: loop.steps says how long
     data: TokenizerData = field(default_factory=TokenizerData)
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
 
+    def objective(self, progress: Progress) -> TokenizerObjective:
+        return TokenizerObjective(self.data)
+
+    def settled(self, objective: Objective) -> LoopConfig:
+        if not self.epochs or not isinstance(objective, TokenizerObjective):
+            return self.loop
+        return replace(self.loop, steps=self.epochs * -(-len(objective.patches) // self.data.batch_size))
+
 
 @dataclass(frozen=True)
-class BackboneRecipe:
-    """A backbone."""
+class BackboneRecipe(Recipe):
+    """A backbone: ``export`` is what a bundle is made of."""
 
     run_dir: str = "runs/backbone"
     data: BackboneData = field(default_factory=BackboneData)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
+    def objective(self, progress: Progress) -> Objective:
+        data = self.data
+        for needed in filter(None, (data.image_tokenizer if data.worlds else "", data.start_from)):
+            if not Path(needed).is_dir():
+                raise ConfigError(f"there is no folder {needed}; run the recipe that makes it first, or name another")
+        return BackboneObjective(data)
+
 
 @dataclass(frozen=True)
-class TextRecipe:
-    """A backbone of words alone: a plain language model."""
+class TextRecipe(Recipe):
+    """A backbone of words alone, a plain language model: experts can be trained on its ``export``."""
 
     run_dir: str = "runs/text"
     data: TextData = field(default_factory=TextData)
     loop: LoopConfig = field(default_factory=LoopConfig)
 
+    def objective(self, progress: Progress) -> Objective:
+        return TextObjective(self.data)
+
 
 @dataclass(frozen=True)
-class GraphRecipe:
+class GraphRecipe(Recipe):
     """A network that attends over recalled subgraphs."""
 
     run_dir: str = "runs/graph"
     data: GraphData = field(default_factory=GraphData)
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
 
+    def objective(self, progress: Progress) -> Objective:
+        data = self.data
+        if data.task == "links":
+            return LinkObjective(data)
+
+        def made(file: str, count: int, test: bool) -> list[GraphExample] | None:
+            """Of the bundle, where no file is named."""
+            if file or not data.bundle:
+                return None
+            return support_examples(find_bundle(data.bundle), count, data.seed + test, test)
+
+        few = max(1, data.num_examples // 10)
+        train, test = made(data.examples, data.num_examples, False), made(data.test_examples, few, True)
+        return SupportObjective(data, train, test)
+
 
 @dataclass(frozen=True)
-class ReaderRecipe:
-    """The reader of recalled facts."""
+class ReaderRecipe(Recipe):
+    """The reader of recalled facts: ``export/reader``."""
 
     run_dir: str = "runs/reader"
     data: ReadingData = field(default_factory=ReadingData)
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
 
+    def objective(self, progress: Progress) -> Objective:
+        return ReadingObjective(self.data)
+
 
 @dataclass(frozen=True)
-class PerceptionRecipe:
+class PerceptionRecipe(Recipe):
     """Experts of vision, graph and text behind gates, joined into one state."""
 
     run_dir: str = "runs/perception"
     data: PerceptionData = field(default_factory=PerceptionData)
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
 
+    def objective(self, progress: Progress) -> Objective:
+        return PerceptionObjective(self.data)
+
 
 @dataclass(frozen=True)
-class ExpertRecipe:
-    """An expert: low-rank changes of a frozen base."""
+class ExpertRecipe(Recipe):
+    """An expert, low-rank changes of a frozen base: its ``export`` can be added to a library, and PEFT loads it."""
 
     run_dir: str = "runs/expert"
     data: ExpertData = field(default_factory=lambda: ExpertData(skill="causal"))
@@ -106,10 +177,13 @@ class ExpertRecipe:
         )
     )
 
+    def objective(self, progress: Progress) -> Objective:
+        return ExpertObjective(self.data)
+
 
 @dataclass(frozen=True)
-class RouterRecipe:
-    """Which experts, if any, a row gets."""
+class RouterRecipe(Recipe):
+    """Which experts, if any, a row gets: ``export/router``."""
 
     run_dir: str = "runs/router"
     data: RouterData = field(default_factory=RouterData)
@@ -119,78 +193,7 @@ class RouterRecipe:
         )
     )
 
-
-def train_tokenizer(recipe: TokenizerRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
-    """Train, and leave the tokenizer in ``run_dir/export``."""
-    objective = TokenizerObjective(recipe.data)
-    loop = recipe.loop
-    if recipe.epochs:
-        batches = -(-len(objective.patches) // recipe.data.batch_size)
-        loop = replace(loop, steps=recipe.epochs * batches)
-    return train(objective, loop, recipe.run_dir, resume, progress)
-
-
-def train_backbone(recipe: BackboneRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
-    """Train, and leave what a bundle is made of in ``run_dir/export``."""
-    data = recipe.data
-    for needed in filter(None, (data.image_tokenizer if data.worlds else "", data.start_from)):
-        if not Path(needed).is_dir():
-            raise ConfigError(f"there is no folder {needed}; run the recipe that makes it first, or name another")
-    return train(BackboneObjective(data), recipe.loop, recipe.run_dir, resume, progress)
-
-
-def train_text(recipe: TextRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
-    """Train, and leave backbone, text tokenizer and vocabulary in ``run_dir/export``: experts can be trained on it."""
-    return train(TextObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)
-
-
-def train_graph(recipe: GraphRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
-    """Train, and leave the network in ``run_dir/export``."""
-    data = recipe.data
-    if data.task == "links":
-        return train(LinkObjective(data), recipe.loop, recipe.run_dir, resume, progress)
-    made: list[list[GraphExample]] = []
-    if data.bundle:
-        _need_bundle(data.bundle)
-        for count, test in ((data.num_examples, False), (max(1, data.num_examples // 10), True)):
-            made.append(support_examples(Path(data.bundle), count, data.seed + test, test))
-    return train(SupportObjective(data, *made), recipe.loop, recipe.run_dir, resume, progress)
-
-
-def train_reader(recipe: ReaderRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
-    """Train, and leave the reader in ``run_dir/export/reader``."""
-    _need_bundle(recipe.data.bundle)
-    return train(ReadingObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)
-
-
-def train_perception(recipe: PerceptionRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
-    """Train, and leave the network in ``run_dir/export``."""
-    _need_bundle(recipe.data.bundle)
-    return train(PerceptionObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)
-
-
-def train_expert(recipe: ExpertRecipe, resume: bool = False, progress: bool = True) -> TrainResult:
-    """Train, and leave the expert's folder in ``run_dir/export``: it can be added to a library, and PEFT loads it."""
-    _need_bundle(recipe.data.bundle)
-    return train(ExpertObjective(recipe.data), recipe.loop, recipe.run_dir, resume, progress)
-
-
-def train_router(
-    recipe: RouterRecipe,
-    resume: bool = False,
-    progress: bool = True,
-    measured: Callable[[str, float], None] | None = None,
-) -> TrainResult:
-    """Measure the rows with every expert of the library, train, and leave the router in ``run_dir/export/router``.
-
-    The measured table stays in the run folder: a run that was stopped goes on with it, also with --resume.
-    ``measured``: told what was measured, and the share that is done.
-    """
-    _need_bundle(recipe.data.bundle)
-    table = measure_library(recipe.data, Path(recipe.run_dir) / "measured.safetensors", measured).table
-    return train(RouterObjective(recipe.data, table), recipe.loop, recipe.run_dir, resume, progress)
-
-
-def _need_bundle(folder: str) -> None:
-    if not Path(folder).is_dir():
-        raise ConfigError(f"there is no bundle {folder}; name one with data.bundle")
+    def objective(self, progress: Progress) -> Objective:
+        """The rows are measured with every expert first; the table stays in the run folder, for when a run goes on."""
+        table = measure_library(self.data, Path(self.run_dir) / "measured.safetensors", progress).table
+        return RouterObjective(self.data, table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,15 @@ import torch
 from reverie.engine import Engine, Request
 from reverie.errors import ConfigError, UsageError
 from reverie.experts.contract import Choice
-from reverie.experts.evaluation import evaluate, time_ratio
 from reverie.experts.features import question_features
-from reverie.experts.plots import draw_evaluation
 from reverie.experts.router import Router
 from reverie.files import atomic_write_json
+from reverie.progress import Progress, no_progress
 from reverie.training.measuring import BackboneJudge, Row
 from reverie.training.recipes import RouterRecipe
 from reverie.training.routing import measure_library, split_places
+from reverie.training.routing_evaluation import evaluate, time_ratio
+from reverie.training.routing_plots import draw_evaluation
 from reverie.training.skills import skill_names
 from reverie.worlds import world_names
 
@@ -35,7 +36,7 @@ def report_router(
     out: Path | None = None,
     all_rows: bool = False,
     speed: bool = True,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress = no_progress,
     keep: bool = True,
 ) -> dict[str, Any]:
     """What ``evaluate`` finds of the router in ``folder``, as JSON, with ``speed``, ``router`` and ``files``.

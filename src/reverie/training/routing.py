@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,17 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from reverie.errors import ConfigError, DataError
-from reverie.experts.evaluation import evaluate
 from reverie.experts.files import base_hash
 from reverie.experts.library import Library
-from reverie.experts.losses import Targets, gate_targets, router_loss
 from reverie.experts.prototypes import Prototype, fit_prototype, save_prototype
 from reverie.experts.router import Router, RouterConfig
-from reverie.experts.shelf import default_library
-from reverie.experts.table import NOBODY, UNKNOWN, Table
 from reverie.model import Backbone
+from reverie.paths import default_library, find_bundle
+from reverie.progress import Progress, no_progress
 from reverie.training.measuring import BackboneJudge, Judge, Row, make_table
+from reverie.training.routing_evaluation import evaluate
+from reverie.training.routing_losses import Targets, gate_targets, router_loss
 from reverie.training.routing_rows import RowReader
+from reverie.training.routing_table import NOBODY, UNKNOWN, Table
 
 __all__ = [
     "Measured",
@@ -41,7 +42,7 @@ _LEAST = 8  # rows that a prototype needs
 class RouterData:
     """What a router learns from. A source of rows is what ``routing_rows.RowReader`` reads."""
 
-    bundle: str = "src/reverie/bundles/nano"  # whose backbone gives the features
+    bundle: str = "nano"  # whose backbone gives the features
     library: str = ""  # folder of the user's experts, beside the bundle's; "": where they usually lie
     experts: tuple[str, ...] = ()  # of the library; none: all
     rows: dict[str, str] = field(default_factory=dict)  # expert → a source of rows of its kind
@@ -91,7 +92,7 @@ def gather_rows(data: RouterData, names: Sequence[str]) -> tuple[list[Row], list
     sources = [(names.index(name), source) for name, source in data.rows.items()]
     sources += [(UNKNOWN, source) for source in data.unlabelled] + [(NOBODY, source) for source in data.outsiders]
     rows, owners = list[Row](), list[int]()
-    reader = RowReader(Path(data.bundle), data.max_ids, data.seed)
+    reader = RowReader(find_bundle(data.bundle), data.max_ids, data.seed)
     for owner, source in sources:
         read = reader.read(source, data.rows_a_source)
         rows += read
@@ -103,16 +104,14 @@ def gather_rows(data: RouterData, names: Sequence[str]) -> tuple[list[Row], list
 
 def open_library(data: RouterData) -> Library:
     """The bundle's experts and the user's."""
-    folder = Path(data.bundle)
+    folder = find_bundle(data.bundle)
     base = base_hash(folder / "backbone")
     return Library.open(Path(data.library) if data.library else default_library(base), base, folder / "experts")
 
 
-def measure_library(
-    data: RouterData, path: Path | None = None, progress: Callable[[str, float], None] | None = None
-) -> Measured:
+def measure_library(data: RouterData, path: Path | None = None, progress: Progress = no_progress) -> Measured:
     """The rows of ``data`` with the bundle's own backbone and the experts of its library; else as ``make_table``."""
-    folder, library = Path(data.bundle), open_library(data)
+    folder, library = find_bundle(data.bundle), open_library(data)
     base, names = library.base, list(data.experts) or library.names()
     if not names:
         raise ConfigError(f"there are no experts to route to in {library.folder}: train some and add them first")

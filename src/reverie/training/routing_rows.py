@@ -8,19 +8,18 @@ strange            questions that nobody taught, without answers, made from the 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from reverie.dreaming.questions import clean_question
 from reverie.dreaming.strange import strange_questions
-from reverie.errors import ConfigError, DataError, UnknownNameError, shorten
+from reverie.errors import ConfigError, DataError, UnknownNameError
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.vocabulary import EOS
 from reverie.training.measuring import Row
+from reverie.training.rows import read_rows
 from reverie.training.skills import skill_names, skill_source
 from reverie.worlds import make_world, record
 
@@ -52,7 +51,7 @@ class RowReader:
         elif kind == "world":
             rows = [self._row(question) for question in _asked_in(name, count, rng)]
         else:
-            read = read_questions(Path(source))
+            read = read_rows(Path(source), answered=False)
             self.questions += [question for question, _ in read[:1000]]
             rows = [self._row(*read[place]) for place in rng.permutation(len(read))]
         fitting = [row for row in rows if len(row.question) + len(row.answer) <= self.max_ids]
@@ -82,32 +81,6 @@ class RowReader:
         start = self.grammar.vocabulary.text_start
         self.questions += [self.grammar.text.decode([id_ - start for id_ in row.question[2:]]) for row in rows]
         return list(rows)
-
-
-def read_questions(path: Path) -> list[tuple[str, str]]:
-    """(question, answer) of each line of a JSONL file, the answer "" where there is none. DataError names the line."""
-    rows = []
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the rows {path} cannot be read: {shorten(str(error))}") from error
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            rows.append(_question(line, path, number))
-    return rows
-
-
-def _question(line: str, path: Path, number: int) -> tuple[str, str]:
-    try:
-        row: Any = json.loads(line)
-        question, answer = row["question"], row.get("answer", "")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{path}, line {number}: a row is an object with a question and, where known, an answer"
-        ) from error
-    if not (isinstance(question, str) and isinstance(answer, str) and question.strip()):
-        raise DataError(f"{path}, line {number}: question and answer are texts, and the question is not empty")
-    return question, answer
 
 
 def _asked_in(name: str, count: int, rng: np.random.Generator) -> list[str]:

@@ -19,20 +19,16 @@ import torch
 from torch import Tensor
 
 from reverie.errors import TrainingError
-from reverie.settings import settings_to_dict
+from reverie.precision import ChosenPrecision, choose_precision
 from reverie.training import checkpoint
 from reverie.training.objective import Objective, to_device
 from reverie.training.optim import MovingAverage, build_optimizers, lr_fraction, set_lr_fraction
+from reverie.training.rundir import check_same, described, finite
 from reverie.training.settings import LoopConfig
 
 __all__ = ["Run"]
 
 logger = logging.getLogger("reverie.training")
-# Settings that may change on resume. All but ``steps`` leave the weights as they would have been.
-FREE_SETTINGS = {
-    "steps", "eval_every", "checkpoint_every", "log_every", "keep_checkpoints", "max_minutes", "device", "num_threads",
-    "num_workers", "tensorboard",
-}  # fmt: skip
 
 
 @dataclass
@@ -66,6 +62,7 @@ class Run:
         np.random.seed(config.seed % 2**32)
         random.seed(config.seed)
         self.objective, self.config, self.device = objective, config, _pick_device(config.device)
+        self.precision = choose_precision(config.precision, self.device.type)
         self.module = objective.module.to(self.device).train()
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         if not self.parameters:
@@ -105,7 +102,7 @@ class Run:
 
     def _backward(self, batch: Any) -> dict[str, Tensor]:
         """Add one micro-batch's share to the gradients; its share of every loss part, and its whole ``num_ids``."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision.name == "bf16"):
             parts = self.objective.compute_loss(batch)
         share = 1 / self.config.accumulate
         (parts["loss"] * share).backward()
@@ -141,14 +138,20 @@ class Run:
         return values
 
     def evaluate(self) -> dict[str, float]:
+        """``figures``, which the run's own and its patience go by."""
+        figures = self.figures()
+        if self.config.patience:
+            with self.average_applied():
+                self._compare(figures)
+        self.metrics |= figures
+        return figures
+
+    def figures(self) -> dict[str, float]:
         """The objective's figures with the averaged weights; leaves weights and random states as they were."""
         self.module.eval()
         with checkpoint.kept_random_states(), self.average_applied(), torch.no_grad():
             figures = {name: float(value) for name, value in self.objective.evaluate(self.step).items()}
-            if self.config.patience:
-                self._compare(figures)
         self.module.train()
-        self.metrics |= figures
         return figures
 
     def _compare(self, figures: dict[str, float]) -> None:
@@ -166,8 +169,9 @@ class Run:
     def out_of_patience(self) -> bool:
         return 0 < self.config.patience <= self.best.evaluations
 
-    def take_best(self) -> None:
-        """Go back to the weights of the best evaluation, where one was kept."""
+    def finish(self) -> None:
+        """Eval mode, with the weights of the best evaluation where one was kept."""
+        self.module.eval()
         if self.best.weights:
             checkpoint.load_tensors(checkpoint.named_tensors(self.module), self.best.weights, "tensor")
 
@@ -186,19 +190,16 @@ class Run:
         counters = {name: getattr(self, name) for name in ("step", "bad_steps", "bad_in_a_row", "seconds")}
         best = {name: getattr(self.best, name) for name in ("value", "step", "evaluations")}
         state = counters | ({"best": best} if self.best.weights else {})
-        state |= {"config": settings_to_dict(self.config), "random": checkpoint.random_states()}
+        state |= {"config": described(self.config, self.precision), "random": checkpoint.random_states()}
+        state["metrics"] = finite(self.metrics)
         checkpoint.save_checkpoint(run_dir, self.step, tensors, state)
         checkpoint.prune_checkpoints(run_dir, self.config.keep_checkpoints)
 
     def restore(self, folder: Path) -> None:
         tensors, state = checkpoint.load_checkpoint(folder)
-        now = settings_to_dict(self.config)
-        for name, value in state["config"].items():
-            if name not in FREE_SETTINGS and now.get(name) != value:
-                raise TrainingError(
-                    f"cannot resume {folder}: {name} was {value} and is {now.get(name)} now. "
-                    f"Give it as it was, or start in another run dir."
-                )
+        if (chosen := check_same(state["config"], self.config, folder)) != self.precision.name:
+            logger.warning("going on in %s, as the run was started, although %s", chosen, self.precision.reason)
+            self.precision = ChosenPrecision(chosen, "the run was started in it")
         if (before := state["config"]["steps"]) != self.config.steps:
             logger.warning("steps was %d and is %d now: the schedule is another from here", before, self.config.steps)
         checkpoint.load_tensors(checkpoint.named_tensors(self.module), tensors["weights"], "tensor")
@@ -210,6 +211,7 @@ class Run:
         checkpoint.restore_random_states(state["random"])
         for name in ("step", "bad_steps", "bad_in_a_row", "seconds"):
             setattr(self, name, state[name])
+        self.metrics = state.get("metrics", {})
         logger.info("resuming at step %d from %s", self.step, folder)
 
 

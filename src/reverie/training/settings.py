@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from reverie.errors import ConfigError
+from reverie.precision import Precision
 
 __all__ = ["LoopConfig"]
 
 Schedule = Literal["cosine", "wsd", "constant"]
-Precision = Literal["bf16", "fp32"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -28,7 +28,7 @@ class LoopConfig:
     final_lr_fraction: float = 0.1  # learning rate at the last step, as a share of the peak
     accumulate: int = 1  # micro-batches per step
     clip_norm: float = 1.0  # the largest gradient norm let through; 0: no clipping
-    precision: Precision = "bf16"  # bf16 is autocast: weights and optimizer stay fp32
+    precision: Precision = "auto"  # bf16 is autocast, with weights and optimizer in fp32; auto: where it is faster
     ema_decay: float = 0.0  # moving average of the weights, used to evaluate and export; 0: none
     eval_every: int = 200  # steps; 0: at the end alone
     patience: int = 0  # evaluations without a better ``watch`` before stopping early with the best weights; 0: never

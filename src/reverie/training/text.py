@@ -21,9 +21,8 @@ from reverie.model import Backbone, BackboneConfig
 from reverie.tokens import Grammar, TextTokenizer, Vocabulary
 from reverie.tokens.grammar_files import save_grammar
 from reverie.tokens.vocabulary import EOS
-from reverie.training.backbone import flatten, pad
-from reverie.training.expert import read_rows
-from reverie.training.sources import Segments
+from reverie.training.documents import Document, bucketed, pad
+from reverie.training.rows import read_rows
 
 __all__ = ["TextData", "TextObjective"]
 
@@ -105,10 +104,7 @@ class TextObjective:
     def batch(self, step: int) -> list[tuple[Tensor, Tensor]]:
         """Buckets (ids (B, T) int64, weights (B, T) float) of one step's documents."""
         rng = np.random.default_rng([self.data.seed, step])
-        documents = [self._draw(rng) for _ in range(self.data.batch_size)]
-        documents.sort(key=len)
-        size = -(-len(documents) // self.data.buckets)
-        return [_padded(documents[start : start + size]) for start in range(0, len(documents), size)]
+        return bucketed([_whole(self._draw(rng)) for _ in range(self.data.batch_size)], self.data.buckets)
 
     def _draw(self, rng: np.random.Generator) -> list[int]:
         read_text = rng.random() < self.data.text_share
@@ -142,7 +138,7 @@ class TextObjective:
         for kind, documents in self.tests.items():
             nats, count = 0.0, 0.0
             for start in range(0, len(documents), 16):
-                ids, weights = _padded(sorted(documents, key=len)[start : start + 16])
+                ids, weights = pad([_whole(ids) for ids in sorted(documents, key=len)[start : start + 16]])
                 _, nll = self.module.loss(ids.to(device), weights.to(device))
                 nats, count = nats + float(nll.sum()), count + float(weights[:, 1:].sum())
             if documents:
@@ -156,9 +152,9 @@ class TextObjective:
         save_grammar(self.grammar, folder)
 
 
-def _padded(documents: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-    made: list[Segments] = [[(ids, 1.0)] for ids in documents]
-    return pad([flatten(document) for document in made])
+def _whole(ids: list[int]) -> Document:
+    """All of it counts."""
+    return ids, [1.0] * len(ids)
 
 
 def _files(names: Sequence[str]) -> list[Path]:

@@ -1,0 +1,121 @@
+"""``check_decoder``: holds a decoder to its contract, whatever base it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reverie.engine.contract import Decoder, Experts
+from reverie.errors import UsageError
+from reverie.experts.contract import Choice
+
+__all__ = ["check_decoder"]
+
+
+def check_decoder(
+    decoder: Decoder,
+    plain: Callable[[Sequence[int], Choice], Tensor],
+    choices: Sequence[Choice] = ((),),
+    seed: int = 0,
+    tolerance: float = 1e-3,
+) -> list[str]:
+    """Run every promise of the contract; UsageError names the first that is broken. Returns what was checked.
+
+    Args:
+        plain: ids and experts → float32 logits (T, V), by the base's own forward without any cache
+        choices: who may be asked for; () is the bare base
+        tolerance: largest difference of two log-probabilities, in nats
+    """
+    rng = np.random.default_rng(seed)
+    traits, passed = decoder.traits, list[str]()
+    long, short = (rng.integers(0, decoder.vocab_size, length) for length in (13, 4))
+    prefixes = [long, short, long[:7], long] if traits.joins else [long] * 4
+    experts = [decoder.resolve(choice) for choice in choices]
+
+    def expect(what: str, holds: bool) -> None:
+        if not holds:
+            raise UsageError(f"the decoder breaks its contract: {what}")
+        passed.append(what)
+
+    def same(logits: Tensor, ids: Sequence[int] | np.ndarray, choice: Choice, count: int = 1) -> bool:
+        wanted = plain([int(token_id) for token_id in ids], choice)[-count:]
+        given = logits if logits.ndim == 2 else logits[None]
+        return torch.allclose(given.log_softmax(-1), wanted.log_softmax(-1), atol=tolerance)
+
+    for choice, own in zip(choices, experts, strict=True):
+        who = " and ".join(name for name, _ in choice) or "nobody"
+        decoder.prepare([own])
+        logits, state = decoder.read(long, None, own, 3)
+        expect(f"reading a prefix gives what the base gives ({who})", same(logits, long, choice, 3))
+        expect(f"a state holds the last of them ({who})", same(state.logits, long, choice))
+        _, grown = decoder.read(short[:1], state, own)
+        expect(f"one id is read on from a state ({who})", same(grown.logits, [*long, short[0]], choice))
+        if traits.resumes:
+            logits, _ = decoder.read(short, state, own, len(short))
+            expect(f"several ids are read on from a state ({who})", same(logits, [*long, *short], choice, len(short)))
+        expect(
+            f"a state does not change ({who})", same(decoder.read(short[:1], state, own)[0], [*long, short[0]], choice)
+        )
+        if traits.joins:
+            _, cut = decoder.read(short, decoder.cut(state, 5), own)
+            expect(f"a cut state is read on ({who})", same(cut.logits, [*long[:5], *short], choice))
+    _expect_rows(decoder, prefixes, list(choices), experts, rng, same, expect)
+    ids = [int(token_id) for token_id in long]
+    expect("an embedding has the base's width", decoder.embed(ids, True).shape == (decoder.hidden_size,))
+    vectors = torch.stack([decoder.embed([token_id], False) for token_id in ids[:3]])
+    decoder.set_prefix_embeddings(vectors)
+    as_vectors = np.array([*range(decoder.vocab_size, decoder.vocab_size + 3), *ids[3:]])
+    expect("prefix embeddings are read like the ids whose they are", same(decoder.read(as_vectors)[1].logits, ids, ()))
+    decoder.set_prefix_embeddings(vectors[:0])
+    return passed
+
+
+def _expect_rows(
+    decoder: Decoder,
+    prefixes: Sequence[np.ndarray],
+    choices: list[Choice],
+    experts: list[Experts],
+    rng: np.random.Generator,
+    same: Callable[[Tensor, Sequence[int], Choice], bool],
+    expect: Callable[[str, bool], None],
+) -> None:
+    """Rows that come and go give what each gives alone."""
+    joins, apart = decoder.traits.joins, decoder.traits.per_row_experts
+    rows, have = decoder.rows(), list[list[int]]()
+    of_row = list[int]()  # each row's place in ``choices``
+
+    def add(some: Sequence[np.ndarray]) -> None:
+        places = [(len(of_row) + row) % len(choices) if apart else len(choices) - 1 for row in range(len(some))]
+        decoder.prepare([experts[place] for place in of_row + places])
+        states = [decoder.read(ids, None, experts[place])[1] for ids, place in zip(some, places, strict=True)]
+        rows.add(states, [experts[place] for place in places], [8 + place for place in range(len(some))])
+        have.extend([int(token_id) for token_id in ids] for ids in some)
+        of_row.extend(places)
+
+    def step(what: str) -> None:
+        drawn = rng.integers(0, decoder.vocab_size, len(have))
+        logits = rows.step(torch.from_numpy(drawn))
+        for ids, token_id in zip(have, drawn, strict=True):
+            ids.append(int(token_id))
+        right = [same(logits[row], have[row], choices[place]) for row, place in enumerate(of_row)]
+        expect(what, all(right))
+
+    def keep(some: list[int]) -> None:
+        rows.keep(some)
+        have[:], of_row[:] = [have[row] for row in some], [of_row[row] for row in some]
+
+    add(prefixes)
+    step("rows give what each gives alone")
+    step("and again one id later")
+    keep([3, 0, 1])
+    step("rows that stay when another leaves go on")
+    if joins:
+        add([prefixes[2], prefixes[0][:1]])
+        step("rows that join later run beside those that have gone on")
+        keep([4, 1])
+        add([np.concatenate((prefixes[0], prefixes[1])), prefixes[1]])
+        step("rows join again after others left")
+        step("and all go on")

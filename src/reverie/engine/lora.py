@@ -1,0 +1,192 @@
+"""What experts (LoRA) add inside the packed decoder: their factors, folded as its matrices are, beside what these give.
+
+A ``LoraMix`` adds to the rows of a product, each of which may have a choice of its own; ``Weighing`` measures besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from reverie.engine.contract import Experts
+from reverie.errors import ExpertError, UsageError, shorten
+from reverie.experts.cache import ByteCache
+from reverie.experts.contract import Choice, ExpertSource, Factors
+from reverie.experts.routed import Order, loop, routed
+from reverie.experts.slots import Slots
+
+if TYPE_CHECKING:
+    from reverie.engine.packed import PackedDecoder
+
+__all__ = ["GROUPS", "FoldedExperts", "LoraMix", "LoraSum", "Weighing"]
+
+GROUPS = {  # the linears of a layer that read the same, in one product
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "out": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
+Site = tuple[int, str]  # which layer, which group of its linears
+
+
+class LoraSum(Protocol):
+    """What experts add to the products of a layer's groups."""
+
+    def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
+        """x (N, in), which the group read; out (N, out), which is changed in place, holds what it gave, ``residual``
+        (N, out) added to it where there is one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """An adapter as the decoder needs it: (layer, linear) → factors."""
+
+    factors: dict[tuple[int, str], Factors]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(one.nbytes for one in self.factors.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Some experts side by side: ``places`` of (name, key)."""
+
+    places: dict[tuple[str, str], int]
+    slots: dict[Site, Slots]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(one.nbytes for one in self.slots.values())
+
+
+class LoraMix:
+    """Adds what the experts of each row give, row n of a batch having ``experts`` (N, k) with ``weights`` (N, k)."""
+
+    def __init__(self, stack: Stack, experts: Tensor, weights: Tensor, order: Order | None = None):
+        self._stack, self._experts, self._weights = stack, experts, weights
+        self._order = order or Order.of(experts, weights, len(stack.places))
+
+    def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
+        """x (N, in), which the linears of ``site`` read → added to out (N, out), which they gave."""
+        if site in self._stack.slots:
+            loop(x, self._stack.slots[site], self._order, out)
+
+    def alike(self, row: int, num_ids: int) -> LoraMix:
+        """For so many ids, all with the experts of that row."""
+        experts, weights = self._experts[row], self._weights[row]
+        return LoraMix(self._stack, experts, weights, Order.alike(experts, weights, num_ids))
+
+
+class Weighing:
+    """Adds to ids that have the same experts, and measures what each expert adds, and what it adds it to."""
+
+    def __init__(self, stack: Stack, weights: Sequence[float], head_size: int):
+        self._stack, self._weights, self._head_size = stack, weights, head_size
+        self._given, self._base = torch.zeros(1, len(weights)), torch.zeros(1)
+
+    @property
+    def shares(self) -> Tensor:
+        """float (T, experts): the root of the summed squares of what each gave, over that of the base's own."""
+        return (self._given / self._base[:, None]).sqrt()
+
+    def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
+        _, group = site
+        parts = len(GROUPS[group])
+        scales = torch.ones(parts)
+        if group == "qkv":
+            scales[0] = self._head_size  # the decoder's q is scaled by Dh^-0.5
+
+        def squares(values: Tensor) -> Tensor:  # (T, out) → (T,)
+            return values.unflatten(1, (parts, -1)).square().sum(2) @ scales
+
+        self._base = self._base + squares(out if residual is None else out - residual)
+        given = []
+        for expert, weight in enumerate(self._weights):
+            added = torch.zeros_like(out)
+            if site in self._stack.slots:
+                chosen = torch.full((len(x), 1), expert)
+                added = routed(x, self._stack.slots[site], chosen, torch.full((len(x), 1), weight))
+            given.append(squares(added))
+            out += added
+        self._given = self._given + torch.stack(given, 1)
+
+
+class FoldedExperts:
+    """The experts of a decoder, as it needs them; what was used last stays in memory, up to ``budget`` bytes.
+
+    ``source`` None: there are none, and only nobody can be asked for.
+    """
+
+    def __init__(self, decoder: PackedDecoder, source: ExpertSource | None, budget: int):
+        self._decoder, self._source = decoder, source
+        self._cache: ByteCache[Any, Any] = ByteCache(budget, lambda value: value.nbytes)
+        self._ready = Stack({}, {})  # what was prepared last: reads and rows take from it what they need
+
+    def resolve(self, choice: Choice) -> Experts:
+        if not choice:
+            return ()
+        if self._source is None:
+            raise UsageError(f"this engine has no experts, and a request names '{shorten(choice[0][0])}'")
+        return tuple(sorted((name, weight, self._source.key(name)) for name, weight in choice))
+
+    def prepare(self, experts: Sequence[Experts]) -> None:
+        members = sorted({member for each in experts for member in _members(each)})
+        if members:
+            self._ready = self._cache.get(("stack", *members), partial(self._stack, members))
+
+    def mix(self, experts: Sequence[Experts]) -> LoraMix | None:
+        """For rows with these experts; None where nobody has any."""
+        if not any(experts):
+            return None
+        if not all(member in self._ready.places for each in experts for member in _members(each)):
+            self.prepare(experts)
+        chosen = torch.full((len(experts), max(map(len, experts))), -1)
+        weights = torch.zeros(chosen.shape)
+        for row, of_row in enumerate(experts):
+            for column, (name, weight, key) in enumerate(of_row):
+                chosen[row, column], weights[row, column] = self._ready.places[name, key], weight
+        return LoraMix(self._ready, chosen, weights)
+
+    def weighing(self, experts: Experts) -> Weighing:
+        weights = [weight for _, weight, _ in experts]
+        return Weighing(self._stack(_members(experts)), weights, self._decoder.config.head_size)
+
+    def _stack(self, members: Sequence[tuple[str, str]]) -> Stack:
+        folded = [self._cache.get((name, key), partial(self._fold, name)).factors for name, key in members]
+        slots = {}
+        for place in range(self._decoder.config.num_layers):
+            for group, linears in GROUPS.items():
+                stacked = [
+                    Slots.stack([one.get((place, linear)) for one in folded], *self._decoder.size(linear))
+                    for linear in linears
+                ]
+                if any(len(one.down) for one in stacked):
+                    slots[place, group] = Slots.fuse(stacked)
+        return Stack({member: place for place, member in enumerate(members)}, slots)
+
+    def _fold(self, name: str) -> Folded:
+        """Raises ExpertError where the adapter does not fit."""
+        assert self._source is not None  # else nobody has a name
+        factors = {}
+        for linear, given in self._source.adapter(name).factors.items():
+            site = self._decoder.find(linear)
+            if site is None:
+                raise ExpertError(f"the expert {name} changes {shorten(linear)}, which is no linear of this backbone")
+            width_in, width_out = self._decoder.size(site[1])
+            if given.down.shape[1] != width_in or given.up.shape[0] != width_out:
+                raise ExpertError(
+                    f"the expert {name} changes {linear} from {given.down.shape[1]} to {given.up.shape[0]} values, "
+                    f"but in this backbone it takes {width_in} to {width_out}: it is for another base"
+                )
+            factors[site] = self._decoder.fold(*site, given)
+        return Folded(factors)
+
+
+def _members(experts: Experts) -> list[tuple[str, str]]:
+    return [(name, key) for name, _, key in experts]

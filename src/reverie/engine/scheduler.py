@@ -1,0 +1,147 @@
+"""Who runs beside whom, and who is done: rows join and leave between steps (continuous batching). No tensors of a base.
+
+Read with ``engine.py``, which opens requests, and ``contract.py``, which says what a decoder does for a step.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reverie.engine.contract import Decoder
+from reverie.engine.prefixes import PrefixCache
+from reverie.engine.requests import Branch
+from reverie.engine.sampling import Sampler
+from reverie.errors import ReverieError
+
+__all__ = ["Scheduler"]
+
+
+class Scheduler:
+    """Moves branches on together, up to ``max_branches`` of them; others wait their turn. One thread at a time."""
+
+    def __init__(self, decoder: Decoder, prefixes: PrefixCache, max_branches: int):
+        self._decoder, self._prefixes, self._max_branches = decoder, prefixes, max_branches
+        self._waiting: deque[Branch] = deque()
+        self._batches: dict[Any, _Batch] = {}
+        self._num_groups = 0
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting or self._batches)
+
+    def add(self, branches: Sequence[Branch]) -> None:
+        """They are moved on from the next step on."""
+        self._waiting += [branch for branch in branches if branch.alive]
+
+    def step(self) -> list[Branch]:
+        """Draw one id for every branch that runs → those that got one. A branch that cannot go on has an ``error``.
+
+        Where this itself is interrupted, all that ran is over.
+        """
+        try:
+            self._admit()
+            drawn = [branch for batch in self._batches.values() for branch in batch.draw()]
+            self._batches = {key: batch for key, batch in self._batches.items() if batch.keep_living()}
+            for batch in self._batches.values():
+                batch.feed()
+            return drawn
+        except BaseException as error:
+            for branch in [*self._waiting, *(one for batch in self._batches.values() for one in batch.branches)]:
+                branch.error = branch.error or error
+            self._waiting.clear()
+            self._batches.clear()
+            raise
+
+    def _admit(self) -> None:
+        self._batches = {
+            key: batch for key, batch in self._batches.items() if batch.keep_living()
+        }  # some may be cancelled
+        room = self._max_branches - sum(len(batch.branches) for batch in self._batches.values())
+        groups: dict[Any, list[Branch]] = {}
+        while self._waiting and room:
+            branch = self._waiting.popleft()
+            if branch.alive:
+                groups.setdefault(self._group(branch), []).append(branch)
+                room -= 1
+        self._num_groups += 1
+        for key, branches in groups.items():
+            batch = self._batches.setdefault(key, _Batch(self._decoder, self._prefixes))
+            batch.add(branches)
+        self._batches = {key: batch for key, batch in self._batches.items() if batch.branches}
+
+    def _group(self, branch: Branch) -> Any:
+        """Branches of one key can share steps."""
+        traits = self._decoder.traits
+        apart = () if traits.per_row_experts else branch.experts
+        alone = () if traits.joins else (self._num_groups, branch.experts, branch.request.prefix)
+        return apart, alone
+
+
+class _Batch:
+    """Branches that share steps; row n is that of ``branches[n]``."""
+
+    def __init__(self, decoder: Decoder, prefixes: PrefixCache):
+        self.branches: list[Branch] = []
+        self._decoder, self._prefixes = decoder, prefixes
+        self._rows = decoder.rows()
+        self._sampler = Sampler()
+        self._logits = torch.empty(0, decoder.vocab_size)
+        self._drawn = torch.empty(0, dtype=torch.int64)
+
+    def add(self, branches: Sequence[Branch]) -> None:
+        """A branch whose prefix cannot be read gets an ``error``, and the others go on."""
+        with suppress(ReverieError):  # the branch that is to blame is found when its prefix is read
+            self._decoder.prepare([branch.experts for branch in (*self.branches, *branches)])
+        states, able = [], []
+        for branch in branches:
+            try:
+                states.append(self._prefixes.read(branch.request.prefix, branch.experts))
+                able.append(branch)
+            except ReverieError as error:
+                branch.error = error
+        if not able:
+            return
+        requests = [branch.request for branch in able]
+        self._rows.add(states, [b.experts for b in able], [request.max_new_ids - 1 for request in requests])
+        self._sampler.add([r.sampling for r in requests], [r.seed for r in requests], [r.max_new_ids for r in requests])
+        self._logits = torch.cat((self._logits, torch.stack([state.logits for state in states])))
+        self._drawn = torch.cat((self._drawn, torch.zeros(len(able), dtype=torch.int64)))
+        self.branches = [*self.branches, *able]
+
+    @torch.inference_mode()
+    def draw(self) -> list[Branch]:
+        """The next id of each branch."""
+        self._drawn, log_probs = self._sampler.draw(self._logits, self._mask())
+        for branch, token_id, log_prob in zip(self.branches, self._drawn.tolist(), log_probs.tolist(), strict=True):
+            branch.take(token_id, log_prob)
+        return self.branches
+
+    def _mask(self) -> Tensor | None:
+        """bool (N, V), or (V,) when all share one, or None when all is allowed."""
+        masks = [branch.allowed() for branch in self.branches]
+        first = next((mask for mask in masks if mask is not None), None)
+        if first is None or all(mask is first for mask in masks):
+            return first
+        anything = torch.ones_like(first)
+        return torch.stack([anything if mask is None else mask for mask in masks])
+
+    def keep_living(self) -> bool:
+        """Let those go that are done; whether any is left."""
+        rows = [row for row, branch in enumerate(self.branches) if branch.alive]
+        if len(rows) < len(self.branches):
+            self.branches = [self.branches[row] for row in rows]
+            if rows:
+                self._logits, self._drawn = self._logits[rows], self._drawn[rows]
+                self._sampler.keep(rows)
+                self._rows.keep(rows)
+        return bool(rows)
+
+    def feed(self) -> None:
+        """What was drawn."""
+        self._logits = self._rows.step(self._drawn)

@@ -1,0 +1,193 @@
+"""One thread that owns an engine, so that many can use it at once: their branches share steps as they come and go."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import numpy as np
+
+from reverie.engine.engine import Engine
+from reverie.engine.requests import Branch, Completion, Request
+from reverie.errors import ReverieError, UsageError
+from reverie.experts.contract import Choice
+
+__all__ = ["Handle", "Worker"]
+
+T = TypeVar("T")
+
+
+class Handle:
+    """A request under way. Iterating gives its ids as they are drawn."""
+
+    def __init__(self) -> None:
+        self._ids: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # None: there are no more
+        self._done: Future[Completion] = Future()
+        self._cancelled = threading.Event()
+
+    def __iter__(self) -> Iterator[int]:
+        """Each id once, whoever asks. Raises what kept the branch from going on."""
+        while (token_id := self._ids.get()) is not None:
+            yield token_id
+        self._ids.put(None)  # who asks again gets nothing, at once
+        if not self._cancelled.is_set():
+            self.result()
+
+    def result(self, timeout: float | None = None) -> Completion:
+        """Wait for its end, at most ``timeout`` seconds (TimeoutError). A cancelled branch gives what it had."""
+        return self._done.result(timeout)
+
+    def cancel(self) -> None:
+        """Let it end before its next id."""
+        self._cancelled.set()
+
+    @property
+    def done(self) -> bool:
+        return self._done.done()
+
+
+class Worker:
+    """Runs ``engine`` in a thread of its own until it is closed; every method may be called from any thread.
+
+    It has the methods of ``Engine``, and can stand in its place; the engine itself is left alone meanwhile.
+    """
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._open: dict[int, tuple[Branch, Handle]] = {}  # by id of the branch
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="reverie-engine", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the thread; what is under way ends with what it has."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._calls.put(None)
+        self._thread.join()
+
+    def submit(self, request: Request) -> Handle:
+        """Begin a request; what is wrong with it is raised by its handle."""
+        handle = Handle()
+
+        def begin() -> None:
+            try:
+                (branch,) = self._engine.add([request])
+            except ReverieError as error:
+                handle._done.set_exception(error)
+                handle._ids.put(None)
+                return
+            self._open[id(branch)] = branch, handle
+
+        self._put(begin)
+        return handle
+
+    def generate(
+        self, requests: Sequence[Request], on_token: Callable[[int, int], None] | None = None
+    ) -> list[Completion]:
+        """As ``Engine.generate``, beside whatever else is under way."""
+        handles = [self.submit(request) for request in requests]
+        try:
+            if on_token is not None:
+                for row, handle in enumerate(handles):
+                    for token_id in handle:
+                        on_token(row, token_id)
+            return [handle.result() for handle in handles]
+        finally:
+            for handle in handles:
+                handle.cancel()
+
+    def stream(self, request: Request) -> Iterator[int]:
+        """As ``Engine.stream``."""
+        handle = self.submit(request)
+        try:
+            yield from handle
+        finally:
+            handle.cancel()
+
+    def score(self, prefix: Sequence[int], continuation: Sequence[int], experts: Choice = ()) -> np.ndarray:
+        """As ``Engine.score``."""
+        return self._call(lambda: self._engine.score(prefix, continuation, experts))
+
+    def embed(self, ids: Sequence[int], contextual: bool = True) -> np.ndarray:
+        """As ``Engine.embed``."""
+        return self._call(lambda: self._engine.embed(ids, contextual))
+
+    def contributions(self, prefix: Sequence[int], ids: Sequence[int], experts: Choice) -> np.ndarray:
+        """As ``Engine.contributions``."""
+        return self._call(lambda: self._engine.contributions(prefix, ids, experts))
+
+    def soft_ids(self, vectors: np.ndarray) -> tuple[int, ...]:
+        """As ``Engine.soft_ids``."""
+        return self._call(lambda: self._engine.soft_ids(vectors))
+
+    @property
+    def decoder(self) -> Any:
+        return self._engine.decoder
+
+    def _call(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives, done by the thread between two steps."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except Exception as error:  # noqa: BLE001  whoever asked gets it
+                future.set_exception(error)
+
+        self._put(run)
+        return future.result()
+
+    def _put(self, call: Callable[[], None]) -> None:
+        with self._lock:  # so that nothing comes after the end
+            if self._closed:
+                raise UsageError("this engine's worker is closed: open another")
+            self._calls.put(call)
+
+    def _run(self) -> None:
+        while True:
+            wait = not self._engine.busy
+            try:
+                while True:
+                    call = self._calls.get(block=wait)
+                    if call is None:
+                        self._finish([branch for branch, _ in self._open.values()])
+                        return
+                    call()
+                    wait = False
+            except queue.Empty:
+                pass
+            self._step()
+
+    def _step(self) -> None:
+        for branch, handle in self._open.values():
+            branch.cancelled |= handle._cancelled.is_set()
+        try:
+            drawn = self._engine.step()
+        except Exception:  # noqa: BLE001  every branch has it as its error, and so its handle
+            drawn = []
+        for branch in drawn:
+            if id(branch) in self._open and branch.error is None:
+                self._open[id(branch)][1]._ids.put(branch.ids[-1])
+        self._finish([branch for branch, _ in self._open.values() if not branch.alive])
+
+    def _finish(self, branches: Sequence[Branch]) -> None:
+        for branch in branches:
+            _, handle = self._open.pop(id(branch))
+            try:
+                handle._done.set_result(branch.completion())
+            except BaseException as error:  # noqa: BLE001
+                handle._done.set_exception(error)
+            handle._ids.put(None)

@@ -1,0 +1,2 @@
+from .backbone import Backbone as Backbone
+from .backbone import BackboneConfig as BackboneConfig

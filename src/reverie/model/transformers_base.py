@@ -1,0 +1,236 @@
+"""A base made elsewhere: any causal language model of transformers, with the grammar's ids after its own.
+
+Outside it speaks the grammar's numbering of ids, inside its own; ``tokens.id_map`` turns one into the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reverie.errors import BundleError, MissingExtraError, UsageError, shorten
+from reverie.jsonio import read_object
+from reverie.logs import quiet_transformers
+from reverie.model.quantized import check_quantizer
+from reverie.precision import choose_precision, usual_device
+from reverie.tokens.id_map import IdMap
+
+__all__ = ["ForeignBackbone", "ForeignConfig", "check_causal", "extend", "load_model", "read_config"]
+
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
+_BROKEN = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    AttributeError,
+)  # what a damaged folder makes it raise
+_ENDLESS = 4096  # positions of a model that names no limit
+_NOISE = 0.1  # of the embeddings' spread: tells new rows apart, and leaves them where the others are
+
+
+@dataclass(frozen=True)
+class ForeignConfig:
+    """What the rest of the house must know of it; names as in ``BackboneConfig``."""
+
+    vocab_size: int  # text and grammar ids
+    hidden_size: int
+    max_positions: int
+    architecture: str  # such as "LlamaForCausalLM"
+
+
+class ForeignBackbone(nn.Module):
+    """The language model, speaking the grammar's ids: ids int64 (B, T) in [0, vocab_size) → logits float (B, T, V).
+
+    ``base``: a causal model of transformers whose last ``num_grammar`` ids are the grammar's. Raises UsageError when it
+    has too few.
+    """
+
+    base: Any
+
+    def __init__(self, base: Any, num_grammar: int):
+        super().__init__()
+        self.base = base
+        settings = base.config.get_text_config()
+        self.config = ForeignConfig(
+            base.get_input_embeddings().weight.shape[0],
+            settings.hidden_size,
+            next((getattr(settings, name) for name in _POSITIONS if getattr(settings, name, None)), _ENDLESS),
+            type(base).__name__,
+        )
+        if not 0 <= num_grammar < self.config.vocab_size:
+            raise UsageError(f"{num_grammar} ids of a grammar do not fit into a base of {self.config.vocab_size} ids")
+        self.ids = IdMap(self.config.vocab_size - num_grammar, num_grammar)
+
+    @classmethod
+    def load(cls, folder: Path, num_grammar: int) -> ForeignBackbone:
+        """Read the folder that ``save`` wrote. Raises BundleError when it is damaged or of another kind.
+
+        One in bf16 is read into fp32 where bf16 would be emulated: the same numbers, several times faster.
+        """
+        model, device = load_model(folder), usual_device()
+        if not getattr(model, "is_quantized", False):  # quantized ones are where they belong already
+            model = model.to(device)
+            if model.dtype == torch.bfloat16:
+                model = model.to(choose_precision("auto", device).dtype)
+        return cls(model.eval().requires_grad_(False), num_grammar)
+
+    @property
+    def linears(self) -> nn.Module:
+        """The module in which linears have the names that experts know them by."""
+        return self.base
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.base.parameters()).device
+
+    @property
+    def num_grammar(self) -> int:
+        return self.ids.num_grammar
+
+    def theirs(self, ids: Tensor) -> Tensor:
+        return self.ids.to_base_ids(ids)
+
+    def ours(self, ids: Tensor) -> Tensor:
+        return self.ids.to_grammar_ids(ids)
+
+    def turned(self, logits: Tensor) -> Tensor:
+        return self.ids.rotate_logits(logits)
+
+    def embedded(self, ids: Tensor) -> Tensor:  # (...) → (..., D)
+        return self.base.get_input_embeddings()(self.ids.to_base_ids(ids))
+
+    def hidden(self, ids: Tensor, soft: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, D)
+        """The final states. ``soft``: float (B, n, D), read before the ids; their own states are left out."""
+        x = self.embedded(ids)
+        if soft is not None:
+            x = torch.cat((soft.to(x.dtype), x), 1)
+        self._check_length(x.shape[1])
+        states = self.base.base_model(inputs_embeds=x, use_cache=False).last_hidden_state
+        return states[:, x.shape[1] - ids.shape[1] :]
+
+    def forward(self, ids: Tensor, soft: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, V)
+        x = self.embedded(ids)
+        if soft is not None:
+            x = torch.cat((soft.to(x.dtype), x), 1)
+        self._check_length(x.shape[1])
+        logits = self.base(inputs_embeds=x, use_cache=False).logits
+        return self.ids.rotate_logits(logits[:, x.shape[1] - ids.shape[1] :])
+
+    def loss(self, ids: Tensor, weights: Tensor, soft: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, and each position's; as ``Backbone.loss``."""
+        wanted = weights[:, 1:].float()
+        logits = self(ids, soft)[:, :-1]
+        nats = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(wanted.shape)
+        nats = torch.where(wanted > 0, nats, 0.0)
+        loss = (nats * wanted).sum() / wanted.sum().clamp_min(torch.finfo(torch.float32).tiny)
+        return loss, F.pad(nats.detach(), (1, 0))
+
+    def save(self, folder: Path) -> None:
+        """Write what ``AutoModelForCausalLM.from_pretrained`` loads. Raises OSError or BundleError where it cannot."""
+        from safetensors import SafetensorError
+
+        try:
+            with quiet_transformers():
+                self.base.save_pretrained(folder)
+        except SafetensorError as error:  # what its writer makes of a full disk
+            raise BundleError(f"the base cannot be written: {shorten(str(error))}") from error
+
+    def _check_length(self, length: int) -> None:
+        if length > self.config.max_positions:
+            raise UsageError(f"{length} ids are more than the {self.config.max_positions} positions of this base")
+
+
+@torch.no_grad()
+def extend(base: Any, num_text: int, num_grammar: int, generator: torch.Generator) -> ForeignBackbone:
+    """Add ``num_grammar`` ids after the first ``num_text``. New rows lie near the mean of the old, each apart."""
+    old = min(num_text, base.get_input_embeddings().weight.shape[0])
+    with quiet_transformers(), torch.random.fork_rng():
+        base.resize_token_embeddings(num_text + num_grammar, mean_resizing=False)
+    tables = [base.get_input_embeddings().weight]
+    head = base.get_output_embeddings()
+    if head is not None and head.weight is not tables[0]:
+        tables.append(head.weight)
+    for table in tables:
+        known = table[:old].float()
+        noise = torch.randn(len(table) - old, table.shape[1], generator=generator)
+        table[old:] = (known.mean(0) + _NOISE * known.std(0) * noise).to(table.dtype)
+    if head is not None and getattr(head, "bias", None) is not None:
+        head.bias[old:] = head.bias[:old].float().mean().to(head.bias.dtype)
+    return ForeignBackbone(base.eval().requires_grad_(False), num_grammar)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model folder's ``config.json``. Raises BundleError when there is none, or none that can be read."""
+    fields = read_object(folder / "config.json", BundleError, "the base's config")
+    if not isinstance(fields.get("model_type"), str):
+        raise BundleError(f"{folder} is no model folder of transformers: its config.json names no model_type")
+    return fields
+
+
+def check_causal(folder: Path) -> str:
+    """The architecture of the causal language model in ``folder``. Raises BundleError for any other kind of model, for
+    one that brings code of its own, and for weights that are not safetensors."""
+    fields = read_config(folder)
+    names = _transformers("models.auto.modeling_auto").MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    said = (fields.get("architectures") or [names.get(fields["model_type"], "")])[0]
+    kind = shorten(said or fields["model_type"])
+    if fields.get("is_encoder_decoder"):
+        raise BundleError(f"{folder} holds {kind}, an encoder with a decoder; a base is a causal language model")
+    if "auto_map" in fields and fields["model_type"] not in names:
+        raise BundleError(f"{folder} holds {kind}, which brings code of its own; that is never run")
+    encoder = fields["model_type"] in _transformers("models.auto.modeling_auto").MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if said not in names.values() or (encoder and not fields.get("is_decoder")):
+        raise BundleError(f"{folder} holds {kind}, which is no causal language model that transformers knows")
+    if not any(folder.glob("*.safetensors")):
+        pickled = next((file.name for file in folder.glob("*.bin")), None)
+        given = f"only {pickled}, a pickle, which is never opened" if pickled else "no weights"
+        raise BundleError(f"{folder} holds {given}: a base needs *.safetensors (save_pretrained writes them)")
+    return str(said)
+
+
+def load_model(folder: Path, **settings: Any) -> Any:
+    """The causal language model in ``folder``, as transformers loads it, from the disk alone.
+
+    ``settings``: for ``from_pretrained``. Raises BundleError when weights are missing, damaged or not finite.
+    """
+    from safetensors import SafetensorError
+
+    check_causal(folder)
+    if "quantization_config" in settings or "quantization_config" in read_config(folder):
+        check_quantizer()
+    settings = {"dtype": "auto", **settings}
+    try:
+        with quiet_transformers():
+            model, found = _transformers().AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **settings
+            )
+    except (SafetensorError, ImportError, *_BROKEN) as error:
+        raise BundleError(f"the base in {folder} is damaged or cannot be loaded: {shorten(str(error), 200)}") from error
+    for problem in ("missing_keys", "mismatched_keys"):
+        if found[problem]:
+            name = min(map(str, found[problem]))
+            raise BundleError(f"the base in {folder} is damaged: {len(found[problem])} {problem[:-5]} tensors: {name}")
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise BundleError(f"the base in {folder} is damaged: {name} holds values that are not finite")
+    return model
+
+
+def _transformers(part: str = "") -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(f"transformers.{part}" if part else "transformers")
+    except ImportError as error:
+        raise MissingExtraError("a base of another family", "bases") from error

@@ -1,0 +1,11 @@
+from .loop import export_checkpoint as export_checkpoint
+from .loop import load_weights as load_weights
+from .loop import train as train
+from .objective import Objective as Objective
+from .objective import ToyObjective as ToyObjective
+from .objective import check_objective as check_objective
+from .rundir import RunDir as RunDir
+from .rundir import TrainResult as TrainResult
+from .settings import LoopConfig as LoopConfig
+from .trained import TRAINED as TRAINED
+from .trained import Trained as Trained

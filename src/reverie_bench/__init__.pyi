@@ -1,0 +1,10 @@
+from .contract import Benchmark as Benchmark
+from .contract import BenchSettings as BenchSettings
+from .contract import Findings as Findings
+from .contract import Published as Published
+from .contract import Report as Report
+from .contract import check_report as check_report
+from .registry import benchmark_names as benchmark_names
+from .registry import get_benchmark as get_benchmark
+from .registry import register_benchmark as register_benchmark
+from .registry import run_benchmark as run_benchmark

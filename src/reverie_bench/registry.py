@@ -1,0 +1,86 @@
+"""The registry of benchmarks, and running one from settings to a report."""
+
+from __future__ import annotations
+
+import time
+
+from reverie.errors import ConfigError, MissingExtraError
+from reverie.registry import Registry
+from reverie_bench.contract import Benchmark, BenchSettings, Report, check_report
+from reverie_bench.machine import commit, hardware
+
+__all__ = ["benchmark_names", "get_benchmark", "register_benchmark", "run_benchmark"]
+
+_OWN: dict[str, Benchmark | str] = {
+    "frozenlake-outcome": "reverie_bench.frozenlake_outcome:BENCHMARK",
+    "frozenlake-planning": "reverie_bench.frozenlake_planning:BENCHMARK",
+    "everyday": "reverie_bench.everyday:BENCHMARK",
+    "unknown": "reverie_bench.unknown:BENCHMARK",
+    "grounding": "reverie_bench.grounding:BENCHMARK",
+    "dreams": "reverie_bench.dreams:BENCHMARK",
+    "batching": "reverie_bench.batching:BENCHMARK",
+    "startup": "reverie_bench.startup:BENCHMARK",
+    "image-tokenizer": "reverie_bench.image_tokenizer:BENCHMARK",
+    "recall": "reverie_bench.recall:BENCHMARK",
+    "memory": "reverie_bench.memory:BENCHMARK",
+    "memory-crash": "reverie_bench.memory_crash:BENCHMARK",
+    "link-prediction": "reverie_bench.link_prediction:BENCHMARK",
+    "routing": "reverie_bench.routing:BENCHMARK",
+    "dream-experts": "reverie_bench.dream_experts:BENCHMARK",
+    "experts": "reverie_bench.experts:BENCHMARK",
+    "perception": "reverie_bench.perception:BENCHMARK",
+    "generator": "reverie_bench.generator:BENCHMARK",
+    "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
+}
+_BENCHMARKS: Registry[Benchmark] = Registry("benchmark", _OWN, "reverie.benchmarks")
+
+
+def benchmark_names() -> list[str]:
+    return _BENCHMARKS.names()
+
+
+def get_benchmark(name: str) -> Benchmark:
+    """The benchmark of that name; UnknownNameError suggests the nearest."""
+    return _BENCHMARKS.get(name)
+
+
+def register_benchmark(benchmark: Benchmark) -> None:
+    """Add a benchmark; its reports must pass ``check_report``."""
+    _BENCHMARKS.register(benchmark.name, benchmark)
+
+
+def run_benchmark(name: str, settings: BenchSettings | None = None) -> Report:
+    """Run one benchmark.
+
+    Raises UnknownNameError for its name, ConfigError for options that it does not have, UsageError for rows that are
+    missing or malformed, MissingExtraError for a library that is not there, and what loading the bundle raises.
+    """
+    settings = settings or BenchSettings()
+    benchmark = get_benchmark(name)
+    if settings.options and benchmark.options is None:
+        raise ConfigError(
+            f"the benchmark {benchmark.name} has no settings of its own, got {' '.join(settings.options)}"
+        )
+    started = time.perf_counter()
+    try:
+        found = benchmark.run(settings)
+    except ModuleNotFoundError as error:
+        if (error.name or "reverie").startswith("reverie"):
+            raise  # a mistake of ours
+        raise MissingExtraError(f"the benchmark {benchmark.name}, which uses {error.name},", "bench") from error
+    report = Report(
+        name=benchmark.name,
+        n=found.n,
+        figures=found.figures,
+        by=found.by,
+        baselines=found.baselines,
+        published=benchmark.published,
+        settings={"model": settings.model, "data": settings.data, "limit": settings.limit, "seed": settings.seed}
+        | ({"options": settings.options} if settings.options else {})
+        | found.settings,
+        seconds=time.perf_counter() - started,
+        hardware=hardware(),
+        commit=commit(),
+    )
+    check_report(report)
+    return report
