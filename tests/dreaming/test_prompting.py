@@ -58,7 +58,7 @@ def test_a_question_of_the_grammar_says_how_its_dreams_begin() -> None:
     assert isinstance(model.prompter, GrammarPrompter)
     assert plain.prefix == plain.ids == model.prompter.ids(EGG.lower())
     assert plain.forced in {(WHAT,), (ANS,)}
-    assert plain.embedding.shape == (model.engine.config.hidden_size,)
+    assert plain.embedding.shape == (model.engine.decoder.hidden_size,)
     assert shown.prefix[: len(shown.ids)] == plain.ids
     assert shown.forced == (ACT,)
     assert model.prompter.answer_ids(EGG, "It breaks.")[-1] == EOS

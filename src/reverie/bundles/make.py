@@ -18,7 +18,6 @@ from reverie.dreaming.answering import signals
 from reverie.dreaming.confidence import ConfidenceModel, fit_confidence
 from reverie.dreaming.model import Model, open_model
 from reverie.dreaming.question import DreamSettings, Question
-from reverie.dreaming.questions import clean_question
 from reverie.dreaming.strange import strange_questions
 from reverie.errors import ExpertError
 from reverie.experts import Library, Router, base_hash, base_linears
@@ -26,6 +25,7 @@ from reverie.files import atomic_write_text
 from reverie.model import Backbone
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
+from reverie.tokens.questions import clean_question
 from reverie.worlds import make_world, record
 
 __all__ = ["calibrate", "make_bundle", "taught_questions", "write_seeds"]

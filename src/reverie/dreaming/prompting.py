@@ -19,7 +19,6 @@ from reverie.dreaming.casting import branch_choices
 from reverie.dreaming.dreamer import Dreamed, Prompt, Voice
 from reverie.dreaming.pictures import fit_picture, open_picture
 from reverie.dreaming.question import DreamSettings, Question
-from reverie.dreaming.questions import clean_question
 from reverie.dreaming.scenes import open_scene
 from reverie.engine import Completion, Request, Sampling
 from reverie.errors import BundleError, UsageError, shorten
@@ -27,6 +26,7 @@ from reverie.experts.contract import Choice
 from reverie.experts.features import question_features
 from reverie.nouns import Fact, Frame, Part
 from reverie.tokens.grammar import Document, Grammar
+from reverie.tokens.questions import clean_question
 from reverie.tokens.vocabulary import ACT, ANS, EOS, WHAT
 from reverie.worlds import World
 

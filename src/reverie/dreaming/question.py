@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from reverie.dreaming.questions import clean_question
 from reverie.dreaming.scenes import Scene
 from reverie.errors import UsageError, shorten
+from reverie.tokens.questions import clean_question
 
 __all__ = ["MAX_BRANCHES", "DreamSettings", "Picture", "Question", "Turn", "check_text", "whole_number"]
 
@@ -38,7 +38,7 @@ class Question:
     """One question as it is asked. Raises UsageError, on construction, for what makes no sense.
 
     Args:
-        text: up to ``questions.MAX_CHARS`` characters
+        text: up to ``tokens.questions.MAX_CHARS`` characters
         pictures: at most one that the dreams start from: a file, a Pillow picture, or uint8 (H, W, 3)
         world, scene: start from a world's scene instead of a picture (see ``scenes.open_scene``), or say which world
             the picture shows

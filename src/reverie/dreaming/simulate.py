@@ -17,11 +17,11 @@ from reverie.dreaming.dreamer import Dreamer
 from reverie.dreaming.evaluators import Context
 from reverie.dreaming.model import Model, frames_of
 from reverie.dreaming.question import DreamSettings, check_text
-from reverie.dreaming.questions import clean_question
 from reverie.dreaming.scenes import Actions, Scene, open_scene, read_actions
 from reverie.errors import UsageError, shorten
 from reverie.nouns import Dream, Frame, Part, Triplet, Verdict
 from reverie.progress import Progress, no_progress
+from reverie.tokens.questions import clean_question
 from reverie.worlds import World
 
 __all__ = ["Simulation", "Step", "Walk", "real_course", "simulate", "start_frames", "walk"]

@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.dreaming.questions import clean_question
 from reverie.errors import ConfigError
 from reverie.memory.attention import EDGE_SIZE, fact_graph
 from reverie.memory.perceiving import read_words, save_perceiver, word_mean
@@ -34,6 +33,7 @@ from reverie.nouns import CAUSES, Fact, situation
 from reverie.paths import find_bundle
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
+from reverie.tokens.questions import clean_question
 from reverie.tokens.vocabulary import EOS
 from reverie.training.documents import pad
 from reverie.training.objective import to_device
