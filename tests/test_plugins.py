@@ -16,12 +16,14 @@ SAMPLE = Path(__file__).parent / "plugins" / "pond"
 USE = """
 import json, sys
 from pathlib import Path
+from reverie.data import make_reader
+from reverie.dreaming import check_evaluator
+from reverie.dreaming.evaluators import make_evaluator
 from reverie.nouns import Dream
-from reverie.registry import Registry
 from reverie.worlds import check_world, make_world, world_names
 
-evaluator = Registry("evaluator", {}, "reverie.evaluators").get("STILLNESS")()
-reader = Registry("reader", {}, "reverie.readers").get("pond")
+evaluator, reader = make_evaluator("STILLNESS"), make_reader("pond")
+check_evaluator("stillness")
 facts = Path(sys.argv[1])
 facts.write_text("Fred lily", encoding="utf-8")
 world = make_world("pond")

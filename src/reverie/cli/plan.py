@@ -25,7 +25,7 @@ app = command_app()
     )
 )
 def plan(
-    world: Annotated[str, typer.Option("--world", metavar="NAME", help="The world to plan in.")] = "FrozenLake",
+    world: options.WorldOption = None,
     scene: options.SceneOption = None,
     budget: Annotated[int, typer.Option("--budget", min=1, help="Most imagined steps.")] = 1000,
     model: options.ModelOption = "nano",
@@ -41,7 +41,7 @@ def plan(
         from reverie.errors import ReverieError
 
         session = reverie.load(model, enable_gpt51_codex_preview=False)
-        found = session.plan(world, scene, budget=budget, seed=seed)
+        found = session.plan(world or session.model.usual_world, scene, budget=budget, seed=seed)
         if found.dream is None:
             if as_json:
                 out.result(_payload(found, {}), lambda console: None)
@@ -51,7 +51,7 @@ def plan(
             )
         images = {}
         if folder is not None:
-            images = save_dreams([found.dream], session.decode, folder, 0, f"Plan in {world}", _verdict(found))
+            images = save_dreams([found.dream], session.decode, folder, 0, f"Plan in {found.world}", _verdict(found))
         out.result(_payload(found, images), lambda console: _show(console, session, found))
         if folder is not None:
             out.note(saved_note(len(images), folder))

@@ -31,7 +31,7 @@ def simulate(
     actions: Annotated[
         str, typer.Option("--actions", metavar="ACTIONS", help="Names with commas, or FrozenLake's letters (RRDD).")
     ],
-    world: Annotated[str, typer.Option("--world", metavar="NAME", help="The world to dream of.")] = "FrozenLake",
+    world: options.WorldOption = None,
     scene: options.SceneOption = None,
     branches: Annotated[int, typer.Option("--branches", min=1, max=64, help="Dreams to pick the best of.")] = 1,
     temperature: options.TemperatureOption = 0.7,
@@ -49,7 +49,13 @@ def simulate(
         session = reverie.load(model, enable_gpt51_codex_preview=False)
         with shown_progress() as progress:
             done = session.simulate(
-                world, scene, actions, branches=branches, temperature=temperature, seed=seed, progress=progress
+                world or session.model.usual_world,
+                scene,
+                actions,
+                branches=branches,
+                temperature=temperature,
+                seed=seed,
+                progress=progress,
             )
         rows = _rows(done)
         files = _save(done, rows, folder) if folder is not None else {}
