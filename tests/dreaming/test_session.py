@@ -115,7 +115,7 @@ def test_observers_hear_every_answer_and_may_add_to_it(certain: Reverie) -> None
     assert {answer.backend for _, answer in ear.heard} == {told.backend} == {"marked"}
     signals = ear.heard[0][1].signals
     assert signals is not None
-    assert signals.embedding.shape == (certain.engine.config.hidden_size,)
+    assert signals.embedding.shape == (certain.engine.decoder.hidden_size,)
 
 
 def test_a_talk_keeps_its_turns(certain: Reverie) -> None:

@@ -38,7 +38,7 @@ class Question:
     """One question as it is asked. Raises UsageError, on construction, for what makes no sense.
 
     Args:
-        text: up to ``questions.MAX_CHARS`` characters
+        text: up to ``tokens.questions.MAX_CHARS`` characters
         pictures: at most one that the dreams start from: a file, a Pillow picture, or uint8 (H, W, 3)
         world, scene: start from a world's scene instead of a picture (see ``scenes.open_scene``), or say which world
             the picture shows
