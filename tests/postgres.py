@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def programs() -> Path | None:
@@ -28,7 +28,7 @@ def programs() -> Path | None:
 @contextmanager
 def server() -> Iterator[str]:
     """Start a server; yields the address of its first database. RuntimeError says why there can be none."""
-    folder = programs()
+    folder = programs() if os.name == "posix" else None
     if folder is None:
         raise RuntimeError("PostgreSQL is not installed here")
     user = _user()
@@ -56,10 +56,12 @@ def server() -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _user() -> pwd.struct_passwd | None:
-    """Whom to start it as: the server refuses to be root."""
+def _user() -> Any:
+    """Whom to start it as, an entry of ``pwd`` or None for oneself: the server refuses to be root."""
     if os.geteuid() != 0:
         return None
+    import pwd
+
     for name in ("postgres", "nobody"):
         try:
             return pwd.getpwnam(name)

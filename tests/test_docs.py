@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import reverie
 
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 IDS = [f"A{i}" for i in range(1, 22)] + [f"B{i}" for i in range(1, 13)] + [f"C{i}" for i in range(1, 10)]
 
 
@@ -37,6 +39,10 @@ def test_links_lead_somewhere(repository: Path) -> None:
 def test_every_public_name_is_documented(repository: Path) -> None:
     page = (repository / "docs" / "python.md").read_text(encoding="utf-8")
     assert not [name for name in reverie.__all__ if f"`reverie.{name}" not in page]
+
+
+def test_the_citation_names_this_version(repository: Path) -> None:
+    assert f"\nversion: {reverie.__version__}\n" in (repository / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_every_requirement_has_one_row_that_names_real_places(repository: Path) -> None:
@@ -76,6 +82,10 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+
+
+@needs_make
 def test_make_help_lists_the_verbs(repository: Path) -> None:
     listed = subprocess.run(["make", "help"], cwd=repository, capture_output=True, text=True, check=True, timeout=30)
     verbs = re.findall(r"^  make (\S+) +\S", listed.stdout, re.MULTILINE)
@@ -84,6 +94,7 @@ def test_make_help_lists_the_verbs(repository: Path) -> None:
     assert {"ask", "test", "lint", "check", "docs", "help", "clean"} <= set(verbs)
 
 
+@needs_make
 def test_make_clean_removes_caches_and_nothing_else(repository: Path, tmp_path: Path) -> None:
     kept = [tmp_path / folder / "kept.py" for folder in ("src/reverie", "tests", "docs")]
     caches = [path.with_name("__pycache__") / "kept.pyc" for path in kept] + [tmp_path / "dist" / "a.whl"]

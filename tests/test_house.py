@@ -37,7 +37,7 @@ def test_the_front_door_lists_its_names_in_order() -> None:
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'dreem'"):
+    with pytest.raises(AttributeError, match="dreem"):
         _ = reverie.dreem
 
 
@@ -51,7 +51,7 @@ def test_a_room_says_what_it_is_and_what_to_read_first(room: Path) -> None:
 
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
 def test_every_room_has_its_tests(room: Path, repository: Path) -> None:
-    assert list((repository / "tests" / room.name.removeprefix("reverie_")).glob("test_*.py"))
+    assert list((repository / "tests" / room.name.removeprefix("reverie_")).rglob("test_*.py"))
 
 
 def test_every_module_has_a_docstring_and_the_names_it_declares_and_prints_nothing() -> None:

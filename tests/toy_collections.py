@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from reverie.data.arrays import write_collection
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 
 KINDS = {
     "a bright disc": (True, 230),

@@ -10,9 +10,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 __all__ = [
+    "atomic_file",
     "atomic_folder",
     "atomic_write_bytes",
     "atomic_write_json",
@@ -31,12 +32,19 @@ def atomic_write_bytes(path: str | Path, data: bytes) -> None:
 
     Raises OSError where the disk refuses; nothing is left behind then.
     """
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Yield a file to fill, as ``atomic_write_bytes`` writes one; it takes the name ``path`` on a clean exit."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_name(path)
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

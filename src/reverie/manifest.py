@@ -52,10 +52,12 @@ def list_files(folder: Path, besides: str = MANIFEST) -> dict[str, dict[str, Any
 
 def _fault(folder: Path, name: str, said: Any) -> str:
     path = folder / name
-    if Path(name).is_absolute() or ".." in Path(name).parts or not isinstance(said, dict):
+    if Path(name).is_absolute() or ".." in Path(name).parts or not isinstance(said, (dict, str)):
         return f"its list of files names the file {shorten(name)}"
     if not path.is_file():
         return f"{name} is missing"
-    if (size := path.stat().st_size) != said.get("bytes"):
+    size = path.stat().st_size
+    said = {"bytes": size, "sha256": said} if isinstance(said, str) else said  # a bare SHA-256, as cards once had
+    if size != said.get("bytes"):
         return f"{name} has {size} bytes, not {said.get('bytes')}"
     return "" if sha256_of(path) == said.get("sha256") else f"{name} differs from what was saved (SHA-256)"

@@ -20,9 +20,9 @@ from reverie.settings import load_settings
 from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
 
 if TYPE_CHECKING:
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
     from reverie.generator.config import GeneratorConfig
-    from reverie.generator.evaluate import EvaluateSettings
+    from reverie.generator.evaluation import EvaluateSettings
     from reverie.generator.generator import Generator
     from reverie.generator.objective import GeneratorData
     from reverie.generator.recipe import GeneratorRecipe
@@ -83,7 +83,7 @@ class GeneratorOptions:
 
 
 def run(settings: BenchSettings) -> Findings:
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
     from reverie.generator.evaluate import extractor_for
     from reverie.generator.reference import Reference
 
@@ -123,7 +123,7 @@ class _Bench:
 
     @property
     def evaluation(self) -> EvaluateSettings:
-        from reverie.generator.evaluate import EvaluateSettings
+        from reverie.generator.evaluation import EvaluateSettings
         from reverie.generator.own_features import OwnFeaturesConfig
 
         own = OwnFeaturesConfig(steps=self.options.feature_steps)
@@ -133,10 +133,13 @@ class _Bench:
 
     def evaluate(self, system: Generator, reference: Reference, name: str, priors: Sequence[str] = ()) -> Any:
         from reverie.generator.evaluate import evaluate_beside
+        from reverie.generator.evaluate_files import write_files
 
-        out = Path(self.options.out) / name.replace(" ", "-") if self.options.out else None
         chosen = replace(self.evaluation, priors=tuple(priors))
-        return evaluate_beside(system, reference, self.options.split, chosen, out, self._tell(name))
+        found, shown = evaluate_beside(system, reference, self.options.split, chosen, self._tell(name))
+        if self.options.out:
+            write_files(found, shown, chosen.shown, Path(self.options.out) / name.replace(" ", "-"))
+        return found
 
     # ours
 
@@ -187,10 +190,10 @@ class _Bench:
             tokenizer = CaptionTokenizer.train(self.collection.split("train").captions, recipe.config.vocabulary)
             data = replace(recipe.data, adversarial_from=0.0)  # the late, slower steps
             steps = self._fitting(GeneratorObjective(data, recipe.config, self.collection, tokenizer, _PROBE_STEPS))
-        result = train_generator(replace(recipe, loop=_loop(steps, self.settings.seed)), progress=False)
-        if result.bundle is None:
+        result = train_generator(replace(recipe, loop=_loop(steps, self.settings.seed)))
+        if result.product is None:
             raise KeyboardInterrupt  # the loop saves and returns on Ctrl-C; nobody would find what it saved
-        return Generator.load(result.bundle)
+        return Generator.load(result.product)
 
     def _fitting(self, objective: Objective) -> int:
         """How many steps fit into the minutes."""

@@ -28,7 +28,7 @@ from reverie.settings import load_settings
 from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings, Published
 
 if TYPE_CHECKING:
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
     from reverie.generator import Generator
     from reverie.generator.recipe import GeneratorRecipe
 
@@ -236,10 +236,10 @@ def _train(digits: Digits, options: DigitsOptions, seed: int, folder: Path) -> G
     from reverie.generator.recipe import train_generator
 
     digits.write(folder / "digits")
-    result = train_generator(digits_recipe(options, seed, folder), progress=False)
-    if result.bundle is None:
+    result = train_generator(digits_recipe(options, seed, folder))
+    if result.product is None:
         raise KeyboardInterrupt  # the loop saves and returns on Ctrl-C; there is nothing here to go on with
-    return Generator.load(result.bundle)
+    return Generator.load(result.product)
 
 
 def seed_figures(made: Generator, prior: str, seeds: Sequence[int], reader: DigitReader, held: np.ndarray) -> Figures:

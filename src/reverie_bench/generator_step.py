@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import ReverieError, shorten
 from reverie_bench.contract import Figures
 
@@ -36,14 +35,16 @@ def step_cost(preset: str, steps: int) -> Figures:
 
 
 def work(preset_name: str, steps: int) -> None:
-    """The child: one JSON object on standard output, with seconds a step and the peak of its memory in MB."""
-    from reverie.generator.config import preset
+    """The child, on Unix: one JSON object on standard output, with seconds a step and its peak of memory in MB."""
+    import resource
+
+    from reverie.generator.config import PRESETS
     from reverie.generator.objective import GeneratorData, GeneratorObjective
     from reverie.generator.words import CaptionTokenizer
     from reverie.training import LoopConfig
     from reverie.training.run import Run
 
-    config = preset(preset_name)
+    config = PRESETS.get(preset_name)
     with TemporaryDirectory(prefix="step-") as folder:
         collection = _random_collection(Path(folder), config.side)
         tokenizer = CaptionTokenizer.train(collection.captions, config.vocabulary)

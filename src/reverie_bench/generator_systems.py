@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.files import atomic_write_bytes
 from reverie.generator import measures
 from reverie.generator.config import GeneratorConfig

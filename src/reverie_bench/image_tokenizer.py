@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reverie.worlds import World, make_world, record_episode
-from reverie.worlds.everyday import is_test_scene
-from reverie.worlds.frozenlake import in_test_split
 from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
 from reverie_bench.models import open_model
 
@@ -46,14 +44,12 @@ def run(settings: BenchSettings) -> Findings:
 
 
 def _pictures(world: World, count: int, seed: int) -> list[np.ndarray]:
-    """Pictures of test scenes; a world without a test share gives any."""
+    """Pictures of test scenes."""
     rng = np.random.default_rng([seed, 6])
     pictures: list[np.ndarray] = []
     while len(pictures) < count:
         options = world.sample_options(rng)
-        if world.name == "FrozenLake" and not in_test_split(options["desc"]):
-            continue
-        if world.name == "Everyday" and not is_test_scene(options):
+        if not world.in_test_split(options):
             continue
         steps = record_episode(world, options, rng=rng).transitions
         pictures += [steps[0].what, *(step.result for step in steps)]

@@ -23,8 +23,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from reverie.data import guess_reader, make_reader
-from reverie.data.contract import FactRow, Row
+from reverie.data import FactRow, Row, guess_reader, make_reader
 from reverie.errors import ConfigError, DataError, ReverieError, UsageError, shorten
 from reverie.memory.contract import EdgeArrays
 from reverie.memory.store import Store

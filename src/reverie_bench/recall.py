@@ -17,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reverie.data import make_reader
-from reverie.data.contract import BadRow, NodeRow
+from reverie.data import BadRow, NodeRow, make_reader
 from reverie.errors import UsageError, shorten
 from reverie.jsonio import read_json
 from reverie.memory.linking import bare_name, key_of

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from reverie.experts.contract import Choice
-from reverie.model.foreign import load_model
+from reverie.model.transformers_base import load_model
 from reverie.progress import Progress
 from reverie.training.measuring import Row
 from reverie.training.routing_table import Table

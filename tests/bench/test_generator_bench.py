@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from reverie.data.arrays import write_collection
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import ConfigError, DataError, ReverieError
-from reverie.generator.config import preset
+from reverie.generator.config import PRESETS
 from reverie.generator.generator import toy_generator
 from reverie.generator.objective import GeneratorData
 from reverie.generator.words import CaptionTokenizer
@@ -45,7 +45,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 @pytest.fixture(scope="module")
 def original(collection: Collection) -> OriginalObjective:
     tokenizer = CaptionTokenizer.train(collection.split("train").captions, 300)
-    return OriginalObjective(collection, replace(preset("toy-16"), dropout=0.0), tokenizer, batch_size=8)
+    return OriginalObjective(collection, replace(PRESETS.get("toy-16"), dropout=0.0), tokenizer, batch_size=8)
 
 
 def test_the_original_recipe_keeps_the_contract_of_an_objective(original: OriginalObjective) -> None:

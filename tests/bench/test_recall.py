@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reverie.data.contract import NodeRow
+from reverie.data import NodeRow
 from reverie.errors import UsageError
 from reverie_bench import BenchSettings, run_benchmark
 from reverie_bench.recall import Asked, Gold, recall_at

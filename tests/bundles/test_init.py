@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import signal
 from pathlib import Path
@@ -153,13 +152,11 @@ def test_a_chat_template_is_used_where_there_is_one(tmp_path: Path) -> None:
     folder = init_bundle(save_base(tmp_path / "base", chat=True), tmp_path / "bundle", FULL)
     bundle = load_bundle(folder)
     assert read_manifest(folder)["base"]["prompt"] == "chat"
-    assert bundle.plain is not None
     start = bundle.grammar.vocabulary.text_start
-    said = bundle.grammar.text.decode([token - start for token in bundle.plain.ids("What falls?")])
+    said = bundle.grammar.text.decode([token - start for token in bundle.prompter.ids("What falls?")])
     assert said == "<user>What falls?<assistant>"
     plain = init_bundle(tmp_path / "base", tmp_path / "plain", InitSettings(dtype="fp32", prompt="plain"))
-    asked = load_bundle(plain).plain
-    assert asked is not None
+    asked = load_bundle(plain).prompter
     assert bundle.grammar.text.decode([token - start for token in asked.ids(" Once upon ")]) == "Once upon"
 
 
@@ -378,6 +375,7 @@ def test_a_full_disk_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest
 
 def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path) -> None:
     """No file may grow beyond a few kilobytes, which is what a full disk looks like to a writer."""
+    resource = pytest.importorskip("resource", reason="needs limits as Unix has them")
     base = save_base(tmp_path / "base")
     limits, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:

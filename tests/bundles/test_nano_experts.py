@@ -42,7 +42,7 @@ def test_each_expert_is_chosen_for_its_questions_and_right(
     world = "FrozenLake" if scene else None
     told = nano().ask(question, world=world, scene=scene, branches=1)
     assert (told.text, told.known) == (answer, True)
-    assert list(told.attribution["experts"]) == [expert]
+    assert list(told.attribution.experts) == [expert]
     assert told.dreams == () or told.dreams[0].experts.keys() == {expert}
 
 
@@ -50,7 +50,7 @@ def test_each_expert_is_chosen_for_its_questions_and_right(
 def test_nobody_is_chosen_for_what_the_backbone_was_taught(question: str) -> None:
     told = nano().ask(question, branches=1)
     assert told.known
-    assert "experts" not in told.attribution
+    assert not told.attribution.experts
 
 
 def test_without_its_expert_the_answer_is_not_known() -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from reverie.cli import app as cli
-from reverie.data.collection import Collection
-from reverie.data.prepare import PrepareSettings
+from reverie.data.pictures import Collection
+from reverie.data.pictures.prepare import PrepareSettings
 from toy_pictures import drawing, drawings, photo, save
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reverie.data.prepare import PrepareSettings, prepare
+from reverie.data.pictures.prepare import PrepareSettings, prepare
 from reverie.files import atomic_write_text
 from reverie.generator import toy_generator
 
@@ -169,7 +169,7 @@ def test_what_cannot_be_measured_is_one_line(refused: Any, bundle: Path, collect
         (["--data", tmp_path], 1, "reverie data prepare"),
         (["--data", collection, "--split", "vale"], 2, "Did you mean 'val'?"),
         (["--data", collection, "--split", "test"], 2, "no pictures in its split 'test'"),
-        (["--data", collection, "--features", "owm"], 2, "'owm' is none of own"),
+        (["--data", collection, "--features", "owm"], 2, "Did you mean 'own'?"),
         (["--data", collection, "samples=0"], 2, "samples"),
         (["--data", collection, "--seed", "-1"], 2, "--seed"),
         (["--data", collection, "--out", bundle / "manifest.json"], 2, "a file where a folder is needed"),

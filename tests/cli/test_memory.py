@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from PIL import Image
 
 from reverie.cli import main
-from reverie.memory.places import default_memory
+from reverie.paths import default_memory
 
 FACTS = """subject,relation,object,source
 make breakfast,HasPrerequisite,buy eggs,me
@@ -269,14 +268,22 @@ def test_the_memory_lies_in_the_users_data_folder_unless_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("REVERIE_MEMORY")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setattr(sys, "platform", "linux")
-    assert Path(default_memory()) == tmp_path / "data" / "reverie" / "memory.db"
-    assert main(["memory", "add", "a", "is", "b"]) == 0
+    monkeypatch.setenv("REVERIE_HOME", str(tmp_path / "home"))
+    assert Path(default_memory()) == tmp_path / "home" / "memory.db"
+    assert main(["memory", "add", "a", "is", "b"]) == 0  # its folder is made
     capsys.readouterr()
     assert answer(capsys, "stats")["memory"] == default_memory()
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert "Application Support" in default_memory()
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", os.fspath(tmp_path / "local"))
-    assert Path(default_memory()) == tmp_path / "local" / "reverie" / "memory.db"
+    monkeypatch.delenv("REVERIE_HOME")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    if sys.platform == "linux":
+        assert Path(default_memory()) == tmp_path / "data" / "reverie" / "memory.db"
+
+
+@pytest.mark.parametrize("command", [["recall", "egg"], ["show", "egg"], ["stats"], ["add", "a", "is", "b"]])
+def test_a_mistyped_folder_is_refused_and_not_made(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, err = refused(capsys, *command, "--memory", str(tmp_path / "nope" / "kg.db"))
+    assert code == 1
+    assert str(tmp_path / "nope") in err
+    assert not (tmp_path / "nope").exists()

@@ -25,7 +25,10 @@ def test_the_list_names_every_world_with_its_actions(capsys: pytest.CaptureFixtu
     listed = answer(capsys)
     assert listed == answer(capsys, "list")
     assert [world["name"] for world in listed["worlds"]] == world_names()
-    assert all(world["about"] and world["actions"] for world in listed["worlds"])
+    assert all(world["about"] and world["actions"] and world["scenes"] for world in listed["worlds"])
+    pictures = {world["name"]: world["pictures"] for world in listed["worlds"]}
+    assert pictures["FrozenLake"] == "sides in multiples of 64 px, at most 512"
+    assert pictures["Everyday"] == "64x64 px"
 
 
 @pytest.mark.parametrize("name", ["FrozenLake", "Everyday"])
@@ -48,7 +51,14 @@ def test_people_read_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["worlds", "show", "Everyday"]) == 0
     out = capsys.readouterr().out
     assert "actions: drop" in out
+    assert "pictures: 64x64 px" in out
     assert " → " in out
+
+
+def test_a_name_is_found_in_any_capitals(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = answer(capsys, "show", "frozenLAKE")
+    assert shown["name"] == "FrozenLake"
+    assert "2 to 8 rows" in shown["scenes"]
 
 
 def test_check_says_which_promises_hold(capsys: pytest.CaptureFixture[str]) -> None:

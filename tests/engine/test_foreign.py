@@ -13,7 +13,7 @@ from reverie.engine import Completion, Engine, Request, Sampling
 from reverie.engine.requests import open_branches
 from reverie.engine.sampling import Sampler
 from reverie.errors import UsageError
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 
 FAMILIES = list(BASES)
 foreign = cache(toy_foreign)

@@ -19,7 +19,7 @@ from reverie.errors import ExpertError, UnknownNameError, UsageError
 from reverie.experts.contract import Adapter, Choice, Factors
 from reverie.experts.files import save_adapter
 from reverie.experts.inject import PeftInjection, RoutedInjection, inject, linears_of
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 
 FAMILIES = ["llama", "llama-untied", "mistral", "qwen2", "qwen3", "gemma2", "opt", "gpt2"]
 NAMES = ("causal", "spatial", "a.b", "a_2e_b")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reverie.generator.album import CAPTIONS, GIF, SHEET, Album, read_captions, save_gif, save_walk
+from reverie.generator.album import CAPTIONS, GIF, SHEET, Album, read_captions, save_walk, walk_gif
 from reverie.generator.generator import Sample
 
 
@@ -74,13 +74,13 @@ def test_what_was_written_before_an_error_has_its_caption(error: type[BaseExcept
 
 
 def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, data: bytes) -> None:
+    def full(picture: np.ndarray, path: Path) -> None:
         raise OSError(28, "No space left on device", str(path))
 
     def fill(album: Album) -> None:
         with album:
             album.add(sample(1))
-            monkeypatch.setattr("reverie.generator.album.atomic_write_bytes", full)
+            monkeypatch.setattr("reverie.generator.album.save_picture", full)
             album.add(sample(2))
 
     with pytest.raises(OSError, match="No space left"):
@@ -136,5 +136,5 @@ def test_a_walk_is_pictures_captions_sheet_and_gif(tmp_path: Path) -> None:
 
 def test_a_gif_of_grey_pictures_keeps_every_grey(tmp_path: Path) -> None:
     ramp = np.repeat(np.arange(256, dtype=np.uint8).reshape(16, 16)[:, :, None], 3, 2)
-    save_gif([ramp, ramp[::-1]], tmp_path / "a.gif")
+    (tmp_path / "a.gif").write_bytes(walk_gif([ramp, ramp[::-1]]))
     assert abs(pixels(tmp_path / "a.gif").astype(int) - ramp).max() <= 1

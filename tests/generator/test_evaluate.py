@@ -14,9 +14,11 @@ import torch
 from PIL import Image
 
 from reverie.data.arrays import write_collection
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import ConfigError, DataError, ReverieError, UnknownNameError
-from reverie.generator.evaluate import EvaluateSettings, caption_perplexity, evaluate, joint_figures
+from reverie.generator.evaluate import caption_perplexity, evaluate, joint_figures
+from reverie.generator.evaluate_files import write_files
+from reverie.generator.evaluation import EvaluateSettings
 from reverie.generator.features import PixelFeatures
 from reverie.generator.generator import Generator, Sample, toy_generator
 from reverie.generator.own_features import OwnFeaturesConfig
@@ -51,7 +53,7 @@ def toy() -> Generator:
 
 
 def test_every_figure_of_every_prior_is_there_and_finite(toy: Generator, collection: Collection) -> None:
-    found = evaluate(toy, collection, settings=SETTINGS)
+    found, _ = evaluate(toy, collection, settings=SETTINGS)
     assert found.n == 7
     assert set(found.by) == {"prior normal", "prior mixture", "prior flow", "floor"}
     assert {"psnr", "ms_ssim", "caption_perplexity", "joint_recall_at_10", "kid", "fid"} <= found.figures.keys()
@@ -68,7 +70,7 @@ def test_every_figure_of_every_prior_is_there_and_finite(toy: Generator, collect
 
 
 def test_evaluating_again_finds_the_same(toy: Generator, collection: Collection) -> None:
-    first, again = (evaluate(toy, collection, settings=replace(SETTINGS, priors=("mixture",))) for _ in range(2))
+    first, again = (evaluate(toy, collection, settings=replace(SETTINGS, priors=("mixture",)))[0] for _ in range(2))
     for found in (first, again):
         found.figures.pop("seconds_per_picture")
     assert first.figures == again.figures
@@ -76,11 +78,10 @@ def test_evaluating_again_finds_the_same(toy: Generator, collection: Collection)
 
 def test_figures_and_sheets_are_written(toy: Generator, collection: Collection, tmp_path: Path) -> None:
     told: list[str] = []
-    found = evaluate(
-        toy, collection, settings=SETTINGS, out=tmp_path / "out", progress=lambda what, done, of: told.append(what)
-    )
-    assert {path.name for path in (tmp_path / "out").iterdir()} == set(found.files)
-    assert set(found.files) == {
+    found, shown = evaluate(toy, collection, settings=SETTINGS, progress=lambda what, done, of: told.append(what))
+    files = write_files(found, shown, SETTINGS.shown, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == set(files)
+    assert set(files) == {
         "evaluation.json", "reconstructions.png",
         *(f"{kind}-{prior}.png" for kind in ("samples", "memorised") for prior in toy.priors),
     }  # fmt: skip
@@ -90,8 +91,8 @@ def test_figures_and_sheets_are_written(toy: Generator, collection: Collection, 
     row = written["samples"]["flow"][0]
     assert row["seed"] == 0
     assert row["nearest_by_pixels"]["file"] in {record.file for record in collection.split("train").records}
-    assert {"repainting", "sampling, flow", "prompting, flow", "writing"} <= set(told)
-    for name in found.files[1:]:
+    assert {"repainting", "sampling, flow", "prompting, flow"} <= set(told)
+    for name in files[1:]:
         with Image.open(tmp_path / "out" / name) as sheet:
             assert sheet.width > 160
 
@@ -99,10 +100,10 @@ def test_figures_and_sheets_are_written(toy: Generator, collection: Collection, 
 def test_features_of_our_own_are_taught_once_for_all(toy: Generator, collection: Collection, tmp_path: Path) -> None:
     told: list[str] = []
     settings = replace(SETTINGS, features="own", own=OWN, cache_dir=str(tmp_path), priors=("normal",))
-    first = evaluate(toy, collection, settings=settings, progress=lambda what, done, of: told.append(what))
+    first, _ = evaluate(toy, collection, settings=settings, progress=lambda what, done, of: told.append(what))
     assert "teaching the features" in told
     told.clear()
-    again = evaluate(toy, collection, settings=settings, progress=lambda what, done, of: told.append(what))
+    again, _ = evaluate(toy, collection, settings=settings, progress=lambda what, done, of: told.append(what))
     assert "teaching the features" not in told
     assert first.by["floor"] == again.by["floor"]
 
@@ -124,20 +125,20 @@ class Copier(Generator):
 def test_a_generator_that_copies_is_caught(toy: Generator, collection: Collection) -> None:
     known = collection.split("train").pictures(16)
     settings = replace(SETTINGS, samples=20, priors=("normal",))
-    plain = evaluate(Copier(toy, known), collection, settings=settings).figures
-    mirrored = evaluate(Copier(toy, known[:, :, ::-1]), collection, settings=settings).figures
+    plain = evaluate(Copier(toy, known), collection, settings=settings)[0].figures
+    mirrored = evaluate(Copier(toy, known[:, :, ::-1]), collection, settings=settings)[0].figures
     for figures in (plain, mirrored):
         assert figures["copied_share"] == 1
         assert figures["nearest_feature_ratio"] == figures["nearest_pixel_ratio"] == 0
     assert plain["kid_train"] < plain["kid_deviation"] + 1e-3
     assert plain["distinct_captions_share"] == 1 / 20
-    unseen = evaluate(Copier(toy, collection.split("val").pictures(16)), collection, settings=settings).figures
+    unseen = evaluate(Copier(toy, collection.split("val").pictures(16)), collection, settings=settings)[0].figures
     assert unseen["copied_share"] == 0
 
 
 def test_one_picture_again_and_again_has_no_diversity(toy: Generator, collection: Collection) -> None:
     one = collection.split("val").pictures(16)[:1]
-    figures = evaluate(Copier(toy, one), collection, settings=replace(SETTINGS, priors=("normal",))).figures
+    figures = evaluate(Copier(toy, one), collection, settings=replace(SETTINGS, priors=("normal",)))[0].figures
     assert figures["diversity"] == 0
     assert figures["distinct_share"] == pytest.approx(1 / 6)
 
@@ -184,7 +185,7 @@ def test_perplexity_is_that_of_the_true_ids_alone(toy: Generator) -> None:
 def test_pictures_are_described_as_the_phrasing_says(toy: Generator, collection: Collection) -> None:
     settings = replace(SETTINGS, priors=("mixture",))
     plain, longer = (
-        evaluate(toy, collection, settings=replace(settings, phrasing=phrasing)).figures["caption_perplexity"]
+        evaluate(toy, collection, settings=replace(settings, phrasing=phrasing))[0].figures["caption_perplexity"]
         for phrasing in ("{caption}", "{caption}, drawn by hand")
     )
     assert plain != longer
@@ -195,7 +196,8 @@ def test_pictures_are_described_as_the_phrasing_says(toy: Generator, collection:
 def test_one_held_out_picture_gives_null_where_there_is_too_little_to_count(toy: Generator, tmp_path: Path) -> None:
     small = make_collection(tmp_path / "small", {"train": 1, "val": 1})
     settings = replace(SETTINGS, samples=1, priors=("mixture",))
-    found = evaluate(toy, small, settings=settings, out=tmp_path / "out")
+    found, shown = evaluate(toy, small, settings=settings)
+    write_files(found, shown, settings.shown, tmp_path / "out")
     assert math.isnan(found.figures["kid"])
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["figures"]["kid"] is None
 
@@ -207,7 +209,7 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(
         evaluate(toy, collection, "test", SETTINGS)
     with pytest.raises(UnknownNameError, match=r"prior 'flaw'.*Did you mean 'flow'"):
         evaluate(toy, collection, settings=replace(SETTINGS, priors=("flaw",)))
-    with pytest.raises(ConfigError, match="no folder"):
+    with pytest.raises(UnknownNameError, match="a Hugging Face folder"):
         evaluate(toy, collection, settings=replace(SETTINGS, features="inception"))
     with pytest.raises(UnknownNameError):
         evaluate(toy, collection, "valid", SETTINGS)

@@ -11,13 +11,12 @@ import torch
 
 from reverie.errors import BundleError, ConfigError, DataError, PictureError, UsageError
 from reverie.generator.features import (
+    EXTRACTORS,
     FeatureExtractor,
     Lesson,
     PixelFeatures,
     check_features,
-    feature_names,
     make_features,
-    register_features,
 )
 from reverie.generator.own_features import FeatureObjective, OwnFeaturesConfig, own_features
 from reverie.training.objective import check_objective
@@ -42,7 +41,7 @@ def _lesson(pictures: np.ndarray, cache: Path) -> Lesson:
 
 
 def test_every_registered_extractor_keeps_the_contract(pictures: np.ndarray, tmp_path: Path) -> None:
-    for name in feature_names():
+    for name in EXTRACTORS:
         extractor = make_features(name, _lesson(pictures, tmp_path))
         assert extractor.name == name
         check_features(extractor)
@@ -72,11 +71,11 @@ def test_own_features_are_taught_once_and_come_out_the_same(pictures: np.ndarray
     told: list[tuple[int, int]] = []
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    first = own_features(pictures, TINY, tmp_path, lambda done, of: told.append((done, of)))
+    first = own_features(pictures, TINY, tmp_path, lambda what, done, of: told.append((done, of)))
     assert torch.equal(torch.get_rng_state(), before)  # the caller's chance is left alone
     assert told[0] == (0, 3)
     told.clear()
-    again = own_features(pictures, TINY, tmp_path, lambda done, of: told.append((done, of)))
+    again = own_features(pictures, TINY, tmp_path, lambda what, done, of: told.append((done, of)))
     anew = own_features(pictures, TINY, tmp_path / "elsewhere")
     assert not told
     for other in (again, anew):
@@ -111,7 +110,7 @@ def test_ctrl_c_stops_the_teaching(pictures: np.ndarray, tmp_path: Path) -> None
     import os
     import signal
 
-    def interrupt(_done: int, _of: int) -> None:
+    def interrupt(_what: str, _done: int, _of: int) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
@@ -140,15 +139,13 @@ def test_the_check_names_what_an_extractor_breaks() -> None:
 
 
 def test_an_extractor_can_be_added(pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from reverie.generator import features
-
-    monkeypatch.setattr(features, "_EXTRACTORS", dict(features._EXTRACTORS))
+    monkeypatch.setattr(EXTRACTORS, "_entries", dict(EXTRACTORS._entries))
 
     def mine(lesson: Lesson) -> FeatureExtractor:
         return PixelFeatures()
 
-    register_features("mine", mine)
-    assert "mine" in feature_names()
+    EXTRACTORS.register("mine", mine)
+    assert "mine" in EXTRACTORS
     assert make_features("mine", _lesson(pictures, tmp_path)).size == 256
 
 
@@ -210,9 +207,9 @@ def test_a_vit_sees_pictures_prepared_as_its_folder_says(folders: dict[str, Path
 
 
 def test_names_and_folders_that_hold_no_network_are_refused_in_one_line(pictures: np.ndarray, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"'inception' is none of own, pixels and no folder"):
+    with pytest.raises(UsageError, match=r"unknown feature extractor 'inception'.*own, pixels"):
         make_features("inception", _lesson(pictures, tmp_path))
-    with pytest.raises(UsageError, match="no folder"):
+    with pytest.raises(UsageError, match="a Hugging Face folder"):
         make_features(str(tmp_path / "missing"), _lesson(pictures, tmp_path))
     with pytest.raises(BundleError, match="no network of pictures") as caught:
         make_features(str(tmp_path), _lesson(pictures, tmp_path))

@@ -52,7 +52,8 @@ def test_the_host_finds_what_it_needs_in_the_front_matter(space: Path) -> None:
 
 def test_the_folder_holds_the_bundle_the_code_and_pinned_libraries(space: Path) -> None:
     assert Generator.load(space / "generator").name == "toy"
-    assert (space / "reverie" / "server" / "demo.py").is_file()
+    assert (space / "reverie" / "server" / "pictures" / "demo.py").is_file()
+    assert (space / "reverie" / "server" / "pictures" / "__init__.pyi").is_file()
     assert not list((space / "reverie").rglob("*.safetensors"))
     assert not list((space / "reverie").rglob("__pycache__"))
     first, *lines = (space / "requirements.txt").read_text().splitlines()
@@ -117,6 +118,25 @@ def test_wrong_names_and_damaged_generators_are_one_line(bundle: Path, tmp_path:
 def test_odd_titles_stay_titles(bundle: Path, tmp_path: Path) -> None:
     title = '- "quoted": yes # no comment, Gravüren – 100 % {x}'
     assert front_matter(write_space(bundle, tmp_path / "space", title))["title"] == title
+
+
+@pytest.mark.slow
+def test_what_the_page_imports_is_pinned_or_comes_with_it() -> None:
+    """Of the house's modules that serving loads, what each imports at its top."""
+    pytest.importorskip("gradio", reason="needs the extra 'serve'")
+    program = (
+        "import ast, json, sys; from pathlib import Path; from importlib.metadata import packages_distributions\n"
+        "from reverie.generator import Generator; from reverie.server.pictures import demo, page, routes; Generator\n"
+        "files = [one.__file__ for name, one in list(sys.modules.items()) if name.startswith('reverie')]\n"
+        "nodes = [node for file in files for node in ast.parse(Path(file).read_text()).body]\n"
+        "names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]\n"
+        "names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]\n"
+        "known = packages_distributions()\n"
+        "print(json.dumps([one for name in names for one in known.get(name.split('.')[0], [])]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    comes_along = {"starlette", "pydantic", "httpx", "reverie"}  # with fastapi and gradio
+    assert set(json.loads(done.stdout)) - comes_along <= set(LIBRARIES)
 
 
 @pytest.mark.slow

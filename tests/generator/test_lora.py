@@ -16,11 +16,12 @@ from safetensors.torch import load_file, save_file
 from reverie.errors import BundleError, ConfigError, ExpertError, MissingExtraError, TrainingError
 from reverie.files import sha256_of
 from reverie.generator.generator import Generator, toy_generator
-from reverie.generator.lora import LoraObjective, LoraRecipe, LoraResult, LoraSettings, load_with_lora, train_lora
+from reverie.generator.lora import LoraObjective, LoraRecipe, LoraSettings, load_with_lora, train_lora
 from reverie.generator.lora_merge import merge_factors
 from reverie.generator.objective import GeneratorData
 from reverie.generator.priors import FitSettings
 from reverie.generator.priors.flow import FlowLessons
+from reverie.generator.recipe import GeneratorResult
 from reverie.training import LoopConfig
 from reverie.training.objective import check_objective
 from toy_collections import toy_collection
@@ -47,17 +48,19 @@ def recipe(base: Path, tmp_path_factory: pytest.TempPathFactory) -> LoraRecipe:
 
 
 @pytest.fixture(scope="module")
-def done(recipe: LoraRecipe) -> LoraResult:
-    return train_lora(recipe, progress=False)
+def done(recipe: LoraRecipe) -> GeneratorResult:
+    return train_lora(recipe)
 
 
 @pytest.fixture(scope="module")
-def adapter(done: LoraResult) -> Path:
-    assert done.adapter is not None
-    return done.adapter
+def adapter(done: GeneratorResult) -> Path:
+    assert done.product is not None
+    return done.product
 
 
-def test_training_leaves_an_adapter_and_the_base_as_it_was(recipe: LoraRecipe, done: LoraResult, adapter: Path) -> None:
+def test_training_leaves_an_adapter_and_the_base_as_it_was(
+    recipe: LoraRecipe, done: GeneratorResult, adapter: Path
+) -> None:
     assert done.trained.stopped == "done"
     assert done.sheet is not None
     assert done.sheet.exists()
@@ -69,7 +72,7 @@ def test_training_leaves_an_adapter_and_the_base_as_it_was(recipe: LoraRecipe, d
     Generator.load(recipe.base)  # holds every file to its SHA-256
 
 
-def test_training_lowers_the_loss_on_the_new_collection(done: LoraResult) -> None:
+def test_training_lowers_the_loss_on_the_new_collection(done: GeneratorResult) -> None:
     assert done.figures["loss"] < done.figures["before_loss"]
 
 
@@ -100,18 +103,18 @@ def test_a_fine_tuned_generator_samples_from_its_own_priors_and_saves_as_a_bundl
 
 def test_running_again_changes_nothing(recipe: LoraRecipe, adapter: Path) -> None:
     before = sha256_of(adapter / TUNED)
-    again = train_lora(recipe, progress=False)
-    assert again.adapter == adapter
+    again = train_lora(recipe)
+    assert again.product == adapter
     assert sha256_of(adapter / TUNED) == before
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(recipe: LoraRecipe, adapter: Path, tmp_path: Path) -> None:
     halting = replace(recipe, run_dir=str(tmp_path / "run"), loop=replace(recipe.loop, max_minutes=1e-9))
-    stopped = train_lora(halting, progress=False)
-    assert (stopped.trained.stopped, stopped.trained.step, stopped.adapter) == ("time", 1, None)
-    finished = train_lora(replace(halting, loop=recipe.loop), progress=False)
-    assert finished.adapter is not None
-    assert sha256_of(finished.adapter / TUNED) == sha256_of(adapter / TUNED)
+    stopped = train_lora(halting)
+    assert (stopped.trained.stopped, stopped.trained.step, stopped.product) == ("time", 1, None)
+    finished = train_lora(replace(halting, loop=recipe.loop))
+    assert finished.product is not None
+    assert sha256_of(finished.product / TUNED) == sha256_of(adapter / TUNED)
 
 
 def test_checkpoints_hold_the_factors_alone(recipe: LoraRecipe, adapter: Path) -> None:
@@ -123,10 +126,10 @@ def test_checkpoints_hold_the_factors_alone(recipe: LoraRecipe, adapter: Path) -
 
 def test_parts_that_are_not_named_stay_as_they_are(recipe: LoraRecipe, base: Path, tmp_path: Path) -> None:
     some = replace(recipe, lora=LoraSettings(rank=1, parts=("picture_decoder",)))
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
 
     objective = LoraObjective(some, Generator.load(base), Collection.open(recipe.data.collection))
-    trained = [name for name, one in objective.network.named_parameters() if one.requires_grad]
+    trained = [name for name, one in objective.whole.network.named_parameters() if one.requires_grad]
     assert trained
     assert all(name.startswith("picture_decoder.") for name in trained)
     check_objective(objective)
@@ -170,7 +173,7 @@ def test_a_damaged_file_is_one_line(base: Path, adapter: Path, tmp_path: Path, n
         ("rename", "has no 'picture_decoder.elsewhere'"),
         ("reshape", "is .* in this base, its factors are"),
         ("drop", "has not two factors"),
-        ("nan", "has not two factors that are finite"),
+        ("nan", "values that are not finite"),
         ("other", "is no LoRA factor"),
     ],
 )
@@ -197,12 +200,12 @@ def test_factors_that_do_not_fit_are_refused(
 def test_what_cannot_be_trained_is_refused_at_once(recipe: LoraRecipe, tmp_path: Path) -> None:
     new = replace(recipe, run_dir=str(tmp_path / "run"))
     with pytest.raises(ConfigError, match="base=FOLDER"):
-        train_lora(replace(new, base=""), progress=False)
+        train_lora(replace(new, base=""))
     with pytest.raises(BundleError, match="is no generator"):
-        train_lora(replace(new, base=str(tmp_path)), progress=False)
+        train_lora(replace(new, base=str(tmp_path)))
     toy_collection(tmp_path / "one", num_train=1, num_val=0)
     with pytest.raises(TrainingError, match="two pictures or more"):
-        train_lora(replace(new, data=replace(recipe.data, collection=str(tmp_path / "one"))), progress=False)
+        train_lora(replace(new, data=replace(recipe.data, collection=str(tmp_path / "one"))))
     with pytest.raises(ConfigError, match="parts are some of"):
         LoraSettings(parts=("nothing",))  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
@@ -210,10 +213,10 @@ def test_what_cannot_be_trained_is_refused_at_once(recipe: LoraRecipe, tmp_path:
 
 def test_a_run_folder_of_other_settings_is_refused(recipe: LoraRecipe, adapter: Path) -> None:
     with pytest.raises(TrainingError, match="another 'lora'"):
-        train_lora(replace(recipe, lora=LoraSettings(rank=3)), progress=False)
+        train_lora(replace(recipe, lora=LoraSettings(rank=3)))
 
 
 def test_without_peft_the_extra_is_named(recipe: LoraRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(MissingExtraError, match=r"reverie\[train\]"):
-        train_lora(recipe, progress=False)
+        train_lora(recipe)

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from reverie.errors import ConfigError, UnknownNameError
-from reverie.generator.config import PRESETS, GeneratorConfig, preset
+from reverie.generator.config import PRESETS, GeneratorConfig
 from reverie.generator.network import GeneratorNetwork, settle
 
-TOY = PRESETS["toy-16"]
+TOY = PRESETS.get("toy-16")
 
 
 def test_forward_has_the_shapes_that_were_asked_for() -> None:
@@ -20,7 +20,7 @@ def test_forward_has_the_shapes_that_were_asked_for() -> None:
 
 @pytest.mark.slow
 def test_the_preset_of_512_px_has_the_shapes_and_size_of_its_description() -> None:
-    config = preset("engraving-512")
+    config = PRESETS.get("engraving-512")
     network = GeneratorNetwork(config).eval()
     with torch.no_grad():
         made = network(torch.zeros(4, 3, 512, 512), torch.full((4, 100), 5))
@@ -103,4 +103,4 @@ def test_sizes_that_cannot_be_are_refused_in_one_line(settings: dict[str, object
 
 def test_an_unknown_preset_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'tiny-64'"):
-        preset("tiny64")
+        PRESETS.get("tiny64")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import ConfigError, TrainingError
-from reverie.generator.config import preset
+from reverie.generator.config import PRESETS
 from reverie.generator.losses import LossWeights
 from reverie.generator.objective import GeneratorData, GeneratorObjective
 from reverie.generator.store import Augment, PictureStore, all_grey
@@ -18,7 +18,7 @@ from reverie.generator.words import CaptionTokenizer
 from reverie.training import check_objective
 from toy_collections import toy_collection
 
-TOY = preset("toy-16")
+TOY = PRESETS.get("toy-16")
 
 
 @pytest.fixture(scope="module")

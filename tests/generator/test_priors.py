@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reverie.errors import BundleError, TrainingError, UnknownNameError
-from reverie.generator.priors import FitSettings, Prior, check_prior, fit_prior, load_prior, prior_names, save_prior
+from reverie.generator.priors import PRIORS, FitSettings, Prior, check_prior, fit_prior, load_prior, save_prior
 from reverie.generator.priors.components import Components
 from reverie.generator.priors.contract import spherical
 from reverie.generator.priors.flow import FlowLessons, FlowObjective
@@ -34,10 +34,10 @@ def two_heaps(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, Prior]:
     known, unseen = two_heaps(256, 1), two_heaps(64, 2)
-    return {name: fit_prior(name, *known, *unseen, SETTINGS) for name in prior_names()}
+    return {name: fit_prior(name, *known, *unseen, SETTINGS) for name in PRIORS}
 
 
-@pytest.mark.parametrize("name", prior_names())
+@pytest.mark.parametrize("name", PRIORS.names())
 def test_every_prior_keeps_the_contract(fitted: dict[str, Prior], name: str) -> None:
     assert len(check_prior(fitted[name])) == 10
 
@@ -92,7 +92,7 @@ def test_components_give_back_what_they_were_given() -> None:
     assert torch.allclose(components.unwhiten(whitened), latents, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", prior_names())
+@pytest.mark.parametrize("name", PRIORS.names())
 def test_a_prior_is_read_back_as_it_was(fitted: dict[str, Prior], name: str, tmp_path: Path) -> None:
     save_prior(fitted[name], tmp_path)
     noise = fitted[name].noise([3, 4])

@@ -39,7 +39,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> GeneratorRecipe:
 
 @pytest.fixture(scope="module")
 def bundle(recipe: GeneratorRecipe) -> Path:
-    found = train_generator(recipe, progress=False).bundle
+    found = train_generator(recipe).product
     assert found is not None
     return found
 
@@ -59,7 +59,7 @@ def test_a_recipe_leaves_a_bundle_with_priors_figures_and_sheets(recipe: Generat
 
 
 def test_the_same_seed_gives_the_same_generator(recipe: GeneratorRecipe, bundle: Path, tmp_path: Path) -> None:
-    again = train_generator(replace(recipe, run_dir=str(tmp_path / "run")), progress=False).bundle
+    again = train_generator(replace(recipe, run_dir=str(tmp_path / "run"))).product
     assert again is not None
     first, second = (Generator.load(path).sample([3])[0] for path in (bundle, again))
     assert np.array_equal(first.picture, second.picture)
@@ -69,8 +69,8 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_never_was(
     recipe: GeneratorRecipe, bundle: Path, tmp_path: Path
 ) -> None:
     short = replace(recipe, run_dir=str(tmp_path / "run"), loop=replace(recipe.loop, max_minutes=1e-9))
-    assert train_generator(short, progress=False).bundle is None
-    whole = train_generator(replace(short, loop=recipe.loop), progress=False).bundle
+    assert train_generator(short).product is None
+    whole = train_generator(replace(short, loop=recipe.loop)).product
     assert whole is not None
     first, second = (Generator.load(path).sample([3])[0] for path in (bundle, whole))
     assert np.array_equal(first.picture, second.picture)
@@ -84,7 +84,7 @@ def test_a_run_killed_before_its_priors_needs_no_new_training(
     for left in ("bundle", "flow"):
         shutil.rmtree(run_dir / left)
     (run_dir / "metrics.jsonl").unlink()
-    again = train_generator(replace(recipe, run_dir=str(run_dir)), progress=False).bundle
+    again = train_generator(replace(recipe, run_dir=str(run_dir))).product
     assert again is not None
     assert not (run_dir / "metrics.jsonl").exists()
     first, second = (Generator.load(path).sample([3])[0] for path in (bundle, again))
@@ -94,7 +94,7 @@ def test_a_run_killed_before_its_priors_needs_no_new_training(
 def test_a_run_folder_of_other_settings_is_refused(recipe: GeneratorRecipe, bundle: Path) -> None:
     other = replace(recipe, data=replace(recipe.data, batch_size=4))
     with pytest.raises(TrainingError, match="another 'data'"):
-        train_generator(other, progress=False)
+        train_generator(other)
 
 
 def test_one_picture_is_said_to_be_too_few_for_a_prior(recipe: GeneratorRecipe, tmp_path: Path) -> None:
@@ -102,13 +102,13 @@ def test_one_picture_is_said_to_be_too_few_for_a_prior(recipe: GeneratorRecipe, 
     data = replace(recipe.data, collection=str(tmp_path / "one"))
     one = replace(recipe, run_dir=str(tmp_path / "run"), data=data, views=0)
     with pytest.raises(TrainingError, match="two pictures or more"):
-        train_generator(one, progress=False)
+        train_generator(one)
 
 
 def test_five_pictures_are_enough(recipe: GeneratorRecipe, tmp_path: Path) -> None:
     toy_collection(tmp_path / "five", num_train=4, num_val=1)
     data = replace(recipe.data, collection=str(tmp_path / "five"))
-    made = train_generator(replace(recipe, run_dir=str(tmp_path / "run"), data=data), progress=False).bundle
+    made = train_generator(replace(recipe, run_dir=str(tmp_path / "run"), data=data)).product
     assert made is not None
     assert len(Generator.load(made).sample(range(3))) == 3
 
@@ -126,7 +126,7 @@ def test_what_is_missing_is_said_before_the_training(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(MissingExtraError, match=r"reverie\[train\]"):
-        train_generator(replace(recipe, run_dir=str(tmp_path / "run")), progress=False)
+        train_generator(replace(recipe, run_dir=str(tmp_path / "run")))
     assert not (tmp_path / "run").exists()
 
 
@@ -136,7 +136,7 @@ def test_a_flow_of_other_settings_is_fitted_anew_and_the_networks_stay(
     run_dir = tmp_path / "run"
     shutil.copytree(recipe.run_dir, run_dir)
     wider = replace(recipe.fit, flow=replace(recipe.fit.flow, hidden_size=24))
-    again = train_generator(replace(recipe, run_dir=str(run_dir), fit=wider), progress=False).bundle
+    again = train_generator(replace(recipe, run_dir=str(run_dir), fit=wider)).product
     assert again is not None
     first, second = (Generator.load(path) for path in (bundle, again))
     assert second.prior("flow").config["hidden_size"] == 24

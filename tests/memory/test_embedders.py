@@ -14,6 +14,7 @@ import torch
 
 from reverie.errors import ContractError, MemoryStoreError, MissingExtraError, UnknownNameError, UsageError
 from reverie.memory.embedders import (
+    EMBEDDERS,
     PictureEmbedder,
     WordsEmbedder,
     check_embedder,
@@ -109,7 +110,7 @@ def test_a_missing_extra_names_its_command(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_registered_embedders_are_made_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reverie.memory.embedders._EMBEDDERS", {})
+    monkeypatch.setattr(EMBEDDERS, "_entries", {})
     register_embedder("mine", lambda _: WordsEmbedder(64))
     assert embedder_names() == ["mine"]
     assert make_embedder("mine").size == 64

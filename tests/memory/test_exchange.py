@@ -137,7 +137,7 @@ def test_a_failed_export_leaves_the_old_file_and_nothing_else(store: Store, tmp_
     file.parent.mkdir()
     file.write_text("old")
 
-    def stop(done: int, of: int) -> None:
+    def stop(what: str, done: int, of: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -161,13 +161,13 @@ def write_facts(path: Path, count: int, bad: int = 0) -> Path:
 
 def test_malformed_rows_are_told_and_skipped(tmp_path: Path) -> None:
     bad: list[BadRow] = []
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[str, int, int]] = []
     with Store.open(tmp_path / "kg.db") as store:
         file = write_facts(tmp_path / "t.csv", 6000, bad=2)
         done = import_file(store, file, "csv", on_bad=bad.append, progress=lambda *told: seen.append(told))
         assert (done.rows, done.bad_rows, done.resumed, done.new_facts) == (5998, 2, 0, 5998)
     assert [row.line for row in bad] == [102, 103]
-    assert seen == [(5000, 0), (0, 5998), (5000, 5998), (5998, 5998)]
+    assert seen == [("reading", 5000, 0), *(("writing", done, 5998) for done in (0, 5000, 5998))]
 
 
 def test_strict_writes_nothing_where_a_row_is_malformed(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_an_import_again_changes_nothing_and_brings_back_what_was_deleted(tmp_pa
 def test_a_stopped_import_goes_on_where_it_stopped(address: str, tmp_path: Path) -> None:
     file = write_facts(tmp_path / "t.csv", 12_000, bad=1)
 
-    def stop(done: int, of: int) -> None:
+    def stop(what: str, done: int, of: int) -> None:
         if of and done == 5000:
             raise KeyboardInterrupt
 
@@ -208,7 +208,7 @@ def test_a_stopped_import_goes_on_where_it_stopped(address: str, tmp_path: Path)
 def test_a_changed_file_is_another_import(tmp_path: Path) -> None:
     with Store.open(tmp_path / "kg.db") as store:
 
-        def stop(done: int, of: int) -> None:
+        def stop(what: str, done: int, of: int) -> None:
             if done == 5000 and of:
                 raise KeyboardInterrupt
 

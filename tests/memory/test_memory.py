@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reverie.data.contract import FactRow, NodeRow
+from reverie.data import FactRow, NodeRow
 from reverie.errors import MemoryStoreError, UnknownNameError
 from reverie.memory.embedders import WordsEmbedder
 from reverie.memory.linking import LINKED

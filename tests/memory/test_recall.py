@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reverie.data.contract import FactRow, NodeRow
+from reverie.data import FactRow, NodeRow
 from reverie.errors import ConfigError
 from reverie.memory.contract import Node
 from reverie.memory.cues import asked_relations, relation_words, said_relations, stem

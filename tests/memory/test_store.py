@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from reverie.data.contract import FactRow, NodeRow, Row
+from reverie.data import FactRow, NodeRow, Row
 from reverie.errors import DataError, MemoryStoreError, UsageError
 from reverie.memory.contract import EdgeArrays
 from reverie.memory.store import Store, fold

@@ -13,16 +13,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
-from reverie.data.contract import FactRow
+from reverie.data import FactRow
 from reverie.errors import MemoryStoreError, MissingExtraError, UsageError
 from reverie.memory import schema
 from reverie.memory.database import DatabaseSettings
 from reverie.memory.store import Store
+from reverie.paths import default_memory
 
 ROWS = [FactRow(f"node {number}", "is", f"thing {number % 7}") for number in range(500)]
 
@@ -52,7 +50,7 @@ def test_what_was_written_is_there_after_closing(address: str) -> None:
 
 
 def test_addresses_are_files_or_urls(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "kg.db"
+    path = tmp_path / "kg.db"
     for url in (path, str(path), f"sqlite:///{path}"):
         with Store.open(url) as store:
             assert store.path == path
@@ -74,6 +72,18 @@ def test_a_missing_memory_is_made_only_when_asked(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     assert "cannot open the memory" in refused(tmp_path / "file" / "kg.db")
     assert "cannot open the memory" in refused(tmp_path)  # a folder
+
+
+def test_a_folder_that_is_not_there_is_not_made_but_for_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mistyped" / "kg.db"
+    assert f"there is no memory at {path}" in refused(path, create=False)
+    assert f"cannot open the memory {path}: first make the folder {path.parent}" in refused(path)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("REVERIE_HOME", str(tmp_path / "deep" / "home"))
+    Store.open(default_memory()).close()
+    assert (tmp_path / "deep" / "home" / "memory.db").is_file()
 
 
 def test_an_empty_database_is_no_memory_until_one_is_made(address: str) -> None:
@@ -156,38 +166,25 @@ def test_a_newer_schema_is_refused(address: str) -> None:
     assert "its schema 'v9999' is newer than this Reverie" in refused(address)
 
 
-@pytest.fixture
-def next_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def next_schema(monkeypatch: pytest.MonkeyPatch, *more: str) -> None:
     """Pretends that there is a version after the newest one."""
-
-    def make(upgrade: str) -> None:
-        folder = tmp_path / "migrations"
-        shutil.copytree(schema._MIGRATIONS, folder)
-        (folder / "v9000.py").write_text(
-            f'"""Next."""\nfrom alembic import op\nrevision = "v9000"\ndown_revision = "{schema.HEAD}"\n'
-            f"def upgrade():\n    op.execute('CREATE TABLE extra (x INTEGER)')\n    {upgrade}\n"
-        )
-        monkeypatch.setattr(schema, "_MIGRATIONS", folder)
-        monkeypatch.setattr(schema, "HEAD", "v9000")
-        monkeypatch.setattr("reverie.memory.database.HEAD", "v9000")
-
-    return make
+    monkeypatch.setattr(schema, "UPGRADES", {"v9000": ("CREATE TABLE extra (x INTEGER)", *more)})
 
 
-def test_an_older_schema_is_upgraded(address: str, next_schema: Callable[[str], None]) -> None:
+def test_an_older_schema_is_upgraded(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store.open(address) as store:
         store.write(ROWS[:3])
-    next_schema("pass")
+    next_schema(monkeypatch)
     with Store.open(address, create=False) as store, store._database.reading() as connection:
         assert schema.version(connection) == "v9000"
         assert inspect(connection).has_table("extra")
         assert len(store.edge_arrays().ids) == 3
 
 
-def test_an_upgrade_that_fails_changes_nothing(address: str, next_schema: Callable[[str], None]) -> None:
+def test_an_upgrade_that_fails_changes_nothing(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store.open(address) as store:
         store.write(ROWS[:3])
-        next_schema("op.execute('SELECT no_such_thing')")
+        next_schema(monkeypatch, "SELECT no_such_thing")
         assert "no_such_thing" in refused(address)
         with store._database.reading() as connection:
             assert schema.version(connection) == "v0001"
@@ -195,13 +192,43 @@ def test_an_upgrade_that_fails_changes_nothing(address: str, next_schema: Callab
         assert store.check() == []
 
 
-@pytest.mark.filterwarnings("ignore:Did not recognize type 'vector'")  # pgvector's own stands there instead of bytes
-def test_the_migrations_make_the_tables_of_the_schema(address: str) -> None:
-    scripts = ScriptDirectory(str(schema._MIGRATIONS), version_locations=[str(schema._MIGRATIONS)])
-    assert scripts.get_current_head() == schema.HEAD
-    with Store.open(address) as store, store._database.reading() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), schema.tables)
-        assert [found for found in differences if "embeddings" not in repr(found)] == []
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    """A memory as the first release made it, with Alembic."""
+    path = tmp_path / "first.db"
+    with sqlite3.connect(path) as connection:
+        connection.executescript((Path(__file__).parent / "v0001.sql").read_text(encoding="utf-8"))
+    connection.close()
+    return path
+
+
+def test_a_memory_of_the_first_release_opens_and_goes_on(first: Path) -> None:
+    with Store.open(first, create=False) as store:
+        assert store.check() == []
+        assert [(fact.subject, fact.object, fact.confidence) for fact in store.facts([1])] == [("egg", "food", 0.9)]
+        assert [version.confidence for version in store.history(1)] == [0.5, 0.9]
+        assert [node.name for node in store.find("OVUM")] == ["egg"]
+        assert store.cursor("import") == 1
+        assert store.get_vectors("words")[1].tolist() == [[1, 1, 1, 1]]
+        assert store.write(ROWS).new_edges == len(ROWS)
+        assert store.check() == []
+
+
+def test_a_new_memory_has_the_tables_of_the_first_release(first: Path, made: Path) -> None:
+    def told(path: Path) -> dict[str, object]:
+        with Store.open(path) as store, store._database.reading() as connection:
+            found = inspect(connection)
+            return {
+                name: (
+                    [(column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(name)],
+                    found.get_pk_constraint(name)["constrained_columns"],
+                    sorted(map(str, found.get_foreign_keys(name))),
+                    sorted(map(str, found.get_indexes(name))),
+                )
+                for name in found.get_table_names()
+            }
+
+    assert told(made) == told(first)
 
 
 @contextmanager
@@ -222,6 +249,7 @@ def closed_to_us(folder: Path) -> Iterator[None]:
             path.chmod(mode)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions as Unix has them")
 def test_a_read_only_folder_is_read_and_never_written(made: Path) -> None:
     with tempfile.TemporaryDirectory() as open_to_all:  # pytest's own folders are closed to other users
         folder = Path(open_to_all)
@@ -268,7 +296,7 @@ def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_processes_that_make_and_write_one_memory_at_once(address: str) -> None:
     code = (
-        "import sys\nfrom reverie.data.contract import FactRow\nfrom reverie.memory.store import Store\n"
+        "import sys\nfrom reverie.data import FactRow\nfrom reverie.memory.store import Store\n"
         "with Store.open(sys.argv[1]) as store:\n"
         "    for step in range(5):\n"
         "        store.write([FactRow(f'{sys.argv[2]} {step}', 'is', 'ours')])\n"

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reverie.data.contract import FactRow, NodeRow
+from reverie.data import FactRow, NodeRow
 from reverie.memory import topology as module
 from reverie.memory.contract import Changes, EdgeArrays
 from reverie.memory.store import Store

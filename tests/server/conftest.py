@@ -17,9 +17,10 @@ pytest.importorskip("fastapi", reason="needs the extra 'serve'")
 from starlette.testclient import TestClient
 
 from reverie.generator import Generator, toy_generator
-from reverie.server.app import make_app
-from reverie.server.settings import Doors, Limits
-from reverie.server.studio import BundleFacts, Studio
+from reverie.server.http.app import make_app
+from reverie.server.http.settings import Doors, Limits
+from reverie.server.pictures.routes import picture_routes
+from reverie.server.pictures.studio import BundleFacts, Studio
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +41,7 @@ def serve(generator: Generator) -> Iterator[Callable[..., TestClient]]:
 
     def start(limits: Limits | None = None, doors: Doors | None = None, studio: Studio | None = None) -> TestClient:
         studio = studio or Studio(generator, limits or Limits(), BundleFacts(1_700_000_000, 200_000, "ab" * 32, "bf16"))
-        app = make_app(studio, doors or Doors())
+        app = make_app(picture_routes(studio), studio.worker, doors or Doors(), studio.limits)
         clients.append(TestClient(app.asgi, base_url="http://localhost:7860", raise_server_exceptions=False))
         return clients[-1].__enter__()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,10 +58,9 @@ def test_both_objectives_keep_the_contract(tmp_path: Path) -> None:
         image_tokenizer=str(tmp_path),
         text_size=300,
         corpus=5,
-        lake=2,
-        everyday=2,
+        worlds={"FrozenLake": 2, "Everyday": 2},
         drills=1,
-        everyday_episodes=6,
+        episodes=6,
         model=TINY,
     )
     check_objective(BackboneObjective(data))
@@ -92,7 +92,7 @@ def test_drills_then_worlds_share_one_vocabulary(tmp_path: Path) -> None:
     """The drilled backbone goes on with the worlds' words: same ids, same sizes."""
     drilled = BackboneRecipe(
         run_dir=str(tmp_path / "drills"),
-        data=BackboneData(worlds=(), drill_steps=9, drill_docs=2, lake=0, everyday=0, text_size=300, model=TINY),
+        data=BackboneData(drill_steps=9, drill_docs=2, text_size=300, model=TINY),
         loop=LOOP,
     )
     assert drilled.train(progress=False).step == 2
@@ -102,11 +102,9 @@ def test_drills_then_worlds_share_one_vocabulary(tmp_path: Path) -> None:
         data=BackboneData(
             image_tokenizer=str(tmp_path / "tokenizer"),
             start_from=str(tmp_path / "drills" / "export" / "backbone"),
-            worlds=("FrozenLake",),
-            parity=True,
-            lake=3,
+            worlds={"FrozenLake": 3},
+            documents={"FrozenLake": {"parity": True}},
             drills=1,
-            everyday=0,
             eval_docs=4,
             text_size=300,
             corpus=5,
@@ -115,12 +113,38 @@ def test_drills_then_worlds_share_one_vocabulary(tmp_path: Path) -> None:
         loop=LOOP,
     )
     figures = walked.train(progress=False).metrics
-    assert 0 <= figures["lake_whole"] <= 1
+    assert 0 <= figures["frozenlake_whole"] <= 1
     export = tmp_path / "walks" / "export"
     assert Backbone.load(export / "backbone").config.vocab_size == load_grammar(export).vocabulary.size
 
 
 def test_a_missing_first_stage_is_named(tmp_path: Path) -> None:
-    recipe = BackboneRecipe(data=BackboneData(image_tokenizer=str(tmp_path / "nowhere")))
+    recipe = BackboneRecipe(data=BackboneData(image_tokenizer=str(tmp_path / "nowhere"), worlds={"FrozenLake": 1}))
     with pytest.raises(ConfigError, match="run the recipe that makes it first"):
         recipe.train()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"worlds": {"FrozenLake": 0}, "drills": 0}, "at least one document a step"),
+        ({"worlds": {"FrozenLake": 1}, "documents": {"Pond": {}}}, "settings of Pond, which is not among the worlds"),
+    ],
+)
+def test_what_gives_no_documents_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        BackboneData(**settings)
+
+
+def test_a_setting_that_a_world_lacks_is_named(tmp_path: Path) -> None:
+    toy_tokenizer().save(tmp_path)
+    data = BackboneData(
+        image_tokenizer=str(tmp_path),
+        worlds={"Everyday": 1},
+        documents={"Everyday": {"mottion": 2}},
+        text_size=300,
+        corpus=3,
+        model=TINY,
+    )
+    with pytest.raises(ConfigError, match=r"unknown setting 'mottion'\. Did you mean 'motion'"):
+        BackboneObjective(data)

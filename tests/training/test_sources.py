@@ -1,104 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-from tests.toys import toy_grammar, toy_tokenizer
+from tests.toys import toy_grammar
 
-from reverie.nouns import Frame
-from reverie.tokens import Grammar
-from reverie.training.backbone import flatten, pad
-from reverie.training.sources import (
-    Drills,
-    EverydayDreams,
-    LakeFrames,
-    LakeWalks,
-    parity_maps,
-    renamed,
-    test_map,
-    training_map,
-)
-from reverie.worlds.everyday import is_held_out, is_test_scene
-from reverie.worlds.everyday.things import THINGS
-from reverie.worlds.frozenlake import CELL_PX, FrozenLake, in_test_split, random_map
-
-test_map.__test__ = False  # type: ignore[attr-defined]  # a map of the test split, no test
+from reverie.training.backbone import pad
+from reverie.training.sources import Drills
 
 
-@pytest.fixture(scope="module")
-def grammar() -> Grammar:
-    return toy_grammar()
-
-
-def test_composed_frames_equal_encoded_pictures() -> None:
-    tokenizer, rng = toy_tokenizer(), np.random.default_rng(0)
-    frames = LakeFrames(tokenizer)
-    for side in (3, 5, 8):
-        world = FrozenLake(random_map(side, rng))
-        world.reset()
-        for action in [*rng.integers(4, size=6).tolist(), None]:
-            assert frames.frame(world.desc, world.cell) == tokenizer.encode([world.render()], CELL_PX)[0]
-            if action is None or world.step(action)[2]:
-                break
-
-
-def test_walks_are_true_documents(grammar: Grammar) -> None:
-    source = LakeWalks(grammar, toy_tokenizer(), asked=1.0)
-    rng = np.random.default_rng(1)
-    for _ in range(30):
-        ids, weights = flatten(source.draw(rng))
-        document = grammar.decode(ids)
-        actions = [triplet.action.text for triplet in document.triplets]
-        assert ", ".join(actions) in document.question
-        words = [triplet.result.text for triplet in document.triplets]
-        assert all(word == "safe" for word in words[:-1])
-        assert document.answer is not None
-        assert len(weights) == len(ids)
-
-
-def test_walks_agree_with_the_world(grammar: Grammar) -> None:
-    tokenizer = toy_tokenizer()
-    desc = ("SFF", "FHF", "FFG")
-    source = LakeWalks(grammar, tokenizer, maps=lambda _: desc, asked=0.0)
-    world = FrozenLake(desc)
-    by_frame: dict[Frame, tuple[int, int]] = {}
-    for row in range(3):
-        for col in range(3):
-            if desc[row][col] != "H":
-                world.reset(options={"cell": [row, col]})
-                by_frame[tokenizer.encode([world.render()], CELL_PX)[0]] = (row, col)
-    rng = np.random.default_rng(2)
-    for _ in range(20):
-        document = grammar.decode(flatten(source.draw(rng))[0])
-        for triplet in document.triplets:
-            assert triplet.what.frame is not None
-            world.reset(options={"cell": list(by_frame[triplet.what.frame]), "goal_ends": False})
-            world.step(world.action_names.index(triplet.action.text))
-            assert triplet.result.frame == tokenizer.encode([world.render()], CELL_PX)[0]
-            expected = world.narrator.say_result({}, 0, world.state())[0]
-            assert triplet.result.text == expected
-
-
-def test_what_cannot_be_known_weighs_nothing(grammar: Grammar) -> None:
-    source = LakeWalks(grammar, toy_tokenizer(), asked=0.0)
-    for ids, weight in source.draw(np.random.default_rng(3))[:2]:  # the empty question, the map
-        assert ids
-        assert weight == 0
-
-
-def test_training_never_draws_a_test_map() -> None:
-    rng = np.random.default_rng(0)
-    assert not any(in_test_split(training_map(rng)) for _ in range(200))
-    assert all(in_test_split(test_map(rng)) for _ in range(50))
-
-
-def test_parity_keeps_to_a_thousand_maps_a_size() -> None:
-    maps = parity_maps()
-    assert len(maps) == len(set(maps)) == 4000
-    assert {len(desc) for desc in maps} == {3, 4, 5, 6}
-    assert not any(map(in_test_split, maps))
-
-
-def test_drills_ask_only_what_the_frame_answers(grammar: Grammar) -> None:
+def test_drills_ask_only_what_the_frame_answers() -> None:
+    grammar = toy_grammar()
     drills = Drills(grammar)
     segments = drills.draw(np.random.default_rng(5))
     frame = grammar.decode(segments[0][0], partial=True)  # a legal beginning
@@ -107,52 +17,8 @@ def test_drills_ask_only_what_the_frame_answers(grammar: Grammar) -> None:
     assert {grammar.vocabulary.kind(ids[0]) for ids in answers} <= {"code", "position"}
 
 
-def test_everyday_dreams_come_from_training_scenes_only(grammar: Grammar) -> None:
-    source = EverydayDreams.record(grammar, toy_tokenizer(), 40, seed=0)
-    for episode, _ in source.episodes:
-        assert not is_held_out(episode.options)
-        assert not is_test_scene(episode.options)
-    tests = EverydayDreams.record(grammar, toy_tokenizer(), 10, seed=0, test=True)
-    assert all(is_test_scene(episode.options) for episode, _ in tests.episodes)
-
-
-def test_everyday_documents_are_legal_and_end_in_the_true_answer(grammar: Grammar) -> None:
-    source = EverydayDreams.record(grammar, toy_tokenizer(), 20, seed=0, direct=0.3)
-    rng = np.random.default_rng(0)
-    kinds = set()
-    for _ in range(40):
-        document = grammar.decode(flatten(source.draw(rng))[0])
-        assert document.question == document.question.lower()
-        assert document.answer is not None
-        assert document.answer.endswith(".")
-        kinds.add(bool(document.triplets))
-    assert kinds == {True, False}
-
-
 def test_padding_adds_nothing_that_counts() -> None:
     ids, weights = pad([([1, 2, 3], [0.0, 1.0, 1.0]), ([1], [1.0])])
     assert ids.shape == (2, 16)
     assert weights.sum() == 3
     assert ids[1, 1:].sum() == 0
-
-
-def test_told_dreams_say_the_end_in_words_and_the_answer_follows(grammar: Grammar) -> None:
-    source = EverydayDreams.record(grammar, toy_tokenizer(), 60, seed=0, told=1.0)
-    rng = np.random.default_rng(0)
-    documents = [grammar.decode(flatten(source.draw(rng))[0]) for _ in range(30)]
-    dreams = [document for document in documents if document.triplets]
-    assert dreams
-    for document in dreams:
-        (only,) = document.triplets
-        assert only.what.frame is not None
-        assert only.result.frame is None
-        assert only.result.text
-
-
-def test_renaming_keeps_articles_and_capitals() -> None:
-    egg, ice = THINGS["egg"], THINGS["ice cube"]
-    assert renamed("Does a raw egg break? The egg falls, and an egg stays.", egg, ice) == (
-        "Does an ice cube break? The ice cube falls, and an ice cube stays."
-    )
-    assert renamed("An ice cube melts.", ice, egg) == "An egg melts."
-    assert renamed("The eggplant stays.", egg, ice) == "The eggplant stays."

@@ -27,7 +27,8 @@ from reverie.worlds.everyday import (
     picture,
     scene_count,
 )
-from reverie.worlds.everyday.questions import AFTER, HAPPENS, HEAVIER, PICTURE, PROPERTIES, WHERE, WILL
+from reverie.worlds.everyday.properties import PROPERTIES
+from reverie.worlds.everyday.questions import AFTER, HAPPENS, HEAVIER, PICTURE, WHERE, WILL
 
 
 @pytest.fixture(scope="module")

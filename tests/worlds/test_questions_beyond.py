@@ -10,11 +10,12 @@ import pytest
 from reverie.errors import WorldError
 from reverie.worlds.everyday import questions
 from reverie.worlds.everyday.compare import compare_question
-from reverie.worlds.everyday.questions import PROPERTIES
+from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.things import THINGS, Scene
 from reverie.worlds.everyday.why import why_kinds, why_question
 from reverie.worlds.frozenlake import ACTIONS, parse_actions
-from reverie.worlds.lake_questions import place_question, time_question, walk_of
+from reverie.worlds.frozenlake.questions import place_question, time_question
+from reverie.worlds.frozenlake.walks import walk_of
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -18,8 +18,9 @@ from reverie.dreaming.confidence import ConfidenceModel
 from reverie.errors import BundleError, UsageError, shorten
 from reverie.experts.inject import linears_of
 from reverie.files import atomic_folder
-from reverie.model.foreign import ForeignBackbone, check_causal, extend, load_model, quiet
+from reverie.logs import quiet_transformers
 from reverie.model.quantized import check_quantizer, fits, quantization
+from reverie.model.transformers_base import ForeignBackbone, check_causal, extend, load_model
 from reverie.precision import choose_precision, usual_device
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar, save_grammar
@@ -121,7 +122,7 @@ def _write(
     with atomic_folder(folder) as building:
         on_step("writing it")
         _save(backbone, building / "backbone", settings.quantize, DTYPES[dtype], on_step)
-        with quiet():
+        with quiet_transformers():
             words.save_pretrained(building / "backbone")
         save_grammar(grammar, building)
         shutil.copytree(source, building / "image_tokenizer")
@@ -198,7 +199,7 @@ def _tokenizer(place: Path) -> Any:
     try:
         if place.suffix == ".json" and place.is_file():
             return PreTrainedTokenizerFast(tokenizer_file=str(place))
-        with quiet():
+        with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
     except Exception as error:  # whatever a foreign file makes the libraries raise
         raise BundleError(f"the tokenizer in {place} cannot be loaded: {shorten(str(error), 120)}") from error

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.options import JsonOption, command_app, examples
-from reverie.cli.output import Output, progress_bar
+from reverie.cli.output import Output
 from reverie.errors import shorten
+from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reverie.data.prepare import Captioner
+    from reverie.data.pictures.prepare import Captioner
 
 app = command_app(no_args_is_help=True)
 
@@ -127,8 +128,8 @@ def prepare(
     as_json: JsonOption = False,
 ) -> None:
     """Make a collection: filter, resize, caption and split the pictures of a folder. Run it again to go on."""
-    from reverie.data.prepare import PrepareSettings
-    from reverie.data.prepare import prepare as run
+    from reverie.data.pictures.prepare import PrepareSettings
+    from reverie.data.pictures.prepare import prepare as run
     from reverie.settings import build_settings
 
     chosen = {name: value for name, value in locals().items() if name in PrepareSettings.__dataclass_fields__}
@@ -146,8 +147,8 @@ def show(
 ) -> None:
     """Show a collection's figures, what was refused, a few of its captions, and where its contact sheet is."""
     with Output(as_json) as told:
-        from reverie.data.collection import Collection
-        from reverie.data.prepare_report import read_statistics
+        from reverie.data.pictures import Collection
+        from reverie.data.pictures.prepare_report import read_statistics
 
         collection = Collection.open(folder)
         statistics = read_statistics(folder)
@@ -163,7 +164,7 @@ def _plain(value: Any) -> Any:
 def _captioner(source: str, prompt: str, batch_size: int, device: str) -> Captioner | None:
     if not source:
         return None
-    from reverie.data.captioning import CaptionerConfig, load_captioner
+    from reverie.data.pictures.captioning import CaptionerConfig, load_captioner
 
     return load_captioner(CaptionerConfig(source, prompt, batch_size, device=device))
 
@@ -171,7 +172,7 @@ def _captioner(source: str, prompt: str, batch_size: int, device: str) -> Captio
 def _run(told: Output, work: Any) -> dict[str, Any]:
     """The statistics that ``work`` gives, with a bar meanwhile."""
     try:
-        with progress_bar() as report:
+        with shown_progress() as report:
             statistics: dict[str, Any] = work(report)
     except KeyboardInterrupt:
         told.note("half prepared; the same command goes on from here")
@@ -182,7 +183,7 @@ def _run(told: Output, work: Any) -> dict[str, Any]:
 
 
 def _tell(told: Output, folder: Path, statistics: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> None:
-    from reverie.data.prepare_report import SHEET_FILE
+    from reverie.data.pictures.prepare_report import SHEET_FILE
 
     payload = {"folder": folder, **(more or {}), "contact_sheet": folder / SHEET_FILE, "statistics": statistics}
     told.result(payload, lambda console: _show(console, payload))

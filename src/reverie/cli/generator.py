@@ -21,8 +21,6 @@ from reverie.cli.generator_parts import (
     TrustOption,
     check_prompt,
     check_seeds,
-    find_generator,
-    open_generator,
     picture_file,
     printable,
     size_of,
@@ -31,8 +29,10 @@ from reverie.cli.generator_train import EPILOG as TRAIN_EPILOG
 from reverie.cli.generator_train import train
 from reverie.cli.generator_use import DEMO_EPILOG, EVALUATE_EPILOG, EXPORT_EPILOG, demo, evaluate, export
 from reverie.cli.options import JsonOption, command_app, examples, make_dir
-from reverie.cli.output import Output, progress_bar
+from reverie.cli.output import Output
 from reverie.errors import PictureError, UsageError
+from reverie.generator.finding import find_generator, open_generator
+from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -234,7 +234,7 @@ def _draw(loaded: Generator, seeds: range, folder: Path, how: dict[str, Any]) ->
     from reverie.generator.album import Album
 
     told: list[dict[str, Any]] = []
-    with progress_bar() as report, Album(folder) as album:
+    with shown_progress() as report, Album(folder) as album:
         for seed in seeds:
             report("drawing", len(told), len(seeds))
             (drawn,) = loaded.sample([seed], **how)
@@ -248,7 +248,7 @@ def _caption_all(loaded: Generator, files: list[Path]) -> tuple[list[dict[str, A
 
     found: list[dict[str, Any]] = []
     problems: list[dict[str, Any]] = []
-    with progress_bar() as report:
+    with shown_progress() as report:
         for start in range(0, len(files), _CAPTIONED_AT_ONCE):
             report("reading pictures", start, len(files))
             opened = []

@@ -1,4 +1,4 @@
-"""What the commands of ``reverie generator`` share: options, finding and opening a model, checks."""
+"""What the commands of ``reverie generator`` share: options, and checks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reverie.errors import UsageError, shorten
+from reverie.generator.config import MAX_SEED
+from reverie.generator.finding import find_generator, open_generator
 
 if TYPE_CHECKING:
-    from reverie.data.collection import Collection
-    from reverie.generator.generator import Generator
+    from reverie.data.pictures import Collection
 
 __all__ = [
     "MAX_COUNT",
-    "MAX_SEED",
     "CountOption",
     "FirstSeedOption",
     "GuidanceOption",
@@ -31,17 +31,14 @@ __all__ = [
     "bundle_folder",
     "check_prompt",
     "check_seeds",
-    "find_generator",
     "flags_of",
     "free_folder",
     "open_collection",
-    "open_generator",
     "picture_file",
     "printable",
     "size_of",
 ]
 
-MAX_SEED = 2**32 - 1
 MAX_COUNT = 100_000  # pictures a call
 MAX_PROMPT = 2_000  # letters; a caption of a preset has a hundred ids at most
 
@@ -68,51 +65,6 @@ TrustOption = Annotated[
 ]
 
 
-def packaged_generators() -> dict[str, Path]:
-    """The generators inside the package, by name: the folders of ``reverie.generator`` that hold a manifest."""
-    from importlib import resources
-
-    home = Path(str(resources.files("reverie.generator")))
-    return {path.parent.name: path.parent for path in sorted(home.glob("*/manifest.json"))}
-
-
-def find_generator(name: str) -> Path:
-    """The bundle's folder: a packaged one's, the folder given, or the bundle in the run folder given.
-
-    "" is the packaged one where there is exactly one. Raises UsageError.
-    """
-    packaged = packaged_generators()
-    if not name:
-        if len(packaged) == 1:
-            return next(iter(packaged.values()))
-        known = f" Packaged: {', '.join(packaged)}." if packaged else ""
-        raise UsageError(f"which generator? Name one with --model BUNDLE; `reverie generator train` makes one.{known}")
-    if name in packaged:
-        return packaged[name]
-    folder = Path(name)
-    if folder.is_file():
-        raise UsageError(f"a bundle is a folder, and {shorten(name)} is a file")
-    if not folder.is_dir():
-        raise UsageError(f"there is no bundle {shorten(name)}. `reverie generator train` leaves one in RUN_DIR/bundle.")
-    inside = folder / "bundle"
-    return inside if not (folder / "manifest.json").exists() and inside.is_dir() else folder
-
-
-def open_generator(model: str, lora: Path | None = None, trust_base: bool = False) -> Generator:
-    """The generator of ``--model``, with the fine-tuning of ``--lora``. Raises UsageError, BundleError, ExpertError."""
-    from reverie.generator.generator import Generator
-
-    folder = find_generator(model)
-    if lora is None:
-        return Generator.load(folder)
-    if not lora.is_dir():
-        raise UsageError(f"--lora is the folder of a fine-tuning; {shorten(str(lora))} is none.")
-    from reverie.generator.lora_merge import load_with_lora
-
-    inside = lora / "adapter"
-    return load_with_lora(folder, inside if inside.is_dir() else lora, trust_base)
-
-
 @contextmanager
 def bundle_folder(model: str, lora: Path | None = None, trust_base: bool = False) -> Iterator[Path]:
     """The folder of ``--model``; with ``--lora`` that of a bundle with it worked in, for as long as it is needed."""
@@ -128,7 +80,7 @@ def bundle_folder(model: str, lora: Path | None = None, trust_base: bool = False
 
 def open_collection(folder: Path, split: str) -> Collection:
     """A prepared collection with pictures in ``split``. Raises DataError that says how to prepare one, UsageError."""
-    from reverie.data.collection import Collection
+    from reverie.data.pictures import Collection
 
     collection = Collection.open(folder)
     if not len(collection.split(split)):

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.facts import say
-from reverie.cli.generator_parts import find_generator, flags_of, free_folder
+from reverie.cli.generator_parts import flags_of, free_folder
 from reverie.cli.options import JsonOption, Overrides, examples
 from reverie.cli.output import Output
 from reverie.errors import UsageError
+from reverie.generator.finding import find_generator
+from reverie.progress import Progress, shown_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from reverie.training.loop import TrainResult
 
 __all__ = ["EPILOG", "train"]
 
@@ -58,54 +58,42 @@ def train(
     if lora is not None and preset is not None:
         raise UsageError("--preset goes without --lora: a fine-tuning has the sizes of its base")
     with Output(as_json) as out:
-        given: dict[str, object] = {"data.collection": data, "run_dir": run_dir}
-        train_it = _train_whole if lora is None else _fine_tune
-        given |= {"preset": preset} if lora is None else {"base": find_generator(lora)}
-        payload, model = train_it(config, [*flags_of(given), *(overrides or [])], out)
+        with shown_progress() as report:
+            report("starting", 0, 0)  # what training needs takes seconds to import
+            given: dict[str, object] = {"data.collection": data, "run_dir": run_dir, "preset": preset}
+            if lora is not None:
+                given |= {"base": find_generator(lora)}
+            payload, model, code = _train(config, [*flags_of(given), *(overrides or [])], lora is not None, out, report)
         out.result(payload, lambda console: _show(console, payload, model))
-    if payload["stopped"] == "interrupted":
-        raise typer.Exit(130)
+    if code:
+        raise typer.Exit(code)
 
 
-def _train_whole(config: Path | None, overrides: list[str], out: Output) -> tuple[dict[str, Any], str]:
-    """What came of it, and the options by which other commands use it."""
+def _train(
+    config: Path | None, overrides: list[str], tuned: bool, out: Output, progress: Progress
+) -> tuple[dict[str, Any], str, int]:
+    """What came of it, the options by which other commands use it, and the exit code."""
+    from reverie.generator.lora import LoraRecipe, train_lora
     from reverie.generator.recipe import GeneratorRecipe, train_generator
     from reverie.settings import load_settings
 
-    recipe = load_settings(GeneratorRecipe, config, overrides)
-    run_dir = _announced(recipe.run_dir, out)
-    done = train_generator(recipe)
-    payload = _told(done.trained, run_dir) | {"bundle": done.bundle, "sheet": done.sheet, "figures": done.figures}
-    return payload, f"--model {run_dir}"
-
-
-def _fine_tune(config: Path | None, overrides: list[str], out: Output) -> tuple[dict[str, Any], str]:
-    from reverie.generator.lora import LoraRecipe, train_lora
-    from reverie.settings import load_settings
-
-    recipe = load_settings(LoraRecipe, config, overrides)
-    run_dir = _announced(recipe.run_dir, out)
-    done = train_lora(recipe)
-    payload = _told(done.trained, run_dir) | {"adapter": done.adapter, "sheet": done.sheet, "figures": done.figures}
-    return payload, f"--model {recipe.base} --lora {run_dir}"
-
-
-def _announced(run_dir: str, out: Output) -> Path:
-    """The run folder; a run that is gone on with is said before the work. Raises UsageError where a file is there."""
-    folder = free_folder(Path(run_dir))
-    if (folder / "recipe.json").exists():
-        out.note(f"going on with the run in {folder}")
-    return folder
-
-
-def _told(trained: TrainResult, run_dir: Path) -> dict[str, Any]:
-    return {
-        "step": trained.step,
-        "stopped": trained.stopped,
-        "message": trained.message,
+    kind: type[LoraRecipe] | type[GeneratorRecipe] = LoraRecipe if tuned else GeneratorRecipe
+    recipe: LoraRecipe | GeneratorRecipe = load_settings(kind, config, overrides)
+    run_dir = free_folder(Path(recipe.run_dir))
+    if (run_dir / "recipe.json").exists():
+        out.note(f"going on with the run in {run_dir}")
+    if isinstance(recipe, LoraRecipe):
+        done, model = train_lora(recipe, progress), f"--model {recipe.base} --lora {run_dir}"
+    else:
+        done, model = train_generator(recipe, progress), f"--model {run_dir}"
+    trained = done.trained
+    payload: dict[str, Any] = {"step": trained.step, "stopped": trained.stopped, "message": trained.message}
+    payload |= {
         "run_dir": run_dir,
         "metrics": run_dir / "metrics.jsonl",
+        "adapter" if tuned else "bundle": done.product,
     }
+    return payload | {"sheet": done.sheet, "figures": done.figures}, model, trained.exit_code
 
 
 def _show(console: Console, payload: dict[str, Any], model: str) -> None:

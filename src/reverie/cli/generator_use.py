@@ -17,12 +17,13 @@ from reverie.cli.generator_parts import (
     flags_of,
     free_folder,
     open_collection,
-    open_generator,
     size_of,
 )
 from reverie.cli.options import JsonOption, Overrides, examples, make_dir
-from reverie.cli.output import Output, plain, progress_bar
+from reverie.cli.output import Output, plain
 from reverie.errors import UnknownNameError, UsageError
+from reverie.generator.finding import open_generator
+from reverie.progress import Progress, shown_progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,8 +74,9 @@ def evaluate(
     Settings after the options are those of the evaluation, such as samples=500 or temperature=0.9.
     """
     with Output(as_json) as out:
-        from reverie.generator.evaluate import EvaluateSettings
         from reverie.generator.evaluate import evaluate as measure
+        from reverie.generator.evaluate_files import write_files
+        from reverie.generator.evaluation import EvaluateSettings
         from reverie.settings import load_settings
 
         flags = flags_of({"features": features, "first_seed": seed})
@@ -82,9 +84,10 @@ def evaluate(
         loaded = open_generator(model, lora, trust_base)
         collection = open_collection(data, split)
         folder = None if out_dir is None else make_dir(out_dir)
-        with progress_bar() as report:
-            found = measure(loaded, collection, split, settings, folder, report)
-        payload: dict[str, Any] = {"model": loaded.name, "folder": folder, **plain(found)}
+        with shown_progress() as report:
+            found, shown = measure(loaded, collection, split, settings, report)
+        files = () if folder is None else write_files(found, shown, settings.shown, folder)
+        payload: dict[str, Any] = {"model": loaded.name, "folder": folder, **plain(found), "files": list(files)}
         out.result(payload, lambda console: _show_figures(console, payload))
 
 
@@ -111,7 +114,7 @@ def demo(
     Settings after the options are those of the server, such as max_count=20.
     """
     with Output(as_json) as out:
-        from reverie.server.demo import DemoSettings, run_demo
+        from reverie.server.pictures.demo import DemoSettings, run_demo
         from reverie.settings import load_settings
 
         given = {"host": host, "port": port, "token": token, "page": page, "open_browser": open_browser}
@@ -149,46 +152,44 @@ def export(
         if format != "space" and (name or license_id):
             raise UsageError("--name and --license go with --format space alone")
         more = {"name": name, "license_id": license_id} if format == "space" else {}
-        with bundle_folder(model, lora, trust_base) as folder, progress_bar() as report:
-            payload = _FORMATS[format](folder, free_folder(out_dir), lambda what: report(what, 0, 0), **more)
+        with bundle_folder(model, lora, trust_base) as folder, shown_progress() as report:
+            payload = _FORMATS[format](folder, free_folder(out_dir), report, **more)
         payload = {"folder": out_dir, "format": format, "bytes": size_of(out_dir)} | payload
         out.result(payload, lambda console: _show_export(console, payload))
 
 
-def _onnx(folder: Path, out: Path, tell: Callable[[str], None], int8: bool = False) -> dict[str, Any]:
+def _onnx(folder: Path, out: Path, progress: Progress, int8: bool = False) -> dict[str, Any]:
     from reverie.generator.onnx import export_onnx
 
-    done = export_onnx(folder, out, int8, tell)
+    done = export_onnx(folder, out, int8, progress)
     return {"differences": done.differences, "figures": done.figures, "bytes_fp32": done.bytes_fp32}
 
 
-def _onnx_int8(folder: Path, out: Path, tell: Callable[[str], None]) -> dict[str, Any]:
-    return _onnx(folder, out, tell, int8=True)
+def _onnx_int8(folder: Path, out: Path, progress: Progress) -> dict[str, Any]:
+    return _onnx(folder, out, progress, int8=True)
 
 
-def _int8(folder: Path, out: Path, tell: Callable[[str], None]) -> dict[str, Any]:
-    from reverie.generator.quantized import quantize_bundle
+def _int8(folder: Path, out: Path, progress: Progress) -> dict[str, Any]:
+    from reverie.generator.export_int8 import quantize_bundle
 
-    tell("rounding the weights")
+    progress("rounding the weights", 0, 1)
     return {"figures": quantize_bundle(folder, out)}
 
 
-def _space(
-    folder: Path, out: Path, tell: Callable[[str], None], name: str = "", license_id: str = ""
-) -> dict[str, Any]:
+def _space(folder: Path, out: Path, progress: Progress, name: str = "", license_id: str = "") -> dict[str, Any]:
     from reverie.generator.hosting import write_space
 
-    tell("writing the folder")
+    progress("writing the folder", 0, 1)
     write_space(folder, out, name, license_id)
     return {}
 
 
-def _bundle(folder: Path, out: Path, tell: Callable[[str], None]) -> dict[str, Any]:
+def _bundle(folder: Path, out: Path, progress: Progress) -> dict[str, Any]:
     from reverie.generator.generator import Generator
 
     if out.is_dir() and any(out.iterdir()):
         raise UsageError(f"{out} is there already. Name a folder that is new or empty.")
-    tell("writing the bundle")
+    progress("writing the bundle", 0, 1)
     Generator.load(folder).save(out)
     return {}
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,12 +22,13 @@ from reverie.cli.facts import (
     tell_bad,
 )
 from reverie.cli.options import JsonOption, command_app, examples
-from reverie.cli.output import Output
+from reverie.cli.output import Output, printable
 from reverie.errors import MemoryStoreError, UsageError, shorten
+from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
     from reverie.data import BadRow
-    from reverie.memory.contract import Node, Recalled
+    from reverie.memory.contract import Embedder, Node
     from reverie.memory.memory import Memory
     from reverie.memory.store import Store
 
@@ -97,24 +97,24 @@ def import_(
             out.note(f"reading {file} as {name}")
         bad: list[BadRow] = []
         told = 0
-        with _store(memory, create=True) as store:
+        with _opened(memory, create=True) as opened:
             try:
-                with _bar("rows") as report:
+                with shown_progress() as report:
 
-                    def progress(done: int, of: int) -> None:
+                    def progress(what: str, done: int, of: int) -> None:
                         nonlocal told
                         told = done if of else 0
-                        report("writing" if of else "reading", done, of)
+                        report(f"{what} rows", done, of)
 
                     done = import_file(
-                        store, file, name, strict=strict, on_bad=bad.append, progress=progress, **settings
+                        opened.store, file, name, strict=strict, on_bad=bad.append, progress=progress, **settings
                     )
             except KeyboardInterrupt:
                 out.note(f"{told:,} rows are in the memory; the same command goes on from there.")
                 raise
             finally:
                 tell_bad(out, bad if not strict else [])
-            address = _where(store)
+            address = opened.address
         rate = (done.rows - done.resumed) / max(done.seconds, 1e-9)
         payload = {"memory": address, "file": file, "format": name, **fields_of(done)}
         payload |= {"rows_per_s": rate, "bad": [fields_of(row) for row in bad[:SHOWN]]}
@@ -135,9 +135,10 @@ def recall(
     as_json: JsonOption = False,
 ) -> None:
     """What the memory has to say about a question: facts with sources, scores and reasons; chains; passages."""
-    with Output(as_json) as out, _memory(out, memory, embedder) as opened:
-        found = _ask(opened, question, k)
-        payload = recalled_fields(found) | {"memory": _where(opened.store)}
+    with Output(as_json) as out, _opened(memory, embedder=_embedder(out, embedder)) as opened:
+        with shown_progress() as report:
+            found = opened.recall(question, k, progress=report)
+        payload = recalled_fields(found) | {"memory": opened.address}
         out.result(payload, lambda console: show_recalled(console, payload))
 
 
@@ -155,9 +156,9 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show the nodes of a name: aliases, words, facts from and to them, and what was said before."""
-    with Output(as_json) as out, _store(memory) as store:
+    with Output(as_json) as out, _opened(memory) as opened:
         moment = _moment(as_of)
-        payload = {"nodes": [node_fields(store, found, moment, limit) for found in _find(store, node)]}
+        payload = {"nodes": [node_fields(opened.store, one, moment, limit) for one in _find(opened.store, node)]}
         out.result(payload, lambda console: show_nodes(console, payload["nodes"]))
 
 
@@ -183,7 +184,7 @@ def add(
     """Add one fact, or say it anew: the same fact of the same source gets a new version."""
     with Output(as_json) as out:
         from reverie.data import FactRow
-        from reverie.data.lines import checked
+        from reverie.data.facts.lines import checked
 
         try:
             row = FactRow(
@@ -192,9 +193,9 @@ def add(
             checked(row)
         except ValueError as error:
             raise UsageError(f"{error}.") from error
-        with _store(memory, create=True) as store:
-            written = store.write([row])
-            fact = store.facts(written.edges.tolist())[0]
+        with _opened(memory, create=True) as opened:
+            written = opened.write([row])
+            fact = opened.store.facts(written.edges.tolist())[0]
         what = "new" if written.new_edges else "changed" if written.changed_edges else "unchanged"
         payload = {"fact": fields_of(fact), "what": what}
         out.result(payload, lambda console: say(console, f"{in_words(fields_of(fact))}  ({what}, edge {fact.id})"))
@@ -219,7 +220,8 @@ def delete(
     """Delete a fact, by its id or its words, or a node with its facts; their history stays readable."""
     if bool(words) == bool(node) or (words and len(words) not in (1, 3)):
         raise UsageError("name an edge's id, or a subject, relation and object, or a node with --node.")
-    with Output(as_json) as out, _store(memory) as store:
+    with Output(as_json) as out, _opened(memory) as opened:
+        store = opened.store
         if node:
             found = _one(store, node)
             facts = len(store.edges_of(found.id))
@@ -244,7 +246,8 @@ def merge(
     as_json: JsonOption = False,
 ) -> None:
     """Make one node of several that mean the same: facts move, names become aliases."""
-    with Output(as_json) as out, _store(memory) as store:
+    with Output(as_json) as out, _opened(memory) as opened:
+        store = opened.store
         stays, gone = _one(store, into), [_one(store, other) for other in others]
         moved = store.merge(stays.id, [node.id for node in gone])
         now = store.node(stays.id) or stays
@@ -272,16 +275,15 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write all facts and nodes to a file; CSV and JSON Lines can be imported again."""
-    with Output(as_json) as out, _store(memory) as store:
+    with Output(as_json) as out, _opened(memory) as opened:
         from reverie.memory.exchange import export as write_all
 
         if file.is_dir():
             raise UsageError(f"{file} is a folder where a file is needed. Name another.")
         moment = _moment(as_of)
-        with _bar("facts") as report:
-            facts, nodes = write_all(
-                store, file, format or file.suffix.lstrip(".").lower(), moment, lambda *done: report("writing", *done)
-            )
+        with shown_progress() as report:
+            kind = format or file.suffix.lstrip(".").lower()
+            facts, nodes = write_all(opened.store, file, kind, moment, report)
         payload = {"file": file, "facts": facts, "nodes": nodes, "bytes": file.stat().st_size}
         out.result(payload, lambda console: say(console, f"{facts:,} facts, {nodes:,} nodes in {file}"))
 
@@ -296,22 +298,22 @@ def index(
     as_json: JsonOption = False,
 ) -> None:
     """Make the vectors of all that is new now, instead of a few at each recall. Can be stopped and gone on with."""
-    with Output(as_json) as out, _memory(out, memory, embedder) as opened:
+    with Output(as_json) as out, _opened(memory, embedder=_embedder(out, embedder)) as opened:
         import time
 
         started = time.perf_counter()
-        with _bar("texts") as report:
+        with shown_progress() as report:
             opened.index(report, facts)
         name = opened.embedder.name if opened.embedder is not None else None
-        payload = {"memory": _where(opened.store), "embedder": name, "seconds": time.perf_counter() - started}
+        payload = {"memory": opened.address, "embedder": name, "seconds": time.perf_counter() - started}
         out.result(payload, lambda console: say(console, f"all is indexed by {name or 'names'}"))
 
 
 @app.command(epilog=examples("reverie memory stats", "reverie memory stats --memory kg.db --json"))
 def stats(memory: MemoryOption = None, as_json: JsonOption = False) -> None:
     """Say where the memory lies and what is in it."""
-    with Output(as_json) as out, _store(memory) as store:
-        payload = {"memory": _where(store), **store.stats()}
+    with Output(as_json) as out, _opened(memory) as opened:
+        payload = {"memory": opened.address, **opened.store.stats()}
         payload.pop("url", None)
         out.result(payload, lambda console: show_stats(console, payload))
 
@@ -319,9 +321,9 @@ def stats(memory: MemoryOption = None, as_json: JsonOption = False) -> None:
 @app.command(epilog=examples("reverie memory check", "reverie memory check --memory kg.db --json"))
 def check(memory: MemoryOption = None, as_json: JsonOption = False) -> None:
     """Check that the memory is sound; exit code 1 and a line for each problem where it is not."""
-    with Output(as_json) as out, _store(memory) as store:
-        problems = store.check()
-        payload = {"memory": _where(store), "sound": not problems, "problems": problems}
+    with Output(as_json) as out, _opened(memory) as opened:
+        problems = opened.store.check()
+        payload = {"memory": opened.address, "sound": not problems, "problems": problems}
         out.result(payload, lambda console: say(console, "\n".join(problems) or f"{payload['memory']} is sound"))
     if problems:
         raise typer.Exit(1)
@@ -340,20 +342,18 @@ def draw(
     """Draw the facts that a question recalls: what it names is framed, what matters more is thicker."""
     if save.suffix.lower() != ".png":
         raise UsageError(f"{save} must end in .png.")
-    with Output(as_json) as out, _memory(out, memory, embedder) as opened:
-        import io
-
+    with Output(as_json) as out, _opened(memory, embedder=_embedder(out, embedder)) as opened:
+        from reverie.drawing import png_bytes
         from reverie.files import atomic_write_bytes
         from reverie.memory.draw import draw_graph, graph_of
         from reverie.memory.linking import link_question
 
-        found = _ask(opened, question, k)
+        with shown_progress() as report:
+            found = opened.recall(question, k, progress=report)
         seeds = [link.node for link in link_question(question, opened.names, opened.store)]
         graph = graph_of(opened.store, found, seeds, nodes)
         picture = draw_graph(graph, question, f"{len(graph.arrows)} facts, {len(graph.boxes)} nodes")
-        file = io.BytesIO()
-        picture.save(file, "PNG", optimize=True)
-        atomic_write_bytes(save, file.getvalue())
+        atomic_write_bytes(save, png_bytes(picture))
         payload = {"file": save, "width": picture.width, "height": picture.height, **recalled_fields(found)}
         said = f"{len(graph.boxes)} nodes and {len(graph.arrows)} facts in {save}"
         out.result(payload, lambda console: say(console, said))
@@ -362,36 +362,14 @@ def draw(
 # opening --------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _store(url: str | None, create: bool = False) -> Iterator[Store]:
-    from reverie.memory.places import default_memory
-    from reverie.memory.store import Store
-
-    with Store.open(url or default_memory(), create) as store:
-        yield store
-
-
-@contextmanager
-def _memory(out: Output, url: str | None, embedder: str | None) -> Iterator[Memory]:
+def _opened(url: str | None, create: bool = False, embedder: Embedder | None = None) -> Memory:
     from reverie.memory.memory import Memory
-    from reverie.memory.places import default_memory
+    from reverie.paths import default_memory
 
-    with Memory.open(url or default_memory(), _embedder(out, embedder), create=False) as memory:
-        yield memory
-
-
-def _where(store: Store) -> str:
-    """The file of a memory, else its address without a password."""
-    return str(store.path or store.url)
+    return Memory.open(url or default_memory(), embedder, create)
 
 
-def _ask(memory: Memory, question: str, k: int) -> Recalled:
-    with _bar("texts") as report:  # what is new is read first, and that may take a while
-        memory.refresh(memory.settings.lazy, report)
-    return memory.recall(question, k)
-
-
-def _embedder(out: Output, name: str | None) -> Any:
+def _embedder(out: Output, name: str | None) -> Embedder | None:
     """What makes vectors; None where nothing does. Unasked, ``minilm`` where its extra is installed."""
     from reverie.errors import MissingExtraError
     from reverie.memory.embedders import make_embedder
@@ -420,7 +398,7 @@ def _reader_settings(format: str, languages: Sequence[str] | None) -> dict[str, 
 
 
 def _moment(said: str | None) -> float | None:
-    from reverie.data.fields import parse_time
+    from reverie.data.facts.fields import parse_time
 
     if said is None:
         return None
@@ -478,36 +456,8 @@ def _confirm(what: str, yes: bool) -> None:
     if yes:
         return
     try:
-        if typer.confirm(f"Delete {what}?", err=True):
+        if typer.confirm(f"Delete {printable(what)}?", err=True):
             return
     except typer.Abort as error:
         raise UsageError("nothing was deleted: nobody answered. Say --yes to delete without being asked.") from error
     raise MemoryStoreError("nothing was deleted.")
-
-
-@contextmanager
-def _bar(unit: str) -> Iterator[Any]:
-    """Yields report(what, done, of) of a bar on stderr with rate and time left, where somebody can watch it."""
-    import sys
-    import time
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    console = Console(file=sys.stderr)
-    tasks: dict[str, tuple[Any, int, float]] = {}
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not sys.stderr.isatty()
-    ) as bar:
-
-        def report(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                for old, *_ in tasks.values():
-                    bar.update(old, visible=False)
-                tasks[what] = bar.add_task(what, total=of or None, completed=done, rate=""), done, time.monotonic()
-            task, first, started = tasks[what]
-            rate = (done - first) / max(time.monotonic() - started, 1e-3)
-            bar.update(task, completed=done, total=of or None, rate=f"{rate:,.0f} {unit}/s")
-
-        yield report

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "Report", "plain", "progress_bar"]
+__all__ = ["Output", "plain", "printable"]
 
-Report = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
+# What steers a terminal: control characters but for tabs and line feeds, and marks that turn the direction of writing.
+_STEERING = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Output:
@@ -49,7 +51,7 @@ class Output:
             show(_console(self._stdout))
             return
         text = json.dumps(plain(payload), indent=2, ensure_ascii=not _speaks_utf8(self._stdout), allow_nan=False)
-        print(text, file=self._stdout, flush=True)
+        print(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text), file=self._stdout, flush=True)
 
     def note(self, message: str) -> None:
         """One line for people on stderr: progress, where a file went, what was assumed."""
@@ -71,29 +73,22 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _console(stream: TextIO) -> Console:
-    from rich.console import Console
+def printable(text: str) -> str:
+    """``text`` with spaces for what would steer a terminal; everything that a console prints passes through here."""
+    return _STEERING.sub(" ", text)
 
-    return Console(file=stream, soft_wrap=not stream.isatty())
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class SafeConsole(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):  # before its own colours are written as escapes
+                yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    return SafeConsole(file=stream, soft_wrap=not stream.isatty())
 
 
 def _speaks_utf8(stream: TextIO) -> bool:
     return (stream.encoding or "").lower().replace("-", "") == "utf8"
-
-
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Report]:
-    """Yields report(what, done, of) of bars on stderr, where somebody can watch them."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    tasks: dict[str, Any] = {}
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
-
-        def report(what: str, done: int, of: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=of or None)
-            bar.update(tasks[what], completed=done, total=of or None)
-
-        yield report

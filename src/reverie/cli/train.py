@@ -113,7 +113,7 @@ def bundle(
             export,
             folder,
             name=name,
-            worlds=recipe.data.worlds,
+            worlds=list(recipe.data.worlds),
             recipe=settings_to_dict(recipe),
             reader=reader,
             experts=experts,

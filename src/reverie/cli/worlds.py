@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli.options import JsonOption, SaveOption, SeedOption, command_app, examples, make_dir, make_save_dir
+from reverie.cli.options import JsonOption, SaveOption, SeedOption, command_app, examples, make_dir, save_dir
 from reverie.cli.output import Output
 
 if TYPE_CHECKING:
@@ -33,20 +33,27 @@ def worlds(context: typer.Context, as_json: JsonOption = False) -> None:
 def list_worlds(as_json: JsonOption = False) -> None:
     """List every world with its actions."""
     with Output(as_json) as out:
+        from reverie.errors import UsageError
         from reverie.worlds import make_world, world_names
 
-        payload = {"worlds": [_describe(make_world(name)) for name in world_names()]}
+        payload: dict[str, list[dict[str, Any]]] = {"worlds": []}
+        for name in world_names():
+            try:
+                payload["worlds"].append(_describe(make_world(name)))
+            except UsageError as error:  # a package that is broken hides no other world
+                out.note(str(error))
         out.result(payload, lambda console: _show_list(console, payload["worlds"]))
 
 
 @app.command(epilog=examples("reverie worlds show Everyday", "reverie worlds show FrozenLake --seed 3 --save out/"))
 def show(name: WorldName, seed: SeedOption = 0, save: SaveOption = None, as_json: JsonOption = False) -> None:
     """Show one world: what it is, one episode in words and pictures, and questions about it."""
-    save = make_save_dir(save)
+    save = save_dir(save)
     with Output(as_json) as out:
         import numpy as np
 
-        from reverie.dreaming.strip import draw_strip, to_png
+        from reverie.drawing import png_bytes
+        from reverie.dreaming.strip import draw_strip
         from reverie.files import atomic_write_bytes
         from reverie.worlds import make_world
         from reverie.worlds import record as record_episodes
@@ -57,8 +64,8 @@ def show(name: WorldName, seed: SeedOption = 0, save: SaveOption = None, as_json
         branch = _branch(episode)
         strip = None
         if save:
-            strip = save / f"{name}-{seed}.png"
-            atomic_write_bytes(strip, to_png(draw_strip([branch], question=f"{name}, seed {seed}")))
+            strip = save / f"{world.name}-{seed}.png"
+            atomic_write_bytes(strip, png_bytes(draw_strip([branch], question=f"{world.name}, seed {seed}")))
         payload = _describe(world) | {
             "episode": {"seed": episode.seed, "options": episode.options, "triplets": _triplets(episode)},
             "questions": [{"question": item.text, "answer": item.answer, "form": item.form} for item in questions],
@@ -75,9 +82,9 @@ def check(
 ) -> None:
     """Check that a world keeps every promise of the contract (Gymnasium's own check included)."""
     with Output(as_json) as out:
-        from reverie.worlds import check_world
+        from reverie.worlds import check_world, make_world
 
-        payload = {"world": name, "passed": check_world(name, episodes)}
+        payload = {"world": make_world(name).name, "passed": check_world(name, episodes)}
         out.result(payload, lambda console: _show_check(console, payload))
 
 
@@ -96,15 +103,22 @@ def record(
         from reverie.worlds import record as record_episodes
         from reverie.worlds.registry import save_episodes
 
-        count = save_episodes(record_episodes(make_world(name), episodes, seed), folder)
-        payload = {"world": name, "episodes": count, "out": folder}
-        out.result(payload, lambda console: console.print(f"{count} episodes of {name} in {folder}"))
+        world = make_world(name)
+        count = save_episodes(record_episodes(world, episodes, seed), folder)
+        payload = {"world": world.name, "episodes": count, "out": folder}
+        out.result(payload, lambda console: console.print(f"{count} episodes of {world.name} in {folder}"))
 
 
 def _describe(world: World) -> dict[str, Any]:
     about = inspect.getdoc(inspect.getmodule(type(world))) or ""
     first_line = about.partition("\n")[0].removeprefix(f"{world.name}: ")
-    return {"name": world.name, "about": first_line, "actions": list(world.action_names)}
+    return {
+        "name": world.name,
+        "about": first_line,
+        "actions": list(world.action_names),
+        "scenes": world.scene_words,
+        "pictures": world.picture_words,
+    }
 
 
 def _triplets(episode: Episode) -> list[dict[str, str]]:
@@ -123,19 +137,20 @@ def _branch(episode: Episode) -> Branch:
 
 
 def _show_list(console: Console, found: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    table = Table("world", "what it is", "actions", box=None, header_style="bold", pad_edge=False)
     for world in found:
-        table.add_row(world["name"], world["about"], ", ".join(world["actions"]))
-    console.print(table)
+        _show_about(console, world)
+
+
+def _show_about(console: Console, world: dict[str, Any]) -> None:
+    console.print(f"[bold]{world['name']}[/]  {world['about']}", highlight=False)
+    console.print(f"  actions: {', '.join(world['actions'])}", highlight=False)
+    console.print(f"  scenes: {world['scenes']}\n  pictures: {world['pictures']}\n", highlight=False)
 
 
 def _show_one(console: Console, payload: dict[str, Any], branch: Branch) -> None:
     from reverie.cli.pictures import show_branch
 
-    console.print(f"[bold]{payload['name']}[/]  {payload['about']}")
-    console.print(f"actions: {', '.join(payload['actions'])}\n")
+    _show_about(console, payload)
     show_branch(console, branch)
     for step in payload["episode"]["triplets"]:
         console.print(f"{step['what']} [cyan]→ {step['action']} →[/] {step['result']}", highlight=False)

@@ -15,7 +15,7 @@ from reverie.engine.scheduler import Scheduler
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice, ExpertSource, check_choice
 from reverie.model import Backbone
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 
 __all__ = ["Engine", "open_decoder"]
 

@@ -16,7 +16,7 @@ from reverie.engine.contract import Experts, State, Traits
 from reverie.errors import BundleError, UsageError, shorten
 from reverie.experts.contract import Choice, ExpertSource
 from reverie.experts.inject import inject
-from reverie.model.foreign import ForeignBackbone
+from reverie.model.transformers_base import ForeignBackbone
 
 __all__ = ["TransformersDecoder"]
 

@@ -13,7 +13,6 @@ a small copy of the first ones is kept for the sheet.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from reverie.data.pictures import save_picture
-from reverie.data.sheet import contact_sheet
+from reverie.data.pictures import contact_sheet, save_picture
+from reverie.drawing import gif_bytes
 from reverie.files import atomic_write_bytes, atomic_write_text
 
 if TYPE_CHECKING:
     from reverie.generator.generator import Sample
 
-__all__ = ["CAPTIONS", "GIF", "SHEET", "Album", "gif_bytes", "picture_name", "save_gif", "save_walk"]
+__all__ = ["CAPTIONS", "GIF", "SHEET", "Album", "picture_name", "save_walk", "walk_gif"]
 
 CAPTIONS = "captions.jsonl"
 SHEET = "sheet.png"
@@ -109,7 +108,7 @@ def save_walk(samples: Sequence[Sample], folder: Path, frame_ms: int = 120) -> l
     )
     small = [_at_most(sample.picture, _SHEET_SIDE) for sample in samples[:MAX_ON_SHEET]]
     save_sheet(small, [sample.caption for sample in samples[:MAX_ON_SHEET]], folder)
-    save_gif([sample.picture for sample in samples], folder / GIF, frame_ms)
+    atomic_write_bytes(folder / GIF, walk_gif([sample.picture for sample in samples], frame_ms))
     return files
 
 
@@ -146,21 +145,11 @@ def save_sheet(pictures: Sequence[np.ndarray], captions: Sequence[str], folder: 
     save_picture(contact_sheet(pictures, captions, side=_SHEET_SIDE), folder / SHEET)
 
 
-def save_gif(pictures: Sequence[np.ndarray], path: Path, frame_ms: int = 120) -> Path:
-    """Write ``gif_bytes`` and hand back the path."""
-    atomic_write_bytes(path, gif_bytes(pictures, frame_ms))
-    return path
-
-
-def gif_bytes(pictures: Sequence[np.ndarray], frame_ms: int = 120) -> bytes:
+def walk_gif(pictures: Sequence[np.ndarray], frame_ms: int = 120) -> bytes:
     """Pictures of one size, uint8 (H, W, 3), as an endless GIF; its first and last picture stay longer."""
-    # A palette of its own for each picture: one for all would have to be made of all of them at once.
-    shots = [Image.fromarray(picture).quantize(256, dither=Image.Dither.NONE) for picture in pictures]
-    durations = [frame_ms] * len(shots)
+    durations = [frame_ms] * len(pictures)
     durations[0] = durations[-1] = 5 * frame_ms
-    file = io.BytesIO()
-    shots[0].save(file, "GIF", save_all=True, append_images=shots[1:], duration=durations, loop=0, optimize=False)
-    return file.getvalue()
+    return gif_bytes([Image.fromarray(picture) for picture in pictures], durations)
 
 
 def _at_most(picture: np.ndarray, side: int) -> np.ndarray:

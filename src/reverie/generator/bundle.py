@@ -10,33 +10,25 @@ sheet.png               samples, where there are
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from reverie.errors import BundleError, shorten
-from reverie.files import atomic_write_json, fault_among, list_files
+from reverie.errors import BundleError
+from reverie.jsonio import read_object
+from reverie.manifest import MANIFEST, seal, verify
 
 __all__ = ["FORMAT", "KIND", "MANIFEST", "read_generator_manifest", "seal_generator", "verify_generator"]
 
-FORMAT, KIND, MANIFEST = 1, "generator", "manifest.json"
+FORMAT, KIND = 1, "generator"
 _FIELDS = {"name": str, "weights": str, "default_prior": str, "card": dict, "files": dict}
 
 
 def read_generator_manifest(folder: Path) -> dict[str, Any]:
     """The manifest. Raises BundleError when ``folder`` holds no generator, or one of a newer format."""
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise BundleError(
-            f"{folder} is no generator: it has no {MANIFEST}. Train one: reverie generator train"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"the generator {folder} is damaged: {MANIFEST} cannot be read: {shorten(str(error))}"
-        ) from error
-    if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+    if not (folder / MANIFEST).exists():
+        raise BundleError(f"{folder} is no generator: it has no {MANIFEST}. Train one: reverie generator train")
+    manifest = read_object(folder / MANIFEST, BundleError, f"the {MANIFEST} of the generator")
+    if manifest.get("kind") != KIND:
         raise BundleError(f"{folder} is no generator: its {MANIFEST} says another kind")
     if not isinstance(manifest.get("format"), int) or manifest["format"] > FORMAT:
         raise BundleError(
@@ -50,13 +42,10 @@ def read_generator_manifest(folder: Path) -> dict[str, Any]:
 
 def verify_generator(folder: Path) -> dict[str, Any]:
     """The manifest, after holding every file to its size and SHA-256. Raises BundleError at a fault."""
-    manifest = read_generator_manifest(folder)
-    if fault := fault_among(folder, manifest["files"]):
-        raise BundleError(f"the generator {folder} is damaged: {fault}")
-    return manifest
+    read_generator_manifest(folder)
+    return verify(folder, BundleError, "the generator")
 
 
 def seal_generator(folder: Path, **fields: Any) -> None:
     """Write the manifest last: it lists every file that lies in ``folder`` now."""
-    manifest = {"format": FORMAT, "kind": KIND, **fields, "files": list_files(folder, MANIFEST)}
-    atomic_write_json(folder / MANIFEST, manifest)
+    seal(folder, {"format": FORMAT, "kind": KIND, **fields})

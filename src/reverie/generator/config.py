@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from reverie.errors import ConfigError, UnknownNameError
+from reverie.errors import ConfigError
+from reverie.registry import Registry
 
-__all__ = ["PRESETS", "GeneratorConfig", "preset"]
+__all__ = ["MAX_SEED", "PRESETS", "GeneratorConfig"]
+
+MAX_SEED = 2**32 - 1  # all that the generators of torch tell apart
 
 
 @dataclass(frozen=True)
@@ -75,18 +78,11 @@ class GeneratorConfig:
 _SMALL_WORDS = GeneratorConfig(
     vocabulary=800, caption_ids=100, num_layers=2, num_heads=4, hidden_size=128, num_prefix=4, match_size=64
 )
-PRESETS = {
+PRESETS = Registry[GeneratorConfig]("preset", {
     "engraving-512": GeneratorConfig(),
     "small-128": replace(_SMALL_WORDS, side=128, widths=(12, 24, 48, 96, 128, 160), latent_size=384),
     "tiny-64": replace(_SMALL_WORDS, side=64, widths=(16, 32, 64, 96, 128), latent_size=256),
     "toy-16": GeneratorConfig(
         16, (8, 16, 16), 32, 300, 24, num_layers=1, num_heads=2, hidden_size=32, num_prefix=2, match_size=16
     ),
-}  # fmt: skip
-
-
-def preset(name: str) -> GeneratorConfig:
-    """The preset of that name; UnknownNameError suggests the nearest."""
-    if name not in PRESETS:
-        raise UnknownNameError("preset", name, PRESETS)
-    return PRESETS[name]
+})  # fmt: skip

@@ -2,119 +2,37 @@
 
 Everything is measured on a split that it was not trained on, with features that it had no part in (``features.py``),
 and beside what real pictures get. ``evaluate`` reads top to bottom; ``reference.py`` holds the real pictures,
-``measures.py`` the formulas, ``evaluate_files.py`` draws what can be looked at.
+``measures.py`` the formulas, ``evaluation.py`` what is asked and found, ``evaluate_files.py`` draws it.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reverie.data.collection import Collection
-from reverie.errors import ConfigError, UnknownNameError
+from reverie.data.pictures import Collection
+from reverie.errors import UnknownNameError
 from reverie.generator import measures
+from reverie.generator.evaluation import EvaluateSettings, Evaluation, Figures, Shown, System
 from reverie.generator.features import FeatureExtractor, Lesson, make_features
 from reverie.generator.generator import Sample
 from reverie.generator.objective import phrased
-from reverie.generator.own_features import OwnFeaturesConfig
 from reverie.generator.reference import Reference
-from reverie.generator.words import PAD, CaptionTokenizer
+from reverie.generator.words import PAD
+from reverie.progress import Progress, no_progress
 
-__all__ = [
-    "EvaluateSettings",
-    "Evaluation",
-    "Progress",
-    "System",
-    "caption_perplexity",
-    "evaluate",
-    "evaluate_beside",
-    "extractor_for",
-    "joint_figures",
-]
-
-Figures = dict[str, float]
-Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
+__all__ = ["caption_perplexity", "evaluate", "evaluate_beside", "extractor_for", "joint_figures"]
 
 RECALLS = (1, 5, 10)
 _AT_ONCE = 32
 _LESSON_SIDE = 128  # px: the most that an extractor is taught on
-
-
-class System(Protocol):
-    """What can be evaluated: a ``Generator``, or whatever else makes pictures with captions from seeds."""
-
-    network: Any  # has ``caption_logits(latents, ids)``
-    tokenizer: CaptionTokenizer
-    default_prior: str
-    priors: dict[str, Any]
-
-    @property
-    def config(self) -> Any: ...  # has ``side`` and ``caption_ids``
-
-    def encode(self, pictures: Sequence[np.ndarray]) -> Tensor: ...
-
-    def paint(self, latents: Tensor) -> np.ndarray: ...
-
-    def describe(self, latents: Tensor) -> list[str]: ...
-
-    def match_pictures(self, pictures: Sequence[np.ndarray]) -> Tensor: ...
-
-    def match_captions(self, captions: Sequence[str]) -> Tensor: ...
-
-    def sample(
-        self, seeds: Sequence[int], prior: str = "", temperature: float = 1.0, prompt: str = "", guidance: float = 2.0
-    ) -> list[Sample]: ...
-
-
-@dataclass(frozen=True)
-class EvaluateSettings:
-    """How a generator is evaluated."""
-
-    samples: int = 100  # pictures sampled from each prior
-    first_seed: int = 0  # the seeds are first_seed, first_seed + 1, …
-    temperature: float = 1.0
-    priors: tuple[str, ...] = ()  # which ones; empty: all that the generator has
-    prompts: int = 50  # held-out captions that are asked for, where a prior follows captions
-    guidance: float = 2.0  # how strictly
-    phrasing: str = "{caption}"  # what is said of a held-out picture: a template of its caption and given fields
-    features: str = "own"  # an extractor's name, a Hugging Face folder or id
-    own: OwnFeaturesConfig = field(default_factory=OwnFeaturesConfig)  # how "own" is taught
-    cache_dir: str = ""  # where taught extractors are kept; "": under $REVERIE_HOME
-    shown: int = 24  # pictures on each sheet
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "priors", tuple(self.priors))
-        if self.samples < 1 or self.shown < 1 or self.first_seed < 0 or self.prompts < 0:
-            raise ConfigError(
-                f"evaluate: samples and shown are at least 1, first_seed and prompts 0 or more, got samples="
-                f"{self.samples}, shown={self.shown}, first_seed={self.first_seed} and prompts={self.prompts}"
-            )
-        for name in ("temperature", "guidance"):
-            if not 0 <= getattr(self, name) <= 100:
-                raise ConfigError(f"evaluate: {name} lies between 0 and 100, got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What was found. ``figures``: of the default prior and of everything that needs no prior.
-
-    ``by``: "prior NAME" for each prior, and "floor": what real pictures of the training split get.
-    """
-
-    n: int  # held-out pictures
-    figures: Figures
-    by: dict[str, Figures]
-    settings: Mapping[str, Any]
-    files: tuple[str, ...] = ()  # below ``out``
 
 
 def evaluate(
@@ -122,10 +40,9 @@ def evaluate(
     collection: Collection,
     split: str = "val",
     settings: EvaluateSettings | None = None,
-    out: Path | None = None,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Measure ``generator`` on a split of ``collection``; with ``out`` also write sheets and evaluation.json there.
+    progress: Progress = no_progress,
+) -> tuple[Evaluation, Shown]:
+    """Measure ``generator`` on a split of ``collection``; ``evaluate_files.py`` writes what comes of it.
 
     Raises DataError for a split without pictures, UnknownNameError for a prior that it does not have or a phrasing with
     fields that no picture has, what ``make_features`` raises for features, and MissingExtraError without torchmetrics.
@@ -133,23 +50,23 @@ def evaluate(
     settings = settings or EvaluateSettings()
     chosen_priors(generator, settings)  # before any work
     extractor = extractor_for(collection, settings, progress)
-    return evaluate_beside(
-        generator, Reference.of(collection, split, generator.config.side, extractor), split, settings, out, progress
-    )
+    progress("reading pictures", 0, len(collection))
+    reference = Reference.of(collection, split, generator.config.side, extractor)
+    return evaluate_beside(generator, reference, split, settings, progress)
 
 
 def extractor_for(
-    collection: Collection, settings: EvaluateSettings, progress: Progress | None = None
+    collection: Collection, settings: EvaluateSettings, progress: Progress = no_progress
 ) -> FeatureExtractor:
     """The extractor that the settings name, taught on the training split where it has to be."""
-    tell = progress or _silent
     train = collection.split("train")
-    needed = settings.features == "own"
+    progress("reading pictures", 0, len(train))
+    needed = settings.features.casefold() == "own"
     lesson = Lesson(
         train.pictures(min(collection.side, _LESSON_SIDE)) if needed else np.zeros((0, 1, 1, 3), np.uint8),
         settings.own,
         Path(settings.cache_dir) if settings.cache_dir else None,
-        lambda done, of: tell("teaching the features", done, of),
+        progress,
     )
     return make_features(settings.features, lesson)
 
@@ -159,16 +76,12 @@ def evaluate_beside(
     reference: Reference,
     split: str,
     settings: EvaluateSettings,
-    out: Path | None = None,
-    progress: Progress | None = None,
-) -> Evaluation:
+    progress: Progress = no_progress,
+) -> tuple[Evaluation, Shown]:
     """``evaluate`` with the real pictures ready, for several systems that are held against the same ones."""
-    from reverie.generator.evaluate_files import Shown, write_files
-
-    tell = progress or _silent
     priors = chosen_priors(generator, settings)
     said = [row[0] for row in phrased(reference.held, [settings.phrasing])]
-    tell("repainting", 0, 1)
+    progress("repainting", 0, len(reference.pictures))
     latents, repainted = _repaint(generator, reference.pictures)
     figures = {
         "psnr": measures.psnr(reference.pictures, repainted),
@@ -180,7 +93,7 @@ def evaluate_beside(
     samples: dict[str, list[Sample]] = {}
     nearest = {}
     for name in priors:
-        samples[name], seconds = _sample(generator, name, settings, tell)
+        samples[name], seconds = _sample(generator, name, settings, progress)
         pictures, captions = np.stack([one.picture for one in samples[name]]), [one.caption for one in samples[name]]
         nearest[name] = reference.near(pictures)
         by[f"prior {name}"] = {
@@ -188,7 +101,7 @@ def evaluate_beside(
             **reference.sample_figures(pictures, nearest[name]),
             "distinct_captions_share": measures.distinct_share(captions),
             **_joint(generator, pictures, captions, "sampled_"),
-            **_prompted(generator, name, said[: settings.prompts], settings, tell),
+            **_prompted(generator, name, said[: settings.prompts], settings, progress),
             "seconds_per_picture": seconds / len(pictures),
         }
     by["floor"] = reference.floors(settings.samples)
@@ -198,12 +111,8 @@ def evaluate_beside(
         "features": reference.extractor.name, "samples": settings.samples, "default_prior": _main(generator, priors),
         "temperature": settings.temperature, "first_seed": settings.first_seed, "phrasing": settings.phrasing,
     }  # fmt: skip
-    found = Evaluation(len(reference.held), figures, by, noted)
-    if out is None:
-        return found
-    tell("writing", 0, 1)
-    shown = Shown(repainted, generator.describe(latents[: settings.shown]), samples, nearest)
-    return write_files(found, reference, shown, settings.shown, out)
+    shown = Shown(reference, repainted, generator.describe(latents[: settings.shown]), samples, nearest)
+    return Evaluation(len(reference.held), figures, by, noted), shown
 
 
 def caption_perplexity(system: System, latents: Tensor, captions: Sequence[str]) -> float:
@@ -262,24 +171,26 @@ def _joint(generator: System, pictures: np.ndarray, captions: Sequence[str], pre
     return joint_figures(seen.numpy(), generator.match_captions(captions).numpy(), prefix)
 
 
-def _sample(generator: System, prior: str, settings: EvaluateSettings, tell: Progress) -> tuple[list[Sample], float]:
+def _sample(
+    generator: System, prior: str, settings: EvaluateSettings, progress: Progress
+) -> tuple[list[Sample], float]:
     """The samples, and the seconds that they took."""
     started, samples = time.perf_counter(), list[Sample]()
     for number in range(settings.samples):
-        tell(f"sampling, {prior}", number, settings.samples)
+        progress(f"sampling, {prior}", number, settings.samples)
         samples += generator.sample([settings.first_seed + number], prior, settings.temperature)
     return samples, time.perf_counter() - started
 
 
 def _prompted(
-    generator: System, prior: str, prompts: Sequence[str], settings: EvaluateSettings, tell: Progress
+    generator: System, prior: str, prompts: Sequence[str], settings: EvaluateSettings, progress: Progress
 ) -> Figures:
     """Ask for held-out captions, and see whether the pictures that come find them again among all that were asked."""
     if not prompts or not getattr(generator.priors[prior], "follows_captions", False):
         return {}
     pictures = []
     for number, prompt in enumerate(prompts):
-        tell(f"prompting, {prior}", number, len(prompts))
+        progress(f"prompting, {prior}", number, len(prompts))
         seeds = [settings.first_seed + number]
         pictures += generator.sample(seeds, prior, settings.temperature, prompt, settings.guidance)
     found = _joint(generator, np.stack([one.picture for one in pictures]), prompts, "prompt_")
@@ -289,7 +200,3 @@ def _prompted(
 
 def _parts(pictures: np.ndarray) -> list[np.ndarray]:
     return [pictures[start : start + _AT_ONCE] for start in range(0, len(pictures), _AT_ONCE)]
-
-
-def _silent(what: str, done: int, of: int) -> None:
-    """Nobody is watching."""

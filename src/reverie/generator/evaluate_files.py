@@ -10,44 +10,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from reverie.data.pictures import save_picture
-from reverie.data.sheet import contact_sheet
+from reverie.data.pictures import contact_sheet, save_picture
 from reverie.files import atomic_write_json
+from reverie.generator.evaluation import Evaluation, Shown
 from reverie.generator.generator import Sample
 from reverie.generator.measures import Nearest
 from reverie.generator.reference import Near, Reference
 
-if TYPE_CHECKING:
-    from reverie.generator.evaluate import Evaluation
-
-__all__ = ["Shown", "write_files"]
+__all__ = ["write_files"]
 
 _SHEET_SIDE = 160  # px of a picture on a sheet
 _COLUMNS = 8
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What the sheets show."""
-
-    repainted: np.ndarray  # held-out pictures repainted, uint8 (N, side, side, 3)
-    captions: Sequence[str]  # of the first ones, as the generator writes them
-    samples: Mapping[str, Sequence[Sample]]  # by prior
-    near: Mapping[str, Near]  # by prior: the training pictures nearest to the samples
-
-
-def write_files(found: Evaluation, reference: Reference, shown: Shown, most: int, out: Path) -> Evaluation:
-    """Write all files into ``out`` (made if needed), at most ``most`` pictures a sheet. Returns it with their names.
+def write_files(found: Evaluation, shown: Shown, most: int, out: Path) -> tuple[str, ...]:
+    """Write all files into ``out`` (made if needed), at most ``most`` pictures a sheet. Returns their names.
 
     Raises OSError where the disk refuses.
     """
-    sheets = {"reconstructions.png": _repainted(reference, shown, most)}
+    reference = shown.reference
+    sheets = {"reconstructions.png": _repainted(shown, most)}
     for prior, samples in shown.samples.items():
         captions = [one.caption for one in samples[:most]]
         sheets[f"samples-{prior}.png"] = contact_sheet(
@@ -56,14 +43,15 @@ def write_files(found: Evaluation, reference: Reference, shown: Shown, most: int
         sheets[f"memorised-{prior}.png"] = _memorised(reference, samples, shown.near[prior], max(1, most // 2))
     for name, sheet in sheets.items():
         save_picture(sheet, out / name)
-    found = replace(found, files=("evaluation.json", *sheets))
-    told = {"n": found.n, "figures": found.figures, "by": found.by, "settings": found.settings, "files": found.files}
+    files = ("evaluation.json", *sheets)
+    told = {"n": found.n, "figures": found.figures, "by": found.by, "settings": found.settings, "files": files}
     told["samples"] = {name: _told(reference, rows, shown.near[name]) for name, rows in shown.samples.items()}
     atomic_write_json(out / "evaluation.json", _plain(told))
-    return found
+    return files
 
 
-def _repainted(reference: Reference, shown: Shown, most: int) -> np.ndarray:
+def _repainted(shown: Shown, most: int) -> np.ndarray:
+    reference = shown.reference
     pictures: list[np.ndarray] = []
     captions: list[str] = []
     for start in range(0, min(most, len(reference.pictures)), _COLUMNS):

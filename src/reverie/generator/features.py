@@ -9,7 +9,6 @@ any other   a Hugging Face vision folder or id: CLIP and ResNet as in ``reverie.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,19 +20,21 @@ from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
-from reverie.errors import BundleError, ConfigError, MissingExtraError, PictureError, ReverieError, shorten
+from reverie.errors import BundleError, MissingExtraError, PictureError, ReverieError, shorten
 from reverie.generator.measures import thumbnails
-from reverie.generator.own_features import OwnFeaturesConfig, Pictures, Watch, own_features
-from reverie.model.foreign import quiet
+from reverie.generator.own_features import OwnFeaturesConfig, Pictures, own_features
+from reverie.jsonio import read_object
+from reverie.logs import quiet_transformers
 from reverie.model.vision import VisionConfig, VisionEncoder, make_vision
+from reverie.progress import Progress, no_progress
+from reverie.registry import Registry
 
 __all__ = [
+    "EXTRACTORS",
     "FeatureExtractor",
     "Lesson",
     "check_features",
-    "feature_names",
     "make_features",
-    "register_features",
 ]
 
 _BATCH = 32  # pictures a network call
@@ -65,8 +66,8 @@ class Lesson:
 
     pictures: np.ndarray  # uint8 (N, side, side, 3), of the training split alone
     config: OwnFeaturesConfig = field(default_factory=OwnFeaturesConfig)
-    cache_dir: Path | None = None  # where taught extractors are kept; None: under $REVERIE_HOME
-    watch: Watch | None = None  # told how far the teaching is
+    cache_dir: Path | None = None  # where taught extractors are kept; None: the user's cache
+    progress: Progress = no_progress  # told how far the teaching is
 
 
 Factory = Callable[[Lesson], FeatureExtractor]
@@ -97,35 +98,27 @@ class FolderFeatures:
         return torch.cat([torch.zeros(0, self.size), *(self._describe(part).float() for part in parts)]).numpy()
 
 
-_EXTRACTORS: dict[str, Factory] = {
-    "own": lambda lesson: own_features(lesson.pictures, lesson.config, lesson.cache_dir, lesson.watch),
-    "pixels": lambda lesson: PixelFeatures(),
-}
-
-
-def feature_names() -> list[str]:
-    return list(_EXTRACTORS)
-
-
-def register_features(name: str, factory: Factory) -> None:
-    """Add an extractor; what ``factory`` makes must pass ``check_features``."""
-    _EXTRACTORS[name] = factory
+# What an entry makes must pass ``check_features``.
+EXTRACTORS = Registry[Factory](
+    "feature extractor",
+    {
+        "own": lambda lesson: own_features(lesson.pictures, lesson.config, lesson.cache_dir, lesson.progress),
+        "pixels": lambda lesson: PixelFeatures(),
+    },
+    others=("a Hugging Face folder",),
+)
 
 
 def make_features(name: str, lesson: Lesson) -> FeatureExtractor:
     """The extractor of that name, else the network in the folder of that name or behind that Hugging Face id.
 
-    Raises ConfigError where it is neither, BundleError for a folder without a network of pictures, DataError for too
-    few pictures to be taught on, MissingExtraError without transformers.
+    Raises UnknownNameError where it is neither, BundleError for a folder without a network of pictures, DataError for
+    too few pictures to be taught on, MissingExtraError without transformers.
     """
-    if name in _EXTRACTORS:
-        return _EXTRACTORS[name](lesson)
-    if not Path(name).exists() and ("/" not in name or name.startswith((".", "/", "~"))):
-        known = ", ".join(_EXTRACTORS)
-        raise ConfigError(
-            f"features: '{shorten(name)}' is none of {known} and no folder. Name one of them, or a Hugging Face folder."
-        )
-    return FolderFeatures(name)
+    is_id = "/" in name and not name.startswith((".", "/", "~"))
+    if name not in EXTRACTORS and (is_id or Path(name).exists()):
+        return FolderFeatures(name)
+    return EXTRACTORS.get(name)(lesson)
 
 
 def check_features(extractor: FeatureExtractor) -> None:
@@ -172,7 +165,7 @@ def _open(source: str) -> tuple[Describe, int]:
     except ImportError as error:
         raise MissingExtraError("features of a Hugging Face network", "train") from error
     try:
-        with quiet():
+        with quiet_transformers():
             kind = transformers.AutoConfig.from_pretrained(source).model_type
             kind = {"clip_vision_model": "clip"}.get(kind, kind)
             describe = _by_vision(kind, source) if kind in ("clip", "resnet") else _by_auto_model(transformers, source)
@@ -213,10 +206,8 @@ def _by_auto_model(transformers: Any, source: str) -> Describe:
 
 def _preparation(source: str, config: Any) -> tuple[int, Tensor, Tensor]:
     """Side in pixels, mean and deviation of the colours, as the folder says or as is usual."""
-    said: dict[str, Any] = {}
     file = Path(source) / "preprocessor_config.json"
-    if file.is_file():
-        said = json.loads(file.read_text(encoding="utf-8"))
+    said = read_object(file, BundleError, "the preparation of pictures") if file.is_file() else {}
     side: Any = said.get("crop_size") or said.get("size") or getattr(config, "image_size", 224)
     if isinstance(side, dict):
         side = side.get("height") or side.get("shortest_edge") or 224

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +17,13 @@ from reverie.data.pictures import fit_square, save_picture
 from reverie.errors import BundleError, ConfigError, UnknownNameError, UsageError
 from reverie.files import atomic_folder, atomic_write_bytes
 from reverie.generator.bundle import seal_generator, verify_generator
-from reverie.generator.config import PRESETS, GeneratorConfig
+from reverie.generator.config import MAX_SEED, PRESETS, GeneratorConfig
+from reverie.generator.int8 import dequantize_tensors
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.priors import Prior, load_prior, save_prior
 from reverie.generator.priors.contract import NormalPrior
-from reverie.generator.quantized import dequantize_tensors
 from reverie.generator.words import BEGIN, END, PAD, CaptionTokenizer
+from reverie.jsonio import read_object
 from reverie.settings import build_settings, save_settings
 from reverie.tokens.image import to_float, to_uint8
 
@@ -31,7 +31,6 @@ __all__ = ["Generator", "Sample", "toy_generator"]
 
 _BATCH = 32  # captions at once
 _PIXELS = 32 * 128 * 128  # of pictures encoded or painted at once
-_MOST_SEED = 2**32  # all that the generators of torch tell apart
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,9 @@ class Generator:
         folder = Path(folder)
         manifest = verify_generator(folder)
         try:
-            config = build_settings(GeneratorConfig, json.loads((folder / "config.json").read_text(encoding="utf-8")))
+            config = build_settings(
+                GeneratorConfig, read_object(folder / "config.json", BundleError, "the settings of a generator")
+            )
             network = GeneratorNetwork(config)
             tensors = load((folder / "model.safetensors").read_bytes())
             network.load_state_dict(dequantize_tensors(tensors))
@@ -277,7 +278,7 @@ def toy_generator(seed: int = 0) -> Generator:
     from reverie.generator.priors.flow import FlowLessons
     from reverie.training import LoopConfig
 
-    config = PRESETS["toy-16"]
+    config = PRESETS.get("toy-16")
     draw = torch.Generator().manual_seed(seed)
     tokenizer = CaptionTokenizer.train(
         ["a ship in a storm", "a castle on a hill", "two old men", "a tree"], config.vocabulary
@@ -293,7 +294,7 @@ def toy_generator(seed: int = 0) -> Generator:
 
 def _check(seeds: Sequence[int], temperature: float, guidance: float) -> None:
     for seed in seeds:
-        if not 0 <= seed < _MOST_SEED:
+        if not 0 <= seed <= MAX_SEED:
             raise UsageError(f"a seed lies between 0 and 2^32 - 1, got {seed}")
     for name, value in (("temperature", temperature), ("guidance", guidance)):
         if not 0 <= value <= 100:

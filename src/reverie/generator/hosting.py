@@ -24,7 +24,7 @@ from reverie.generator.bundle import MANIFEST, verify_generator
 
 __all__ = ["write_space"]
 
-LIBRARIES = ("torch", "numpy", "pillow", "safetensors", "tokenizers", "gradio", "fastapi", "uvicorn")
+LIBRARIES = ("torch", "numpy", "pillow", "safetensors", "tokenizers", "lazy-loader", "gradio", "fastapi", "uvicorn")
 _UNKNOWN = {"gradio": "6.0.0"}  # where it is not installed here: the oldest that the page is written for
 _FRESH_CLONE = {".git", ".gitattributes", "README.md"}  # what a host puts into a new repository
 _MARK = "# Written by Reverie. It is written anew with the folder."
@@ -39,7 +39,7 @@ REVERIE_TOKEN set, the token is asked of everyone.
 import os
 from pathlib import Path
 
-from reverie.server.demo import DemoSettings, run_demo
+from reverie.server.pictures.demo import DemoSettings, run_demo
 
 GENERATOR = Path(__file__).parent / "generator"
 
@@ -135,9 +135,9 @@ def _check_place(generator_dir: Path, out: Path) -> None:
 
 
 def _copy_code(source: Path, folder: Path) -> None:
-    """The package's Python files; not its packaged models, which the page does not use."""
-    for path in sorted(source.rglob("*.py")):
-        if "__pycache__" not in path.parts:
+    """The package's Python files and stubs; not its packaged models, which the page does not use."""
+    for path in sorted(source.rglob("*.py*")):
+        if path.suffix in (".py", ".pyi"):
             target = folder / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)

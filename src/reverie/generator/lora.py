@@ -21,21 +21,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
-from reverie.data.collection import Collection
-from reverie.data.pictures import save_picture
+from reverie.data.pictures import Collection, save_picture
 from reverie.errors import ConfigError, MissingExtraError, TrainingError
 from reverie.experts.files import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
-from reverie.files import atomic_folder, atomic_write_bytes, atomic_write_json, sha256_of
+from reverie.files import atomic_folder, atomic_write_bytes, atomic_write_json
 from reverie.generator.generator import Generator
 from reverie.generator.lora_merge import PREFIX, load_with_lora, merged_network, owner_of
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective
 from reverie.generator.priors import FitSettings, need_fitters
-from reverie.generator.recipe import GeneratorRecipe, fit_priors, note_settings, sample_sheet
+from reverie.generator.recipe import GeneratorRecipe, GeneratorResult, finish, note_recipe, sample_sheet
+from reverie.manifest import seal
+from reverie.progress import Progress, no_progress
 from reverie.settings import settings_to_dict
-from reverie.training.loop import TrainResult, train
+from reverie.training.loop import train
 from reverie.training.settings import LoopConfig
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LoraObjective",
     "LoraRecipe",
-    "LoraResult",
     "LoraSettings",
     "load_with_lora",
     "train_lora",
@@ -100,18 +100,10 @@ class LoraRecipe:
             raise ConfigError(f"lora: views is 0 or more, got {self.views}")
 
 
-@dataclass(frozen=True)
-class LoraResult:
-    """How a fine-tuning ended; ``adapter`` is None where it was stopped before its end."""
-
-    trained: TrainResult
-    adapter: Path | None
-    sheet: Path | None
-    figures: dict[str, float]  # on the new collection, those of the base as ``before_…``
-
-
-def train_lora(recipe: LoraRecipe, progress: bool = True) -> LoraResult:
+def train_lora(recipe: LoraRecipe, progress: Progress = no_progress) -> GeneratorResult:
     """Train the factors, fit the priors and write ``run_dir/adapter``; run again, it goes on where it was stopped.
+
+    The figures are those on the new collection, and those of the base as ``before_…``.
 
     Raises MissingExtraError without PEFT; ConfigError without a base; BundleError and DataError on a base or collection
     that is none; TrainingError where the collection is too small, or the run folder holds a run of other settings.
@@ -128,50 +120,50 @@ def train_lora(recipe: LoraRecipe, progress: bool = True) -> LoraResult:
         )
     owner = owner_of(base_dir)
     need_fitters(recipe.priors)
-    note_settings(settings_to_dict(recipe) | {"base_sha256": owner["base"]}, run_dir, _FREE)
+    note_recipe(settings_to_dict(recipe) | {"base_sha256": owner["base"]}, run_dir, _FREE)
     objective = LoraObjective(recipe, base, collection, run_dir / "sheets")
-    if (run_dir / "export" / WEIGHTS_FILE).exists():  # killed between the factors and the adapter
-        trained = TrainResult(recipe.loop.steps, {}, "done", f"the factors in {run_dir} are trained")
-    else:
-        trained = train(objective, recipe.loop, run_dir, progress)
+    trained = train(objective, recipe.loop, run_dir, progress)
     if trained.stopped != "done":
-        return LoraResult(trained, None, None, trained.metrics)
+        return GeneratorResult(trained, None, None, trained.metrics)
+    progress("evaluating", 0, 1)
     figures = objective.compare(run_dir / "export")
     network = merged_network(base, run_dir / "export")
-    plain = GeneratorRecipe(data=recipe.data, priors=recipe.priors, fit=recipe.fit, views=recipe.views)
-    priors, chosen, distances = fit_priors(
-        network, base.tokenizer, objective.train, objective.val, plain, run_dir, progress
+    plain = GeneratorRecipe(
+        recipe.run_dir, recipe.name, data=recipe.data, priors=recipe.priors, fit=recipe.fit, views=recipe.views
     )
-    figures |= {f"{name}_distance": value for name, value in distances.items()}
-    card = {
-        "name": recipe.name or run_dir.name,
-        **owner,
-        "default_prior": chosen,
-        "pictures": len(objective.train),
-        "steps": trained.step,
-        "figures": figures,
-        "recipe": settings_to_dict(recipe),
-    }
-    made = Generator(network, base.tokenizer, priors, chosen, card)
-    adapter = _write_adapter(run_dir / "adapter", run_dir / "export", made)
-    atomic_write_json(run_dir / "metrics.json", {"steps": trained.step, "figures": figures, "default_prior": chosen})
-    return LoraResult(trained, adapter, adapter / "sheet.png", figures)
+    about = owner | {"recipe": settings_to_dict(recipe)}
+
+    def write(made: Generator) -> Path:
+        return _write_adapter(run_dir / "adapter", run_dir / "export", made)
+
+    return finish(trained, network, objective.whole, plain, figures, about, write, progress)
 
 
-class LoraObjective(GeneratorObjective):
-    """The generator's own objective; the factors alone are trained, evaluated, and kept in checkpoints."""
+class LoraObjective:
+    """The generator's own objective ``whole``, of which the factors alone are trained and kept in checkpoints."""
 
     def __init__(self, recipe: LoraRecipe, base: Generator, collection: Collection, sheets_dir: Path | None = None):
         network = GeneratorNetwork(base.config)
         network.load_state_dict(base.network.state_dict())
-        super().__init__(recipe.data, base.config, collection, base.tokenizer, recipe.loop.steps, sheets_dir, network)
+        self.whole = GeneratorObjective(
+            recipe.data, base.config, collection, base.tokenizer, recipe.loop.steps, sheets_dir, network
+        )
         from peft import inject_adapter_in_model
 
         self.lora = _lora_config(recipe.lora, network)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.data.seed)
             inject_adapter_in_model(self.lora, network)
-        self.module = _Factors(network, self.module.critic)  # type: ignore[arg-type]
+        self.module: nn.Module = _Factors(network, self.whole.module.critic)  # type: ignore[arg-type]
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        return self.whole.batch(step)
+
+    def compute_loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        return self.whole.compute_loss(batch)
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        return self.whole.evaluate(step)
 
     def export(self, folder: Path) -> None:
         """The two files that PEFT loads."""
@@ -189,12 +181,12 @@ class LoraObjective(GeneratorObjective):
         before = self.evaluate(0)
         for name, factor in self._factors().items():
             factor.copy_(trained[PREFIX + name])
-        after = self.evaluate(self.steps)
+        after = self.evaluate(self.whole.steps)
         return after | {f"before_{name}": value for name, value in before.items()}
 
     def _factors(self) -> dict[str, nn.Parameter]:
         """By PEFT's names, which leave out that of the adapter."""
-        network = self.network
+        network = self.whole.network
         return {name.replace(".default.", "."): one for name, one in network.named_parameters() if ".lora_" in name}
 
 
@@ -259,8 +251,7 @@ def _write_adapter(folder: Path, export: Path, made: Generator) -> Path:
             atomic_write_bytes(new / name, (export / name).read_bytes())
         made.save_priors(new)
         save_picture(sample_sheet(made), new / "sheet.png")
-        files = {path.relative_to(new).as_posix(): sha256_of(path) for path in sorted(new.rglob("*")) if path.is_file()}
-        atomic_write_json(new / CARD_FILE, made.card | {"files": files})
+        seal(new, made.card | {"default_prior": made.default_prior}, CARD_FILE)
     return folder
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
 from reverie.errors import BundleError, ExpertError, shorten
-from reverie.experts.files import CARD_FILE, WEIGHTS_FILE, read_config, refuse_pickle
-from reverie.files import sha256_of
+from reverie.experts.files import CARD_FILE, read_factors
 from reverie.generator.bundle import read_generator_manifest
 from reverie.generator.generator import Generator
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.priors import Prior, load_prior
+from reverie.manifest import verify
 
 __all__ = ["PREFIX", "load_with_lora", "merge_factors", "merged_network", "owner_of"]
 
@@ -33,7 +29,6 @@ def load_with_lora(generator_dir: str | Path, adapter_dir: str | Path, trust_bas
     """
     generator_dir, adapter_dir = Path(generator_dir), Path(adapter_dir)
     owner = owner_of(generator_dir)
-    refuse_pickle(adapter_dir)
     card = _read_card(adapter_dir)
     if not trust_base:
         _check_base(adapter_dir, card, owner)
@@ -56,46 +51,21 @@ def merge_factors(state: Mapping[str, Tensor], adapter_dir: Path) -> dict[str, T
 
     Raises ExpertError where the adapter is none, damaged, or does not fit.
     """
-    config, sides = read_config(adapter_dir), _read_factors(adapter_dir)
-    if config.get("rank_pattern") or config.get("alpha_pattern"):
-        raise ExpertError(f"the adapter {adapter_dir} has other ranks from layer to layer, which is not read here")
-    alpha = config.get("lora_alpha", 8)
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise ExpertError(f"the adapter {adapter_dir} is damaged: its alpha is {shorten(repr(alpha))}")
     merged = {name: tensor.float().clone() for name, tensor in state.items()}
-    for layer, pair in sides.items():
+    for layer, (down, up, scale) in read_factors(adapter_dir).items():
         weight = merged.get(f"{layer}.weight")
         if weight is None:
             raise ExpertError(f"the adapter {adapter_dir} does not fit: this base has no '{shorten(layer)}'")
-        if pair.keys() != {"A", "B"} or not all(side.isfinite().all() for side in pair.values()):
-            raise ExpertError(f"the adapter {adapter_dir} is damaged: {layer} has not two factors that are finite")
-        down, up = pair["A"].float(), pair["B"].float()
+        down, up = down.float(), up.float()
+        if not down.isfinite().all() or not up.isfinite().all():
+            raise ExpertError(f"the adapter {adapter_dir} is damaged: {layer} holds values that are not finite")
         if up.flatten(1).shape != (len(weight), len(down)) or down.shape[1:] != weight.shape[1:]:
             raise ExpertError(
                 f"the adapter {adapter_dir} does not fit: {shorten(layer)} is {tuple(weight.shape)} in this base, "
                 f"its factors are {tuple(down.shape)} and {tuple(up.shape)}"
             )
-        scale = alpha / (math.sqrt(len(down)) if config.get("use_rslora") else len(down))
         weight += scale * (up.flatten(1) @ down.flatten(1)).view(weight.shape)
     return merged
-
-
-def _read_factors(adapter_dir: Path) -> dict[str, dict[str, Tensor]]:
-    """Layer → its factors A and B."""
-    path = adapter_dir / WEIGHTS_FILE
-    try:
-        tensors = load(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ExpertError(f"no adapter here: {path} is missing") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ExpertError(f"the adapter {path} is damaged: {shorten(str(error))}") from error
-    sides: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        layer, found, side = key.removeprefix(PREFIX).removesuffix(".weight").rpartition(".lora_")
-        if not found or side not in ("A", "B"):
-            raise ExpertError(f"the adapter {path} holds '{shorten(key)}', which is no LoRA factor")
-        sides.setdefault(layer, {})[side] = tensor
-    return sides
 
 
 def merged_network(base: Generator, adapter_dir: Path) -> GeneratorNetwork:
@@ -107,20 +77,9 @@ def merged_network(base: Generator, adapter_dir: Path) -> GeneratorNetwork:
 
 def _read_card(adapter_dir: Path) -> dict[str, Any]:
     """The card, every file held to it; nothing where PEFT alone made the folder."""
-    path = adapter_dir / CARD_FILE
-    if not path.exists():
+    if not (adapter_dir / CARD_FILE).exists():
         return {}
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        files: dict[str, str] = card["files"]
-        for name, checksum in files.items():
-            if Path(name).is_absolute() or ".." in Path(name).parts or sha256_of(adapter_dir / name) != checksum:
-                raise ExpertError(f"the fine-tuning {adapter_dir} is damaged: {name} differs from what was saved")
-    except FileNotFoundError as error:
-        raise ExpertError(f"the fine-tuning {adapter_dir} is damaged: {error.filename} is missing") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ExpertError(f"{path} cannot be read: {shorten(str(error))}") from error
-    return dict(card)
+    return verify(adapter_dir, ExpertError, "the fine-tuning", CARD_FILE)
 
 
 def _load_prior(folder: Path, latent_size: int) -> Prior:

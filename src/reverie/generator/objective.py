@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reverie.data.collection import Collection
-from reverie.data.phrases import Template
-from reverie.data.pictures import save_picture
-from reverie.data.sheet import contact_sheet
+from reverie.data.pictures import Collection, Template, contact_sheet, save_picture
 from reverie.errors import ConfigError, TrainingError
+from reverie.files import atomic_write_bytes
 from reverie.generator.config import GeneratorConfig
 from reverie.generator.losses import (
     LossWeights,
@@ -34,6 +33,8 @@ from reverie.generator.network import GeneratorNetwork, tones_of
 from reverie.generator.priors.contract import energy_distance, spherical
 from reverie.generator.store import Augment, PictureStore
 from reverie.generator.words import END, PAD, CaptionTokenizer
+from reverie.progress import Progress, no_progress
+from reverie.settings import save_settings
 from reverie.tokens.image import to_float, to_uint8
 
 __all__ = ["GeneratorData", "GeneratorObjective", "Trained", "phrased", "steps_per_epoch"]
@@ -96,6 +97,7 @@ class GeneratorObjective:
         steps: int,
         sheets_dir: Path | None = None,
         network: GeneratorNetwork | None = None,
+        progress: Progress = no_progress,
     ):
         """``steps``: of the whole run, of which ``adversarial_from`` is a share. ``sheets_dir``: where sheets go.
         ``network``: one to go on from; else a new one, its straight paths started from the training pictures.
@@ -112,15 +114,20 @@ class GeneratorObjective:
         self.groups, self.val_groups = _groups(self.train.collection.captions), _groups(self.val.collection.captions)
         if network is None:
             network = GeneratorNetwork(config, torch.Generator().manual_seed(data.seed))
-            network.start_straight(self._thumbnails())
+            thumbnails = self._thumbnails(progress)
+            progress("starting the straight paths", 0, 1)
+            network.start_straight(thumbnails)
         self.module: nn.Module = Trained(network, data.seed)
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, dtype=int))
 
-    def _thumbnails(self, most: int = 4000) -> Tensor:
+    def _thumbnails(self, progress: Progress, most: int = 4000) -> Tensor:
         """At most so many training pictures made small, and mirrored where training does that: (N, 3, t, t)."""
         rows = np.linspace(0, len(self.train) - 1, min(most, len(self.train))).astype(int)
         shrink = self.config.side // self.config.thumbnail
-        small = [F.avg_pool2d(to_float(torch.from_numpy(self.train.plain(row))[None]), shrink) for row in rows]
+        small = []
+        for number, row in enumerate(rows):
+            progress("reading pictures", number, len(rows))
+            small.append(F.avg_pool2d(to_float(torch.from_numpy(self.train.plain(row))[None]), shrink))
         pictures = torch.cat(small)
         return torch.cat([pictures, pictures.flip(-1)]) if self.data.augment.flip else pictures
 
@@ -264,10 +271,10 @@ class GeneratorObjective:
         sums["quality"] = sums["pixels"] + sums["texture"]
         sums["loss"] = sums["picture"] + weights.caption * sums["caption"] + weights.match * sums["match"]
         if self.sheets_dir is not None:
-            self._draw(store, self.sheets_dir / f"step-{step:06d}.png")
+            save_picture(self._sheet(store), self.sheets_dir / f"step-{step:06d}.png")
         return sums
 
-    def _draw(self, store: PictureStore, path: Path, num: int = 8) -> None:
+    def _sheet(self, store: PictureStore, num: int = 8) -> np.ndarray:
         """Real pictures, the same repainted, and what lies between each and the next."""
         rows = [round(place) for place in np.linspace(0, len(store) - 1, min(num, len(store)))]
         real = np.stack([store.plain(row) for row in rows])
@@ -276,18 +283,12 @@ class GeneratorObjective:
         between = torch.stack([spherical(a, b, 0.5) for a, b in zip(latents, latents.roll(-1, 0))])
         shown = [self.network.paint(part) for part in (latents, between)]
         painted = to_uint8(torch.cat(shown))
-        save_picture(contact_sheet([*real, *painted], columns=len(rows)), path)
+        return contact_sheet([*real, *painted], columns=len(rows))
 
     def export(self, folder: Path) -> None:
         """The network's config and fp32 weights; ``recipe.py`` makes a bundle of them."""
-        from safetensors.torch import save_file
-
-        from reverie.settings import save_settings
-
-        save_file(
-            {name: value.contiguous() for name, value in self.network.state_dict().items()},
-            folder / "network.safetensors",
-        )
+        tensors = {name: value.contiguous() for name, value in self.network.state_dict().items()}
+        atomic_write_bytes(folder / "network.safetensors", save(tensors))
         save_settings(self.config, folder / "config.json")
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reverie.errors import BundleError, MissingExtraError, UsageError
-from reverie.files import (
-    atomic_folder,
-    atomic_write_json,
-    atomic_write_text,
-    fault_among,
-    list_files,
-    sha256_of,
-)
+from reverie.files import atomic_folder, atomic_write_json, atomic_write_text, sha256_of
+from reverie.jsonio import read_json
+from reverie.manifest import seal, verify
+from reverie.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from reverie.generator.generator import Generator
@@ -43,7 +39,6 @@ __all__ = ["MOST_DIFFERENCE", "OnnxExport", "compare_onnx", "export_onnx", "load
 
 FORMAT, KIND, REPORT = 1, "generator-onnx", "export.json"
 MOST_DIFFERENCE = 1e-4  # between a number of an fp32 export and torch's; a larger one is a fault of the export
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class OnnxExport:
 
 
 def export_onnx(
-    generator_dir: str | Path, out: str | Path, int8: bool = False, progress: Progress | None = None
+    generator_dir: str | Path, out: str | Path, int8: bool = False, progress: Progress = no_progress
 ) -> OnnxExport:
     """Write the generator in ``generator_dir`` as ONNX files into the folder ``out``, whole or not at all.
 
@@ -73,20 +68,19 @@ def export_onnx(
     _need("exporting to ONNX", "onnx", "onnxscript", "onnxruntime")
     from reverie.generator.generator import Generator
 
-    source, out, tell = Path(generator_dir), Path(out), progress or (lambda _: None)
+    source, out = Path(generator_dir), Path(out)
     _check_free(out)
     generator = Generator.load(source)
     weights = "int8" if int8 else "fp32"
     with atomic_folder(out) as new:
-        saved = _write_graphs(generator, new, int8, tell)
+        saved = _write_graphs(generator, new, int8, progress)
         _write_rest(generator, new, weights)
-        tell("comparing with torch")
+        progress("comparing with torch", 0, 1)
         differences = compare_onnx(generator, new)
         if not int8:
             _check_differences(differences)
         figures = _agreement(generator, new) if int8 else {}
-        files = list_files(new, REPORT)
-        total = sum(said["bytes"] for said in files.values())
+        total = sum(file.stat().st_size for file in new.rglob("*") if file.is_file())
         report = {
             "format": FORMAT,
             "kind": KIND,
@@ -98,9 +92,8 @@ def export_onnx(
             "differences": differences,
             "figures": figures,
             "versions": {name: importlib.import_module(name).__version__ for name in ("torch", "onnx", "onnxruntime")},
-            "files": files,
         }
-        atomic_write_json(new / REPORT, report)
+        seal(new, report, REPORT)
     return OnnxExport(out, weights, total, total + saved, differences, figures)
 
 
@@ -110,20 +103,15 @@ def load_onnx(folder: str | Path) -> OnnxGenerator:
     from reverie.generator.onnx_sample import OnnxGenerator
 
     folder = Path(folder)
+    if not (folder / REPORT).exists():
+        raise BundleError(f"{folder} is no ONNX export: {REPORT} is missing. Make one: reverie generator export")
+    report = verify(folder, BundleError, "the export", REPORT)
+    if report.get("kind") != KIND or not isinstance(report.get("format"), int) or report["format"] > FORMAT:
+        raise BundleError(f"{folder} holds no ONNX export of a format that is known here")
     try:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        if report["kind"] != KIND or report["format"] > FORMAT:
-            raise BundleError(f"{folder} holds no ONNX export of a format that is known here")
-        if fault := fault_among(folder, report["files"]):
-            raise BundleError(f"the export {folder} is damaged: {fault}")
         return OnnxGenerator(folder)
-    except FileNotFoundError as error:
-        missing = Path(str(error.filename)).name
-        raise BundleError(
-            f"{folder} is no ONNX export: {missing} is missing. Make one: reverie generator export"
-        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BundleError(f"the export {folder} is damaged: {REPORT} or config.json cannot be read") from error
+        raise BundleError(f"the export {folder} is damaged: config.json cannot be read") from error
 
 
 def compare_onnx(generator: Generator, folder: str | Path) -> dict[str, float]:
@@ -146,7 +134,7 @@ def _exported(generator: Generator) -> Mapping[str, Any]:
     }
 
 
-def _write_graphs(generator: Generator, folder: Path, int8: bool, tell: Progress) -> int:
+def _write_graphs(generator: Generator, folder: Path, int8: bool, progress: Progress) -> int:
     """Write every part; returns the bytes that rounding saved."""
     import onnx
 
@@ -154,7 +142,7 @@ def _write_graphs(generator: Generator, folder: Path, int8: bool, tell: Progress
 
     saved = 0
     for name in NETWORKS:
-        tell(f"exporting {name}")
+        progress(f"exporting {name}", 0, 1)
         model = export_part(network_part(name, generator))
         size = model.ByteSize()
         if int8:
@@ -162,7 +150,7 @@ def _write_graphs(generator: Generator, folder: Path, int8: bool, tell: Progress
         saved += size - model.ByteSize()
         onnx.save(model, folder / f"{name}.onnx")
     for name, prior in _exported(generator).items():
-        tell(f"exporting the prior {name}")  # in fp32: small, and covariances do not bear rounding
+        progress(f"exporting the prior {name}", 0, 1)  # in fp32: small, and covariances do not bear rounding
         onnx.save(export_part(prior_part(prior)), folder / f"prior_{name}.onnx")
     return saved
 
@@ -173,7 +161,7 @@ def _write_rest(generator: Generator, folder: Path, weights: str) -> None:
 
     generator.tokenizer.save(folder)
     first_word = END + 1
-    pieces = _pieces(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
+    pieces = _pieces(read_json(folder / "tokenizer.json", BundleError, "the tokenizer"))
     atomic_write_text(folder / "words.json", json.dumps([""] * first_word + pieces))
     config = {
         "format": FORMAT,
@@ -303,9 +291,9 @@ def _trials(part: Part, generator: Generator) -> Sequence[tuple[np.ndarray, ...]
 
 
 def _agreement(generator: Generator, folder: Path) -> dict[str, float]:
-    """As ``quantized.agreement``, of an export."""
+    """As ``export_int8.agreement``, of an export."""
+    from reverie.generator.export_int8 import FIGURE_SEEDS, agreement_of
     from reverie.generator.onnx_sample import OnnxGenerator
-    from reverie.generator.quantized import FIGURE_SEEDS, agreement_of
 
     latents = generator.latents(FIGURE_SEEDS)
     other = OnnxGenerator(folder)

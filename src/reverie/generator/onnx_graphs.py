@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from reverie.generator.generator import Generator
+from reverie.generator.int8 import quantize_tensors
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.priors import Prior
 from reverie.generator.priors.flow import FlowPrior
 from reverie.generator.priors.mixture import MixturePrior
-from reverie.generator.quantized import quantize_tensors
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -111,21 +111,27 @@ def network_part(name: str, generator: Generator) -> Part:
 
 
 class _OfPrior(Part):
-    """Noise (B, Z), temperature (1,), a caption's latent (B, D), guidance (1,), 0 for no caption → latents (B, D)."""
-
-    inputs: tuple[str, ...] = PRIOR_INPUTS
-    outputs = ("latents",)
-    fixed = frozenset({"temperature", "guidance"})
-
     def __init__(self, prior: Prior):
         super().__init__()
         self.prior = prior
 
-    def examples(self) -> tuple[Tensor, ...]:
+    def _noise_and_condition(self) -> tuple[Tensor, Tensor]:
         draw = torch.Generator().manual_seed(0)
-        noise, condition = (
-            torch.randn(2, size, generator=draw) for size in (self.prior.noise_size, self.prior.latent_size)
-        )
+        noise = torch.randn(2, self.prior.noise_size, generator=draw)
+        return noise, torch.randn(2, self.prior.latent_size, generator=draw)
+
+
+class _Whole(_OfPrior):
+    """Noise (B, Z), temperature (1,), a caption's latent (B, D), guidance (1,), 0 for no caption → latents (B, D).
+
+    As it is for a flow, which is traced in two parts.
+    """
+
+    inputs, outputs = PRIOR_INPUTS, ("latents",)
+    fixed = frozenset({"temperature", "guidance"})
+
+    def examples(self) -> tuple[Tensor, ...]:
+        noise, condition = self._noise_and_condition()
         return noise, torch.ones(1), condition, torch.ones(1)
 
     def truth(self, *inputs: Tensor) -> Tensor:
@@ -133,12 +139,15 @@ class _OfPrior(Part):
         strength = float(guidance)
         return self.prior.latents(noise, float(temperature), condition if strength else None, strength)
 
+
+class _Plain(_Whole):
+    """Of a prior that hears no captions, such as the plain normal one."""
+
     def forward(self, noise: Tensor, temperature: Tensor, condition: Tensor, guidance: Tensor) -> Tensor:
-        """Of a prior that hears no captions, such as the plain normal one."""
         return self.prior.latents(noise, temperature)  # type: ignore[arg-type]  # a number of one axis
 
 
-class _OfMixture(_OfPrior):
+class _Mixture(_Whole):
     """The mixture without ``searchsorted``, which ONNX does not have."""
 
     def forward(self, noise: Tensor, temperature: Tensor, condition: Tensor, guidance: Tensor) -> Tensor:
@@ -156,8 +165,8 @@ class _FlowStep(_OfPrior):
     fixed = frozenset({"number", "guidance"})
 
     def examples(self) -> tuple[Tensor, ...]:
-        noise, _, condition, guidance = super().examples()
-        return noise, torch.zeros(1), condition, guidance
+        noise, condition = self._noise_and_condition()
+        return noise, torch.zeros(1), condition, torch.ones(1)
 
     def forward(self, points: Tensor, number: Tensor, condition: Tensor, guidance: Tensor) -> Tensor:
         prior: FlowPrior = self.prior  # type: ignore[assignment]
@@ -174,19 +183,20 @@ class _FlowStep(_OfPrior):
 
 
 class _FlowEnd(_OfPrior):
-    inputs, fixed = ("points",), frozenset()
+    inputs, outputs = ("points",), ("latents",)
 
     def examples(self) -> tuple[Tensor, ...]:
-        return super().examples()[:1]
+        return self._noise_and_condition()[:1]
 
-    def forward(self, points: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, points: Tensor) -> Tensor:
         prior: FlowPrior = self.prior  # type: ignore[assignment]
         return prior.components.unwhiten(points)
 
 
 def prior_part(prior: Prior) -> Part:
     """A prior as one part."""
-    return (_OfMixture if isinstance(prior, MixturePrior) else _OfPrior)(prior).eval()
+    kinds: dict[type[Prior], type[_Whole]] = {MixturePrior: _Mixture, FlowPrior: _Whole}
+    return kinds.get(type(prior), _Plain)(prior).eval()
 
 
 def export_part(part: Part) -> ModelProto:
@@ -323,7 +333,7 @@ def round_weights(model: ModelProto) -> ModelProto:
     """``model`` with int8 weights: each is read through a ``DequantizeLinear`` with a scale per output channel.
 
     onnxruntime makes floats of them once, when it opens the file. Its own dynamic quantization rounds activations too,
-    which costs more than twice the error here and is slower for convolutions; this is the way of ``quantized.py``.
+    which costs more than twice the error here and is slower for convolutions; this is the way of ``int8.py``.
     """
     from onnx import ModelProto, helper, numpy_helper
 

@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,19 +27,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reverie.errors import ConfigError, DataError, PictureError
-from reverie.files import atomic_write_bytes, home_dir
+from reverie.files import atomic_write_bytes
+from reverie.paths import cache_dir as user_cache
+from reverie.progress import Progress, no_progress
 from reverie.settings import settings_to_dict
 from reverie.tokens.image import to_float
 from reverie.training.checkpoint import kept_random_states
 from reverie.training.loop import train
 from reverie.training.settings import LoopConfig
 
-__all__ = ["FeatureObjective", "OwnFeatures", "OwnFeaturesConfig", "Pictures", "Watch", "own_features"]
+__all__ = ["FeatureObjective", "OwnFeatures", "OwnFeaturesConfig", "Pictures", "own_features"]
 
 logger = logging.getLogger("reverie.generator")
 
 Pictures = Sequence[np.ndarray] | np.ndarray  # uint8 (H, W, 3) in [0, 255] each
-Watch = Callable[[int, int], None]  # steps done, of how many
 _VERSION = 1  # of the net and of its lessons: another one is taught anew
 _FEWEST = 4  # pictures that can be told apart
 _SHRINK = 1.5  # a stored picture's side over a view's: the smallest part is cut at full sharpness
@@ -116,17 +117,16 @@ class OwnFeatures(nn.Module):
 class FeatureObjective:
     """InfoNCE between two views of the same picture, for the training loop."""
 
-    def __init__(self, pictures: np.ndarray, config: OwnFeaturesConfig, watch: Watch | None = None):
+    def __init__(self, pictures: np.ndarray, config: OwnFeaturesConfig, progress: Progress = no_progress):
         """``pictures``: uint8 (N, any, any, 3)."""
-        self.config, self.watch = config, watch
+        self.config, self.progress = config, progress
         self.module = OwnFeatures(config, torch.Generator().manual_seed(config.seed))
         self.stored_side = round(config.side * _SHRINK)
         self.pictures = torch.from_numpy(_resized(pictures, self.stored_side)).permute(0, 3, 1, 2).contiguous()
         self.whole = _resized(pictures, config.side)  # as they are looked at later
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        if self.watch is not None:
-            self.watch(step, self.config.steps)
+        self.progress("teaching the features", step, self.config.steps)
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
         count = min(self.config.batch_size, len(self.pictures))
         chosen = self.pictures[torch.randperm(len(self.pictures), generator=generator)[:count]]
@@ -167,7 +167,7 @@ class FeatureObjective:
 
 
 def own_features(
-    pictures: np.ndarray, config: OwnFeaturesConfig, cache_dir: Path | None = None, watch: Watch | None = None
+    pictures: np.ndarray, config: OwnFeaturesConfig, cache_dir: Path | None = None, progress: Progress = no_progress
 ) -> OwnFeatures:
     """The extractor taught on ``pictures`` uint8 (N, side, side, 3): read from the cache, or taught and kept there.
 
@@ -175,9 +175,9 @@ def own_features(
     """
     if len(pictures) < _FEWEST:
         raise DataError(f"our own features are taught on {_FEWEST} pictures or more, got {len(pictures)}")
-    file = (cache_dir or home_dir() / "features") / f"own-{_key(pictures, config)}.safetensors"
+    file = (cache_dir or user_cache() / "features") / f"own-{_key(pictures, config)}.safetensors"
     with kept_random_states():
-        return _read(file, config) or _teach(FeatureObjective(pictures, config, watch), file)
+        return _read(file, config) or _teach(FeatureObjective(pictures, config, progress), file)
 
 
 def _teach(objective: FeatureObjective, file: Path) -> OwnFeatures:

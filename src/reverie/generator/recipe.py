@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +13,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from reverie.data.collection import Collection
-from reverie.data.sheet import contact_sheet
-from reverie.errors import ConfigError, TrainingError, shorten
+from reverie.data.pictures import Collection, contact_sheet
+from reverie.errors import ConfigError
 from reverie.files import atomic_write_json
-from reverie.generator.config import GeneratorConfig, preset
+from reverie.generator.config import PRESETS, GeneratorConfig
 from reverie.generator.generator import Generator
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective, phrased, steps_per_epoch
@@ -26,12 +24,22 @@ from reverie.generator.priors import FitSettings, Prior, fit_prior, need_fitters
 from reverie.generator.priors.contract import energy_distance
 from reverie.generator.store import PictureStore, all_grey
 from reverie.generator.words import CaptionTokenizer
+from reverie.progress import Progress, no_progress
 from reverie.settings import build_settings, settings_to_dict
 from reverie.tokens.image import to_float
 from reverie.training.loop import TrainResult, train
+from reverie.training.rundir import RunDir
 from reverie.training.settings import LoopConfig
 
-__all__ = ["GeneratorRecipe", "GeneratorResult", "fit_priors", "note_settings", "sample_sheet", "train_generator"]
+__all__ = [
+    "GeneratorRecipe",
+    "GeneratorResult",
+    "finish",
+    "fit_priors",
+    "note_recipe",
+    "sample_sheet",
+    "train_generator",
+]
 
 _FREE = {"run_dir", "name", "priors", "fit", "checkpoint_epochs", "views"}  # may change after the networks are trained
 
@@ -62,20 +70,20 @@ class GeneratorRecipe:
 
     @property
     def config(self) -> GeneratorConfig:
-        return build_settings(GeneratorConfig, settings_to_dict(preset(self.preset)) | dict(self.model))
+        return build_settings(GeneratorConfig, settings_to_dict(PRESETS.get(self.preset)) | dict(self.model))
 
 
 @dataclass(frozen=True)
 class GeneratorResult:
-    """How a training ended; ``bundle`` is None where it was stopped before its end."""
+    """How a training ended; ``product``, a bundle or an adapter, is None where it was stopped before its end."""
 
     trained: TrainResult
-    bundle: Path | None
+    product: Path | None
     sheet: Path | None
     figures: dict[str, float]
 
 
-def train_generator(recipe: GeneratorRecipe, progress: bool = True) -> GeneratorResult:
+def train_generator(recipe: GeneratorRecipe, progress: Progress = no_progress) -> GeneratorResult:
     """Train, fit the priors and write ``run_dir/bundle``; a run that was stopped, or killed, goes on where it was.
 
     Raises DataError on a collection that is none, TrainingError where the run folder holds a run of other settings.
@@ -83,38 +91,55 @@ def train_generator(recipe: GeneratorRecipe, progress: bool = True) -> Generator
     run_dir = Path(recipe.run_dir)
     collection = Collection.open(recipe.data.collection)
     need_fitters(recipe.priors)
-    note_settings(settings_to_dict(recipe), run_dir, _FREE)
+    note_recipe(settings_to_dict(recipe), run_dir, _FREE)
+    progress("learning words", 0, 1)
     tokenizer = _words(recipe, run_dir, collection)
     loop = _loop(recipe, steps_per_epoch(len(collection.split("train")), recipe.data.batch_size))
     config = recipe.config
     if "grey" not in recipe.model:
-        config = replace(config, grey=bool(len(collection)) and all_grey(collection))
-    objective = GeneratorObjective(recipe.data, config, collection, tokenizer, loop.steps, run_dir / "sheets")
-    if (run_dir / "export" / "network.safetensors").exists():  # killed between the networks and the bundle
-        trained = TrainResult(loop.steps, {}, "done", f"the networks in {run_dir} are trained")
-    else:
-        trained = train(objective, loop, run_dir, progress)
+        config = replace(config, grey=bool(len(collection)) and all_grey(collection, progress))
+    sheets = run_dir / "sheets"
+    objective = GeneratorObjective(recipe.data, config, collection, tokenizer, loop.steps, sheets, progress=progress)
+    trained = train(objective, loop, run_dir, progress)
     if trained.stopped != "done":
         return GeneratorResult(trained, None, None, trained.metrics)
     objective.network.load_state_dict(load_file(run_dir / "export" / "network.safetensors"))
     network = objective.network.cpu().eval()
+    progress("evaluating", 0, 1)
     with torch.no_grad():
         figures = objective.evaluate(loop.steps)
+
+    def write(made: Generator) -> Path:
+        return made.save(run_dir / "bundle", sample_sheet(made))
+
+    return finish(trained, network, objective, recipe, figures, {"recipe": settings_to_dict(recipe)}, write, progress)
+
+
+def finish(
+    trained: TrainResult,
+    network: GeneratorNetwork,
+    objective: GeneratorObjective,
+    recipe: GeneratorRecipe,
+    figures: dict[str, float],
+    about: dict[str, Any],
+    write: Callable[[Generator], Path],
+    progress: Progress = no_progress,
+) -> GeneratorResult:
+    """Fit the priors to what a trained ``network`` makes of the objective's pictures, and ``write`` the generator.
+
+    ``about``: what else its card says.
+    """
+    run_dir = Path(recipe.run_dir)
     priors, chosen, distances = fit_priors(
-        network, tokenizer, objective.train, objective.val, recipe, run_dir, progress
+        network, objective.tokenizer, objective.train, objective.val, recipe, run_dir, progress
     )
     figures |= {f"{name}_distance": value for name, value in distances.items()}
-    card = {
-        "name": recipe.name or run_dir.name,
-        "pictures": len(objective.train),
-        "steps": loop.steps,
-        "figures": figures,
-        "recipe": settings_to_dict(recipe),
-    }
-    made = Generator(network, tokenizer, priors, chosen, card)
-    bundle = made.save(run_dir / "bundle", sample_sheet(made))
-    atomic_write_json(run_dir / "metrics.json", {"steps": loop.steps, "figures": figures, "default_prior": chosen})
-    return GeneratorResult(trained, bundle, bundle / "sheet.png", figures)
+    card = {"name": recipe.name or run_dir.name, "pictures": len(objective.train), "steps": trained.step}
+    made = Generator(network, objective.tokenizer, priors, chosen, card | {"figures": figures} | about)
+    progress("drawing samples", 0, 1)
+    product = write(made)
+    atomic_write_json(run_dir / "metrics.json", {"steps": trained.step, "figures": figures, "default_prior": chosen})
+    return GeneratorResult(trained, product, product / "sheet.png", figures)
 
 
 def sample_sheet(made: Generator) -> np.ndarray:
@@ -124,13 +149,16 @@ def sample_sheet(made: Generator) -> np.ndarray:
 
 
 @torch.no_grad()
-def _latents(network: GeneratorNetwork, store: PictureStore, recipe: GeneratorRecipe, views: int) -> Tensor:
+def _latents(
+    network: GeneratorNetwork, store: PictureStore, recipe: GeneratorRecipe, views: int, progress: Progress
+) -> Tensor:
     """Of every picture as it is, then of ``views`` variations of each: (N · (1 + views), D)."""
     rng = np.random.default_rng([recipe.data.seed, 3])
     rows = []
     for view in range(1 + views):
         for at in range(0, len(store), 32):
             places = range(at, min(at + 32, len(store)))
+            progress("encoding pictures", view * len(store) + at, (1 + views) * len(store))
             seen = [store.varied(row, recipe.data.augment, rng) if view else store.plain(row) for row in places]
             rows.append(network.encode_pictures(to_float(torch.from_numpy(np.stack(seen)))))
     return torch.cat(rows) if rows else torch.zeros(0, network.config.latent_size)
@@ -143,10 +171,12 @@ def fit_priors(
     unseen: PictureStore,
     recipe: GeneratorRecipe,
     run_dir: Path | None = None,
-    progress: bool = False,
+    progress: Progress = no_progress,
 ) -> tuple[dict[str, Prior], str, dict[str, float]]:
     """The priors by name, the name of the one whose latents lie nearest to unseen ones, and how far each lies."""
-    latents, others = _latents(network, known, recipe, recipe.views), _latents(network, unseen, recipe, 0)
+    latents, others = (
+        _latents(network, store, recipe, views, progress) for store, views in ((known, recipe.views), (unseen, 0))
+    )
     with torch.no_grad():
         captions, other_captions = (_embedded(network, tokenizer, store) for store in (known, unseen))
     captions = captions.repeat(1 + recipe.views, 1)
@@ -183,29 +213,16 @@ def _words(recipe: GeneratorRecipe, run_dir: Path, collection: Collection) -> Ca
     return tokenizer
 
 
+def note_recipe(now: Mapping[str, Any], run_dir: Path, free: set[str]) -> None:
+    """Keep the settings of a run beside it; TrainingError where it holds a run whose others than ``free`` differ.
+
+    A flow that was fitted by other settings is removed: it is fitted anew, and the networks stay.
+    """
+    if {"fit", "views"} & RunDir(run_dir).note(now, free | {"loop"}):  # the loop says itself which of its may change
+        shutil.rmtree(run_dir / "flow", ignore_errors=True)
+
+
 def _loop(recipe: GeneratorRecipe, epoch: int) -> LoopConfig:
     """The loop of the recipe; ``epoch``: steps of a pass over the training split."""
     loop = replace(recipe.loop, steps=recipe.epochs * epoch) if recipe.epochs else recipe.loop
     return replace(loop, checkpoint_every=recipe.checkpoint_epochs * epoch) if recipe.checkpoint_epochs else loop
-
-
-def note_settings(now: Mapping[str, Any], run_dir: Path, free: set[str]) -> None:
-    """Keep the settings of a run beside it. TrainingError where it holds a run whose others than ``free`` differ.
-
-    A flow that was fitted by other settings is removed: it is fitted anew, and the networks stay.
-    """
-    path = run_dir / "recipe.json"
-    before = dict(now)
-    if path.exists():
-        try:
-            before = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise TrainingError(
-                f"{path} cannot be read: {shorten(str(error))}. Start in another run folder."
-            ) from error
-    for key in now.keys() - free - {"loop"}:  # the loop says itself which of its settings may change
-        if before.get(key) != now[key]:
-            raise TrainingError(f"{run_dir} holds a run with another '{key}'. Give it as it was, or another run_dir.")
-    if any(before.get(key) != now[key] for key in ("fit", "views")):
-        shutil.rmtree(run_dir / "flow", ignore_errors=True)
-    atomic_write_json(path, now)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reverie.data.collection import Collection
+from reverie.data.pictures import Collection
 from reverie.errors import DataError
 from reverie.generator import measures
 from reverie.generator.features import FeatureExtractor

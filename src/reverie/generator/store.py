@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from reverie.data.collection import Collection
-from reverie.data.pictures import is_grey, open_picture
+from reverie.data.pictures import Collection, is_grey, open_picture
 from reverie.errors import ConfigError
+from reverie.progress import Progress, no_progress
 
 __all__ = ["Augment", "PictureStore", "all_grey"]
 
@@ -75,7 +75,11 @@ class PictureStore:
         return picture
 
 
-def all_grey(collection: Collection) -> bool:
+def all_grey(collection: Collection, progress: Progress = no_progress) -> bool:
     """Whether every picture of the training split is in shades of grey."""
-    rows = (open_picture(collection.folder / record.file) for record in collection.split("train").records)
-    return all(map(is_grey, rows))
+    train = collection.split("train")
+    for number, record in enumerate(train.records):
+        progress("looking for colours", number, len(train))
+        if not is_grey(open_picture(collection.folder / record.file)):
+            return False
+    return True

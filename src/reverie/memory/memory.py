@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reverie.data.contract import FactRow, Row
+from reverie.data import FactRow, Row
 from reverie.errors import MemoryStoreError
 from reverie.memory.contract import Embedder, Recalled, Written
 from reverie.memory.cues import relation_words
@@ -26,14 +27,16 @@ from reverie.memory.embeddings import Embedded
 from reverie.memory.linking import LINKED, Names, bare_name, further_names, passage_facts
 from reverie.memory.recall import Recaller, RecallSettings
 from reverie.memory.store import Store
-from reverie.memory.topology import Subgraph, Topology
 from reverie.memory.vectors import VectorIndex
+from reverie.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from reverie.memory.topology import Topology
 
 __all__ = ["Memory"]
 
 _Texts = Callable[[Sequence[int]], tuple[list[int], list[Any]]]
 _Kind = tuple[VectorIndex | None, Embedded, _Texts, Embedder | PictureEmbedder | None]
-Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 
 _LOG = logging.getLogger("reverie.memory")
 _LINKED = "linked passages"  # the store's cursor: passages up to this change have been read
@@ -42,12 +45,10 @@ _BATCH = 256  # texts embedded, and passages linked, between two words of progre
 _CHUNK = 5_000  # nodes or facts read at a time
 
 
-def _silent(what: str, done: int, of: int) -> None:
-    """Nobody is watching."""
-
-
 class Memory:
     """A store with all that is made from it. Thread-safe; other processes may write to the same store.
+
+    ``store`` is the truth, for whoever looks up a node, mends, deletes or merges; the next question follows it.
 
     Args:
         embedder: None recalls by names and edges alone
@@ -57,13 +58,12 @@ class Memory:
     def __init__(
         self,
         store: Store,
-        topology: Topology,
         embedder: Embedder | None = None,
         settings: RecallSettings | None = None,
         folder: Path | None = None,
         pictures: PictureEmbedder | None = None,
     ):
-        self.store, self.topology, self.embedder, self.pictures = store, topology, embedder, pictures
+        self.store, self.embedder, self.pictures = store, embedder, pictures
         self.settings = settings or RecallSettings()
         self.names = Names()
         self._shared = store.path is None  # a server keeps the vectors for all
@@ -94,10 +94,22 @@ class Memory:
         store = Store.open(url, create)
         try:
             folder = store.path.with_name(f"{store.path.stem}.vectors") if store.path else None
-            return cls(store, Topology.open(store), made, settings, folder, pictures)
+            return cls(store, made, settings, folder, pictures)
         except BaseException:
             store.close()
             raise
+
+    @property
+    def address(self) -> str:
+        """The file of the memory, else its address without a password."""
+        return str(self.store.path or self.store.url)
+
+    @cached_property
+    def topology(self) -> Topology:
+        """Who is joined to whom; opened when it is first needed, since its compiled loops take a moment to load."""
+        from reverie.memory.topology import Topology
+
+        return Topology.open(self.store)
 
     def __enter__(self) -> Memory:
         return self
@@ -119,21 +131,22 @@ class Memory:
 
     def write(self, rows: Sequence[Row], cursor: tuple[str, int] | None = None) -> Written:
         """``Store.write``; the rows are recalled from the next question on."""
-        written = self.store.write(rows, cursor)
-        self.topology.refresh(self.store)
-        return written
+        return self.store.write(rows, cursor)
 
     # recalling --------------------------------------------------------------------------------------------------
 
-    def recall(self, question: str, k: int = 10, pictures: Sequence[np.ndarray] = ()) -> Recalled:
+    def recall(
+        self, question: str, k: int = 10, pictures: Sequence[np.ndarray] = (), progress: Progress = no_progress
+    ) -> Recalled:
         """The ``k`` facts and nodes that matter most to ``question``, best first, with chains and reasons.
 
         ``pictures`` (uint8 (H, W, 3)) recall picture nodes that look alike, where there is a picture embedder.
-        New nodes are embedded on the way, ``settings.lazy`` at most: call ``index`` after large writes.
+        New nodes are embedded on the way, ``settings.lazy`` at most, which ``progress`` hears of: call ``index`` after
+        large writes.
         """
         started = time.perf_counter()
         with self._lock:
-            self.refresh(self.settings.lazy)
+            self.refresh(self.settings.lazy, progress)
             refreshed = time.perf_counter()
             vector = self.embedder.embed([question])[0] if self.embedder is not None and question.strip() else None
             embedded = time.perf_counter()
@@ -145,15 +158,9 @@ class Memory:
         """What answers questions, as the memory stands after the last ``refresh``."""
         return Recaller(self.store, self.topology, self.names, self.settings, self._nodes, self._facts)
 
-    def subgraph(self, question: str, size: int = 256) -> tuple[Subgraph, Recalled]:
-        """A sample of about ``size`` nodes around what ``question`` recalls, and what it recalls."""
-        found = self.recall(question)
-        seeds = [node.id for node, _ in found.nodes]
-        return self.topology.sample(seeds, size, np.random.default_rng(0)), found
-
     # following the store ----------------------------------------------------------------------------------------
 
-    def index(self, progress: Progress = _silent, facts: bool = True) -> None:
+    def index(self, progress: Progress = no_progress, facts: bool = True) -> None:
         """Link every new passage and embed every new node (and fact) now, and save the vectors.
 
         Can be interrupted at any time; the next call goes on from there.
@@ -164,7 +171,7 @@ class Memory:
             finally:
                 self._save()
 
-    def refresh(self, limit: int | None = 0, progress: Progress = _silent, facts: bool = False) -> None:
+    def refresh(self, limit: int | None = 0, progress: Progress = no_progress, facts: bool = False) -> None:
         """Follow the store; embed ``limit`` new texts at most (None: all), facts only if asked for, now or before."""
         with self._lock:
             self.names.refresh(self.store)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from reverie.errors import BundleError, UsageError, shorten
 from reverie.files import atomic_write_json
+from reverie.jsonio import read_object
 from reverie.memory.attention import fact_graph
 from reverie.model import Backbone
 from reverie.model.orchestrator import Orchestrator, Sensed
@@ -58,10 +58,10 @@ class Perceiver:
         """``folder``: the export of a run; ``bundle``: what it was trained on. Raises BundleError where one is damaged,
         or made for another backbone."""
         network = Orchestrator.load(folder, ImageTokenizer.load(bundle / "image_tokenizer"))
+        names = read_object(folder / NAMES_FILE, BundleError, "the perception's file")
         try:
-            names = json.loads((folder / NAMES_FILE).read_text(encoding="utf-8"))
             relations, answers = ([str(name) for name in names[key]] for key in ("relations", "answers"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise BundleError(f"{folder / NAMES_FILE} is damaged: {shorten(str(error))}") from error
         backbone = Backbone.load(bundle / "backbone").requires_grad_(False).eval()
         if network.feature_size != 2 * backbone.config.hidden_size:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -25,9 +25,11 @@ from reverie.memory.contract import Chain, Recalled
 from reverie.memory.cues import asked_relations
 from reverie.memory.linking import Link, Names, link_question
 from reverie.memory.store import Store
-from reverie.memory.topology import Topology
 from reverie.memory.vectors import VectorIndex
 from reverie.nouns import Fact
+
+if TYPE_CHECKING:
+    from reverie.memory.topology import Topology
 
 __all__ = ["RecallSettings", "Recaller"]
 

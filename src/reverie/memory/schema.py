@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -24,21 +23,24 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     SmallInteger,
+    String,
     Table,
     Text,
     inspect,
     text,
 )
+from sqlalchemy.exc import DBAPIError
 
 from reverie.errors import MemoryStoreError
 
-__all__ = ["HEAD", "fold", "migrate", "tables"]
+__all__ = ["fold", "is_newest", "migrate", "tables", "version"]
 
-HEAD = "v0001"  # the newest file in migrations/
-_MIGRATIONS = Path(__file__).parent / "migrations"
+FIRST = "v0001"
+UPGRADES: dict[str, tuple[str, ...]] = {}  # version → SQL that makes it of the one before, for both databases, in order
 _MOST_KEY_LETTERS = 500  # of up to 4 bytes each: PostgreSQL's index entries end at 2704 bytes
 
-tables = MetaData()
+tables = MetaData()  # the newest version, which a new memory has at once
+versions = Table("alembic_version", tables, Column("version_num", String(32), primary_key=True))  # its first name
 _ID = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts rows by INTEGER PRIMARY KEY alone
 
 
@@ -152,6 +154,12 @@ def fold(name: str) -> str:
     return folded
 
 
+def is_newest(connection: Connection) -> bool | None:
+    """Whether a database has the newest schema; None where it is empty."""
+    found = version(connection)
+    return None if found is None else found == [FIRST, *UPGRADES][-1]
+
+
 def version(connection: Connection) -> str | None:
     """The version of the schema that a database has; None where it is empty."""
     names = set(inspect(connection).get_table_names())
@@ -168,21 +176,34 @@ def migrate(connection: Connection) -> None:
 
     Raises MemoryStoreError where a newer Reverie made it, or something else did.
     """
-    current = version(connection)
-    if current == HEAD:
-        return
-    from alembic.migration import MigrationContext
-    from alembic.operations import Operations
-    from alembic.script import ScriptDirectory
-
-    scripts = ScriptDirectory(str(_MIGRATIONS), version_locations=[str(_MIGRATIONS)])
-    known = [script.revision for script in scripts.walk_revisions()]
-    if current is not None and current not in known:
+    current, known = version(connection), [FIRST, *UPGRADES]
+    if current is None:
+        tables.create_all(connection)
+        _use_pgvector(connection)
+        connection.execute(writes.insert(), {"seq": 0, "time": 0.0, "edges": 0, "nodes": 0})
+        connection.execute(sources.insert(), {"id": 0, "name": ""})
+    elif current not in known:
         raise MemoryStoreError(
-            f"its schema {current!r} is newer than this Reverie, which knows {HEAD}. Install a newer Reverie"
+            f"its schema {current!r} is newer than this Reverie, which knows {known[-1]}. Install a newer Reverie"
         )
-    context = MigrationContext.configure(connection)
-    with Operations.context(context):
-        for script in reversed(list(scripts.iterate_revisions(HEAD, current or "base"))):
-            script.module.upgrade()
-            context.stamp(scripts, script.revision)
+    else:
+        for step in known[known.index(current) + 1 :]:
+            for statement in UPGRADES[step]:
+                connection.execute(text(statement))
+    connection.execute(versions.delete())
+    connection.execute(versions.insert(), {"version_num": known[-1]})
+
+
+def _use_pgvector(connection: Connection) -> None:
+    """pgvector's type for the vectors where the server has it (and lets us switch it on); they stay bytes elsewhere."""
+    if connection.dialect.name != "postgresql":
+        return
+    if connection.execute(text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")).scalar() is None:
+        if connection.execute(text("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'")).scalar() is None:
+            return
+        try:
+            with connection.begin_nested():
+                connection.execute(text("CREATE EXTENSION vector"))
+        except DBAPIError:  # only a superuser may
+            return
+    connection.execute(text("ALTER TABLE embeddings ALTER COLUMN vector TYPE vector USING NULL"))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, text
 
-from reverie.data.contract import NODE_KINDS, Row
+from reverie.data import NODE_KINDS, Row
 from reverie.errors import MemoryStoreError
 from reverie.memory.checks import problems
 from reverie.memory.contract import Changes, Edge, EdgeArrays, Node, Written
@@ -49,7 +49,8 @@ class Store:
     def open(cls, url: str | Path, create: bool = True, settings: DatabaseSettings | None = None) -> Store:
         """Open ``kg.db``, ``sqlite:///kg.db`` or ``postgresql+psycopg://user@host/db``, made where there is none yet.
 
-        An older schema is upgraded in one transaction. A SQLite file that may not be written to is opened for reading.
+        A folder that is not there is not made, but for the user's own of ``paths.data_dir``. An older schema is
+        upgraded in one transaction. A SQLite file that may not be written to is opened for reading.
         Raises MemoryStoreError (damaged, made by a newer Reverie, not reachable …), UsageError on a malformed address.
         """
         return cls(Database(url, create, settings))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, text
 
-from reverie.data.contract import NODE_KINDS, FactRow, NodeRow, Row
+from reverie.data import NODE_KINDS, FactRow, NodeRow, Row
 from reverie.errors import DataError, shorten
 from reverie.memory.contract import Written
 from reverie.memory.database import insert

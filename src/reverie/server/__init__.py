@@ -1,11 +1,4 @@
-"""The generator as a service: HTTP endpoints in OpenAI's and Ollama's shapes, and a web page beside them.
+"""What Reverie answers over HTTP. ``http/`` holds what any API needs, ``pictures/`` the generator as a service.
 
-The endpoints and the page ask one ``Studio``, which paints on one thread, and every request passes one ``Guard``.
-Nothing here knows how a picture is made. Read ``demo.py`` first; ``app.py`` joins the parts, ``safety.py`` is the door.
+Read ``app.py`` of ``http/`` first: it joins an API's routes, the errors' shapes and the guard. No model logic is here.
 """
-
-from __future__ import annotations
-
-from reverie.server.settings import DemoSettings, Doors, Limits
-
-__all__ = ["DemoSettings", "Doors", "Limits"]

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.dreaming.questions import clean_question
 from reverie.errors import ConfigError
 from reverie.model import Backbone, BackboneConfig
-from reverie.nouns import Frame
-from reverie.tokens import Grammar, ImageTokenizer, TextTokenizer, Vocabulary
+from reverie.tokens import ImageTokenizer
 from reverie.tokens.grammar_files import save_grammar
 from reverie.training.documents import bucketed, flatten, pad
-from reverie.training.sources import Drills, EverydayDreams, LakeWalks, Source, parity_maps, test_map
-from reverie.worlds import World, make_world, record
-from reverie.worlds.frozenlake import ACTIONS
+from reverie.training.sources import Drills
+from reverie.worlds import make_world
+from reverie.worlds.contract import Source
+from reverie.worlds.documents import build_grammar, document_config, documents_of
 
-__all__ = ["BackboneData", "BackboneObjective", "build_grammar"]
+__all__ = ["BackboneData", "BackboneObjective", "flatten", "pad"]
 
 
 @dataclass(frozen=True)
@@ -29,31 +28,26 @@ class BackboneData:
     """What the backbone learns from, and its size."""
 
     image_tokenizer: str = "runs/tokenizer/export"  # folder of the trained image tokenizer; unused without worlds
-    worlds: tuple[str, ...] = ("FrozenLake", "Everyday")  # whose words and backdrops make the vocabulary; () = drills
+    # world → its documents a step; their words and backdrops make the vocabulary, in this order; {} = drills alone
+    worlds: dict[str, int] = field(default_factory=dict)
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)  # world → settings of its ``document_config``
+    episodes: int = 12_000  # recorded before training starts, of each world whose documents come from recordings
     text_size: int = 752  # byte-level BPE ids, the 256 bytes included
     corpus: int = 2000  # episodes of each world whose words the BPE is trained on
     start_from: str = ""  # folder of a backbone to go on from, empty = random weights
     drill_steps: int = 0  # first steps that only drill looking up
     drill_docs: int = 96  # documents a step while drilling
-    drills: int = 6  # documents of each kind a step afterwards
-    lake: int = 40
-    everyday: int = 40
-    parity: bool = False  # FrozenLake maps: at most 1,000 fixed ones a size, 3 to 6 only; else unlimited, 3 to 8
-    everyday_episodes: int = 12_000  # recorded before training starts
-    motion: int = 1  # how often scenes of pushing, throwing and stacking count: where things end is hardest there
-    direct: float = 0.15  # share of everyday questions answered without a dream
-    told: float = 0.0  # share of everyday dreams that tell the end in words, unpictured, as a memory does
+    drills: int = 6  # drills a step afterwards
     buckets: int = 4  # a step's documents are sorted by length and padded in this many groups
     eval_docs: int = 64  # documents of each kind in an evaluation
     seed: int = 0
     model: BackboneConfig = field(default_factory=lambda: BackboneConfig(vocab_size=0))  # vocab_size is filled in
 
     def __post_init__(self) -> None:
-        for name in ("direct", "told"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"backbone: {name} is a share between 0 and 1, got {getattr(self, name)}")
-        if self.drills + self.lake + self.everyday < 1 or self.buckets < 1:
+        if self.drills + sum(self.worlds.values()) < 1 or self.buckets < 1:
             raise ConfigError("backbone: at least one document a step and one bucket are needed")
+        if strange := set(self.documents) - set(self.worlds):
+            raise ConfigError(f"backbone: documents has settings of {min(strange)}, which is not among the worlds")
 
 
 class BackboneObjective:
@@ -62,7 +56,7 @@ class BackboneObjective:
     def __init__(self, data: BackboneData):
         self.data = data
         self.tokenizer = ImageTokenizer.load(Path(data.image_tokenizer)) if data.worlds else None
-        self.grammar = build_grammar(self.tokenizer, data.worlds, data.text_size, data.corpus)
+        self.grammar = build_grammar(self.tokenizer, list(data.worlds), data.text_size, data.corpus)
         config = BackboneConfig(**{**vars(data.model), "vocab_size": self.grammar.vocabulary.size})
         if data.start_from:
             self.module = Backbone.load(Path(data.start_from)).requires_grad_(True).train()
@@ -72,28 +66,17 @@ class BackboneObjective:
                 )
         else:
             self.module = Backbone(config, torch.Generator().manual_seed(data.seed))
-        maps = parity_maps() if data.parity else None
-        draw = (lambda rng: maps[rng.integers(len(maps))]) if maps else None
         self.sources: dict[str, tuple[Source, int]] = {}
         self.tests: dict[str, Source] = {}
         if data.drills or data.drill_steps:
             self.sources["drills"] = Drills(self.grammar), data.drills
-        tokenizer = self.tokenizer
-        if tokenizer and data.lake:
-            self.sources["lake"] = LakeWalks(self.grammar, tokenizer, draw), data.lake
-            self.tests["lake"] = LakeWalks(self.grammar, tokenizer, test_map, asked=0.0)
-        if tokenizer and data.everyday:
-            train = EverydayDreams.record(
-                self.grammar,
-                tokenizer,
-                data.everyday_episodes,
-                data.seed,
-                data.direct,
-                motion=data.motion,
-                told=data.told,
-            )
-            test = EverydayDreams.record(self.grammar, tokenizer, data.eval_docs, data.seed + 1, test=True)
-            self.sources["everyday"], self.tests["everyday"] = (train, data.everyday), test
+        for name, count in data.worlds.items():
+            if self.tokenizer and count:
+                world, words = make_world(name), (self.grammar, self.tokenizer)
+                config = document_config(world, data.documents.get(name, {}))
+                train = documents_of(world, *words, config, episodes=data.episodes, seed=data.seed)
+                test = documents_of(world, *words, episodes=data.eval_docs, seed=data.seed + 1, test=True)
+                self.sources[name.lower()], self.tests[name.lower()] = (train, count), test
         kinds = ("special", "position", "code", "backdrop", "text")
         v = self.grammar.vocabulary
         self.kinds = kinds
@@ -154,31 +137,3 @@ class BackboneObjective:
         if self.tokenizer is not None:
             self.tokenizer.save(folder / "image_tokenizer")
         save_grammar(self.grammar, folder)
-
-
-def build_grammar(
-    tokenizer: ImageTokenizer | None, worlds: Sequence[str], text_size: int, num_episodes: int
-) -> Grammar:
-    """The grammar of ``worlds``: a BPE trained on what their narrators say, and their backdrops."""
-    backdrops: list[Frame] = []
-    texts = list(ACTIONS)
-    for name in worlds:
-        world = make_world(name)
-        assert tokenizer is not None
-        backdrops += tokenizer.encode([world.backdrop()], world.cell_px)
-        texts += corpus(world, num_episodes)
-    text = TextTokenizer.train(texts, text_size)
-    text.extend([f"<unused {number}>" for number in range(text.size, text_size)])  # a few words make few merges
-    num_codes = tokenizer.num_codes if tokenizer else Vocabulary(1).num_codes
-    return Grammar(Vocabulary(text.size, num_codes), text, backdrops, full_frames=False)
-
-
-def corpus(world: World, num_episodes: int) -> list[str]:
-    """What the narrator says and is asked about random episodes."""
-    rng = np.random.default_rng(0)
-    texts = []
-    for episode in record(world, num_episodes):
-        texts += [text for step in episode.transitions for text in (step.what_text, step.action_text, step.result_text)]
-        for question in world.narrator.questions(episode, rng):
-            texts += [clean_question(question.text), question.answer]
-    return texts

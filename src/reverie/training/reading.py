@@ -16,21 +16,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reverie.data import FactRow, make_reader
-from reverie.dreaming.questions import clean_question
 from reverie.engine import Engine
-from reverie.errors import ConfigError
+from reverie.errors import BundleError, ConfigError
+from reverie.jsonio import read_object
 from reverie.memory.attention import EDGE_SIZE, fact_graph, save_reader, word_features
 from reverie.model import Backbone
 from reverie.model.graph_attention import GraphAttention, GraphAttentionConfig, GraphBatch
 from reverie.nouns import CAUSES, Fact, situation
 from reverie.paths import find_bundle
+from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
+from reverie.tokens.questions import clean_question
 from reverie.tokens.vocabulary import EOS
 from reverie.training.documents import pad
-from reverie.training.sources import EverydayDreams
 from reverie.training.support import GraphExample
-from reverie.worlds.everyday.facts import told_property
+from reverie.worlds import World, make_world
+from reverie.worlds.documents import EpisodeDreams, document_config, documents_of
 
 __all__ = ["ReadingData", "ReadingObjective", "support_examples"]
 
@@ -79,8 +81,9 @@ class ReadingObjective:
         tokenizer = ImageTokenizer.load(folder / "image_tokenizer")
         self.backbone = Backbone.load(folder / "backbone").requires_grad_(False).eval()
         self.features = word_features(Engine(self.backbone), self.grammar)
+        self.world = _telling_world(folder)
         self.train, self.test = (
-            EverydayDreams.record(self.grammar, tokenizer, count, data.seed + test, test=bool(test), told=1.0)
+            _episodes(self.world, self.grammar, tokenizer, count, data.seed + test, bool(test), told=1.0)
             for test, count in ((0, data.episodes), (1, data.eval_questions))
         )
         self.known = _by_thing(_facts_of(folder / "memory.jsonl"))
@@ -97,9 +100,9 @@ class ReadingObjective:
         )
         self.module = GraphAttention(config, torch.Generator().manual_seed(data.seed))
 
-    def lesson(self, rng: np.random.Generator, source: EverydayDreams) -> _Lesson:
+    def lesson(self, rng: np.random.Generator, source: EpisodeDreams) -> _Lesson:
         if rng.random() < self.data.properties:
-            text, answer, row = told_property(rng)
+            text, answer, row = self.told_property(rng)
             thing, fact = row.subject, Fact(row.subject, row.relation, row.object, row.source)
         else:
             episode, _ = source.episodes[int(rng.integers(len(source.episodes)))]
@@ -128,7 +131,12 @@ class ReadingObjective:
             return self._silent(rng, source, facts)
         return _Lesson(clean_question(text), answer, facts, deciding)
 
-    def _silent(self, rng: np.random.Generator, source: EverydayDreams, facts: list[Fact]) -> _Lesson:
+    def told_property(self, rng: np.random.Generator) -> tuple[str, str, FactRow]:
+        told = self.world.told_property(rng)
+        assert told is not None
+        return told
+
+    def _silent(self, rng: np.random.Generator, source: EpisodeDreams, facts: list[Fact]) -> _Lesson:
         """A true question of another scene among facts that do not decide it."""
         episode, _ = source.episodes[int(rng.integers(len(source.episodes)))]
         asked = source.narrator.questions(episode, rng)
@@ -196,13 +204,14 @@ class ReadingObjective:
 
 
 def support_examples(bundle: Path, count: int, seed: int, test: bool = False) -> list[GraphExample]:
-    """Questions about the everyday world, each with what is known of its thing, and the two edges that lead from the
+    """Questions about a world, each with what is known of its thing, and the two edges that lead from the
     thing over the situation asked about to what comes of it. ``test``: scenes that are kept for testing.
     """
     grammar, backbone = load_grammar(bundle), Backbone.load(bundle / "backbone")
     features = word_features(Engine(backbone), grammar)
     tokenizer = ImageTokenizer.load(bundle / "image_tokenizer")
-    source = EverydayDreams.record(grammar, tokenizer, count, seed, test=test)
+    world = _telling_world(bundle)
+    source = _episodes(world, grammar, tokenizer, count, seed, test)
     rows = _facts_of(bundle / "memory.jsonl")
     numbers = {name: number for number, name in enumerate(sorted({row.relation for row in rows}))}
     known = _by_thing(rows)
@@ -233,6 +242,25 @@ def support_examples(bundle: Path, count: int, seed: int, test: bool = False) ->
         support = torch.tensor([fact.subject == about for fact in facts])
         examples.append(GraphExample(replace(graph, seeds=start), torch.from_numpy(features(question)), support))
     return examples
+
+
+def _episodes(
+    world: World, grammar: Grammar, tokenizer: ImageTokenizer, count: int, seed: int, test: bool, **settings: float
+) -> EpisodeDreams:
+    config = document_config(world, settings)
+    source = documents_of(world, grammar, tokenizer, config, episodes=count, seed=seed, test=test)
+    if not isinstance(source, EpisodeDreams):
+        raise ConfigError(f"the documents of {world.name} are no dreams of episodes, which facts could tell")
+    return source
+
+
+def _telling_world(bundle: Path) -> World:
+    """The first of the bundle's worlds of whose things facts tell. Raises ConfigError where there is none."""
+    names = read_object(bundle / "manifest.json", BundleError, "manifest").get("worlds", {})
+    for world in map(make_world, names):
+        if world.told_property(np.random.default_rng(0)) is not None:
+            return world
+    raise ConfigError(f"{bundle} has no world of whose things facts tell: {', '.join(names) or 'it has no worlds'}")
 
 
 def _facts_of(path: Path) -> list[FactRow]:

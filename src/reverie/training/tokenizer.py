@@ -27,7 +27,7 @@ __all__ = ["TokenizerData", "TokenizerObjective", "picture_figures"]
 class TokenizerData:
     """What the image tokenizer learns from."""
 
-    worlds: tuple[str, ...] = ("FrozenLake", "Everyday")  # every world's pictures at its own cell_px
+    worlds: tuple[str, ...] = ()  # every world's pictures at its own cell_px
     folder: str = ""  # a folder of pictures, each resized so that its sides are multiples of the stride
     side: int = 256  # longest side in pixels of a folder's pictures
     episodes: int = 600  # episodes recorded a world

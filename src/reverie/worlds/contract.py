@@ -1,17 +1,31 @@
-"""The contract of a world: a Gymnasium environment that yields true triplets and can say them in words."""
+"""The contract of a world: a Gymnasium environment that yields true triplets and can say them in words.
+
+What every world must say is abstract; all else has a default, so that a new world is one class. A model is trained on
+a world through ``documents.py``.
+"""
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import gymnasium
 import numpy as np
 
-from reverie.data.contract import FactRow
+from reverie.data import FactRow
+from reverie.errors import UnknownNameError, WorldError, nearest, shorten
+from reverie.splits import share_of
 
-__all__ = ["Episode", "Narrator", "Question", "Transition", "World"]
+if TYPE_CHECKING:
+    from reverie.tokens.grammar import Grammar
+    from reverie.tokens.image import ImageTokenizer
+
+__all__ = ["DocumentConfig", "Episode", "Narrator", "Question", "Segments", "Source", "Transition", "World"]
+
+Segments = list[tuple[list[int], float]]
 
 
 @dataclass(frozen=True)
@@ -72,12 +86,34 @@ class Narrator(Protocol):
         ...
 
 
+class Source(Protocol):
+    """Draws one training document: segments (ids, weight).
+
+    What must be predicted weighs 1, what could not be known (which way a random walk goes, what a random map holds) 0.
+    """
+
+    def draw(self, rng: np.random.Generator) -> Segments: ...
+
+
+@dataclass(frozen=True)
+class DocumentConfig:
+    """How documents of recorded episodes are drawn. A world that has more to say about its own has its own class."""
+
+    direct: float = 0.0  # share of questions answered without a dream
+    told: float = 0.0  # share of dreams that go to the end in one step and say it in words, as a memory tells it
+
+
 class World(gymnasium.Env[Any, int]):
     """A Gymnasium environment with ``rgb_array`` pictures, JSON states and a narrator.
 
-    ``name`` registers it; ``cell_px`` is the side in pixels of the picture square that becomes one code;
-    ``action_names`` has one entry per action of the Discrete action space; dreams of a ``wordless`` world begin with
-    its picture alone, those of others with words, too.
+    ``name`` registers it; ``action_names`` has one entry per action of the Discrete action space.
+    ``cell_px``: side in pixels of the picture square that becomes one code.
+    ``default_side``: side in pixels of every picture, to which any picture brought along is resized; 0 where pictures
+    come in many sizes. ``max_side``: of the largest picture, 0 means ``default_side``.
+    ``scene_words``: how people write a scene, with its limits.
+    ``wordless``: dreams begin with the picture alone; those of other worlds with words, too.
+    ``skills``: what an expert can learn about this world beyond what the base is taught.
+    ``document_config``: the settings dataclass that ``documents`` takes.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 4}  # type: ignore[misc]
@@ -85,7 +121,20 @@ class World(gymnasium.Env[Any, int]):
     cell_px: int
     action_names: tuple[str, ...]
     narrator: Narrator
+    default_side: ClassVar[int] = 0
+    max_side: ClassVar[int] = 0
+    scene_words: ClassVar[str] = "options as a JSON object"
     wordless: ClassVar[bool] = False
+    skills: ClassVar[tuple[str, ...]] = ()
+    document_config: ClassVar[type[Any]] = DocumentConfig
+
+    @property
+    def picture_words(self) -> str:
+        """The sizes of its pictures."""
+        if self.default_side:
+            return f"{self.default_side}x{self.default_side} px"
+        most = f", at most {self.max_side}" if self.max_side else ""
+        return f"sides in multiples of {self.cell_px} px{most}"
 
     @property
     def endings(self) -> dict[str, bool]:
@@ -95,6 +144,77 @@ class World(gymnasium.Env[Any, int]):
     def facts(self) -> list[FactRow]:
         """What holds in this world, in words, for a memory; nothing that is kept for testing. None by default."""
         return []
+
+    def told_property(self, rng: np.random.Generator) -> tuple[str, str, FactRow] | None:
+        """A question about what something is like, the answer that follows from a fact, true or not, and that fact."""
+        return None
+
+    # as people write them ----------------------------------------------------------------------------------------
+
+    def parse_scene(self, scene: str | Sequence[str]) -> dict[str, Any]:
+        """Options for ``reset`` from a scene as people write it; a JSON object in every world. Raises WorldError."""
+        try:
+            options = json.loads(scene if isinstance(scene, str) else "")
+        except ValueError:
+            options = None
+        if not isinstance(options, dict):
+            raise WorldError(f"a scene of {self.name} is a JSON object of options, got '{shorten(str(scene))}'")
+        return options
+
+    def parse_actions(self, said: Sequence[str]) -> list[tuple[int, str]]:
+        """(number, words that a dream hears) of each action in the present scene. WorldError names what it lacks.
+
+        ``said``: actions in words, several in one with commas between them. A name may be said with its object, as in
+        "drop the egg".
+        """
+        words = [" ".join(one.lower().split()) for each in said for one in each.split(",") if one.strip()]
+        if not words:
+            raise WorldError(f"no actions given; {self.name} knows: {', '.join(self.action_names)}")
+        return [(self._action(one), one) for one in words]
+
+    def _action(self, words: str) -> int:
+        fitting = [name for name in self.action_names if words == name or words.startswith(f"{name} ")]
+        if fitting:
+            return self.action_names.index(max(fitting, key=len))
+        near = nearest(words, self.action_names)
+        hint = f" Did you mean '{near}'?" if near else ""
+        raise WorldError(f"{self.name} has no action '{shorten(words)}'.{hint} Known: {', '.join(self.action_names)}.")
+
+    # training ----------------------------------------------------------------------------------------------------
+
+    def in_test_split(self, options: Mapping[str, Any]) -> bool:
+        """Whether a scene is kept for testing: by default a tenth of all, by the hash of their options."""
+        return share_of(json.dumps(options, sort_keys=True)) < 0.1
+
+    def is_held_out(self, options: Mapping[str, Any]) -> bool:
+        """Whether a scene shows what no model is ever trained on. None by default."""
+        return False
+
+    def documents(
+        self, grammar: Grammar, tokenizer: ImageTokenizer, config: Any, *, episodes: int, seed: int, test: bool
+    ) -> Source | None:
+        """Training documents, with ``test`` of what is kept for testing; None: dreams of recorded episodes will do.
+
+        ``config``: a ``document_config``, None: the default of training, or plain documents with ``test``;
+        ``episodes``: how many to record, where any are.
+        """
+        return None
+
+    def skill_documents(
+        self, skill: str, grammar: Grammar, tokenizer: ImageTokenizer, *, seed: int, test: bool
+    ) -> Source:
+        """Documents of one of ``skills``. Raises UnknownNameError."""
+        raise UnknownNameError("skill", skill, self.skills)
+
+    def skill_question(
+        self, skill: str, rng: np.random.Generator, number: int
+    ) -> tuple[Question, dict[str, Any] | None] | None:
+        """A question of one of ``skills`` (""; what the base is taught) about what is kept for testing, and the scene
+        that it needs; None where this draw gives none. ``number``: how many came before it.
+        """
+        raise UnknownNameError("skill", skill, self.skills)
+
+    # what every world must say -----------------------------------------------------------------------------------
 
     @abstractmethod
     def render(self) -> np.ndarray:

@@ -1,8 +1,7 @@
-"""The registry of worlds, the recorder of their transitions, and the check that every world passes."""
+"""The registry of worlds and the recorder of their transitions."""
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,38 +10,55 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from reverie.errors import UnknownNameError, WorldError
+from reverie.registry import Registry
 from reverie.worlds.contract import Episode, Transition, World
 
-__all__ = ["check_world", "make_world", "record", "record_episode", "register_world", "world_names"]
+__all__ = [
+    "WORLDS",
+    "make_world",
+    "own_worlds",
+    "record",
+    "record_episode",
+    "register_world",
+    "save_episodes",
+    "world_names",
+]
 
-_WORLDS: dict[str, Callable[..., World] | str] = {
-    "Everyday": "reverie.worlds.everyday:Everyday",
+_OWN = {
     "FrozenLake": "reverie.worlds.frozenlake:FrozenLake",
+    "Everyday": "reverie.worlds.everyday:Everyday",
 }
+WORLDS: Registry[Callable[..., World]] = Registry("world", _OWN, "reverie.worlds")
 
 
 def register_world(name: str, entry: Callable[..., World]) -> None:
-    """Add a world under ``name``; it should pass ``check_world``."""
-    _WORLDS[name] = entry
+    """Add a world under ``name`` for this process; it should pass ``check_world``."""
+    WORLDS.register(name, entry)
 
 
 def world_names() -> list[str]:
-    return sorted(_WORLDS)
+    return WORLDS.names()
+
+
+def own_worlds() -> tuple[str, ...]:
+    """The house's own worlds, in the order in which the packaged model was taught them."""
+    return tuple(_OWN)
 
 
 def make_world(name: str, **settings: Any) -> World:
-    """Build a world by name; UnknownNameError suggests the nearest."""
-    if name not in _WORLDS:
-        raise UnknownNameError("world", name, _WORLDS)
-    entry = _WORLDS[name]
-    if isinstance(entry, str):
-        module, attribute = entry.split(":")
-        entry = getattr(importlib.import_module(module), attribute)
-        gym_id = f"{name}-v0" if name != "FrozenLake" else "reverie/FrozenLake-v0"
-        if gym_id not in gymnasium.registry:
-            gymnasium.register(gym_id, entry_point=f"{module}:{attribute}")
+    """Build a world by name, in any capitals; UnknownNameError suggests the nearest."""
+    name = WORLDS.find(name)
+    entry = WORLDS.get(name)
+    _register_with_gymnasium(name, entry)
     return entry(**settings)
+
+
+def _register_with_gymnasium(name: str, entry: Callable[..., World]) -> None:
+    """So that ``gymnasium.make("Everyday-v0")`` works; as ``reverie/NAME-v0`` where Gymnasium has a NAME of its own."""
+    taken = any(spec.name == name and not spec.namespace and spec.version for spec in gymnasium.registry.values())
+    gym_id = f"reverie/{name}-v0" if taken else f"{name}-v0"
+    if gym_id not in gymnasium.registry:
+        gymnasium.register(gym_id, entry_point=entry)
 
 
 def record_episode(
@@ -90,49 +106,6 @@ def record(world: World, num_episodes: int, seed: int = 0) -> Iterator[Episode]:
     for index in range(num_episodes):
         rng = np.random.default_rng([seed, index])
         yield record_episode(world, world.sample_options(rng), seed=seed + index, rng=rng)
-
-
-def check_world(name: str, episodes: int = 3) -> list[str]:
-    """Run every promise of the contract on ``name`` and return what was checked; WorldError names the first broken one.
-
-    Also runs Gymnasium's own ``check_env``.
-    """
-    from gymnasium.utils.env_checker import check_env
-
-    world = make_world(name)
-    check_env(world, skip_render_check=True)
-    passed = ["gymnasium check_env"]
-
-    def expect(what: str, holds: bool) -> None:
-        if not holds:
-            raise WorldError(f"{name} breaks the contract of a world: {what}")
-        if what not in passed:
-            passed.append(what)
-
-    expect("one name per action", len(world.action_names) == getattr(world.action_space, "n", -1))
-    for index in range(episodes):
-        options = world.sample_options(np.random.default_rng(index))
-        expect("options are JSON", json.loads(json.dumps(options)) == options)
-        first = record_episode(world, options, seed=index)
-        second = record_episode(make_world(name), options, seed=index)
-        expect("an episode has steps", bool(first.transitions))
-        for a, b in zip(first.transitions, second.transitions, strict=True):
-            expect(
-                "pictures are uint8 (H, W, 3)",
-                a.result.dtype == np.uint8 and a.result.ndim == 3 and a.result.shape[2] == 3,
-            )
-            expect("sides are multiples of cell_px", not any(side % world.cell_px for side in a.result.shape[:2]))
-            expect(
-                "the same seed gives the same pictures",
-                np.array_equal(a.result, b.result) and np.array_equal(a.what, b.what),
-            )
-            expect("states are JSON", json.loads(json.dumps(a.result_state)) == a.result_state)
-            expect("the narrator has words for all", all((a.what_text, a.action_text, a.result_text)))
-            expect("a picture shows a state", world.read(a.what) is not None)
-            expect("true steps keep the world's rules", world.check_rules(a.what, a.result) > 0.99)
-        for question in world.narrator.questions(first, np.random.default_rng(index)):
-            expect("questions have answers", bool(question.text and question.answer))
-    return passed
 
 
 def save_episodes(episodes: Iterator[Episode], folder: Path) -> int:

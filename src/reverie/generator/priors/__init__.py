@@ -7,16 +7,16 @@
 Read ``contract.py`` first.
 """
 
-from reverie.generator.priors.contract import Prior, check_prior, load_prior, prior_names, save_prior
+from reverie.generator.priors.contract import PRIORS, Prior, check_prior, load_prior, save_prior
 from reverie.generator.priors.fitting import FitSettings, fit_prior, need_fitters
 
 __all__ = [
+    "PRIORS",
     "FitSettings",
     "Prior",
     "check_prior",
     "fit_prior",
     "load_prior",
     "need_fitters",
-    "prior_names",
     "save_prior",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +13,16 @@ from torch import Tensor, nn
 
 from reverie.errors import BundleError, UnknownNameError
 from reverie.files import atomic_write_bytes, atomic_write_json
+from reverie.jsonio import read_object
+from reverie.registry import Registry
 
 __all__ = [
+    "PRIORS",
     "NormalPrior",
     "Prior",
     "check_prior",
     "energy_distance",
     "load_prior",
-    "prior_names",
     "save_prior",
     "spherical",
 ]
@@ -93,26 +93,14 @@ def spherical(first: Tensor, last: Tensor, share: float) -> Tensor:
     return (torch.sin((1 - share) * angle) * first + torch.sin(share * angle) * last) / torch.sin(angle)
 
 
-_PRIORS: dict[str, type[Prior] | str] = {
-    "normal": NormalPrior,
-    "mixture": "reverie.generator.priors.mixture:MixturePrior",
-    "flow": "reverie.generator.priors.flow:FlowPrior",
-}
-
-
-def prior_names() -> list[str]:
-    return list(_PRIORS)
-
-
-def prior_class(name: str) -> type[Prior]:
-    """The class of that name; UnknownNameError suggests the nearest."""
-    if name not in _PRIORS:
-        raise UnknownNameError("prior", name, _PRIORS)
-    entry = _PRIORS[name]
-    if isinstance(entry, str):
-        module, attribute = entry.split(":")
-        entry = getattr(importlib.import_module(module), attribute)
-    return entry
+PRIORS = Registry[type[Prior]](
+    "prior",
+    {
+        "normal": NormalPrior,
+        "mixture": "reverie.generator.priors.mixture:MixturePrior",
+        "flow": "reverie.generator.priors.flow:FlowPrior",
+    },
+)
 
 
 def save_prior(prior: Prior, folder: Path) -> None:
@@ -125,8 +113,8 @@ def save_prior(prior: Prior, folder: Path) -> None:
 def load_prior(folder: Path) -> Prior:
     """What ``save_prior`` wrote. Raises BundleError where it is damaged."""
     try:
-        config = json.loads((folder / "prior.json").read_text(encoding="utf-8"))
-        prior = prior_class(config.pop("kind"))(**config)
+        config = read_object(folder / "prior.json", BundleError, "a prior's settings")
+        prior = PRIORS.get(config.pop("kind"))(**config)
         prior.load_state_dict(load((folder / "prior.safetensors").read_bytes()))
     except OSError as error:
         raise BundleError(f"cannot read {error.filename}: {error.strerror}") from error

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from reverie.errors import ConfigError, MissingExtraError, TrainingError
-from reverie.generator.priors.contract import NormalPrior, Prior, load_prior, prior_class
+from reverie.generator.priors.contract import PRIORS, NormalPrior, Prior, load_prior
 from reverie.generator.priors.flow import FlowLessons, FlowObjective
 from reverie.generator.priors.mixture import MixturePrior
+from reverie.progress import Progress, no_progress
 from reverie.training import LoopConfig
 
 __all__ = ["FitSettings", "fit_prior", "need_fitters"]
@@ -55,7 +56,7 @@ def fit_prior(
     unseen_captions: Tensor,
     settings: FitSettings | None = None,
     run_dir: Path | None = None,
-    progress: bool = False,
+    progress: Progress = no_progress,
 ) -> Prior:
     """Fit the prior of that name to latents (N, D) of pictures and of their captions; the unseen ones (M, D) choose.
 
@@ -64,10 +65,11 @@ def fit_prior(
     """
     need_fitters([name])
     settings = settings or FitSettings()
-    if prior_class(name) is NormalPrior:
+    if PRIORS.get(name) is NormalPrior:
         return NormalPrior(latents.shape[1])
     if len(latents) < 2:
         raise TrainingError(f"a prior is fitted to two pictures or more, got {len(latents)}. Give a larger collection.")
+    progress(f"fitting the prior {name}", 0, 1)
     if name == "mixture":
         fitted = MixturePrior.fit(latents, unseen, settings.mixture_components, settings.gaussians, settings.seed)
         return fitted.eval().requires_grad_(False)
@@ -78,7 +80,7 @@ def fit_prior(
         return _train_flow(objective, settings.flow_loop, Path(folder) / "flow", progress)
 
 
-def _train_flow(objective: FlowObjective, loop: LoopConfig, run_dir: Path, progress: bool) -> Prior:
+def _train_flow(objective: FlowObjective, loop: LoopConfig, run_dir: Path, progress: Progress) -> Prior:
     from reverie.training.loop import train
 
     result = train(objective, loop, run_dir, progress)

@@ -1,7 +1,8 @@
 """The everyday world: things of a household, what people do to them, and what follows from physics.
 
-Read ``things.py`` first (properties), then ``matter.py`` (heat, cold, blades), ``physics.py`` (motion), ``picture.py``
-(state ↔ pixels, with the art of ``sprites.py``), ``narrator.py`` and ``questions.py`` (words), and ``world.py``.
+Read ``things.py`` first. Each file builds on those before it: ``matter.py`` (heat, cold, blades), ``physics.py``
+(motion), ``picture.py`` (state ↔ pixels, with the art of ``sprites.py``), ``course.py``, ``wording.py``,
+``properties.py``, ``questions.py``, ``narrator.py``, ``facts.py``, ``world.py``.
 """
 
 from __future__ import annotations

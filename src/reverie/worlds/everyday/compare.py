@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from reverie.worlds.contract import Question
-from reverie.worlds.everyday.questions import PROPERTIES
+from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.things import THINGS, Thing
 
 __all__ = ["compare_question"]

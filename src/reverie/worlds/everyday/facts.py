@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from reverie.data.contract import FactRow
+from reverie.data import FactRow
 from reverie.nouns import CAUSES, situation
-from reverie.worlds.everyday.questions import PROPERTIES
+from reverie.worlds.contract import World
+from reverie.worlds.everyday.properties import properties_of
 from reverie.worlds.everyday.things import ACTIONS, LAST_COLUMN, SUPPORTS, SURFACES, THINGS, Scene, heights_over
+from reverie.worlds.registry import record_episode
 
 __all__ = ["SOURCE", "all_scenes", "outcome_facts", "property_facts", "told_property"]
 
@@ -34,12 +36,9 @@ def property_facts() -> list[FactRow]:
     """What each thing is like."""
     rows = []
     for thing in THINGS.values():
-        for each in PROPERTIES:
-            if each.asks(thing):
-                relation, said = _RELATIONS[each.name]
-                rows.append(
-                    FactRow(thing.name, relation if each.holds(thing) else f"Not{relation}", said, source=SOURCE)
-                )
+        for each in properties_of(thing):
+            relation, said = _RELATIONS[each.name]
+            rows.append(FactRow(thing.name, relation if each.holds(thing) else f"Not{relation}", said, source=SOURCE))
     return rows
 
 
@@ -47,7 +46,7 @@ def told_property(rng: np.random.Generator) -> tuple[str, str, FactRow]:
     """A question about a property, a fact that answers it, true or not, and the answer that follows from the fact."""
     names = sorted(THINGS)
     thing = THINGS[names[int(rng.integers(len(names)))]]
-    asked = [each for each in PROPERTIES if each.asks(thing)]
+    asked = properties_of(thing)
     each = asked[int(rng.integers(len(asked)))]
     relation, said = _RELATIONS[each.name]
     holds = bool(rng.random() < 0.5)
@@ -64,15 +63,12 @@ def all_scenes() -> Iterator[Scene]:
                 yield Scene(thing, action, surface, column, height, support)
 
 
-def outcome_facts(fits: Callable[[Mapping[str, Any]], bool], scenes: int = 3) -> list[FactRow]:
+def outcome_facts(world: World, fits: Callable[[Mapping[str, Any]], bool], scenes: int = 3) -> list[FactRow]:
     """What comes of each action in each situation that can be told apart in words.
 
     Of every such situation the first ``scenes`` that ``fits`` lets through are played. The confidence of a fact is the
     share of them that come to it.
     """
-    from reverie.worlds.registry import make_world, record_episode
-
-    world = make_world("Everyday")
     seen: dict[tuple[str, str], Counter[str]] = {}
     played: Counter[tuple[str, str, str, str, str]] = Counter()
     for scene in all_scenes():

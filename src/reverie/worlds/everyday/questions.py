@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from reverie.worlds.contract import Episode, Question
-from reverie.worlds.everyday import matter
-from reverie.worlds.everyday.narrator import CONDITION_WORDS, Outcome, cooked_words, liquid_of, outcome, place_words
+from reverie.worlds.everyday.course import chain
 from reverie.worlds.everyday.picture import main_thing
+from reverie.worlds.everyday.properties import Property, properties_of
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, HELD_ACTIONS, SURFACES, THINGS, Scene, Thing
+from reverie.worlds.everyday.wording import CONDITION_WORDS, Outcome, cooked_words, liquid_of, outcome, place_words
 
 # action → "base | gerund | passive"; {x} is the thing, {y} the support; the surface and the height follow
 VERBS: dict[str, tuple[str, ...]] = {
@@ -186,8 +187,6 @@ def _sentence(text: str) -> str:
 
 def play(scene: Scene) -> Case:
     """What a scene comes to."""
-    from reverie.worlds.everyday.world import chain
-
     state = json.loads(chain(scene, scene.action)[-1])
     return Case(scene, outcome(THINGS[scene.thing], scene.action, state), state)
 
@@ -381,50 +380,6 @@ def _after(case: Case, frame: str, rng: np.random.Generator | None) -> Question:
     return Question(text, f"It {said}.", "after", condition, accepts, case.meta)
 
 
-@dataclass(frozen=True)
-class _Property:
-    """A yes/no property of a thing: question frames about {x}, the sentence of a yes and of a no."""
-
-    name: str
-    holds: Callable[[Thing], bool]
-    frames: tuple[str, ...]
-    yes: str
-    no: str
-    asks: Callable[[Thing], bool] = lambda thing: True
-
-
-PROPERTIES: tuple[_Property, ...] = (
-    _Property("fragile", lambda t: t.fragile, (
-        "Is {x} fragile?", "Does {x} break easily?", "Is {x} easy to break?", "Would you call {x} fragile?",
-        "Can {x} break when it falls?", "Is {x} something fragile?"), "{x} is fragile", "{x} is not fragile"),
-    _Property("burns", lambda t: t.burns, (
-        "Can {x} burn?", "Does {x} burn?", "Is {x} able to burn?", "Can you burn {x}?", "Can {x} catch fire?",
-        "Could {x} go up in flames?"), "{x} can burn", "{x} cannot burn"),
-    _Property("melts", lambda t: t.melts_at < 400, (
-        "Does {x} melt?", "Can {x} melt?", "Does {x} melt when it gets hot?", "Will {x} melt in the heat?",
-        "Can you melt {x}?", "Is {x} something that melts?"), "{x} melts", "{x} does not melt"),
-    _Property("cut", lambda t: t.hardness <= matter.KNIFE_HARDNESS and not t.pressed and not t.fragile, (
-        "Can you cut {x} with a knife?", "Can a knife cut {x}?", "Is {x} soft enough to cut?", "Can {x} be cut?",
-        "Does a knife go through {x}?", "Is it possible to cut {x}?"),
-        "a knife cuts {x}", "a knife does not cut {x} in two",
-        lambda t: not t.pressed and not t.fragile),
-    _Property("floats", lambda t: t.floats, (
-        "Does {x} float in water?", "Can {x} float?", "Does {x} float on water?", "Will {x} float?",
-        "Is {x} able to float on water?", "Does {x} stay on top of water?"), "{x} floats", "{x} sinks",
-        lambda t: not t.rises and not t.pressed),
-    _Property("rolls", lambda t: t.round, (
-        "Is {x} round?", "Can {x} roll?", "Does {x} roll?", "Is {x} able to roll?", "Will {x} roll if you push it?",
-        "Could {x} roll away?"), "{x} can roll", "{x} does not roll", lambda t: not t.pressed and t.rolling < 5),
-    _Property("light", lambda t: t.rises, (
-        "Is {x} lighter than air?", "Does {x} rise in the air?", "Can {x} fly up by itself?",
-        "Does {x} go up on its own?",
-        "Will {x} rise if you release it?", "Is air heavier than {x}?"), "{x} is lighter than air",
-        "{x} is heavier than air"),
-    _Property("liquid", lambda t: bool(t.contents), (
-        "Is there anything to pour out of {x}?", "Can you pour something out of {x}?", "Does {x} hold a liquid?",
-        "Is there a liquid in {x}?", "Does anything run out of {x} if you tip it?", "Does {x} contain a liquid?"),
-        "{x} holds a liquid", "{x} holds no liquid"),
-)  # fmt: skip
 HEAVIER = (
     "Is {x} heavier than {y}?", "Does {x} weigh more than {y}?", "Is {y} lighter than {x}?",
     "Does {y} weigh less than {x}?",
@@ -432,11 +387,7 @@ HEAVIER = (
 )  # fmt: skip
 
 
-def _properties(thing: Thing) -> list[_Property]:
-    return [each for each in PROPERTIES if each.asks(thing)]
-
-
-def _property(thing: Thing, of: _Property, frame: str) -> Question:
+def _property(thing: Thing, of: Property, frame: str) -> Question:
     true = of.holds(thing)
     said = (of.yes if true else of.no).format(x=thing.a)
     meta = {"thing": thing.name, "property": of.name}
@@ -456,7 +407,7 @@ def _heavier(thing: Thing, other: Thing, frame: str) -> Question:
 def property_questions(rng: np.random.Generator, thing: Thing | None = None) -> list[Question]:
     """One question about a property of ``thing`` (or any thing), and one that compares two weights."""
     thing = thing or THINGS[str(rng.choice(list(THINGS)))]
-    asked = _properties(thing)
+    asked = properties_of(thing)
     of = asked[int(rng.integers(len(asked)))]
     others = [other for other in THINGS.values() if max(other.mass, thing.mass) > 1.5 * min(other.mass, thing.mass)]
     other = others[int(rng.integers(len(others)))]
@@ -524,5 +475,5 @@ def ask_all(episode: Episode) -> list[Question]:
         found += [_after(case, frame, rng if at else None) for at, frame in enumerate(AFTER)]
     found += [_here(scene, frame, rng if at else None) for at, frame in enumerate(PICTURE)]
     thing = THINGS[scene.thing]
-    found += [_property(thing, of, frame) for of in _properties(thing) for frame in of.frames]
+    found += [_property(thing, of, frame) for of in properties_of(thing) for frame in of.frames]
     return found

@@ -15,6 +15,7 @@ from reverie.worlds.contract import Question
 from reverie.worlds.everyday import matter, questions
 from reverie.worlds.everyday.questions import Case, Filler
 from reverie.worlds.everyday.things import HEIGHTS, SURFACES, Scene, Surface, heights_over
+from reverie.worlds.everyday.wording import liquid_of
 
 __all__ = ["why_kinds", "why_question"]
 
@@ -106,7 +107,7 @@ def _cause(case: Case, verb: str) -> tuple[str, str] | None:
     if scene.action == "cut" and verb == "break" and not happened:
         return "thing", f"{thing.the} is hard"
     clause = _NATURE[verb][0 if happened else 1]
-    return "thing", clause.format(the=thing.the, liquid=questions.liquid_of(thing))
+    return "thing", clause.format(the=thing.the, liquid=liquid_of(thing))
 
 
 def _hardness(surface: Surface, other: Surface) -> str:

@@ -1,25 +1,39 @@
-"""The everyday world as a Gymnasium environment: things, a hand, and what follows from the physics."""
+"""Everyday: things of a household, a hand, and what follows from the physics.
+
+**Description.** A thing lies on a surface or is held over it, in a room of 8×8 cells, until something is done to it.
+**Actions.** Twelve, from drop to wait. While things still move or change every further action is a wait.
+**Observations.** The picture, uint8 (64, 64, 3).
+**Rewards.** None.
+**Termination.** When nothing moves or changes any more.
+**Limits.** One thing and one action a scene; pictures of 64x64 px, to which any other picture is resized.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 
-from reverie.data.contract import FactRow
-from reverie.errors import WorldError
-from reverie.worlds.contract import World
+from reverie.data import FactRow
+from reverie.errors import ConfigError, WorldError, shorten
+from reverie.worlds.contract import DocumentConfig, Question, Source, World
+from reverie.worlds.documents import EpisodeDreams, record_frames
 from reverie.worlds.everyday import picture, sprites
+from reverie.worlds.everyday.compare import compare_question
+from reverie.worlds.everyday.course import chain
+from reverie.worlds.everyday.documents import Comparisons, Reasons, Retelling
+from reverie.worlds.everyday.facts import outcome_facts, property_facts, told_property
 from reverie.worlds.everyday.narrator import EverydayNarrator
-from reverie.worlds.everyday.physics import Moment, opening, unfold
+from reverie.worlds.everyday.physics import opening
 from reverie.worlds.everyday.things import (
     ACTIONS,
+    GRID,
     LAST_COLUMN,
     SUPPORTS,
     SURFACES,
@@ -27,6 +41,12 @@ from reverie.worlds.everyday.things import (
     Scene,
     heights_over,
 )
+from reverie.worlds.everyday.why import why_kinds, why_question
+from reverie.worlds.registry import record_episode
+
+if TYPE_CHECKING:
+    from reverie.tokens.grammar import Grammar
+    from reverie.tokens.image import ImageTokenizer
 
 HELD_OUT: frozenset[tuple[str, str]] = frozenset({
     ("plate", "throw"),
@@ -45,6 +65,11 @@ HELD_OUT: frozenset[tuple[str, str]] = frozenset({
     ("book", "throw"),
 })  # fmt: skip
 TEST_SHARE = 0.1
+_MOTIONS = ("push", "throw", "stack")
+# words beside the names of things and actions that may say an action
+_OTHER_WORDS = (
+    "a an the it its this that some of on onto in into over from off to at with and up down out away hand floor air"
+)
 WAIT = ACTIONS.index("wait")
 # what never undoes itself: a condition on the left may become those on the right or stay
 _ONWARD = {
@@ -64,39 +89,38 @@ def is_test_scene(options: Mapping[str, Any]) -> bool:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") < TEST_SHARE * 2**64
 
 
-@lru_cache(maxsize=32768)
-def moments(scene: Scene, action: str) -> tuple[Moment, ...]:
-    """What follows on ``action``, kept so that asking again costs nothing."""
-    return unfold(scene, action)
+@dataclass(frozen=True)
+class EverydayDocuments(DocumentConfig):
+    """How dreams of recorded scenes are drawn."""
 
+    direct: float = 0.15
+    motion: int = 1  # how often scenes of pushing, throwing and stacking count: where things end is hardest there
 
-@lru_cache(maxsize=32768)
-def chain(scene: Scene, action: str) -> tuple[str, ...]:
-    """The states after ``action`` as JSON, one a step, without steps on which the picture stays the same."""
-    states = [picture.state_of(scene, moment) for moment in moments(scene, action)]
-    seen = [picture.state_of(scene, opening(scene)), *states]
-    kept = [state for before, state in zip(seen, states, strict=False) if _shown(before) != _shown(state)]
-    if not kept or _shown(kept[-1]) != _shown(states[-1]) or len(kept) < 2:
-        kept = [*kept[:-1], states[-1]]
-    kept[-1] = states[-1]  # the last word on what happened, where only the middle had moved
-    return tuple(json.dumps(state) for state in kept)
-
-
-def _shown(state: dict[str, Any]) -> tuple[Any, ...]:
-    return state["things"], state["surface"], state["held"], state["tool"]
+    def __post_init__(self) -> None:
+        if not (0 <= self.direct <= 1 and 0 <= self.told <= 1) or self.motion < 1:
+            raise ConfigError(
+                f"direct and told are shares between 0 and 1, motion is at least 1; "
+                f"got {self.direct}, {self.told} and {self.motion}"
+            )
 
 
 class Everyday(World):
     """A thing, a surface, a hand, and one of twelve actions; what follows is simulated.
 
     Options of ``reset``: ``thing``, ``action`` (what the scene is set up for), ``surface``, ``column`` (0 to 6),
-    ``height`` (low, middle, high, rest), ``support`` (for stack). While things still move or change every
-    further action is a wait. Observations are pictures: uint8 (64, 64, 3).
+    ``height`` (low, middle, high, rest), ``support`` (for stack).
     """
 
     name = "Everyday"
     cell_px = sprites.CELL
+    default_side = GRID * sprites.CELL
     action_names = ACTIONS
+    scene_words = (
+        f"options as a JSON object: thing, action, surface, column (0 to {LAST_COLUMN}), height, support; thing and "
+        "action are needed"
+    )
+    skills = ("causal", "abstract")
+    document_config = EverydayDocuments
 
     def __init__(self, render_mode: str | None = "rgb_array") -> None:
         if render_mode not in (None, "rgb_array"):
@@ -142,9 +166,9 @@ class Everyday(World):
         return sprites.backdrop().copy()
 
     def facts(self) -> list[FactRow]:
-        from reverie.worlds.everyday.facts import outcome_facts, property_facts
-
-        return property_facts() + outcome_facts(lambda scene: not is_held_out(scene) and not is_test_scene(scene))
+        return property_facts() + outcome_facts(
+            Everyday(), lambda scene: not is_held_out(scene) and not is_test_scene(scene)
+        )
 
     def sample_options(self, rng: np.random.Generator) -> dict[str, Any]:
         """Every (thing, action) pair equally often; the bare floor half of the time."""
@@ -178,6 +202,80 @@ class Everyday(World):
             _no_way_back(was, now),
         )
         return float(np.mean(rules))
+
+    def parse_actions(self, said: Sequence[str]) -> list[tuple[int, str]]:
+        """An action may be said with its object, which must be in the scene."""
+        parsed, state = super().parse_actions(said), self.state()
+        for number, words in parsed:
+            known = f"{' '.join(self._named())} {' '.join(self.narrator.say_action(number, state))} {_OTHER_WORDS}"
+            if any(word not in known.split() for word in words.split()):
+                own = ", ".join(self.narrator.say_action(each, state)[0] for each in range(len(ACTIONS)))
+                raise WorldError(
+                    f"nobody can {shorten(words)} in this scene of {self.name}; choose another scene, or of its "
+                    f"actions: {own}"
+                )
+        return parsed
+
+    def _named(self) -> list[str]:
+        """The names of what is in the scene."""
+        things = [THINGS[name] for name in (self.scene.thing, self.scene.support) if name]
+        return [
+            self.scene.surface,
+            *(words for thing in things for words in (thing.name, thing.short, *thing.indefinite)),
+        ]
+
+    def in_test_split(self, options: Mapping[str, Any]) -> bool:
+        return is_test_scene(options)
+
+    def is_held_out(self, options: Mapping[str, Any]) -> bool:
+        return is_held_out(options)
+
+    def told_property(self, rng: np.random.Generator) -> tuple[str, str, FactRow]:
+        return told_property(rng)
+
+    def documents(
+        self,
+        grammar: Grammar,
+        tokenizer: ImageTokenizer,
+        config: EverydayDocuments | None,
+        *,
+        episodes: int,
+        seed: int,
+        test: bool,
+    ) -> EpisodeDreams:
+        made = config or EverydayDocuments(direct=0.0 if test else EverydayDocuments.direct)
+        recorded = record_frames(
+            self, tokenizer, episodes, seed, test, lambda options: made.motion if options["action"] in _MOTIONS else 1
+        )
+        tell = Retelling(self.narrator, recorded) if made.told else None
+        return EpisodeDreams(grammar, self.narrator, recorded, made.direct, made.told, tell)
+
+    def skill_documents(
+        self, skill: str, grammar: Grammar, tokenizer: ImageTokenizer, *, seed: int, test: bool
+    ) -> Source:
+        if skill == "abstract":
+            return Comparisons(grammar, test)
+        if skill not in self.skills:
+            return super().skill_documents(skill, grammar, tokenizer, seed=seed, test=test)
+        return Reasons(self.documents(grammar, tokenizer, None, episodes=600 if test else 12_000, seed=seed, test=test))
+
+    def skill_question(
+        self, skill: str, rng: np.random.Generator, number: int
+    ) -> tuple[Question, dict[str, Any] | None] | None:
+        if skill == "abstract":
+            return compare_question(rng, test=True), None
+        options = self.sample_options(rng)
+        if is_held_out(options) or not is_test_scene(options):
+            return None
+        scene = Scene.of(options)
+        if skill == "causal":
+            kind = ("height", "surface", "thing")[number % 3]
+            question = why_question(scene, rng, kind) if kind in why_kinds(scene) else None
+        elif not skill:
+            question = self.narrator.questions(record_episode(self, options), rng)[0]
+        else:
+            return super().skill_question(skill, rng, number)
+        return (question, None) if question else None
 
 
 def _names(state: dict[str, Any]) -> Counter[str]:

@@ -1,0 +1,12 @@
+from .facts.contract import NODE_KINDS as NODE_KINDS
+from .facts.contract import BadRow as BadRow
+from .facts.contract import FactRow as FactRow
+from .facts.contract import NodeRow as NodeRow
+from .facts.contract import OnBad as OnBad
+from .facts.contract import Reader as Reader
+from .facts.contract import Row as Row
+from .facts.registry import check_reader as check_reader
+from .facts.registry import guess_reader as guess_reader
+from .facts.registry import make_reader as make_reader
+from .facts.registry import reader_names as reader_names
+from .facts.registry import register_reader as register_reader

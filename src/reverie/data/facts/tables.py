@@ -1,0 +1,101 @@
+"""CSV: a header that names the columns of facts, then a row for each; commas, semicolons, tabs or bars between them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from reverie.data.facts.contract import BadRow, OnBad, Row
+from reverie.data.facts.fields import FACT_FIELDS, row_of
+from reverie.data.facts.lines import lines, numbered_rows
+from reverie.errors import DataError, nearest, shorten
+
+__all__ = ["COLUMNS", "join_aliases", "read_csv"]
+
+COLUMNS = (*FACT_FIELDS, "text", "aliases")
+_NEEDED = ("subject", "relation", "object")
+
+
+def read_csv(path: Path, on_bad: OnBad) -> Iterator[Row]:
+    """The header names the columns subject, relation and object, in any order, and any others of ``COLUMNS``.
+
+    With a column ``text`` or ``aliases``, a row whose relation and object are empty describes the node ``subject``.
+    Empty cells count as not given. Where there is no column ``source`` the file's name is it. Raises DataError on a
+    header that lacks a column or names an unknown one.
+    """
+    last = 0  # the number of the line that was read last
+
+    def counted() -> Iterator[str]:
+        nonlocal last
+        for number, line in lines(path, on_bad):
+            last = number
+            yield line + "\n"
+
+    def records(found: Iterator[str], header: Sequence[str], delimiter: str) -> Iterator[tuple[int, dict[str, str]]]:
+        table = csv.reader(found, delimiter=delimiter, strict=True)
+        while True:
+            first = last + 1
+            try:
+                cells = next(table)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                on_bad(BadRow(first, f"{error}; is a quotation mark left open?"))
+                continue
+            if len(cells) == len(header):
+                yield first, dict(zip(header, cells))
+            elif cells:
+                on_bad(BadRow(first, f"{len(cells)} columns where the header has {len(header)}"))
+
+    def parse(cells: dict[str, str]) -> list[Row]:
+        given = {name: cell for name, cell in cells.items() if cell or name == "source"}
+        if "relation" not in given and "object" not in given and {"text", "aliases"} & cells.keys():
+            node = {"name": given.get("subject", ""), "kind": given.get("subject_kind", "entity")}
+            node |= {name: given[name] for name in ("source", "text") if name in given}
+            return [row_of(node | {"aliases": _split_aliases(given.get("aliases", ""))}, path.name)]
+        if given.keys() & {"text", "aliases"}:
+            raise ValueError("text and aliases describe a node: leave relation and object empty")
+        return [row_of(given, path.name)]
+
+    found = counted()
+    header, delimiter = _header(path, next(found, ""))
+    return numbered_rows(path, on_bad, records(found, header, delimiter), parse)
+
+
+def join_aliases(aliases: Sequence[str]) -> str:
+    """Aliases as one cell: bars between them, or a JSON list where one holds a bar."""
+    joined = "|".join(aliases)
+    plain = joined.count("|") == len(aliases) - 1 and not joined.startswith("[") and joined == joined.strip()
+    return joined if plain or not aliases else json.dumps(list(aliases), ensure_ascii=False)
+
+
+def _split_aliases(cell: str) -> list[str]:
+    if cell.startswith("["):
+        try:
+            found = json.loads(cell)
+        except ValueError as error:
+            raise ValueError(f"aliases is a JSON list or names with | between, got '{shorten(cell, 40)}'") from error
+        return found if isinstance(found, list) else [found]
+    return [alias for alias in cell.split("|") if alias.strip()]
+
+
+def _header(path: Path, line: str) -> tuple[list[str], str]:
+    for delimiter in ",;\t|":
+        try:
+            header = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        except csv.Error:  # a carriage return in the middle of it
+            continue
+        if set(_NEEDED) <= set(header):
+            break
+    else:
+        raise DataError(f"{path} has no columns {', '.join(_NEEDED)} in line 1: '{shorten(line)}'. Name them there.")
+    for name in header:
+        if name not in COLUMNS:
+            near = nearest(name, COLUMNS)
+            hint = f" Did you mean '{near}'?" if near else ""
+            raise DataError(f"{path} has an unknown column '{shorten(name)}'.{hint} Known: {', '.join(COLUMNS)}.")
+        if header.count(name) > 1:
+            raise DataError(f"{path} has the column '{name}' twice.")
+    return header, delimiter

@@ -1,0 +1,11 @@
+from .app import Application as Application
+from .app import make_app as make_app
+from .errors import RequestError as RequestError
+from .guard import Guard as Guard
+from .guard import PagePaths as PagePaths
+from .settings import Doors as Doors
+from .settings import Limits as Limits
+from .settings import ServerSettings as ServerSettings
+from .worker import Job as Job
+from .worker import Worker as Worker
+from .worker import finish as finish

@@ -1,0 +1,140 @@
+"""The application: endpoints, error shapes, the page, and the guard around them all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+import reverie
+from reverie.errors import ReverieError
+from reverie.server.http.body import refusal_of
+from reverie.server.http.errors import RequestError, shaped
+from reverie.server.http.guard import Guard, PagePaths
+from reverie.server.http.settings import Doors, Limits
+from reverie.server.http.worker import Worker
+
+__all__ = ["Application", "Page", "make_app"]
+
+log = logging.getLogger("reverie.server")
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+@dataclass(frozen=True)
+class Application:
+    """What a server runs, and what it calls as it begins to end: open streams close, waiting work is dropped."""
+
+    asgi: ASGIApp
+    stop: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A web page beside an API. ``mount`` puts it at / of the application and returns what ends its streams."""
+
+    mount: Callable[[FastAPI], Callable[[], None]]
+    paths: PagePaths
+
+
+def make_app(
+    routers: Sequence[APIRouter], worker: Worker, doors: Doors, limits: Limits, page: Page | None = None
+) -> Application:
+    """Everything that one server answers, behind its guard. ``worker`` ends with the application."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        worker.close()
+
+    api = FastAPI(title="Reverie", version=reverie.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    routers = [*routers, _health(worker)]
+    for router in routers:
+        api.include_router(router)
+    _say_errors(api)
+    _name_what_is_not_there(api, [route for router in routers for route in router.routes])
+    stop_page = page.mount(api) if page is not None else None
+
+    def stop() -> None:
+        worker.stop()
+        if stop_page is not None:
+            stop_page()
+
+    return Application(Guard(api, doors, limits, page.paths if page else None), stop)
+
+
+def _health(worker: Worker) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/healthz")
+    async def health() -> dict[str, str]:
+        """Whether the server takes work."""
+        if not worker.is_open:
+            raise RequestError(503, "the server is closing", code="closing")
+        return {"status": "ok"}
+
+    return routes
+
+
+def _say_errors(api: FastAPI) -> None:
+    """Each error as JSON in the shape of the API that was asked; never how it came about."""
+
+    @api.exception_handler(RequestError)
+    async def refused(request: Request, error: RequestError) -> Response:
+        headers = {"Retry-After": "2"} if error.status in (429, 503) else None
+        return JSONResponse(shaped(error, request.url.path), error.status, headers)
+
+    @api.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return await refused(request, refusal_of(error, _fields(request)))
+
+    @api.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        said = str(error.detail).rstrip(".") or "the request cannot be answered"
+        if "parsing the body" in said:
+            return await refused(request, RequestError(400, "the body is no JSON", code="no_json"))
+        return await refused(request, RequestError(error.status_code, said[:1].lower() + said[1:]))
+
+    @api.exception_handler(ReverieError)
+    async def ours(request: Request, error: ReverieError) -> Response:
+        return await refused(request, RequestError(400, str(error)))
+
+    @api.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("unexpected error at %s", request.url.path, exc_info=error)
+        said = "something went wrong inside this server; its log has the details"
+        return await refused(request, RequestError(500, said, code="unexpected"))
+
+
+def _fields(request: Request) -> list[str]:
+    """The names of the fields that the body of this endpoint may have."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or route.body_field is None:
+        return []
+    fields = getattr(route.body_field.field_info.annotation, "model_fields", {})
+    return [field.alias or name for name, field in fields.items()]
+
+
+def _name_what_is_not_there(api: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Below /v1 and /api an unknown address is answered in their shapes, not by the page that is mounted at /."""
+    known = {route.path: ", ".join(sorted(route.methods or ())) for route in routes if isinstance(route, APIRoute)}
+
+    async def missing(request: Request) -> Response:
+        path = request.url.path.rstrip("/")
+        if path in known:
+            error = RequestError(405, f"{path} takes {known[path]}, not {request.method}", code="wrong_method")
+        else:
+            error = RequestError(404, f"nothing is at {path[:100]}. Known: {', '.join(known)}.", code="not_found")
+        return JSONResponse(shaped(error, request.url.path), error.status)
+
+    for prefix in ("/v1", "/api"):
+        api.add_api_route(f"{prefix}/{{rest:path}}", missing, methods=_METHODS, include_in_schema=False)

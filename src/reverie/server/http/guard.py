@@ -1,0 +1,262 @@
+"""The guard at the door: every request passes it before anything else reads it.
+
+In this order: the Host header names this server (so no web site can reach it under a name of its own, by DNS
+rebinding), the token is right where one is set, a browser's Origin is this server, the body is JSON (a page elsewhere
+cannot send that without asking first, and it is never allowed), not compressed, small enough and soon there. Uploads of
+the web page alone may be multipart. Addresses of the web page's library that fetch from elsewhere are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import json
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reverie.server.http.errors import RequestError, shaped
+from reverie.server.http.settings import Doors, Limits, is_loopback
+from reverie.server.http.signin import SIGN_IN_PATH, sign_in_page
+
+__all__ = ["Guard", "PagePaths"]
+
+_COOKIE = "reverie_session"
+# Asked by what watches the server, and by a browser that has yet to sign in; neither says anything about the model.
+_OPEN_PATHS = ("/healthz", "/favicon.ico")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII)
+_API_PATHS = ("/v1/", "/api/", "/healthz", "/openapi.json", SIGN_IN_PATH)
+
+
+@dataclass(frozen=True)
+class PagePaths:
+    """What a web page beside an API needs of this server; every other address is closed."""
+
+    known: re.Pattern[str]  # its addresses, whole
+    uploads: tuple[str, ...] = ()  # those that take multipart bodies
+    calls: str = ""  # JSON posted below it must name no address: the page's library would fetch what lies there
+
+
+class Guard:
+    """ASGI middleware that lets in what ``doors`` allow; anything else is answered here in the API's own shape."""
+
+    def __init__(self, app: ASGIApp, doors: Doors, limits: Limits | None = None, page: PagePaths | None = None):
+        self.app, self.doors, self.limits, self.page = app, doors, limits or Limits(), page
+        self._session = secrets.token_urlsafe(32)  # what a signed-in browser shows; new with every start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": "this server speaks HTTP alone"})
+            return
+        if scope["type"] != "http":  # the application's own start and end
+            await self.app(scope, receive, send)
+            return
+        send = self._with_headers(send, scope["path"])
+        try:
+            answer = await self._refusal(scope, receive)
+            if answer is None:
+                receive = await self._read(scope, receive)
+        except RequestError as error:
+            headers = {"Connection": "close"} if error.status in (408, 413) else None
+            answer = JSONResponse(shaped(error, scope["path"]), error.status, headers)
+            if error.status == 401:
+                answer.headers["WWW-Authenticate"] = "Bearer"
+        if answer is not None:
+            await answer(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _refusal(self, scope: Scope, receive: Receive) -> Response | None:
+        """None where the request may go on to its body; a page where a browser must sign in. Raises RequestError."""
+        headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
+        self._check_host(headers)
+        if method not in _SAFE_METHODS:
+            self._check_origin(headers)
+        if self.doors.token and path not in _OPEN_PATHS:
+            if path == SIGN_IN_PATH and method == "POST":
+                return await self._sign_in(scope, receive, headers)
+            if not self._is_known(headers):
+                if method == "GET" and "text/html" in headers.get("accept", ""):
+                    return HTMLResponse(sign_in_page(), 401)
+                raise RequestError(401, "this server asks for a token: Authorization: Bearer TOKEN", code="no_token")
+        if not path.startswith(_API_PATHS) and not (self.page and self.page.known.fullmatch(path)):
+            raise RequestError(404, f"nothing is at {path[:100]}", code="not_found")
+        return None
+
+    def _check_host(self, headers: Headers) -> None:
+        given = headers.getlist("host")
+        found = _HOST.fullmatch(given[0].lower()) if len(given) == 1 else None
+        if found is None or not self._is_ours(found[1]):
+            said = given[0][:80] if given else ""
+            raise RequestError(403, f"this server is not reached as '{said}' (Host header)", code="foreign_host")
+
+    def _is_ours(self, host: str) -> bool:
+        if is_loopback(host) or host in self.doors.allowed_hosts or "*" in self.doors.allowed_hosts:
+            return True
+        return self.doors.any_address and _is_address(host)
+
+    def _check_origin(self, headers: Headers) -> None:
+        """A browser says where a request was written; only this server's own pages may write to it."""
+        origin = headers.get("origin")
+        if origin is None or "*" in self.doors.allowed_hosts:
+            return
+        place = urlsplit(origin.lower())
+        if place.netloc == headers["host"].lower() or (place.hostname or "") in self.doors.allowed_hosts:
+            return
+        raise RequestError(403, "this server takes no requests from other sites (Origin header)", code="foreign_origin")
+
+    def _is_known(self, headers: Headers) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        by_token = scheme.lower() == "bearer" and _same(given.strip(), self.doors.token)
+        return _same(_cookie(headers), self._session) or by_token
+
+    async def _sign_in(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
+        """What the sign-in form sends: the right token gives the browser a session of this process."""
+        body = await _body(receive, 4_096, self.limits.body_seconds)
+        given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
+        if not _same(given.strip(), self.doors.token):
+            return HTMLResponse(sign_in_page("That is not the token."), 401)
+        answer = RedirectResponse("/", 303)
+        secure = scope["scheme"] == "https" or headers.get("x-forwarded-proto") == "https"
+        answer.set_cookie(_COOKIE, self._session, path="/", secure=secure, httponly=True, samesite="strict")
+        return answer
+
+    async def _read(self, scope: Scope, receive: Receive) -> Receive:
+        """The body, checked and read whole; returns a ``receive`` that hands it on. Raises RequestError."""
+        if scope["method"] in _SAFE_METHODS:
+            return receive
+        headers, path = Headers(scope=scope), scope["path"]
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_upload = self.page is not None and path in self.page.uploads and kind == "multipart/form-data"
+        if kind != "application/json" and not is_upload:
+            raise RequestError(415, "send JSON, with the header Content-Type: application/json", code="not_json")
+        if headers.get("content-encoding", "identity") != "identity":
+            raise RequestError(415, "send the body as it is, not compressed", code="compressed")
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > self.limits.max_bytes:
+            raise self._too_large()
+        body = await _body(receive, self.limits.max_bytes, self.limits.body_seconds)
+        if len(body) > self.limits.max_bytes:
+            raise self._too_large()
+        if self.page and self.page.calls and path.startswith(self.page.calls) and not is_upload:
+            _check_page_call(body)
+        return _replay(body, receive)
+
+    def _too_large(self) -> RequestError:
+        return RequestError(413, f"a body has at most {self.limits.max_bytes} bytes", code="too_large")
+
+    def _with_headers(self, send: Send, path: str) -> Send:
+        """``send`` that adds what tells a browser to keep the page to itself and to this server."""
+        ancestors = " ".join(self.doors.frame_ancestors) or "'none'"
+        policy = (
+            "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; "
+            "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "
+            f"object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors {ancestors}"
+        )
+        added = {
+            "content-security-policy": policy,
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "same-origin",  # without any, the sign-in form would come from nowhere
+            "cross-origin-opener-policy": "same-origin",
+        }
+        if path.startswith(_API_PATHS):
+            added["cache-control"] = "no-store"
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                present = {name.lower() for name, _ in message.get("headers", [])}
+                extra = [(name.encode(), value.encode()) for name, value in added.items()]
+                message["headers"] = [*message.get("headers", []), *(one for one in extra if one[0] not in present)]
+            await send(message)
+
+        return sending
+
+
+async def _body(receive: Receive, most: int, seconds: float) -> bytes:
+    """The body, as far as one byte-block beyond ``most``. Raises RequestError where it does not come."""
+    blocks, size = list[bytes](), 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise RequestError(400, "the body was cut off", code="cut_off")
+                blocks.append(message.get("body", b""))
+                size += len(blocks[-1])
+                if size > most or not message.get("more_body", False):
+                    return b"".join(blocks)
+    except TimeoutError as error:
+        raise RequestError(408, f"the body did not arrive within {seconds:g} seconds", code="timeout") from error
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A ``receive`` that gives ``body`` once and then whatever really comes (which is the client going away)."""
+    given = False
+
+    async def receiving() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receiving
+
+
+def _check_page_call(body: bytes) -> None:
+    """The page's library would fetch a file that is named by an address; this server fetches nothing."""
+    try:
+        call = json.loads(body or b"null")
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, "the body is no JSON", code="no_json") from error
+    if _any(call, _names_an_address):
+        raise RequestError(403, "this server fetches nothing from elsewhere", code="no_fetching")
+
+
+def _names_an_address(one: dict[str, Any]) -> bool:
+    return isinstance(path := one.get("path"), str) and "://" in path
+
+
+def _any(value: Any, is_bad: Callable[[dict[str, Any]], bool]) -> bool:
+    """Whether any object inside ``value`` is bad; without recursion, as the nesting is the sender's."""
+    rest = [value]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, dict):
+            if is_bad(one):
+                return True
+            rest.extend(one.values())
+        elif isinstance(one, list):
+            rest.extend(one)
+    return False
+
+
+def _same(given: str, right: str) -> bool:
+    """Whether two texts are equal, in a time that does not depend on where they differ."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), right.encode())
+
+
+def _cookie(headers: Headers) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
