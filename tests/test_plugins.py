@@ -16,12 +16,14 @@ SAMPLE = Path(__file__).parent / "plugins" / "pond"
 USE = """
 import json, sys
 from pathlib import Path
+from reverie.data import make_reader
+from reverie.dreaming import check_evaluator
+from reverie.dreaming.evaluators import make_evaluator
 from reverie.nouns import Dream
-from reverie.registry import Registry
 from reverie.worlds import check_world, make_world, world_names
 
-evaluator = Registry("evaluator", {}, "reverie.evaluators").get("STILLNESS")()
-reader = Registry("reader", {}, "reverie.readers").get("pond")
+evaluator, reader = make_evaluator("STILLNESS"), make_reader("pond")
+check_evaluator("stillness")
 facts = Path(sys.argv[1])
 facts.write_text("Fred lily", encoding="utf-8")
 world = make_world("pond")
@@ -94,3 +96,8 @@ def test_a_package_that_cannot_be_imported_is_one_clear_line(installed: dict[str
     listed = run(installed, "-m", "reverie", "worlds", "--json")  # and hides no other world
     assert [world["name"] for world in json.loads(listed.stdout)["worlds"]] == ["Everyday", "FrozenLake"]
     assert "reverie-pond cannot be imported" in listed.stderr
+
+
+def test_the_guide_shows_the_samples_project_file(repository: Path) -> None:
+    guide = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"```toml\n{(SAMPLE / 'pyproject.toml').read_text(encoding='utf-8')}```" in guide

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -12,8 +13,10 @@ import torch
 from torch import nn
 
 from reverie.bundles import write_bundle
-from reverie.dreaming import Reverie
+from reverie.dreaming import Session
+from reverie.dreaming.casting import Cast
 from reverie.dreaming.dreamer import Dreamed, Dreamer, Prompt
+from reverie.dreaming.model import open_model
 from reverie.dreaming.preview import RuntimeConfig
 from reverie.engine import Engine
 from reverie.model import Backbone, BackboneConfig
@@ -75,10 +78,11 @@ def as_saved(module: M) -> M:
     return module.eval()
 
 
-def toy_session() -> Reverie:
-    """A session that knows nothing: its dreams are legal nonsense."""
-    runtime = RuntimeConfig(enable_gpt51_codex_preview=False)
-    return Reverie(toy_grammar(), toy_tokenizer(), toy_backbone(), WORLDS, runtime=runtime, name="toy")
+def toy_session(experts: Cast | None = None, dreamer: Dreamer | None = None) -> Session:
+    """A session that knows nothing: its dreams are legal nonsense, unless a ``dreamer`` knows better."""
+    model = open_model(toy_grammar(), toy_tokenizer(), toy_backbone(), WORLDS, name="toy", experts=experts)
+    model = replace(model, dreamer=dreamer or model.dreamer)
+    return Session(model, runtime=RuntimeConfig(enable_gpt51_codex_preview=False))
 
 
 def toy_export(folder: Path) -> Path:

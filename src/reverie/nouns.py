@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
-__all__ = ["CAUSES", "Answer", "Dream", "Fact", "Frame", "Part", "Triplet", "Verdict", "situation"]
+__all__ = [
+    "CAUSES",
+    "DIRECT",
+    "Answer",
+    "Attribution",
+    "Dream",
+    "ExpertShare",
+    "Fact",
+    "Frame",
+    "LeftOut",
+    "Part",
+    "Signals",
+    "Triplet",
+    "Verdict",
+    "situation",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,18 +159,81 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Signals:
+    """What the model showed while it met one question. ``agreement`` is None where fewer than two branches dreamed.
+
+    ``log_probs``: of the question's ids, in nats, at least one; ``embedding``: float64 (D,), the question's;
+    ``answer_mean``: mean log-probability of the answer's ids; ``near``: how far the question is from what the experts
+    that were chosen for it were taught, about 1 for their own questions.
+    """
+
+    log_probs: Sequence[float]
+    embedding: np.ndarray = field(compare=False)
+    agreement: float | None
+    answer_mean: float
+    near: float = float("inf")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log_probs", tuple(map(float, self.log_probs)))
+        if not self.log_probs:
+            raise ValueError("signals need the log-probability of at least one id")
+        if self.agreement is not None and not 0 <= self.agreement <= 1:
+            raise ValueError(f"agreement lies between 0 and 1, got {self.agreement}")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """By how many nats the ids of a branch (``all``), and its answer's alone, are less probable without an expert."""
+
+    all: float
+    answer: float
+
+
+@dataclass(frozen=True)
+class ExpertShare:
+    """What one expert gave to a branch: its gate's weight, and the size of its contribution to each id and on average
+    (see ``Engine.contributions``). ``left_out`` is None where nobody asked for it."""
+
+    weight: float
+    contribution: float
+    by_id: tuple[float, ...]
+    left_out: LeftOut | None = None
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Where an answer comes from.
+
+    ``confidence``: signal -> what it adds to the log-odds of knowing; ``attention``: id of a recalled fact -> its share
+    of it, in [0, 1]; ``experts``: by name, what they gave to the branch whose ids ``ids`` names; ``remembered``: id of
+    the fact that this answer left in the memory.
+    """
+
+    confidence: Mapping[str, float] = field(default_factory=dict)
+    attention: Mapping[int, float] = field(default_factory=dict)
+    experts: Mapping[str, ExpertShare] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
+    remembered: int | None = None
+
+
+DIRECT = Verdict(-1, "answered directly, without dreams")
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What ``ask`` returns. ``confidence`` in [0, 1]; ``backend`` says who worded the text."""
+    """What ``ask`` returns. ``confidence`` in [0, 1]; ``backend`` says who worded the text; ``signals`` is what the
+    confidence was made of."""
 
     text: str
     known: bool
     confidence: float
     backend: str
     dreams: tuple[Dream, ...] = ()
-    verdict: Verdict = Verdict(-1, "answered directly, without dreams")
+    verdict: Verdict = DIRECT
     evidence: tuple[Fact, ...] = ()
-    attribution: dict[str, Any] = field(default_factory=dict)
+    attribution: Attribution = field(default_factory=Attribution)
     seconds: float = 0.0
+    signals: Signals | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.confidence <= 1.0:

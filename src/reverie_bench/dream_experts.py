@@ -66,9 +66,9 @@ class Judged:
 def run(settings: BenchSettings) -> Findings:
     options = load_settings(Options, None, settings.options)
     session, manifest = open_model(settings.model)
-    if session.cast.library is None or not session.cast.library.names():
+    if session.model.experts.library is None or not session.model.experts.library.names():
         raise UsageError(f"the model {settings.model} has no experts to measure; nano has four")
-    rows = _rows(settings.limit or options.rows, settings.seed, session.cast.library.names())
+    rows = _rows(settings.limit or options.rows, settings.seed, session.model.experts.library.names())
     systems: dict[str, list[Judged]] = {}
     for name, experts in (("routed", None), ("base", ()), ("own_expert", "own")):
         systems[name] = _judge(session, rows, experts, settings, name)
@@ -117,7 +117,7 @@ def _judge(
                     row,
                     answer.known and is_right(answer.text, row.question),
                     answer.known,
-                    tuple(answer.attribution.get("experts", {})),
+                    tuple(answer.attribution.experts),
                 )
                 for row, answer in zip(some, answers, strict=True)
             ]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reverie.data import FactRow
-from reverie.dreaming.questions import clean_question
 from reverie.nouns import CAUSES, Part, situation
+from reverie.tokens.questions import clean_question
 from reverie.worlds import Episode, make_world, record_episode
 from reverie.worlds.everyday import is_held_out, is_test_scene
 from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings

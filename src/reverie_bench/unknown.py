@@ -73,7 +73,7 @@ def taught_questions(count: int, seed: int) -> list[str]:
 
 def _fits(session: Reverie, question: str) -> bool:
     """Whether ``ask`` takes a question of this length (it refuses longer ones with UsageError)."""
-    from reverie.dreaming.questions import MAX_CHARS
+    from reverie.tokens.questions import MAX_CHARS
 
     if len(question) > MAX_CHARS:
         return False
@@ -81,7 +81,7 @@ def _fits(session: Reverie, question: str) -> bool:
 
 
 def _ids(session: Reverie, question: str) -> list[int]:
-    from reverie.dreaming.questions import clean_question
+    from reverie.tokens.questions import clean_question
 
     return session.grammar.question_ids(clean_question(question))
 

@@ -120,23 +120,43 @@ def test_the_same_base_gives_the_same_bundle(tmp_path: Path) -> None:
     base = save_base(tmp_path / "base")
     first, second = (init_bundle(base, tmp_path / name, FULL) for name in ("first", "second"))
     assert base_hash(first / "backbone") == base_hash(second / "backbone")
-    half = init_bundle(base, tmp_path / "half", InitSettings(dtype="bf16", name="mine"))
-    assert read_manifest(half)["name"] == "mine"
-    assert next(load_bundle(half).backbone.parameters()).dtype == torch.bfloat16
-    assert load_bundle(half).session(memory=False).ask("What rolls?", branches=0).text
+
+
+@pytest.mark.parametrize(("units", "chosen"), [("AMX", "bf16"), ("", "fp32")])
+def test_a_base_is_kept_in_what_this_machine_is_fast_in(
+    units: str, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reverie.precision._bf16_units", lambda device: units)
+    told: list[str] = []
+    settings = InitSettings(name="mine")
+    folder = init_bundle(save_base(tmp_path / "base"), tmp_path / "mine", settings, on_step=told.append)
+    manifest = read_manifest(folder)
+    assert (manifest["name"], manifest["base"]["dtype"]) == ("mine", chosen)
+    assert manifest["recipe"]["init"]["dtype"] == "auto"
+    assert any(line.startswith(f"keeping it in {chosen}: ") for line in told)
+
+
+def test_bf16_is_read_into_fp32_where_it_would_be_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = init_bundle(save_base(tmp_path / "base"), tmp_path / "half", InitSettings(dtype="bf16"))
+    read = {}
+    for units, dtype in (("AMX", torch.bfloat16), ("", torch.float32)):
+        monkeypatch.setattr("reverie.precision._bf16_units", lambda device, units=units: units)
+        read[dtype] = load_bundle(half).backbone
+        assert {parameter.dtype for parameter in read[dtype].parameters()} == {dtype}
+        assert load_bundle(half).session(memory=False).ask("What rolls?", branches=0).text
+    for one, other in zip(*(backbone.parameters() for backbone in read.values()), strict=True):
+        assert torch.equal(one.float(), other)
 
 
 def test_a_chat_template_is_used_where_there_is_one(tmp_path: Path) -> None:
     folder = init_bundle(save_base(tmp_path / "base", chat=True), tmp_path / "bundle", FULL)
     bundle = load_bundle(folder)
     assert read_manifest(folder)["base"]["prompt"] == "chat"
-    assert bundle.plain is not None
     start = bundle.grammar.vocabulary.text_start
-    said = bundle.grammar.text.decode([token - start for token in bundle.plain.ids("What falls?")])
+    said = bundle.grammar.text.decode([token - start for token in bundle.prompter.ids("What falls?")])
     assert said == "<user>What falls?<assistant>"
     plain = init_bundle(tmp_path / "base", tmp_path / "plain", InitSettings(dtype="fp32", prompt="plain"))
-    asked = load_bundle(plain).plain
-    assert asked is not None
+    asked = load_bundle(plain).prompter
     assert bundle.grammar.text.decode([token - start for token in asked.ids(" Once upon ")]) == "Once upon"
 
 
@@ -375,7 +395,7 @@ def test_a_quantized_base_is_not_quantized_again(tmp_path: Path) -> None:
 
 
 def test_settings_and_prompts_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="one of fp32, bf16, fp16"):
+    with pytest.raises(ConfigError, match="one of auto, fp32, bf16, fp16"):
         build_settings(InitSettings, {"dtype": "int3"})
     base = save_base(tmp_path / "base")
     with pytest.raises(UsageError, match="no chat template"):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import reverie
 from reverie.bundles import find_bundle, load_bundle
+from reverie.cli import main
 from reverie.dreaming import Reverie
 from reverie.experts import base_hash
 from reverie.experts.files import check_expert
@@ -42,7 +42,7 @@ def test_each_expert_is_chosen_for_its_questions_and_right(
     world = "FrozenLake" if scene else None
     told = nano().ask(question, world=world, scene=scene, branches=1)
     assert (told.text, told.known) == (answer, True)
-    assert list(told.attribution["experts"]) == [expert]
+    assert list(told.attribution.experts) == [expert]
     assert told.dreams == () or told.dreams[0].experts.keys() == {expert}
 
 
@@ -50,7 +50,7 @@ def test_each_expert_is_chosen_for_its_questions_and_right(
 def test_nobody_is_chosen_for_what_the_backbone_was_taught(question: str) -> None:
     told = nano().ask(question, branches=1)
     assert told.known
-    assert "experts" not in told.attribution
+    assert not told.attribution.experts
 
 
 def test_without_its_expert_the_answer_is_not_known() -> None:
@@ -81,15 +81,13 @@ def test_cards_say_what_each_expert_brought() -> None:
         assert card.after["answers"] > card.before["answers"] + 0.5
 
 
-def test_the_command_lists_them_and_asks_one_of_them(tmp_path: Path) -> None:
-    def said(*arguments: str) -> object:
-        done = subprocess.run(
-            [sys.executable, "-m", "reverie", *arguments, "--json"], capture_output=True, text=True, check=True
-        )
-        return json.loads(done.stdout)
+def test_the_command_lists_them_and_asks_one_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*arguments: str) -> Any:
+        assert main([*arguments, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
 
     listed = said("experts", "list", "--library", str(tmp_path / "own"))
-    assert [one["name"] for one in listed["experts"]] == NAMES  # type: ignore[index]
+    assert [one["name"] for one in listed["experts"]] == NAMES
     told = said("ask", "Why does the glass break when you drop it?", "--expert", "causal", "--branches", "1")
-    assert told["answer"] == "The floor is hard."  # type: ignore[index]
-    assert told["attribution"]["experts"]["causal"]["weight"] == 1.0  # type: ignore[index]
+    assert told["answer"] == "The floor is hard."
+    assert told["attribution"]["experts"]["causal"]["weight"] == 1.0

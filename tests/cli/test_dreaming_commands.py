@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import sys
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +16,10 @@ import pytest
 from PIL import Image
 
 import reverie
+from reverie import progress
 from reverie.cli import main
-from reverie.dreaming import Reverie
+from reverie.dreaming import Session, album
+from reverie.dreaming.dreamer import Leash
 from toys import LakeOracle, toy_bundle
 
 EGG = "What happens when you drop an egg?"
@@ -41,9 +48,9 @@ def right_about_the_lake(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
     """Every session that is loaded dreams the lake of ``MAP`` as it is."""
     load = reverie.load
 
-    def load_right(*args: Any, **kwargs: Any) -> Reverie:
+    def load_right(*args: Any, **kwargs: Any) -> Session:
         session = load(*args, **kwargs)
-        session.dreamer = LakeOracle(MAP.split(","))
+        session.model = replace(session.model, dreamer=LakeOracle(MAP.split(",")))
         return session
 
     monkeypatch.setattr(reverie, "load", load_right, raising=False)
@@ -60,7 +67,11 @@ def test_ask_says_its_answer_and_shows_every_dream(run: Callable[..., tuple[int,
     assert out.startswith("I don't know this yet: ")
     assert "confidence 0.00 (not known), worded by local" in out
     assert "likelihood" in out
-    assert "★" in out
+    assert "★" not in out  # no dream has won where the answer is not known
+    assert "From memory" not in out
+    code, out, _ = run("ask", EGG, "--branches", "1", "--depth", "1", "--evaluator", "brevity", "--json")
+    assert code == 0
+    assert "brevity" in json.loads(out)["dreams"][0]["scores"]
 
 
 def test_ask_gives_the_json_of_the_design_and_saves_its_pictures(
@@ -105,6 +116,8 @@ def test_dream_shows_branches_without_a_winner(run: Callable[..., tuple[int, str
     code, out, _ = run("dream", EGG, "--branches", "2", "--depth", "1")
     assert code == 0
     assert "★" not in out
+    assert out.startswith("I don't know this yet: ")
+    assert "confidence 0.00 (not known), undecided" in out
     code, out, _ = run("dream", EGG, "--branches", "2", "--depth", "1", "--json")
     assert len(json.loads(out)["dreams"]) == 2
 
@@ -139,6 +152,103 @@ def test_plan_reaches_the_goal(run: Callable[..., tuple[int, str, str]], tmp_pat
     assert "in the real world this reaches the goal." in out
 
 
+def test_a_plan_that_is_none_says_why_and_stays_json(
+    run: Callable[..., tuple[int, str, str]], right_about_the_lake: None
+) -> None:
+    code, out, err = run("plan", "--map", MAP, "--budget", "3", "--json")
+    assert code == 1
+    assert json.loads(out)["imagined_steps"] == 3
+    assert json.loads(out)["dream"] is None
+    assert "after 3 dreamed steps: that was all of --budget" in err
+
+
+def test_a_goal_behind_holes_cannot_be_reached(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, load = "SHF,HHF,FFG", reverie.load
+
+    def load_right(*args: Any, **kwargs: Any) -> Session:
+        session = load(*args, **kwargs)
+        session.model = replace(session.model, dreamer=LakeOracle(closed.split(",")))
+        return session
+
+    monkeypatch.setattr(reverie, "load", load_right)
+    code, out, err = run("plan", "--map", closed)
+    assert (code, out) == (1, "")
+    assert "after 4 dreamed steps: they went wherever one can go, and the goal cannot be reached" in err
+
+
+def test_no_folder_is_made_for_pictures_that_do_not_come(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    assert run("ask", "", "--save", tmp_path / "a" / "b")[0] == 2
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").write_text("")
+    code, _, err = run("ask", EGG, "--save", tmp_path / "file" / "b")
+    assert code == 2
+    assert "a file where a folder is needed" in err
+
+
+def test_a_full_disk_names_the_file_and_leaves_no_half_set(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, written = album.atomic_write_bytes, list[Path]()
+
+    def write_two(path: Path, data: bytes) -> None:
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, data)
+        written.append(path)
+
+    monkeypatch.setattr(album, "atomic_write_bytes", write_two)
+    command = ("ask", EGG, "--branches", "2", "--depth", "1", "--world", "FrozenLake", "--save")
+    code, _, err = run(*command, tmp_path / "new" / "out")
+    assert code == 1
+    assert f"No space left on device: {tmp_path / 'new' / 'out'}" in err
+    assert not (tmp_path / "new").exists()
+    written.clear()
+    (tmp_path / "kept.txt").write_text("mine")
+    assert run(*command, tmp_path)[0] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_ctrl_c_is_one_line_even_while_the_command_is_being_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupting(MetaPathFinder):
+        def find_spec(self, name: str, *others: object) -> None:
+            if name == "reverie.cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "reverie.cli.app")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    assert main(["ask", EGG]) == 130
+    assert capsys.readouterr().err == "reverie: stopped by Ctrl-C.\n"
+
+
+def test_ctrl_c_while_branches_run_leaves_nothing(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(leash: Leash) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Leash, "allowed", interrupted)
+    assert run("ask", EGG, "--branches", "64", "--save", tmp_path / "out") == (130, "", "reverie: stopped by Ctrl-C.\n")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("right_about_the_lake")
+def test_a_long_simulation_tells_how_far_it_is(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_FIRST_S", 0.0)
+    monkeypatch.setattr(progress, "_EVERY_S", 0.0)
+    code, _, err = run("simulate", "--map", MAP, "--actions", "RL" * 200)
+    assert code == 0
+    assert "dreamed steps: " in err
+    assert " of 400" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
@@ -152,7 +262,13 @@ def test_plan_reaches_the_goal(run: Callable[..., tuple[int, str, str]], tmp_pat
             2,
             "unknown setting 'enable_gpt51'. Did you mean 'enable_gpt51_codex_preview'?",
         ),
-        (["ask", "What", "happens"], 2, "'happens' is no override"),
+        (["ask", "What", "happens", "when"], 2, 'quote the question: reverie ask "What happens when"'),
+        (["ask", EGG, "--image", ""], 2, "a picture is a file, a Pillow picture or an array, got ''"),
+        (["ask", "What happens to an \udcff egg?"], 2, "an argument is no UTF-8 after 'What happens to an '"),
+        (["ask", EGG, "--seed", "10000000000000000"], 2, "from 0 to 9000000000000000, got 10000000000000000"),
+        (["simulate", "--actions", "R", "--seed", "10000000000000000"], 2, "got 10000000000000000"),
+        (["ask", EGG, "--seed", "-1"], 2, "a seed is a whole number of at least 0, got -1"),
+        (["ask", EGG, "--evaluator", "brevitty"], 2, "unknown evaluator 'brevitty'. Did you mean 'brevity'?"),
         (["ask", EGG, "--branches", "65"], 2, "Invalid value for '--branches'"),
         (["simulate", "--map", MAP, "--actions", "jump"], 1, "FrozenLake has no action 'jump'"),
         (["simulate", "--map", MAP], 2, "Missing option '--actions'"),

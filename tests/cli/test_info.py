@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import reverie
 from reverie.bundles import write_bundle
 from reverie.cli import main
 from reverie.cli.app import log_file
+from reverie.precision import choose_precision
 
 
 @pytest.fixture
@@ -36,6 +38,9 @@ def test_json_describes_machine_and_bundle(bundle: Path, capsys: pytest.CaptureF
     assert info["log_file"] == str(log_file())
     assert info["libraries"]["torch"]
     assert info["device"]["torch_threads"] >= 1
+    assert info["extras"].keys() == set(metadata.metadata("reverie").get_all("Provides-Extra") or ())
+    chosen = choose_precision()
+    assert info["device"]["precision"]["cpu"] == {"name": chosen.name, "reason": chosen.reason}
     assert info["bundle"] | {"bytes": 0, "recipe": {}} == {
         "name": "toy",
         "folder": str(bundle),
@@ -54,6 +59,7 @@ def test_people_read_lines(bundle: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "toy" in out
     assert "accuracy" in out
     assert "log file" in out
+    assert f"{choose_precision().name} on cpu: " in " ".join(out.split())
 
 
 def test_a_damaged_bundle_is_one_line(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

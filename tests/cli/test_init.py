@@ -34,11 +34,13 @@ def test_a_base_becomes_a_bundle_that_answers(base: Path, tmp_path: Path, capsys
 
 
 def test_people_are_told_what_was_made_and_how_to_ask_it(
-    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("reverie.precision._bf16_units", lambda device: "")
     assert main(["init", "--base", str(base), "--out", str(tmp_path / "bundle"), "--name", "mine"]) == 0
     said = capsys.readouterr()
-    assert "mine: LlamaForCausalLM in bf16" in said.out
+    assert "mine: LlamaForCausalLM in fp32" in said.out
+    assert "keeping it in fp32: cpu has no units for bf16" in said.err
     assert "--branches 0" in said.out
     assert "ids of the grammar after the base's 320" in said.err
 

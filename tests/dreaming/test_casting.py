@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.toys import WORLDS, toy_backbone, toy_grammar, toy_tokenizer
+from tests.toys import toy_backbone, toy_session
 
-from reverie.dreaming import Reverie
+from reverie.dreaming import Reverie, Session
 from reverie.dreaming.casting import Cast, branch_choices, read_choice
-from reverie.dreaming.confidence import Signals, features
-from reverie.dreaming.preview import RuntimeConfig
+from reverie.dreaming.confidence import features
 from reverie.errors import UnknownNameError, UsageError
 from reverie.experts.contract import Adapter, ExpertCard, Factors
 from reverie.experts.features import question_features
 from reverie.experts.library import Library
 from reverie.experts.prototypes import PROTOTYPE_FILE, fit_prototype, save_prototype
+from reverie.nouns import Signals
 
 QUESTION = "What happens when you drop an egg?"
 
@@ -42,8 +42,7 @@ def library(folder: Path, *names: str) -> Library:
 
 
 def session(cast: Cast) -> Reverie:
-    runtime = RuntimeConfig(enable_gpt51_codex_preview=False)
-    return Reverie(toy_grammar(), toy_tokenizer(), toy_backbone(), WORLDS, runtime=runtime, memory=False, cast=cast)
+    return Session(toy_session(cast).model, memory=False)
 
 
 def prototype_of(model: Reverie, questions: list[str], folder: Path) -> Path:
@@ -56,14 +55,15 @@ def test_named_experts_dream_and_are_attributed(tmp_path: Path) -> None:
     model = session(Cast(library(tmp_path, "one", "two")))
     bare = model.ask(QUESTION, experts=())
     told = model.ask(QUESTION, experts=("one", "two=0.5"), explain=True)
-    assert "experts" not in bare.attribution
+    assert not bare.attribution.experts
     assert [dream.experts for dream in bare.dreams] == [{}] * 4
-    given = told.attribution["experts"]
-    assert {name: each["weight"] for name, each in given.items()} == {"one": 1.0, "two": 0.5}
+    given = told.attribution.experts
+    assert {name: each.weight for name, each in given.items()} == {"one": 1.0, "two": 0.5}
     for each in given.values():
-        assert len(each["by_id"]) == len(told.attribution["ids"])
-        assert each["contribution"] > 0
-        assert np.isfinite([*each["left_out"].values()]).all()
+        assert len(each.by_id) == len(told.attribution.ids)
+        assert each.contribution > 0
+        assert each.left_out is not None
+        assert np.isfinite([each.left_out.all, each.left_out.answer]).all()
 
 
 def test_branches_of_one_question_use_different_experts(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reverie.dreaming.confidence import FEATURES, ConfidenceModel, Signals, fit_confidence
+from reverie.dreaming.confidence import FEATURES, ConfidenceModel, fit_confidence
 from reverie.dreaming.strange import strange_questions
 from reverie.errors import BundleError
+from reverie.nouns import Signals
 
 TAUGHT = [f"what happens when you {verb} the {thing}?" for verb in ("drop", "push") for thing in ("egg", "ball", "cup")]
 
@@ -68,7 +69,7 @@ def test_a_damaged_file_is_one_clear_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "confidence.json").write_text(text)
     with pytest.raises(BundleError, match="damaged"):
         ConfidenceModel.load(tmp_path / "confidence.json")
-    with pytest.raises(BundleError, match="cannot read"):
+    with pytest.raises(BundleError, match="is missing"):
         ConfidenceModel.load(tmp_path / "gone.json")
 
 

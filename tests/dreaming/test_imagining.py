@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from reverie.dreaming import Reverie
@@ -12,9 +14,7 @@ HARD = ("SFFF", "FHFH", "FFFH", "HFFG")
 
 
 def right_session(desc: tuple[str, ...], wrong: dict[tuple[int, int], tuple[int, int]] | None = None) -> Reverie:
-    session = toy_session()
-    session.dreamer = LakeOracle(desc, wrong)
-    return session
+    return toy_session(dreamer=LakeOracle(desc, wrong))
 
 
 def test_a_right_dream_agrees_with_the_world() -> None:
@@ -77,8 +77,8 @@ def test_a_plan_is_shortest_and_reaches_the_goal() -> None:
     assert found.dream is not None
     assert [triplet.action.text for triplet in found.dream.triplets] == list(found.actions)
     assert found.dream.triplets[-1].result.text == "goal"
-    assert isinstance(session.dreamer, LakeOracle)
-    assert found.num_steps == session.dreamer.num_steps <= 64
+    assert isinstance(session.model.dreamer, LakeOracle)
+    assert found.num_steps == session.model.dreamer.num_steps <= 64
 
 
 def test_a_plan_from_a_wrong_dream_falls_in_the_real_world() -> None:
@@ -95,12 +95,15 @@ def test_an_unsolvable_map_gives_no_plan() -> None:
     assert not found.found
     assert found.dream is None
     assert found.num_steps == 4
+    assert found.exhausted
 
 
-def test_the_budget_bounds_the_imagined_steps() -> None:
-    found = right_session(HARD).plan("FrozenLake", list(HARD), budget=10)
+@pytest.mark.parametrize("budget", [1, 3, 10])
+def test_the_budget_bounds_the_imagined_steps(budget: int) -> None:
+    found = right_session(HARD).plan("FrozenLake", list(HARD), budget=budget)
     assert not found.found
-    assert found.num_steps <= 12
+    assert not found.exhausted
+    assert found.num_steps == budget
 
 
 def test_a_random_model_plans_without_breaking() -> None:
@@ -114,5 +117,17 @@ def test_planning_needs_goals_and_simulating_needs_branches() -> None:
         session.plan("Everyday", None)
     with pytest.raises(UsageError, match="budget of at least 1"):
         session.plan("FrozenLake", None, budget=0)
-    with pytest.raises(UsageError, match="branches lie between 1"):
+    with pytest.raises(UsageError, match="needs at least 1 branch"):
         session.simulate("FrozenLake", None, "R", branches=0)
+
+
+def test_wrong_types_are_refused_in_one_line() -> None:
+    session = toy_session()
+    for wrong in ({"world": None}, {"world": "\udcff"}, {"actions": 5}, {"branches": "2"}, {"seed": -1}):
+        how: dict[str, Any] = {"world": "FrozenLake", "scene": None, "actions": "R"} | wrong
+        with pytest.raises(UsageError):
+            session.simulate(**how)
+    for wrong in ({"world": 7}, {"budget": 2.5}, {"seed": "1"}):
+        how = {"world": "FrozenLake", "scene": None} | wrong
+        with pytest.raises(UsageError):
+            session.plan(**how)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from reverie.dreaming import Arbiter, check_evaluator, evaluator_names, make_evaluator, register_evaluator
 from reverie.dreaming.arbiter import report
-from reverie.dreaming.evaluators import _EVALUATORS, Agreement, Context, Likelihood, Rules
+from reverie.dreaming.evaluators import EVALUATORS, Agreement, Context, Likelihood, Rules
 from reverie.errors import ReverieError, UnknownNameError
 from reverie.nouns import Dream, Frame, Part, Triplet
 from reverie.worlds import make_world
@@ -36,7 +36,7 @@ def test_the_check_finds_a_broken_evaluator(monkeypatch: pytest.MonkeyPatch) -> 
         def judge(self, dreams: Sequence[Dream], context: Context) -> list[float]:
             return [2.0 for _ in dreams]
 
-    monkeypatch.setitem(_EVALUATORS, "boastful", Boastful)
+    monkeypatch.setattr(EVALUATORS, "_entries", dict(EVALUATORS._entries))
     register_evaluator("boastful", Boastful)
     with pytest.raises(ReverieError, match="boastful breaks its contract: scores lie between 0 and 1"):
         check_evaluator("boastful")
@@ -97,7 +97,7 @@ def test_the_report_shows_every_dream_and_marks_the_winner() -> None:
     scored, verdict = Arbiter().decide([dream("A ball bounces."), dream("A ball breaks.", log_prob=-40)], Context())
     console = Console(width=100, file=io.StringIO())
     with console.capture() as printed:
-        console.print(report(scored, verdict))
+        console.print(report(scored, verdict.branch))
     lines = printed.get().splitlines()
     assert [word in lines[0] for word in ("what it says", "likelihood", "agreement", "score")] == [True] * 4
     assert "★ 1" in lines[1]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reverie.dreaming import ConfidenceModel, Reverie
-from reverie.errors import PictureError, UsageError, WorldError
+from reverie.dreaming import Arbiter, ConfidenceModel, Question, Reverie, Session
+from reverie.errors import PictureError, UnknownNameError, UsageError, WorldError
 from reverie.nouns import Answer
 from toys import toy_session
 
@@ -23,10 +23,9 @@ def session() -> Reverie:
 
 
 @pytest.fixture
-def certain(session: Reverie, monkeypatch: pytest.MonkeyPatch) -> Reverie:
-    """The session, sure of everything."""
-    monkeypatch.setattr(session, "confidence", replace(ConfidenceModel.rough(), threshold=0.0))
-    return session
+def certain(session: Reverie) -> Reverie:
+    """The session's model, sure of everything."""
+    return Session(replace(session.model, confidence=replace(ConfidenceModel.rough(), threshold=0.0)))
 
 
 def untimed(answer: Answer) -> Answer:
@@ -74,6 +73,67 @@ def test_many_questions_get_the_answers_that_each_gets_alone(session: Reverie) -
     assert [one.confidence for one in together] == pytest.approx([one.confidence for one in alone], rel=1e-3)
 
 
+def test_many_questions_may_show_pictures_and_scenes(session: Reverie) -> None:
+    red, lake = np.full((64, 64, 3), (200, 30, 30), np.uint8), ("FrozenLake", "SFF,FHF,FFG")
+    together = session.ask_many(
+        [EGG, "What happens here?", "Is it safe?"],
+        images=[(), [red], ()],
+        scenes=[(None, None), (None, None), lake],
+        branches=2,
+        depth=1,
+    )
+    alone = [
+        session.ask(EGG, branches=2, depth=1),
+        session.ask("What happens here?", [red], branches=2, depth=1),
+        session.ask("Is it safe?", world=lake[0], scene=lake[1], branches=2, depth=1),
+    ]
+    assert [one.text for one in together] == [one.text for one in alone]
+    starts = [one.dreams[0].triplets[0].what.frame for one in together]
+    assert starts == [one.dreams[0].triplets[0].what.frame for one in alone]
+    assert [start is not None and start.shape for start in starts[1:]] == [(8, 8), (3, 3)]
+    with pytest.raises(UsageError, match="2 questions need as many pictures and scenes, got 1 and 2"):
+        session.ask_many([EGG, EGG], images=[()])
+
+
+def test_observers_hear_every_answer_and_may_add_to_it(certain: Reverie) -> None:
+    class Ear:
+        def __init__(self) -> None:
+            self.heard: list[tuple[str, Answer]] = []
+
+        def answered(self, question: Question, answer: Answer) -> None:
+            self.heard.append((question.text, answer))
+
+    class Marker:
+        def answered(self, question: Question, answer: Answer) -> Answer:
+            return replace(answer, backend="marked")
+
+    ear = Ear()
+    heard = Session(certain.model, observers=[Marker(), ear])
+    told = heard.ask(EGG, branches=1, depth=1)
+    heard.ask_many(["Is it safe?"], branches=1, depth=1)
+    assert [text for text, _ in ear.heard] == [EGG, "Is it safe?"]
+    assert {answer.backend for _, answer in ear.heard} == {told.backend} == {"marked"}
+    signals = ear.heard[0][1].signals
+    assert signals is not None
+    assert signals.embedding.shape == (certain.engine.decoder.hidden_size,)
+
+
+def test_a_talk_keeps_its_turns(certain: Reverie) -> None:
+    talk = Session(certain.model)
+    first = talk.chat(EGG, branches=1, depth=1)
+    talk.chat("And then?", branches=1, depth=1)
+    assert [turn.question for turn in talk.history] == [EGG, "And then?"]
+    assert talk.history[0].answer == first.text
+    assert untimed(first) == untimed(certain.ask(EGG, branches=1, depth=1))
+
+
+def test_another_evaluator_may_judge_too(certain: Reverie) -> None:
+    judged = Session(replace(certain.model, arbiter=Arbiter().beside(["brevity"]))).ask(EGG, branches=2, depth=1)
+    assert judged.dreams[0].scores.keys() >= {"likelihood", "agreement", "brevity"}
+    with pytest.raises(UnknownNameError, match="Did you mean 'brevity'"):
+        Arbiter().beside(["brevty"])
+
+
 def test_dreams_have_pictures(session: Reverie) -> None:
     dreams = session.dream("Is it safe?", branches=2, depth=1, world="FrozenLake", scene="SFF,FHF,FFG")
     pictures = session.pictures(dreams[0])
@@ -95,12 +155,13 @@ def test_the_world_is_known_by_its_backdrop(session: Reverie) -> None:
     lake = session.dream("Is it safe?", branches=1, depth=1, world="FrozenLake", scene="SFF,FFF,FFG")
     frame = lake[0].triplets[0].what.frame
     assert frame is not None
-    assert session.world_of(frame) == "FrozenLake"
+    assert session.model.world_of(frame) == "FrozenLake"
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"branches": "4"}, "branches is a whole number, got '4'"),
         ({"branches": -1}, "branches lie between 0 and 64"),
         ({"branches": 65}, "branches lie between 0 and 64"),
         ({"depth": 0}, "depth is at least 1"),

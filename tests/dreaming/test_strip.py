@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reverie.dreaming.strip import Branch, Panel, animate, branches_of, draw_strip, to_png
+from reverie.drawing import png_bytes
+from reverie.dreaming.strip import Branch, Panel, animate, branches_of, draw_strip
 from reverie.nouns import Dream, Frame, Part, Triplet
 
 GOLD = (226, 148, 0)
@@ -124,4 +125,4 @@ def test_the_animation_shows_every_picture_in_order() -> None:
 
 def test_a_png_reads_back_pixel_for_pixel() -> None:
     strip = draw_strip([branch()])
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(to_png(strip)))), np.asarray(strip))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png_bytes(strip)))), np.asarray(strip))

@@ -230,4 +230,4 @@ def test_a_base_made_elsewhere_gets_an_expert_that_peft_and_a_session_use_alike(
     theirs = torch.log_softmax(model(turned).logits[0].float(), -1)
     wanted = theirs[range(3), turned[0, 1:]].detach().numpy()
     assert ours == pytest.approx(wanted, abs=2e-4)
-    assert session.ask("What is 1 plus 2?", branches=0, experts=("adds",)).attribution["experts"]["adds"]["weight"] == 1
+    assert session.ask("What is 1 plus 2?", branches=0, experts=("adds",)).attribution.experts["adds"].weight == 1

@@ -18,9 +18,10 @@ from reverie.memory.perceiving import Perceiver
 from reverie.model.orchestrator import Orchestrator, OrchestratorConfig
 from reverie.model.vision import VisionConfig
 from reverie.training.objective import check_objective
-from reverie.training.perception import Lessons, PerceptionData, PerceptionObjective, Recorded
+from reverie.training.perception import PerceptionData, PerceptionObjective, Recorded
 from reverie.training.recipes import PerceptionRecipe
 from reverie.training.settings import LoopConfig
+from reverie.worlds.everyday.lessons import Lessons
 
 MODEL = OrchestratorConfig(
     vision=(VisionConfig("tokens", size=16), VisionConfig("lite", side=32, size=16)), size=16, num_heads=2, num_layers=1

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reverie.bundles.bundle import READER, SEEDS, find_bundle, verify_bundle
 from reverie.bundles.experts import open_cast, open_library
 from reverie.data import BadRow, Row, make_reader
+from reverie.dreaming.arbiter import Arbiter
 from reverie.dreaming.confidence import ConfidenceModel
-from reverie.dreaming.plain import Plain
+from reverie.dreaming.evaluators import Evaluator
+from reverie.dreaming.model import Model, open_model
 from reverie.dreaming.preview import RuntimeConfig
-from reverie.dreaming.session import Reverie
+from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter, Prompter
+from reverie.dreaming.session import Session
 from reverie.errors import BundleError
 from reverie.model import Backbone
 from reverie.model.transformers_base import ForeignBackbone
@@ -40,10 +44,25 @@ class Bundle:
     tokenizer: ImageTokenizer
     backbone: Backbone | ForeignBackbone
     worlds: dict[str, int]
+    prompter: Prompter
     confidence: ConfidenceModel | None
     seeds: Path | None = None  # facts that a new memory starts with
     reader: Path | None = None  # graph attention over recalled facts
-    plain: Plain | None = None  # how a base is asked that was never taught the grammar
+
+    def open(self, library: Path | None = None) -> Model:
+        """The bundle as a model, which sessions may share; ``library`` as ``open_library`` takes it."""
+        return open_model(
+            self.grammar,
+            self.tokenizer,
+            self.backbone,
+            self.worlds,
+            name=self.name,
+            prompter=self.prompter,
+            confidence=self.confidence,
+            experts=open_cast(self.folder, self.manifest, library),
+            facts=partial(_read_seeds, self.seeds),
+            reader=self.reader,
+        )
 
     def session(
         self,
@@ -51,23 +70,9 @@ class Bundle:
         memory: Memory | str | Path | bool | None = None,
         seeds: Iterable[Row] | None = None,
         library: Path | None = None,
-    ) -> Reverie:
-        """A model at work; ``memory`` as ``dreaming.Grounds`` takes it, ``seeds`` instead of the bundle's own,
-        ``library`` as ``open_library`` takes it."""
-        return Reverie(
-            self.grammar,
-            self.tokenizer,
-            self.backbone,
-            self.worlds,
-            self.confidence,
-            runtime,
-            name=self.name,
-            memory=memory,
-            seeds=_read_seeds(self.seeds) if seeds is None else seeds,
-            reader=self.reader,
-            plain=self.plain,
-            cast=open_cast(self.folder, self.manifest, library),
-        )
+    ) -> Session:
+        """A session with a model of its own; ``memory`` and ``seeds`` as ``Session`` takes them."""
+        return Session(self.open(library), memory, seeds, runtime)
 
     def open_library(self, library: Path | None = None) -> Library:
         """Its own experts and those of ``library``, by default the user's for this base."""
@@ -98,7 +103,9 @@ def load_bundle(name: str | Path = "nano") -> Bundle:
         confidence=ConfidenceModel.load(folder / "confidence.json") if "confidence.json" in manifest["files"] else None,
         seeds=folder / SEEDS if SEEDS in manifest["files"] else None,
         reader=folder / "reader" if manifest["files"].keys() >= set(READER) else None,
-        plain=Plain(folder / "backbone", grammar, base["prompt"]) if base and not base["taught"] else None,
+        prompter=GrammarPrompter(grammar)
+        if base is None or base["taught"]
+        else ChatPrompter(folder / "backbone", grammar, base["prompt"]),
     )
     _check_fit(folder, bundle)
     return bundle
@@ -110,18 +117,22 @@ def load(
     *,
     memory: Memory | str | Path | bool | None = None,
     library: str | Path | None = None,
+    evaluators: Sequence[str | Evaluator] = (),
     **switches: Any,
-) -> Reverie:
+) -> Session:
     """A session with a bundle: ``reverie.load("nano").ask("What happens when you drop an egg?")``.
 
     ``memory`` is what its answers rest on: an address such as ``"kg.db"``, which is made if needed, an open Memory,
     None for what the bundle knows of its worlds (kept nowhere), or False for nothing. ``library``: the folder of your
-    experts, which stand beside the bundle's own. ``switches`` are settings of
-    ``RuntimeConfig``, such as ``enable_gpt51_codex_preview=False``; ConfigError names one that does not exist.
-    Otherwise raises as ``load_bundle`` does.
+    experts, which stand beside the bundle's own. ``evaluators``: more judges of dreams, by the names that they are
+    registered under; UnknownNameError suggests the nearest. ``switches`` are settings of ``RuntimeConfig``, such as
+    ``enable_gpt51_codex_preview=False``; ConfigError names one that does not exist. Otherwise raises as ``load_bundle``
+    does.
     """
     settings = build_settings(RuntimeConfig, switches) if switches or runtime is None else runtime
-    return load_bundle(name).session(settings, memory, library=Path(library) if library else None)
+    arbiter = Arbiter().beside(evaluators)
+    model = load_bundle(name).open(Path(library) if library else None)
+    return Session(replace(model, arbiter=arbiter), memory, runtime=settings)
 
 
 def _read_seeds(path: Path | None) -> Iterator[Row]:

@@ -14,9 +14,10 @@ import numpy as np
 from reverie.bundles.bundle import SEEDS, write_bundle
 from reverie.bundles.experts import EXPERTS, ROUTER
 from reverie.data import FactRow
+from reverie.dreaming.answering import signals
 from reverie.dreaming.confidence import ConfidenceModel, fit_confidence
-from reverie.dreaming.questions import clean_question
-from reverie.dreaming.session import Reverie
+from reverie.dreaming.model import Model, open_model
+from reverie.dreaming.question import DreamSettings, Question
 from reverie.dreaming.strange import strange_questions
 from reverie.errors import ExpertError
 from reverie.experts import Library, Router, base_hash, base_linears
@@ -24,6 +25,7 @@ from reverie.files import atomic_write_text
 from reverie.model import Backbone
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
+from reverie.tokens.questions import clean_question
 from reverie.worlds import make_world, record
 
 __all__ = ["calibrate", "make_bundle", "taught_questions", "write_seeds"]
@@ -62,13 +64,13 @@ def make_bundle(
             Router.load(router, base_hash(parts / "backbone"))
             shutil.copytree(router, parts / ROUTER, dirs_exist_ok=True)
         if questions:
-            session = Reverie(
+            model = open_model(
                 load_grammar(parts),
                 ImageTokenizer.load(parts / "image_tokenizer"),
                 Backbone.load(parts / "backbone"),
                 cells,
             )
-            calibrate(session, taught_questions(worlds, questions, seed), seed).save(parts / "confidence.json")
+            calibrate(model, taught_questions(worlds, questions, seed), seed).save(parts / "confidence.json")
         write_seeds(worlds, parts / SEEDS)
         return write_bundle(folder, parts, name=name, worlds=cells, recipe=recipe, figures=figures)
 
@@ -92,11 +94,13 @@ def write_seeds(worlds: Sequence[str], path: Path) -> None:
         atomic_write_text(path, "".join(f"{json.dumps(fields, ensure_ascii=False)}\n" for fields in said))
 
 
-def calibrate(session: Reverie, taught: Sequence[str], seed: int = 0) -> ConfidenceModel:
-    """Fit the confidence of ``session`` on ``taught`` questions that it never saw, and as many strange ones."""
+def calibrate(model: Model, taught: Sequence[str], seed: int = 0) -> ConfidenceModel:
+    """Fit the confidence of ``model`` on ``taught`` questions that it never saw, and as many strange ones."""
     rng = np.random.default_rng([seed, 1])
     strange = strange_questions(taught, len(taught), rng)
-    return fit_confidence(session.signals(taught, seed=seed), session.signals(strange, seed=seed), rng)
+    settings = DreamSettings(branches=3, seed=seed)
+    known, unknown = (signals(model, [Question(text) for text in texts], settings) for texts in (taught, strange))
+    return fit_confidence(known, unknown, rng)
 
 
 def taught_questions(worlds: Sequence[str], count: int, seed: int = 0) -> list[str]:

@@ -16,7 +16,10 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """``app.main``, where Ctrl-C ends in one line and exit code 130 from the first import on."""
+    """Run one command line (default: the process's own) and return its exit code.
+
+    Ctrl-C ends in one line and exit code 130 from the first import on.
+    """
     try:
         from reverie.cli.app import main as run
 

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reverie.cli.ask import (
-    DepthOption,
-    ImageOption,
-    SceneOption,
-    TemperatureOption,
-    WorldOption,
-    saved_note,
-    show_dreams,
-)
-from reverie.cli.options import (
-    ExpertOption,
-    JsonOption,
-    LibraryOption,
-    ModelOption,
-    NoExpertsOption,
-    SaveOption,
-    SeedOption,
-    command_app,
-    examples,
-    make_save_dir,
-    named_experts,
-)
+from reverie.cli import options
+from reverie.cli.ask import show_confidence, show_dreams
+from reverie.cli.options import command_app, examples, named_experts, save_dir, saved_note
 from reverie.cli.output import Output
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reverie.dreaming import Session
+    from reverie.nouns import Answer
 
 app = command_app()
 
@@ -42,42 +29,42 @@ app = command_app()
 )
 def dream(
     question: Annotated[str, typer.Argument(help="What to dream about.")],
-    image: ImageOption = None,
+    image: options.ImageOption = None,
     branches: Annotated[int, typer.Option("--branches", min=1, max=64, help="Futures to dream.")] = 4,
-    depth: DepthOption = 12,
-    world: WorldOption = None,
-    scene: SceneOption = None,
-    temperature: TemperatureOption = 0.7,
-    expert: ExpertOption = None,
-    no_experts: NoExpertsOption = False,
-    library: LibraryOption = None,
-    model: ModelOption = "nano",
-    seed: SeedOption = 0,
-    save: SaveOption = None,
-    as_json: JsonOption = False,
+    depth: options.DepthOption = 12,
+    world: options.WorldOption = None,
+    scene: options.SceneOption = None,
+    temperature: options.TemperatureOption = 0.7,
+    expert: options.ExpertOption = None,
+    no_experts: options.NoExpertsOption = False,
+    library: options.LibraryOption = None,
+    evaluator: options.EvaluatorOption = None,
+    model: options.ModelOption = "nano",
+    seed: options.SeedOption = 0,
+    save: options.SaveOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Dream the futures of a question, without picking one."""
-    folder, experts = make_save_dir(save), named_experts(expert, no_experts)
+    """Dream the futures of a question, without picking one; say whether they are ones to rely on."""
+    folder, experts = save_dir(save), named_experts(expert, no_experts)
     with Output(as_json) as out:
         import reverie
+        from reverie.dreaming import DreamSettings, Question
         from reverie.dreaming.album import dream_to_json, save_dreams
+        from reverie.dreaming.answering import imagine
 
-        session = reverie.load(model, library=library, enable_gpt51_codex_preview=False)
-        dreams = session.dream(
-            question,
-            image or (),
-            branches=branches,
-            depth=depth,
-            world=world,
-            scene=scene,
-            temperature=temperature,
-            seed=seed,
-            experts=experts,
-        )
-        images = {} if folder is None else save_dreams(dreams, session.decode, folder, question=question)
-        told = [{**dream_to_json(one, index, images), "said": one.said} for index, one in enumerate(dreams)]
-        payload = {"dreams": told}
-        undecided = reverie.Verdict(-1, "")
-        out.result(payload, lambda console: show_dreams(console, session, dreams, undecided))
+        asked = Question(question, image or (), world, scene, experts)
+        settings = DreamSettings(branches, depth, temperature, seed)
+        session = reverie.load(model, library=library, evaluators=evaluator or (), enable_gpt51_codex_preview=False)
+        told = imagine(session.model, session.grounds, [asked], settings)[0]
+        images = {} if folder is None else save_dreams(told.dreams, session.decode, folder, question=question)
+        payload = [{**dream_to_json(one, index, images), "said": one.said} for index, one in enumerate(told.dreams)]
+        out.result({"dreams": payload}, lambda console: _show(console, session, told))
         if folder is not None:
-            out.note(saved_note(images, folder))
+            out.note(saved_note(len(images), folder))
+
+
+def _show(console: Console, session: Session, told: Answer) -> None:
+    if not told.known:
+        console.print(told.text, style="bold yellow", markup=False)
+    show_confidence(console, told, "undecided")
+    show_dreams(console, session, told.dreams, None)

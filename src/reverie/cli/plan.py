@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli.ask import SceneOption
-from reverie.cli.options import JsonOption, ModelOption, SaveOption, SeedOption, command_app, examples, make_save_dir
+from reverie.cli import options
+from reverie.cli.options import command_app, examples, save_dir, saved_note
 from reverie.cli.output import Output
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reverie.dreaming import Plan, Reverie
+    from reverie.dreaming import Plan, Session
 
 app = command_app()
 
@@ -25,34 +25,44 @@ app = command_app()
     )
 )
 def plan(
-    world: Annotated[str, typer.Option("--world", metavar="NAME", help="The world to plan in.")] = "FrozenLake",
-    scene: SceneOption = None,
+    world: options.WorldOption = None,
+    scene: options.SceneOption = None,
     budget: Annotated[int, typer.Option("--budget", min=1, help="Most imagined steps.")] = 1000,
-    model: ModelOption = "nano",
-    seed: SeedOption = 0,
-    save: SaveOption = None,
-    as_json: JsonOption = False,
+    model: options.ModelOption = "nano",
+    seed: options.SeedOption = 0,
+    save: options.SaveOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Find actions that reach the goal by dreaming alone; then check them in the real world."""
-    folder = make_save_dir(save)
+    folder = save_dir(save)
     with Output(as_json) as out:
         import reverie
         from reverie.dreaming.album import save_dreams
         from reverie.errors import ReverieError
 
         session = reverie.load(model, enable_gpt51_codex_preview=False)
-        found = session.plan(world, scene, budget=budget, seed=seed)
+        found = session.plan(world or session.model.usual_world, scene, budget=budget, seed=seed)
         if found.dream is None:
+            if as_json:
+                out.result(_payload(found, {}), lambda console: None)
             raise ReverieError(
                 f"no way to the goal was found in imagination, after {found.num_steps} dreamed steps: "
-                f"the scene may have none{'' if found.num_steps < budget else ', or --budget was too small'}"
+                f"{_why_none(found, budget)}"
             )
         images = {}
         if folder is not None:
-            images = save_dreams([found.dream], session.decode, folder, 0, f"Plan in {world}", _verdict(found))
+            images = save_dreams([found.dream], session.decode, folder, 0, f"Plan in {found.world}", _verdict(found))
         out.result(_payload(found, images), lambda console: _show(console, session, found))
         if folder is not None:
-            out.note(f"{len(images)} pictures and strip.png in {folder}")
+            out.note(saved_note(len(images), folder))
+
+
+def _why_none(found: Plan, budget: int) -> str:
+    if found.exhausted:
+        return "they went wherever one can go, and the goal cannot be reached"
+    if found.num_steps >= budget:
+        return "that was all of --budget; give more, if there is a way"
+    return "some of them came to no end"
 
 
 def _payload(found: Plan, images: dict[Any, Any]) -> dict[str, Any]:
@@ -75,7 +85,7 @@ def _verdict(found: Plan) -> str:
     return f"{', '.join(found.actions)}: in the real world this {real}."
 
 
-def _show(console: Console, session: Reverie, found: Plan) -> None:
+def _show(console: Console, session: Session, found: Plan) -> None:
     from reverie.cli.pictures import show_branch
     from reverie.dreaming.strip import branches_of
 

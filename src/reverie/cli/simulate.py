@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli.ask import SceneOption, TemperatureOption
-from reverie.cli.options import JsonOption, ModelOption, SaveOption, SeedOption, command_app, examples, make_save_dir
+from reverie.cli import options
+from reverie.cli.options import command_app, examples, save_dir, saved_note
 from reverie.cli.output import Output
 
 if TYPE_CHECKING:
@@ -31,27 +31,37 @@ def simulate(
     actions: Annotated[
         str, typer.Option("--actions", metavar="ACTIONS", help="Names with commas, or FrozenLake's letters (RRDD).")
     ],
-    world: Annotated[str, typer.Option("--world", metavar="NAME", help="The world to dream of.")] = "FrozenLake",
-    scene: SceneOption = None,
+    world: options.WorldOption = None,
+    scene: options.SceneOption = None,
     branches: Annotated[int, typer.Option("--branches", min=1, max=64, help="Dreams to pick the best of.")] = 1,
-    temperature: TemperatureOption = 0.7,
-    model: ModelOption = "nano",
-    seed: SeedOption = 0,
-    save: SaveOption = None,
-    as_json: JsonOption = False,
+    temperature: options.TemperatureOption = 0.7,
+    model: options.ModelOption = "nano",
+    seed: options.SeedOption = 0,
+    save: options.SaveOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Dream what actions do to a scene, frame by frame; then see whether the real world agrees."""
-    folder = make_save_dir(save)
+    folder = save_dir(save)
     with Output(as_json) as out:
         import reverie
+        from reverie.progress import shown_progress
 
         session = reverie.load(model, enable_gpt51_codex_preview=False)
-        done = session.simulate(world, scene, actions, branches=branches, temperature=temperature, seed=seed)
+        with shown_progress() as progress:
+            done = session.simulate(
+                world or session.model.usual_world,
+                scene,
+                actions,
+                branches=branches,
+                temperature=temperature,
+                seed=seed,
+                progress=progress,
+            )
         rows = _rows(done)
         files = _save(done, rows, folder) if folder is not None else {}
         out.result(_payload(done, files), lambda console: _show(console, done, rows[0]))
         if folder is not None:
-            out.note(f"{len(files)} pictures and strip.png in {folder}")
+            out.note(saved_note(len(files), folder))
 
 
 def _rows(done: Simulation) -> list[Branch]:
@@ -69,18 +79,18 @@ def _rows(done: Simulation) -> list[Branch]:
 
 
 def _save(done: Simulation, rows: list[Branch], folder: Path) -> dict[str, Path]:
-    from reverie.data.pictures import save_picture
-    from reverie.dreaming.strip import draw_strip, to_png
-    from reverie.files import atomic_write_bytes
+    from reverie.drawing import png_bytes
+    from reverie.dreaming.album import save_files
+    from reverie.dreaming.strip import draw_strip
 
-    files = {"start": save_picture(done.start, folder / "start.png")}
-    for number, step in enumerate(done.steps, start=1):
-        files[f"{number}"] = save_picture(step.picture, folder / f"dreamed-{number}.png")
-        files[f"real {number}"] = save_picture(step.real_picture, folder / f"real-{number}.png")
     title = f"{done.world}: {', '.join(done.actions)}"
-    strip = draw_strip(rows, None, title, _verdict(done))
-    atomic_write_bytes(folder / "strip.png", to_png(strip))
-    return files
+    pictures = {"start": done.start}
+    for number, step in enumerate(done.steps, start=1):
+        pictures |= {f"dreamed-{number}": step.picture, f"real-{number}": step.real_picture}
+    drawn = {name: png_bytes(picture) for name, picture in pictures.items()}
+    drawn["strip"] = png_bytes(draw_strip(rows, None, title, _verdict(done)))
+    files = save_files(folder, {f"{name}.png": data for name, data in drawn.items()})
+    return {name: files[f"{name}.png"] for name in pictures}
 
 
 def _payload(done: Simulation, files: dict[str, Path]) -> dict[str, Any]:
@@ -89,8 +99,8 @@ def _payload(done: Simulation, files: dict[str, Path]) -> dict[str, Any]:
     steps = [
         {
             "action": step.action,
-            "result": {"text": step.words, "image": files.get(f"{number}")},
-            "real": {"text": step.real_words, "image": files.get(f"real {number}")},
+            "result": {"text": step.words, "image": files.get(f"dreamed-{number}")},
+            "real": {"text": step.real_words, "image": files.get(f"real-{number}")},
             "exact": step.exact,
         }
         for number, step in enumerate(done.steps, start=1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli.options import JsonOption, SaveOption, SeedOption, command_app, examples, make_dir, make_save_dir
+from reverie.cli.options import JsonOption, SaveOption, SeedOption, command_app, examples, make_dir, save_dir
 from reverie.cli.output import Output
 
 if TYPE_CHECKING:
@@ -48,11 +48,12 @@ def list_worlds(as_json: JsonOption = False) -> None:
 @app.command(epilog=examples("reverie worlds show Everyday", "reverie worlds show FrozenLake --seed 3 --save out/"))
 def show(name: WorldName, seed: SeedOption = 0, save: SaveOption = None, as_json: JsonOption = False) -> None:
     """Show one world: what it is, one episode in words and pictures, and questions about it."""
-    save = make_save_dir(save)
+    save = save_dir(save)
     with Output(as_json) as out:
         import numpy as np
 
-        from reverie.dreaming.strip import draw_strip, to_png
+        from reverie.drawing import png_bytes
+        from reverie.dreaming.strip import draw_strip
         from reverie.files import atomic_write_bytes
         from reverie.worlds import make_world
         from reverie.worlds import record as record_episodes
@@ -64,7 +65,7 @@ def show(name: WorldName, seed: SeedOption = 0, save: SaveOption = None, as_json
         strip = None
         if save:
             strip = save / f"{world.name}-{seed}.png"
-            atomic_write_bytes(strip, to_png(draw_strip([branch], question=f"{world.name}, seed {seed}")))
+            atomic_write_bytes(strip, png_bytes(draw_strip([branch], question=f"{world.name}, seed {seed}")))
         payload = _describe(world) | {
             "episode": {"seed": episode.seed, "options": episode.options, "triplets": _triplets(episode)},
             "questions": [{"question": item.text, "answer": item.answer, "form": item.form} for item in questions],
@@ -136,20 +137,20 @@ def _branch(episode: Episode) -> Branch:
 
 
 def _show_list(console: Console, found: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    table = Table("world", "what it is", "actions", "scenes", "pictures", box=None, header_style="bold", pad_edge=False)
     for world in found:
-        table.add_row(world["name"], world["about"], ", ".join(world["actions"]), world["scenes"], world["pictures"])
-    console.print(table)
+        _show_about(console, world)
+
+
+def _show_about(console: Console, world: dict[str, Any]) -> None:
+    console.print(f"[bold]{world['name']}[/]  {world['about']}", highlight=False)
+    console.print(f"  actions: {', '.join(world['actions'])}", highlight=False)
+    console.print(f"  scenes: {world['scenes']}\n  pictures: {world['pictures']}\n", highlight=False)
 
 
 def _show_one(console: Console, payload: dict[str, Any], branch: Branch) -> None:
     from reverie.cli.pictures import show_branch
 
-    console.print(f"[bold]{payload['name']}[/]  {payload['about']}")
-    console.print(f"actions: {', '.join(payload['actions'])}", highlight=False)
-    console.print(f"scenes: {payload['scenes']}\npictures: {payload['pictures']}\n", highlight=False)
+    _show_about(console, payload)
     show_branch(console, branch)
     for step in payload["episode"]["triplets"]:
         console.print(f"{step['what']} [cyan]→ {step['action']} →[/] {step['result']}", highlight=False)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reverie.data.pictures import save_picture
-from reverie.dreaming.strip import branches_of, draw_strip, to_png
+from reverie.drawing import png_bytes
+from reverie.dreaming.strip import branches_of, draw_strip
 from reverie.files import atomic_write_bytes
-from reverie.nouns import Answer, Dream, Frame, Part
+from reverie.nouns import Answer, Attribution, Dream, ExpertShare, Frame, Part
 
-__all__ = ["Images", "answer_to_json", "dream_to_json", "save_dreams"]
+__all__ = ["Images", "answer_to_json", "dream_to_json", "save_dreams", "save_files"]
 
 #: (dream, place) -> file; place 0 is what a dream starts from, place i the result of its i-th triplet
 Images = Mapping[tuple[int, int], Path]
@@ -34,15 +36,39 @@ def save_dreams(
     branches = branches_of(dreams, decode)
     if not branches:
         return {}
-    images = {}
-    for index, branch in enumerate(branches):
-        for place, panel in enumerate(branch.panels):
-            if panel.picture is not None:
-                part = f"result-{place}" if place else "what"
-                images[index, place] = save_picture(panel.picture, folder / f"dream-{index + 1}-{part}.png")
-    framed = winner if winner >= 0 else None
-    atomic_write_bytes(folder / "strip.png", to_png(draw_strip(branches, framed, question, answer)))
-    return images
+    pictures = {
+        (index, place): (f"dream-{index + 1}-{f'result-{place}' if place else 'what'}.png", panel.picture)
+        for index, branch in enumerate(branches)
+        for place, panel in enumerate(branch.panels)
+        if panel.picture is not None
+    }
+    files = {name: png_bytes(picture) for name, picture in pictures.values()}
+    strip = draw_strip(branches, winner if winner >= 0 else None, question, answer)
+    saved = save_files(folder, files | {"strip.png": png_bytes(strip)})
+    return {key: saved[name] for key, (name, _) in pictures.items()}
+
+
+def save_files(folder: Path, files: Mapping[str, bytes]) -> dict[str, Path]:
+    """Write all of ``files`` into ``folder``, made if needed, or leave none of them. Raises OSError with the name of
+    the one that could not be written."""
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    path = folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as scratch:
+            for name, data in files.items():
+                path = folder / name
+                atomic_write_bytes(Path(scratch) / name, data)
+            for name in files:
+                (Path(scratch) / name).replace(folder / name)
+    except BaseException as error:  # Ctrl-C too
+        with contextlib.suppress(OSError):
+            for one in made:
+                one.rmdir()
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
+    return {name: folder / name for name in files}
 
 
 def answer_to_json(answer: Answer, images: Images | None = None) -> dict[str, Any]:
@@ -55,9 +81,20 @@ def answer_to_json(answer: Answer, images: Images | None = None) -> dict[str, An
         "dreams": [dream_to_json(dream, index, images) for index, dream in enumerate(answer.dreams)],
         "verdict": {"branch": answer.verdict.branch, "reason": answer.verdict.reason},
         "evidence": [vars(fact) for fact in answer.evidence],
-        "attribution": answer.attribution,
+        "attribution": attribution_to_json(answer.attribution),
         "seconds": answer.seconds,
     }
+
+
+def attribution_to_json(attribution: Attribution) -> dict[str, Any]:
+    """Where an answer comes from; experts, and what was remembered, stand there where there are any."""
+    told: dict[str, Any] = {"confidence": dict(attribution.confidence), "attention": dict(attribution.attention)}
+    if attribution.experts:
+        told["experts"] = {name: _share(share) for name, share in attribution.experts.items()}
+        told["ids"] = list(attribution.ids)
+    if attribution.remembered is not None:
+        told["remembered"] = attribution.remembered
+    return told
 
 
 def dream_to_json(dream: Dream, index: int = 0, images: Images | None = None) -> dict[str, Any]:
@@ -78,6 +115,11 @@ def dream_to_json(dream: Dream, index: int = 0, images: Images | None = None) ->
         "experts": dream.experts,
         "seed": dream.seed,
     }
+
+
+def _share(share: ExpertShare) -> dict[str, Any]:
+    told: dict[str, Any] = {"weight": share.weight, "contribution": share.contribution, "by_id": list(share.by_id)}
+    return told if share.left_out is None else told | {"left_out": vars(share.left_out)}
 
 
 def _part(part: Part, image: Path | None) -> dict[str, Any]:

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reverie.dreaming.evaluators import Context, Evaluator, default_evaluators
-from reverie.nouns import Dream, Verdict
+from reverie.dreaming.evaluators import Context, Evaluator, default_evaluators, make_evaluator
+from reverie.nouns import DIRECT, Dream, Verdict
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = ["Arbiter", "report"]
-
-DIRECT = Verdict(-1, "answered directly, without dreams")
 
 
 @dataclass(frozen=True)
@@ -22,6 +20,12 @@ class Arbiter:
     """Scores every branch by the weighted mean of its evaluators; ties go to the more probable dream."""
 
     evaluators: Sequence[Evaluator] = field(default_factory=default_evaluators)
+
+    def beside(self, others: Sequence[str | Evaluator]) -> Arbiter:
+        """This arbiter, who hears ``others`` too: evaluators, or names of registered ones (else UnknownNameError)."""
+        made = [make_evaluator(one) if isinstance(one, str) else one for one in others]
+        heard = {one.name for one in made}
+        return Arbiter([*(one for one in self.evaluators if one.name not in heard), *made])
 
     def decide(self, dreams: Sequence[Dream], context: Context) -> tuple[tuple[Dream, ...], Verdict]:
         """The dreams with their scores, in the order given, and the verdict on them."""
@@ -61,8 +65,8 @@ def _rounded(dream: Dream) -> float:
     return round(dream.score, 9)
 
 
-def report(dreams: Sequence[Dream], verdict: Verdict) -> Table:
-    """The scored table of all branches for people; the winner is marked."""
+def report(dreams: Sequence[Dream], winner: int = -1) -> Table:
+    """The scored table of all branches for people; the one at index ``winner`` is marked."""
     from rich.table import Table
 
     names = list(dict.fromkeys(name for dream in dreams for name in dream.scores))
@@ -72,7 +76,7 @@ def report(dreams: Sequence[Dream], verdict: Verdict) -> Table:
     for name in (*names, "score", "nats"):
         table.add_column(name, justify="right")
     for index, dream in enumerate(dreams):
-        won = index == verdict.branch
+        won = index == winner
         marks = [f"{dream.scores[name]:.2f}" for name in names]
         said = dream.said or " → ".join(triplet.result.text or "(a picture)" for triplet in dream.triplets)
         row = [f"{'★ ' if won else ''}{index + 1}", said, *marks, f"{dream.score:.2f}", f"{dream.log_prob:.1f}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from reverie.engine import Engine
 from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice, check_choice
 from reverie.experts.live import LiveRouter
+from reverie.nouns import ExpertShare, LeftOut
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.vocabulary import ANS
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from reverie.experts.library import Library
     from reverie.experts.router import Router
 
-__all__ = ["Cast", "attribution", "branch_choices", "read_choice"]
+__all__ = ["Cast", "branch_choices", "expert_shares", "read_choice"]
 
 
 class Cast:
@@ -34,14 +35,21 @@ class Cast:
         self.library = library
         self.router = LiveRouter(library, router, library.base) if library is not None else None
 
-    def choose(self, features: np.ndarray, named: Sequence[str] | None) -> Choice:
-        """Who answers one question. ``features``: what the router sees of it (``experts.features``).
+    def choose(self, features: Sequence[np.ndarray], named: Sequence[Sequence[str] | None]) -> list[Choice]:
+        """Who answers each question. ``features``: what the router sees of it (``experts.features``).
 
-        ``named``: ``name`` or ``name=weight`` each; () for nobody, None to let the router choose.
+        ``named``: for each, ``name`` or ``name=weight``; () for nobody, None to let the router choose.
         Raises UnknownNameError for an expert that the library does not hold.
         """
-        if named is None:
-            return () if self.router is None else self.router.route(torch.from_numpy(features)[None])[0]
+        choices = [() if one is None else self._named(one) for one in named]
+        free = [place for place, one in enumerate(named) if one is None]
+        if self.router is not None and free:
+            routed = self.router.route(torch.from_numpy(np.stack([features[place] for place in free])))
+            for place, choice in zip(free, routed, strict=True):
+                choices[place] = choice
+        return choices
+
+    def _named(self, named: Sequence[str]) -> Choice:
         choice = read_choice(named)
         for name, _ in choice:
             if self.library is None:
@@ -74,25 +82,24 @@ def branch_choices(choice: Choice, branches: int) -> list[Choice]:
     return [ways[branch % len(ways)] for branch in range(branches)]
 
 
-def attribution(engine: Engine, grammar: Grammar, dreamed: Dreamed, alone: bool = False) -> dict[str, Any]:
-    """What each expert of a branch gave: its gate's weight, and the size of its contribution to each id (see
-    ``Engine.contributions``), whose names are in ``ids``. ``left_out`` (with ``alone``): by how many nats the
-    branch's ids, and its answer's alone, would be less probable without that expert.
+def expert_shares(
+    engine: Engine, grammar: Grammar, dreamed: Dreamed, alone: bool = False
+) -> tuple[dict[str, ExpertShare], tuple[str, ...]]:
+    """What each expert gave to a branch, by name, and the names of the branch's ids.
+
+    ``alone``: also by how many nats its ids would be less probable without that expert.
     """
     prompt, ids = dreamed.prompt, list(dreamed.ids)
     prefix, choice = [*prompt.soft, *prompt.prefix], prompt.experts
     given = engine.contributions(prefix, ids, choice)  # (T, experts)
     answer = ids.index(ANS) + 1 if ANS in ids else 0
-    told: dict[str, Any] = {}
+    shares: dict[str, ExpertShare] = {}
     whole = engine.score(prefix, ids, choice) if alone else None
     for place, (name, weight) in enumerate(choice):
-        sizes = given[:, place]
-        told[name] = {
-            "weight": weight,
-            "contribution": float(sizes.mean()),
-            "by_id": [round(float(s), 4) for s in sizes],
-        }
+        sizes, left_out = given[:, place], None
         if whole is not None:
             less = whole - engine.score(prefix, ids, choice[:place] + choice[place + 1 :])
-            told[name]["left_out"] = {"all": float(less.sum()), "answer": float(less[answer:].sum())}
-    return {"experts": told, "ids": [grammar.vocabulary.name(token) for token in ids]}
+            left_out = LeftOut(float(less.sum()), float(less[answer:].sum()))
+        by_id = tuple(round(float(size), 4) for size in sizes)
+        shares[name] = ExpertShare(weight, float(sizes.mean()), by_id, left_out)
+    return shares, tuple(grammar.vocabulary.name(token) for token in ids)

@@ -14,39 +14,33 @@ threshold lets ``PASSING`` of the taught ones through. Only numbers are saved, a
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reverie.errors import BundleError, shorten
+from reverie.errors import BundleError, MissingExtraError, shorten
 from reverie.files import atomic_write_json
+from reverie.jsonio import read_object
+from reverie.nouns import Signals
 
-__all__ = ["FEATURES", "ConfidenceModel", "Signals", "fit_confidence"]
+__all__ = ["FEATURES", "ConfidenceModel", "admit", "fit_confidence"]
 
 FEATURES = ("question_mean", "question_min", "distance", "agreement", "answer_mean")
 PASSING = 0.98  # share of taught questions that must count as known
 _CENTRES = 8
 _HIGHEST_THRESHOLD = 0.9  # what is surer than this is never refused, however sure the taught questions are
 _RIDGE = 0.1  # keeps the weights finite where the two kinds can be told apart without error
-
-
-@dataclass(frozen=True)
-class Signals:
-    """What the model showed while it met one question. ``agreement`` is None where fewer than two branches dreamed.
-
-    ``log_probs``: of the question's ids, in nats, at least one; ``embedding``: float (D,); ``near``: how far it is from
-    what the experts that were chosen for it were taught, about 1 for their own questions.
-    """
-
-    log_probs: Sequence[float]
-    embedding: np.ndarray
-    agreement: float | None
-    answer_mean: float
-    near: float = float("inf")
+_UNKNOWN = "I don't know this yet: {reason}."
+_REASONS = {
+    "question_mean": "questions like this are new to me",
+    "question_min": "there are words in it that I was not taught",
+    "distance": "it is about something that I was not taught",
+    "agreement": "what I imagine differs each time",
+    "answer_mean": "I cannot find words that I would stand behind",
+}
 
 
 @dataclass(frozen=True)
@@ -91,16 +85,20 @@ class ConfidenceModel:
     @classmethod
     def load(cls, path: Path) -> ConfidenceModel:
         """Raises BundleError when the file is missing or damaged."""
+        fields = read_object(path, BundleError, "the confidence of a bundle")
         try:
-            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             for name in ("mean", "scale", "weights", "spread"):
                 fields[name] = tuple(map(float, fields[name]))
             fields["centres"] = tuple(tuple(map(float, centre)) for centre in fields["centres"])
             return cls(**fields)
-        except OSError as error:
-            raise BundleError(f"cannot read {path}: {error.strerror}") from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise BundleError(f"the confidence in {path} is damaged: {shorten(str(error))}") from error
+            raise BundleError(f"the confidence of a bundle {path} is damaged: {shorten(str(error))}") from error
+
+
+def admit(parts: Mapping[str, float]) -> str:
+    """The sentence that says that an answer is not known, with what speaks most against knowing it. ``parts``: as
+    ``ConfidenceModel.parts`` has them."""
+    return _UNKNOWN.format(reason=_REASONS[min(parts, key=lambda name: parts[name])])
 
 
 def features(signals: Signals, centres: Sequence[Sequence[float]], spread: Sequence[float]) -> np.ndarray:
@@ -118,14 +116,18 @@ def fit_confidence(taught: Sequence[Signals], strange: Sequence[Signals], rng: n
     """Fit on the signals of taught questions (none seen in training) and of strange ones, at least ten of each.
 
     A third of the taught ones places the centres, a third fits the probe, the last third sets the threshold.
+    Raises MissingExtraError without scikit-learn; what is fitted needs none.
     """
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise MissingExtraError("fitting the confidence", "train") from error
     if len(taught) < 10 or len(strange) < 10:
         raise ValueError(f"at least 10 questions of each kind are needed, got {len(taught)} and {len(strange)}")
     order = rng.permutation(len(taught))
     first, second, third = ([taught[index] for index in part] for part in np.array_split(order, 3))
     embeddings = np.stack([signals.embedding for signals in first])
-    centres = _centres(embeddings, rng)
-    nearest = centres[_nearest(embeddings, centres)]
+    centres, nearest = _centres(embeddings, rng)
     spread = np.sqrt(((embeddings - nearest) ** 2).mean(0)) + 0.1 * embeddings.std() + 1e-6
     centres, spread = np.round(centres, 5), np.round(spread, 6)
 
@@ -134,12 +136,13 @@ def fit_confidence(taught: Sequence[Signals], strange: Sequence[Signals], rng: n
     mean = np.nan_to_num(np.nanmean(rows, axis=0))
     scale = np.maximum(np.nan_to_num(np.nanstd(rows, axis=0)), 1e-3)
     z = np.nan_to_num((rows - mean) / scale)
-    weights, bias = _logistic(z, labels)
+    probe = LogisticRegression(C=100 / (_RIDGE * len(z)), class_weight="balanced", tol=1e-8, max_iter=1000)
+    probe.fit(z, labels)
     model = ConfidenceModel(
         tuple(mean.tolist()),
         tuple(scale.tolist()),
-        tuple(weights.tolist()),
-        bias,
+        tuple(probe.coef_[0].tolist()),
+        float(probe.intercept_[0]),
         threshold=0.5,
         centres=tuple(map(tuple, centres.tolist())),
         spread=tuple(spread.tolist()),
@@ -148,41 +151,13 @@ def fit_confidence(taught: Sequence[Signals], strange: Sequence[Signals], rng: n
     return ConfidenceModel(**{**vars(model), "threshold": min(float(passing), _HIGHEST_THRESHOLD)})
 
 
-def _logistic(rows: np.ndarray, labels: np.ndarray, steps: int = 50) -> tuple[np.ndarray, float]:
-    """Ridge logistic regression by Newton's method, both kinds weighing the same: rows (n, F) → weights (F,), bias."""
-    design = np.c_[rows, np.ones(len(rows))]
-    share = np.where(labels == 1, 0.5 / labels.mean(), 0.5 / (1 - labels.mean()))
-    ridge = np.diag([_RIDGE * len(rows) / 100] * rows.shape[1] + [1e-6])
-    weights = np.zeros(design.shape[1])
-    for _ in range(steps):
-        odds = _sigmoid(design @ weights)
-        slope = design.T @ (share * (odds - labels)) + ridge @ weights
-        curve = (design * (share * odds * (1 - odds))[:, None]).T @ design + ridge
-        step = np.linalg.solve(curve, slope)
-        weights = weights - step * min(1.0, 2.0 / (np.abs(step).max() + 1e-12))  # no wild first steps
-        if np.abs(step).max() < 1e-6:
-            break
-    return weights[:-1], float(weights[-1])
+def _centres(points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """k-means: points (n, D) → centres (C, D), and the nearest of them to each point (n, D)."""
+    from sklearn.cluster import KMeans
 
-
-def _centres(points: np.ndarray, rng: np.random.Generator, rounds: int = 20) -> np.ndarray:
-    """k-means from k-means++ seeds: points (n, D) → (C, D)."""
-    centres = points[rng.integers(len(points))][None]
-    while len(centres) < min(_CENTRES, len(points)):
-        gaps = ((points[:, None] - centres[None]) ** 2).sum(-1).min(1)
-        if gaps.sum() == 0:
-            break
-        centres = np.r_[centres, points[rng.choice(len(points), p=gaps / gaps.sum())][None]]
-    for _ in range(rounds):
-        nearest = _nearest(points, centres)
-        centres = np.stack(
-            [points[nearest == i].mean(0) if (nearest == i).any() else centres[i] for i in range(len(centres))]
-        )
-    return centres
-
-
-def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    return ((points[:, None] - centres[None]) ** 2).sum(-1).argmin(1)
+    count = min(_CENTRES, len(np.unique(points, axis=0)))
+    found = KMeans(count, n_init=4, random_state=int(rng.integers(2**31))).fit(points)
+    return found.cluster_centers_, found.cluster_centers_[found.labels_]
 
 
 def _sigmoid(x: Any) -> Any:

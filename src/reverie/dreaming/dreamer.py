@@ -2,24 +2,25 @@
 
 A ``Prompt`` is one row; everything that imagines (``ask``, ``simulate``, ``plan``) is made of prompts. The ``Leash``
 lets the grammar's walker decide what may come next and takes away what would make a dream endless or off the subject.
+A row that says something else than a dream of the grammar brings a ``Voice`` of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
-from reverie.dreaming.plain import Plain
-from reverie.engine import Engine, Request, Sampling
+from reverie.engine import Completion, Engine, Request, Sampling
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 from reverie.nouns import Dream, Frame, Part
 from reverie.tokens.grammar import Document, Grammar, Walker
 from reverie.tokens.vocabulary import ACT, ANS, EOS, RES
 
-__all__ = ["MAX_ROWS", "Dreamed", "Dreamer", "Prompt"]
+__all__ = ["MAX_ROWS", "Dreamed", "Dreamer", "Prompt", "Voice"]
 
 MAX_ROWS = 64  # rows of one batch of the engine
 MAX_WORDS = 48  # text ids of one part
@@ -40,7 +41,7 @@ class Prompt:
         pictured: every result must be a picture
         soft: ids of soft tokens that the model reads before the prefix (``Engine.soft_ids``)
         experts: who dreams it, by name and weight; () is the bare backbone
-        plain: the question, where ``prefix`` is a base's own prompt for it and its answer is the base's own words
+        voice: what may be said, and what it means; None: dreams of the grammar
     """
 
     prefix: tuple[int, ...]
@@ -52,7 +53,19 @@ class Prompt:
     pictured: bool = False
     soft: tuple[int, ...] = ()
     experts: Choice = ()
-    plain: str = ""
+    voice: Voice | None = None
+
+
+class Voice(Protocol):
+    """What a row may say, and what was said."""
+
+    def request(self, prompt: Prompt, room: int) -> Request:
+        """The row for the engine; ``room``: ids that still fit, at least one."""
+        ...
+
+    def read(self, prompt: Prompt, completion: Completion) -> Dreamed:
+        """What the drawn ids say."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -73,16 +86,16 @@ class Dreamed:
     prompt: Prompt
     ids: tuple[int, ...]
 
-    def as_dream(self, seed: int) -> Dream:
+    def as_dream(self) -> Dream:
         said, experts = self.document.answer or "", dict(self.prompt.experts)
-        return Dream(self.document.triplets, self.log_prob, seed, said, self.num_ids, experts=experts)
+        return Dream(self.document.triplets, self.log_prob, self.prompt.seed, said, self.num_ids, experts=experts)
 
 
 class Dreamer:
-    """Runs prompts on one engine and grammar; ``plain`` is how a base is asked that was never taught the grammar."""
+    """Runs prompts on one engine and grammar. It is itself the voice of rows that dream in the grammar."""
 
-    def __init__(self, grammar: Grammar, engine: Engine, max_positions: int, plain: Plain | None = None):
-        self.grammar, self.engine, self.max_positions, self.plain = grammar, engine, max_positions, plain
+    def __init__(self, grammar: Grammar, engine: Engine, max_positions: int):
+        self.grammar, self.engine, self.max_positions = grammar, engine, max_positions
         self._masks: dict[tuple[object, ...], torch.Tensor] = {}  # shared by all leashes
 
     def run(self, prompts: Sequence[Prompt]) -> list[Dreamed]:
@@ -90,24 +103,25 @@ class Dreamer:
         dreamed: list[Dreamed] = []
         for start in range(0, len(prompts), MAX_ROWS):
             chunk = prompts[start : start + MAX_ROWS]
-            completions = self.engine.generate([self._request(prompt) for prompt in chunk])
+            requests = [(prompt.voice or self).request(prompt, self._room(prompt)) for prompt in chunk]
+            completions = self.engine.generate(requests)
             dreamed += [
-                self._read(prompt, list(completion.ids), list(completion.log_probs), completion.finished)
+                (prompt.voice or self).read(prompt, completion)
                 for prompt, completion in zip(chunk, completions, strict=True)
             ]
         return dreamed
 
-    def _request(self, prompt: Prompt) -> Request:
+    def _room(self, prompt: Prompt) -> int:
         room = self.max_positions - len(prompt.soft) - len(prompt.prefix)
         if room <= len(prompt.script):
             raise UsageError(
                 f"{len(prompt.prefix)} ids are given, and the model has {self.max_positions} positions: "
                 "ask less at once, or simulate fewer steps"
             )
-        if self.plain and prompt.plain:
-            return self.plain.request(
-                prompt.plain, prompt.prefix, prompt.seed, prompt.temperature, room, prompt.experts
-            )
+        return room
+
+    def request(self, prompt: Prompt, room: int) -> Request:
+        """As ``Voice.request``."""
         return Request(
             prefix=prompt.soft + prompt.prefix,
             seed=prompt.seed,
@@ -117,11 +131,9 @@ class Dreamer:
             experts=prompt.experts,
         )
 
-    def _read(self, prompt: Prompt, ids: list[int], log_probs: list[float], finished: bool) -> Dreamed:
-        if self.plain and prompt.plain:
-            said_plainly = Document(prompt.plain, (), self.plain.read(prompt.plain, ids))
-            mean = sum(log_probs) / len(log_probs)
-            return Dreamed(said_plainly, "", sum(log_probs), len(ids), mean, finished, prompt, tuple(ids))
+    def read(self, prompt: Prompt, completion: Completion) -> Dreamed:
+        """As ``Voice.read``."""
+        ids, log_probs = list(completion.ids), list(completion.log_probs)
         free = log_probs[len(prompt.script) :]
         said: list[float] = []
         if ANS in ids or ANS in prompt.prefix:
@@ -132,9 +144,9 @@ class Dreamer:
             log_prob=float(sum(free)),
             num_ids=len(free),
             answer_log_prob=float(sum(said)) / len(said) if said else 0.0,
-            finished=finished,
+            finished=completion.finished,
             prompt=prompt,
-            ids=tuple(ids),
+            ids=completion.ids,
         )
 
     def _last_words(self, ids: Sequence[int]) -> str:
@@ -155,10 +167,13 @@ class Dreamer:
         """The ids of ``question`` and of what a dream starts from."""
         return self.grammar.question_ids(question) + self.grammar.what_ids(what)
 
-    def told_prompt(self, question: str, what: Part, action: str, outcome: str, experts: Choice = ()) -> Prompt:
-        """The prompt of an answer where it is told in words, not pictured, what comes of ``action``."""
+    def told_prompt(
+        self, question: str, what: Part, action: str, outcome: str, experts: Choice = (), seed: int = 0
+    ) -> Prompt:
+        """The prompt of an answer where it is told in words, not pictured, what comes of ``action``. It is greedy;
+        ``seed`` is the one that its dream is known by."""
         told = self.grammar.action_ids(action) + self.grammar.result_ids(Part(outcome), None)
-        return Prompt((*self.opening(what, question), *told), (ANS,), experts=experts)
+        return Prompt((*self.opening(what, question), *told), (ANS,), seed=seed, experts=experts)
 
     def put_into_words(self, frames: Sequence[Frame], questions: Sequence[str]) -> list[Part]:
         """Each picture with the words that the model finds for it, for worlds whose dreams begin with words."""

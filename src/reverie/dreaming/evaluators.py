@@ -1,7 +1,8 @@
 """Evaluators judge the branches of one question, each from its own side; the arbiter joins what they say.
 
-The contract is ``Evaluator``, the smallest example ``Brevity``. A new one is a class, a call of
-``register_evaluator``, and a run of ``check_evaluator``, the public check that every entry passes.
+The contract is ``Evaluator``, the smallest example ``Brevity``. A new one is a class, registered by
+``register_evaluator`` or by an installed package's entry point (group ``reverie.evaluators``), and a run of
+``check_evaluator``, the public check that every entry passes.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from reverie.errors import ReverieError, UnknownNameError
+from reverie.errors import ReverieError
 from reverie.nouns import CAUSES, Dream, Fact, Frame, Part, Triplet, situation
+from reverie.registry import Registry
 from reverie.worlds import World
 
 if TYPE_CHECKING:
     from reverie.dreaming.grounding import Witnesses
 
 __all__ = [
+    "EVALUATORS",
     "Agreement",
     "Brevity",
     "Context",
@@ -157,29 +160,25 @@ def _equal_cells(one: Frame, other: Frame) -> float:
     return float((one.codes == other.codes).mean())
 
 
-_EVALUATORS: dict[str, Callable[[], Evaluator]] = {
-    "agreement": Agreement,
-    "brevity": Brevity,
-    "likelihood": Likelihood,
-    "rules": Rules,
-    "support": Support,
-}
+EVALUATORS: Registry[Callable[[], Evaluator]] = Registry(
+    "evaluator",
+    {"agreement": Agreement, "brevity": Brevity, "likelihood": Likelihood, "rules": Rules, "support": Support},
+    "reverie.evaluators",
+)
 
 
 def register_evaluator(name: str, entry: Callable[[], Evaluator]) -> None:
     """Add an evaluator under ``name``; it should pass ``check_evaluator``."""
-    _EVALUATORS[name] = entry
+    EVALUATORS.register(name, entry)
 
 
 def evaluator_names() -> list[str]:
-    return sorted(_EVALUATORS)
+    return EVALUATORS.names()
 
 
 def make_evaluator(name: str) -> Evaluator:
     """Build an evaluator by name; UnknownNameError suggests the nearest."""
-    if name not in _EVALUATORS:
-        raise UnknownNameError("evaluator", name, _EVALUATORS)
-    return _EVALUATORS[name]()
+    return EVALUATORS.get(name)()
 
 
 def default_evaluators() -> list[Evaluator]:
@@ -231,9 +230,9 @@ def _toy_dreams() -> list[Dream]:
 
 def _toy_context(dreams: Sequence[Dream]) -> Context:
     from reverie.dreaming.grounding import GroundingConfig, Witnesses
-    from reverie.worlds import make_world
+    from reverie.worlds import make_world, world_names
 
-    world = make_world("FrozenLake")
+    world = make_world(world_names()[0])  # any will do
     world.reset(seed=0)
     frames = {part.frame for dream in dreams for triplet in dream.triplets for part in (triplet.what, triplet.result)}
     pictures = {frame: np.asarray(world.render()) for frame in frames if frame}

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reverie.data import FactRow, Row
+from reverie.dreaming.question import Question
 from reverie.errors import UsageError
 from reverie.nouns import CAUSES, Answer, Dream, Fact
 
 if TYPE_CHECKING:
     from reverie.memory.memory import Memory
 
-__all__ = ["GroundingConfig", "Grounds", "Witnesses", "agreed", "named_first", "plain"]
+__all__ = ["GroundingConfig", "Grounds", "Remembering", "Witnesses", "agreed", "named_first", "plain"]
 
 
 @dataclass(frozen=True)
@@ -176,18 +177,25 @@ class Grounds:
                 facts[situation] = memory.store.facts(edges)
         return Witnesses(facts, self.config)
 
-    def remember(self, question: str, answer: Answer, by: str) -> Fact:
-        """Keep what the winning dream claims, as a fact of its own low confidence. Raises UsageError where it can't."""
+
+class Remembering:
+    """An observer that keeps what the winning dream claims, as a fact of its own low confidence."""
+
+    def __init__(self, grounds: Grounds, by: str):
+        self.grounds, self.by = grounds, by
+
+    def answered(self, question: Question, answer: Answer) -> Answer:
+        """The answer with the id of that fact. Raises UsageError where there is nothing to keep, or nowhere."""
+        memory = self.grounds.memory
         claim = answer.dreams[answer.verdict.branch].claim if answer.known and answer.dreams else None
-        if self.memory is None or claim is None:
-            why = "there is no memory" if self.memory is None else "no dream says in words what happens"
+        if memory is None or claim is None:
+            why = "there is no memory" if memory is None else "no dream says in words what happens"
             raise UsageError(f"there is nothing to remember of this answer: {why}")
-        confidence = round(self.config.remembered * answer.confidence, 3)
-        row = FactRow(
-            *(claim[0], CAUSES, claim[1]), "action", "outcome", f"dreamed by {by}", confidence, origin=question
-        )
-        written = self.memory.write([row])
-        return self.memory.store.facts(written.edges.tolist())[0]
+        confidence = round(self.grounds.config.remembered * answer.confidence, 3)
+        about = ("action", "outcome", f"dreamed by {self.by}")
+        row = FactRow(claim[0], CAUSES, claim[1], *about, confidence, origin=question.cleaned)
+        kept = int(memory.write([row]).edges[0])
+        return replace(answer, attribution=replace(answer.attribution, remembered=kept))
 
 
 def _drop(memory: Memory, folder: Path | None) -> None:

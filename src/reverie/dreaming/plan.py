@@ -7,13 +7,21 @@ world is asked once, when the plan is final.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from reverie.dreaming.dreamer import Dreamed, Dreamer, Prompt
+from reverie.dreaming.model import Model
+from reverie.dreaming.question import DreamSettings, check_text, whole_number
+from reverie.dreaming.scenes import Scene, open_scene
+from reverie.dreaming.simulate import real_course, start_frames
+from reverie.errors import UsageError, WorldError
 from reverie.nouns import Dream, Frame, Part, Triplet
+from reverie.worlds import World
 
-__all__ = ["Plan", "Search", "search"]
+__all__ = ["Plan", "Search", "plan", "search"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,8 @@ class Plan:
 
     ``actions`` are names, empty when none was found; ``dream`` is the chosen path as it was imagined (None then);
     ``num_steps`` counts the imagined steps. ``reaches_goal`` and ``falls`` say what the real world did with the actions
-    afterwards; both False when there is no plan.
+    afterwards; both False when there is no plan. ``exhausted``: none was found although every picture that could be
+    reached was dreamed from, so that more steps would not help.
     """
 
     world: str
@@ -33,6 +42,7 @@ class Plan:
     falls: bool
     real_outcome: str = ""
     seconds: float = 0.0
+    exhausted: bool = False
 
     @property
     def found(self) -> bool:
@@ -68,6 +78,7 @@ class Search:
     found: Dream | None = None
     _level: list[_State] = field(default_factory=list)
     _seen: set[Frame] = field(default_factory=set)
+    _whole: bool = True  # nothing was left out so far
 
     def __post_init__(self) -> None:
         self._level = [_State(self.start)]
@@ -77,14 +88,17 @@ class Search:
     def over(self) -> bool:
         return self.found is not None or not self._level or self.num_steps >= self.budget
 
+    @property
+    def exhausted(self) -> bool:
+        return self.found is None and not self._level and self._whole
+
     def prompts(self, dreamer: Dreamer) -> list[Prompt]:
-        """One step from every state of the level, for every action; the rows of a state share their prefix."""
-        left = (self.budget - self.num_steps) // len(self.actions)
-        self._level = self._level[: max(left, 1)]
+        """One step from every state of the level, for every action, as far as the budget goes; the rows of a state
+        share their prefix."""
+        steps = [(state, action) for state in self._level for action in self.actions]
         return [
             dreamer.step_prompt(dreamer.opening(Part("", state.frame)), action)
-            for state in self._level
-            for action in self.actions
+            for state, action in steps[: self.budget - self.num_steps]
         ]
 
     def receive(self, dreamed: Sequence[Dreamed]) -> None:
@@ -95,6 +109,7 @@ class Search:
             if step.finished:
                 after.append(_follow(self._level[index // len(self.actions)], step))
         after.sort(key=lambda pair: -pair[0].log_prob)  # the most probable path to a picture stands for it
+        self._whole &= len(dreamed) == len(after) == len(self._level) * len(self.actions)
         goals = [state for state, words in after if self.endings.get(words)]
         if goals:
             best = goals[0]
@@ -117,6 +132,29 @@ def _follow(state: _State, step: Dreamed) -> tuple[_State, str]:
     return _State(frame, path, state.log_prob + step.log_prob, state.num_ids + step.num_ids), dreamed.result.text
 
 
+def plan(model: Model, world: str, scenes: Sequence[Scene], budget: int = 1000, seed: int = 0) -> list[Plan]:
+    """Find actions that reach the goal by dreaming alone: shortest plans, as far as dreams are right.
+
+    All searches share batches. ``budget``: most imagined steps of each. A scene in which no goal could be imagined
+    gives a plan without actions.
+    Raises WorldError for a world that has no goals.
+    """
+    if whole_number("a budget", budget) < 1:
+        raise UsageError(f"a plan needs a budget of at least 1 imagined step, got {budget}")
+    check_text("the world", world)
+    seed, started = DreamSettings(seed=seed).seed, time.perf_counter()
+    opened = [open_scene(world, scene, seed) for scene in scenes]
+    if not all(any(made.endings.values()) for made, _ in opened):
+        raise WorldError(f"{world} has no goal to plan for; name a world that has one")
+    searches = [
+        Search(start, made.action_names, made.endings, budget)
+        for start, (made, _) in zip(start_frames(model, [made for made, _ in opened]), opened, strict=True)
+    ]
+    search(model.dreamer, searches)
+    seconds = time.perf_counter() - started
+    return [_tried(one, made, options, seed, seconds) for one, (made, options) in zip(searches, opened, strict=True)]
+
+
 def search(dreamer: Dreamer, searches: Sequence[Search]) -> None:
     """Run all searches to their ends, level by level, their steps together in the engine's batches."""
     while active := [one for one in searches if not one.over]:
@@ -126,3 +164,15 @@ def search(dreamer: Dreamer, searches: Sequence[Search]) -> None:
         for one, prompts in zip(active, asked, strict=True):
             one.receive(dreamed[start : start + len(prompts)])
             start += len(prompts)
+
+
+def _tried(found: Search, world: World, options: dict[str, Any], seed: int, seconds: float) -> Plan:
+    """The plan of a finished search, and what the real world makes of it."""
+    if found.found is None:
+        return Plan(world.name, (), None, found.num_steps, False, False, "", seconds, exhausted=found.exhausted)
+    actions = tuple(triplet.action.text for triplet in found.found.triplets)
+    world.reset(seed=seed, options=options)
+    outcome = real_course(world, [world.action_names.index(action) for action in actions])[-1][1]
+    reaches = found.endings.get(outcome, False)
+    falls = outcome in found.endings and not reaches
+    return Plan(world.name, actions, found.found, found.num_steps, reaches, falls, outcome, seconds)

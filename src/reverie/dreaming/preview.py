@@ -11,14 +11,16 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reverie.errors import BackendError, ConfigError, MissingExtraError, shorten
-from reverie.nouns import Dream
+from reverie.nouns import Answer, Dream
 
 if TYPE_CHECKING:
     from openai import OpenAI
+
+    from reverie.dreaming.question import Question
 
 __all__ = ["Preview", "PreviewConfig", "RuntimeConfig", "Worded"]
 
@@ -80,6 +82,14 @@ class Preview:
     def enabled(self) -> bool:
         """Whether ``word`` will ask the remote model: switched on, and a key is there."""
         return bool(self._key)
+
+    def answered(self, question: Question, answer: Answer) -> Answer:
+        """An observer's part: a known answer in the words of the remote model, where it is enabled."""
+        if not answer.known:
+            return answer
+        dream = answer.dreams[answer.verdict.branch] if answer.dreams else None
+        worded = self.word(question.text, dream, answer.text)
+        return replace(answer, text=worded.text, backend=worded.backend)
 
     def word(self, question: str, dream: Dream | None, local_text: str) -> Worded:
         """The final wording of ``local_text``. Never raises: on any failure of the remote the local text stands.

@@ -6,22 +6,25 @@ real world is stepped only when the dream is final, and only to say whether it a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from reverie.dreaming.arbiter import Arbiter
 from reverie.dreaming.dreamer import Dreamer
 from reverie.dreaming.evaluators import Context
-from reverie.nouns import Dream, Part, Triplet, Verdict
+from reverie.dreaming.model import Model, frames_of
+from reverie.dreaming.question import DreamSettings, check_text
+from reverie.dreaming.scenes import Actions, Scene, open_scene, read_actions
+from reverie.errors import UsageError, shorten
+from reverie.nouns import Dream, Frame, Part, Triplet, Verdict
+from reverie.progress import Progress, no_progress
+from reverie.tokens.questions import clean_question
 from reverie.worlds import World
 
-if TYPE_CHECKING:
-    from reverie.tokens.image import ImageTokenizer
-
-__all__ = ["Simulation", "Step", "Walk", "walk"]
+__all__ = ["Simulation", "Step", "Walk", "real_course", "simulate", "start_frames", "walk"]
 
 MEMORY = 8  # steps that a dream looks back on; longer chains start anew from a dreamed key frame
 
@@ -87,8 +90,56 @@ class Walk:
         return Dream(tuple(self.triplets), self.log_prob, self.seed, num_ids=self.num_ids)
 
 
-def walk(dreamer: Dreamer, walks: Sequence[Walk]) -> None:
+def simulate(
+    model: Model,
+    world: str,
+    jobs: Sequence[tuple[Scene, Actions]],
+    settings: DreamSettings,
+    progress: Progress = no_progress,
+) -> list[Simulation]:
+    """Dream what actions do to scenes of ``world``, all in common batches, then say whether the real world agrees.
+
+    The first branch is the most probable dream; further ones are sampled, and the arbiter picks. Raises UsageError
+    without branches, WorldError for a scene or an action that the world lacks.
+    """
+    if not settings.branches:
+        raise UsageError("a simulation needs at least 1 branch, got 0")
+    started = time.perf_counter()
+    check_text("the world", world)
+    for _, actions in jobs:
+        if not isinstance(actions, Sequence):
+            raise UsageError(f"actions are a text or a list, got {shorten(repr(actions))}")
+    scenes = [open_scene(world, scene, settings.seed) for scene, _ in jobs]
+    taken = [read_actions(made, actions) for (made, _), (_, actions) in zip(scenes, jobs, strict=True)]
+    frames = start_frames(model, [made for made, _ in scenes])
+    if model.world(world).wordless:
+        questions, starts = [""] * len(jobs), [Part("", frame) for frame in frames]
+    else:  # dreams of other worlds answer a question, and begin with words
+        questions = [clean_question(f"What happens here if you {actions[0][1]}?") for actions in taken]
+        starts = model.dreamer.put_into_words(frames, questions)
+    groups = [
+        [
+            Walk(start, [words for _, words in actions], question, made.endings, seed, temperature)
+            for seed, temperature in zip(settings.branch_seeds, settings.temperatures, strict=True)
+        ]
+        for (made, _), start, question, actions in zip(scenes, starts, questions, taken, strict=True)
+    ]
+    walk(model.dreamer, [branch for group in groups for branch in group], progress)
+    seconds = time.perf_counter() - started
+    return [
+        _beside_reality(model, made, options, settings.seed, actions, [branch.dream() for branch in group], seconds)
+        for (made, options), actions, group in zip(scenes, taken, groups, strict=True)
+    ]
+
+
+def start_frames(model: Model, worlds: Sequence[World]) -> list[Frame]:
+    """What each world shows now."""
+    return [model.tokenizer.encode([np.asarray(world.render())], world.cell_px)[0] for world in worlds]
+
+
+def walk(dreamer: Dreamer, walks: Sequence[Walk], progress: Progress = no_progress) -> None:
     """Dream all ``walks`` to their ends, those at work together in one batch a step."""
+    most = max((len(branch.actions) for branch in walks), default=0)
     while active := [branch for branch in walks if not branch.over]:
         prompts = [
             dreamer.step_prompt(
@@ -109,6 +160,7 @@ def walk(dreamer: Dreamer, walks: Sequence[Walk]) -> None:
             branch.triplets.append(triplet)
             branch.log_prob += dreamed.log_prob
             branch.num_ids += dreamed.num_ids
+        progress("dreamed steps", max(len(branch.triplets) for branch in walks), most)
 
 
 def _history(dreamer: Dreamer, branch: Walk) -> list[int]:
@@ -125,25 +177,24 @@ def _history(dreamer: Dreamer, branch: Walk) -> list[int]:
     return ids
 
 
-def beside_reality(
+def _beside_reality(
+    model: Model,
     world: World,
     options: dict[str, Any],
     seed: int,
     actions: Sequence[tuple[int, str]],
-    walks: Sequence[Walk],
-    tokenizer: ImageTokenizer,
-    arbiter: Arbiter,
+    dreams: Sequence[Dream],
+    seconds: float,
 ) -> Simulation:
     """Judge the branches of one simulation, then step ``world`` beside the winner."""
     world.reset(seed=seed, options=options)
     start = np.asarray(world.render())
-    dreams = [branch.dream() for branch in walks]
-    frames = list({part.frame for dream in dreams for t in dream.triplets for part in (t.what, t.result) if part.frame})
-    pictures = dict(zip(frames, tokenizer.decode(frames, world.cell_px), strict=True))
-    scored, verdict = arbiter.decide(dreams, Context("", world, pictures))
+    frames = list(dict.fromkeys(frame for dream in dreams for frame in frames_of(dream)))
+    pictures = dict(zip(frames, model.tokenizer.decode(frames, world.cell_px), strict=True))
+    scored, verdict = model.arbiter.decide(dreams, Context("", world, pictures))
     best = scored[verdict.branch]
     real = real_course(world, [number for number, _ in actions])
-    real_frames = tokenizer.encode([picture for picture, _ in real], world.cell_px)
+    real_frames = model.tokenizer.encode([picture for picture, _ in real], world.cell_px)
     steps = []
     for index, triplet in enumerate(best.triplets):
         frame, moment = triplet.result.frame, min(index, len(real) - 1)
@@ -153,7 +204,9 @@ def beside_reality(
     outcome, real_outcome = steps[-1].words, real[-1][1]
     agrees = len(steps) >= len(real) and all(step.exact for step in steps) and outcome == real_outcome
     names = tuple(words for _, words in actions)
-    return Simulation(world.name, options, names, start, tuple(steps), outcome, real_outcome, agrees, scored, verdict)
+    return Simulation(
+        world.name, options, names, start, tuple(steps), outcome, real_outcome, agrees, scored, verdict, seconds
+    )
 
 
 def real_course(world: World, actions: Sequence[int]) -> list[tuple[np.ndarray, str]]:

@@ -7,20 +7,17 @@ somebody else decoded, so recorded episodes of a true world are drawn by the sam
 
 from __future__ import annotations
 
-import bisect
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from reverie.drawing import clip_line, font, gif_bytes, wrap_lines
 from reverie.nouns import Dream, Frame, Part
 
-__all__ = ["Branch", "Panel", "animate", "branches_of", "draw_strip", "to_png"]
+__all__ = ["Branch", "Panel", "animate", "branches_of", "draw_strip"]
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Color = tuple[int, int, int]
 
 _FINE = 2  # everything is drawn at twice the size and averaged down: smooth curves, and whole pixels stay whole
@@ -131,23 +128,8 @@ def animate(branch: Branch, side: int = 320) -> bytes:
         shots.append((_shot(panel.picture, panel.caption, side, _INK), 2600 if last else 1100))
         if not last:
             shots.append((_shot(panel.picture, f"{branch.actions[index]} …", side, _BLUE), 900))
-    width, height = shots[0][0].size
-    film = Image.new("RGB", (width, height * len(shots)))
-    for index, (shot, _) in enumerate(shots):
-        film.paste(shot, (0, index * height))
-    palette = film.quantize(256, dither=Image.Dither.NONE)  # one palette for all, so that no colour flickers
-    first, *rest = [shot.quantize(palette=palette, dither=Image.Dither.NONE) for shot, _ in shots]
-    file = io.BytesIO()
-    durations = [duration for _, duration in shots]
-    first.save(file, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
-    return file.getvalue()
-
-
-def to_png(picture: Image.Image) -> bytes:
-    """The bytes of a PNG file; write them with ``files.atomic_write_bytes``."""
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return file.getvalue()
+    pictures, durations_ms = zip(*shots, strict=True)
+    return gif_bytes(pictures, durations_ms, one_palette=True)
 
 
 def _draw_card(sheet: _Sheet, branch: Branch, box: tuple[int, int, int, int], won: bool) -> None:
@@ -189,7 +171,7 @@ def _draw_head(sheet: _Sheet, branch: Branch, at: tuple[int, int], won: bool) ->
         sheet.text(f"{branch.score:.2f}", (x, y), 34, _GOLD if won else _INK, bold=True)
         y += 46
     for name, score in branch.scores.items():
-        sheet.text(_clip(f"{name} {score:.2f}", 12, _HEAD - 24), (x, y), 12, _SOFT)
+        sheet.text(clip_line(f"{name} {score:.2f}", font(12 * _FINE), (_HEAD - 24) * _FINE), (x, y), 12, _SOFT)
         sheet.bar((x, y + 17, _HEAD - 28, 5), score, _GOLD if won else _BLUE)
         y += 30
 
@@ -240,7 +222,7 @@ class _Sheet:
     def text(self, words: str, at: tuple[float, float], size: int, color: Color, bold: bool = False) -> None:
         where = (at[0] * _FINE, at[1] * _FINE)
         stroke = size * _FINE / 50 if bold else 0  # the bundled font has one weight
-        self._draw.text(where, words, fill=color, font=_font(size * _FINE), stroke_width=stroke, stroke_fill=color)
+        self._draw.text(where, words, fill=color, font=font(size * _FINE), stroke_width=stroke, stroke_fill=color)
 
     def lines(
         self, lines: Sequence[str], at: tuple[float, float], size: int, color: Color, step: int, bold: bool = False
@@ -306,32 +288,9 @@ def _fit(picture: np.ndarray, side: int) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX)
 
 
-@cache
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)
-
-
 def _width(words: str, size: int) -> float:
-    return _font(size * _FINE).getlength(words) / _FINE
+    return font(size * _FINE).getlength(words) / _FINE
 
 
-def _clip(words: str, size: int, width: float) -> str:
-    """``words`` cut with an ellipsis to at most ``width`` px."""
-    if _width(words, size) <= width:
-        return words
-    kept = bisect.bisect_right(range(len(words)), width, key=lambda end: _width(words[:end] + "…", size)) - 1
-    return words[: max(kept, 0)].rstrip() + "…"
-
-
-def _wrap(words: str, size: int, width: float, max_lines: int) -> list[str]:
-    """``words`` broken at spaces into at most ``max_lines`` lines of at most ``width`` px."""
-    lines: list[str] = []
-    for word in words[:2000].split():
-        if lines and _width(f"{lines[-1]} {word}", size) <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    kept = lines[:max_lines]
-    if len(lines) > max_lines:
-        kept[-1] = f"{kept[-1]} {lines[max_lines]}"  # too wide on purpose: the cut shows that words are missing
-    return [_clip(line, size, width) for line in kept]
+def _wrap(words: str, size: int, width: float, most: int) -> list[str]:
+    return wrap_lines(words, font(size * _FINE), width * _FINE, most)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import snowballstemmer
 
 __all__ = ["MENTIONS", "Asked", "asked_relations", "relation_words", "said_relations", "stem"]
 
@@ -189,17 +190,14 @@ def relation_words(relation: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", spaced)).casefold()
 
 
+_SNOWBALL = snowballstemmer.stemmer("english")
+
+
 @lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
-    """What is left of an English word without its commonest endings: eggs, egg; making, mak; director, direct."""
-    word = _IRREGULAR.get(word, word)
-    for ending, rest in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            word = word[: -len(ending)] + rest
-            break
-    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiouls":
-        word = word[:-1]  # cutting, cutt, cut
-    return word[:-1] if len(word) > 3 and word.endswith("e") else word
+    """What is left of an English word without its endings: eggs, egg; making, make; director, direct, as directed."""
+    stemmed: str = _SNOWBALL.stemWord(_IRREGULAR.get(word, word))
+    return stemmed[:-2] if len(stemmed) > 5 and stemmed.endswith(("er", "or")) else stemmed
 
 
 _IRREGULAR = {
@@ -207,7 +205,3 @@ _IRREGULAR = {
     "mice": "mouse", "geese": "goose", "knives": "knife", "wives": "wife", "leaves": "leaf", "lives": "life",
     "loaves": "loaf", "made": "make", "did": "do", "does": "do", "went": "go", "ate": "eat", "broke": "break",
 }  # fmt: skip
-_ENDINGS = (
-    ("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch"), ("xes", "x"), ("ss", "ss"), ("us", "us"), ("s", ""),
-    ("ing", ""), ("ied", "y"), ("eed", "eed"), ("ed", ""), ("er", ""), ("or", ""), ("ion", ""),
-)  # fmt: skip

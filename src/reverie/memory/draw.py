@@ -1,29 +1,27 @@
 """The memory as a picture for people: what a question recalls, as a graph of named boxes and labelled arrows.
 
-The layout is stress majorization (Gansner, Koren & North 2004, doi:10.1007/978-3-540-31843-9_25): distances on paper
-are drawn towards distances in the graph. Boxes are then pushed apart, arrows bend around boxes, and each label takes
-the freest place on its arrow or beside it; where one finds none, everything moves further apart.
+networkx lays the graph out by its springs (Fruchterman & Reingold 1991), several times, and the layout with the fewest
+crossings is taken. Boxes are then pushed apart, arrows bend around boxes, and each label takes the freest place on its
+arrow or beside it; where one finds none, everything moves further apart.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from reverie.data import NODE_KINDS
+from reverie.drawing import drawable, font, wrap_lines
 from reverie.errors import shorten
 from reverie.memory.contract import Node, Recalled
 from reverie.memory.store import Store
 
 __all__ = ["Arrow", "Box", "Graph", "draw_graph", "graph_of"]
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Color = tuple[int, int, int]
 
 _FINE = 3  # drawn so many times larger and averaged down
@@ -33,13 +31,11 @@ _GAP = np.array([34.0, 30.0])  # px between two boxes
 _APART = 72.0  # px of an arrow without its label
 _PAD = 36
 _NARROWEST = 640  # px of the sheet
-_STARTS = 24  # layouts tried
+_STARTS = 8  # layouts tried
 _STEP = 3  # px between two points of an arrow
 _LARGER = 1.1  # each time that a label finds no place
 _OVERLAP, _BESIDE = 100.0, 2.0  # how bad it is for a label to lie on something, to stand beside its arrow
 _WIDE = 1400  # px up to which the sheet grows for labels that stand beside their arrow or on another
-
-_PLAIN = dict(zip("–—×→ßæœøłđðþı", ("-", "-", "x", "->", "ss", "ae", "oe", "o", "l", "d", "d", "th", "i")))
 
 _PAPER: Color = (246, 243, 237)
 _INK: Color = (38, 36, 43)
@@ -158,7 +154,7 @@ def _links(graph: Graph) -> list[_Link]:
     most = max((arrow.score for arrow in graph.arrows), default=1.0) or 1.0
     links = []
     for (start, end), arrows in joined.items():
-        names = list(dict.fromkeys("".join(map(_shown, shorten(arrow.label, 28))) for arrow in arrows))
+        names = list(dict.fromkeys(drawable(shorten(arrow.label, 28)) for arrow in arrows))
         lines = (*names[:3], f"and {len(names) - 3} more") if len(names) > 3 else tuple(names)
         both = (end, start) in joined and start != end
         bends = (0.16, 0.28, 0.4) if both else (0.0, 0.14, -0.14, 0.28, -0.28, 0.45, -0.45)
@@ -171,45 +167,28 @@ def _links(graph: Graph) -> list[_Link]:
 
 def _layout(sizes: np.ndarray, links: Sequence[_Link], rng: np.random.Generator) -> np.ndarray:
     """Centers of the boxes, each part that hangs together around 0."""
+    import networkx as nx
+
     centers = np.zeros((len(sizes), 2))
     for part in _parts(len(sizes), links):
-        place = {node: number for number, node in enumerate(part)}
-        inside = [link for link in links if link.start in place and link.start != link.end]
-        ends = np.array([(place[link.start], place[link.end]) for link in inside], int).reshape(-1, 2)
-        degrees = np.bincount(ends.ravel(), minlength=len(part))
-        lengths = np.array([_length(link, sizes) for link in inside]) + 4 * degrees[ends].max(1, initial=0)
-        tries: list[tuple[int, float, int, np.ndarray]] = []
-        for _ in range(_STARTS if len(part) > 2 else 1):
-            tried, stress = _majorize(len(part), ends, lengths, rng)
-            tried = _apart(_turned(tried), sizes[part])
-            tries.append((_faults(tried, sizes[part], ends), stress, len(tries), tried))
-        centers[part] = min(tries)[-1]
+        inside = [link for link in links if link.start in part and link.start != link.end]
+        graph = nx.Graph([(link.start, link.end) for link in inside])
+        ends = np.array([(part.index(link.start), part.index(link.end)) for link in inside], int).reshape(-1, 2)
+        length = np.mean([_length(link, sizes) for link in inside]) if inside else 0.0
+        tries: list[tuple[int, int, np.ndarray]] = []
+        for number in range(_STARTS if len(part) > 2 else bool(inside)):
+            laid = nx.spring_layout(graph, iterations=100, scale=None, seed=int(rng.integers(2**32)))
+            tried = np.array([laid[node] for node in part])
+            apart = np.linalg.norm(tried[ends[:, 0]] - tried[ends[:, 1]], axis=1).mean()
+            tried = _apart(_turned(tried * length / apart), sizes[part])
+            tries.append((_faults(tried, sizes[part], ends), number, tried))
+        if tries:
+            centers[part] = min(tries)[-1]
     return centers
 
 
 def _length(link: _Link, sizes: np.ndarray) -> float:
     return _APART + 0.3 * float(link.label_size[0]) + 0.25 * float(sizes[[link.start, link.end]].sum())
-
-
-def _majorize(count: int, ends: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """(centers, stress) of one connected part: distances as near those along its arrows as they can be."""
-    wanted = np.full((count, count), np.inf)
-    np.fill_diagonal(wanted, 0)
-    for (start, end), length in zip(ends.tolist(), lengths.tolist()):
-        wanted[start, end] = wanted[end, start] = min(length, wanted[start, end])
-    for middle in range(count):
-        wanted = np.minimum(wanted, wanted[:, middle, None] + wanted[None, middle])
-    weights = np.where(wanted > 0, 1 / np.maximum(wanted, 1) ** 2, 0)
-    inverse = np.linalg.pinv(np.diag(weights.sum(1)) - weights)
-    centers = rng.normal(0, lengths.mean() if len(lengths) else 1, (count, 2))
-    for _ in range(150):
-        apart = np.linalg.norm(centers[:, None] - centers[None], axis=2)
-        pull = -weights * wanted / np.maximum(apart, 1e-6)
-        np.fill_diagonal(pull, 0)
-        np.fill_diagonal(pull, -pull.sum(1))
-        centers = inverse @ (pull @ centers)
-    apart = np.linalg.norm(centers[:, None] - centers[None], axis=2)
-    return centers, float((weights * (apart - wanted) ** 2).sum())
 
 
 def _faults(centers: np.ndarray, sizes: np.ndarray, ends: np.ndarray) -> int:
@@ -284,11 +263,11 @@ def _packed(centers: np.ndarray, sizes: np.ndarray, links: Sequence[_Link]) -> n
 
 def _parts(count: int, links: Sequence[_Link]) -> list[list[int]]:
     """Places of boxes that hang together."""
-    of = list(range(count))
-    for link in links:
-        old, new = of[link.end], of[link.start]
-        of = [new if number == old else number for number in of]
-    return [[place for place in range(count) if of[place] == number] for number in dict.fromkeys(of)]
+    import networkx as nx
+
+    graph = nx.Graph([(link.start, link.end) for link in links])
+    graph.add_nodes_from(range(count))
+    return sorted(map(sorted, nx.connected_components(graph)))
 
 
 def _bounds(centers: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -495,7 +474,7 @@ class _Sheet:
     def _text(self, words: str, at: tuple[float, float], size: int, color: Color, bold: bool = False) -> None:
         stroke = size * _FINE / 50 if bold else 0  # the bundled font has one weight
         where = (at[0] * _FINE, at[1] * _FINE)
-        self._draw.text(where, words, fill=color, font=_font(size * _FINE), stroke_width=stroke, stroke_fill=color)
+        self._draw.text(where, words, fill=color, font=font(size * _FINE), stroke_width=stroke, stroke_fill=color)
 
 
 def _blend(low: Color, high: Color, share: float) -> Color:
@@ -503,46 +482,9 @@ def _blend(low: Color, high: Color, share: float) -> Color:
     return red, green, blue
 
 
-@cache
-def _shown(letter: str) -> str:
-    """``letter``, or the nearest plain one where the bundled font, which knows few, has no sign for it."""
-    if letter <= "~" or not _is_missing(letter):
-        return letter
-    parts = unicodedata.normalize("NFKD", _PLAIN.get(letter, letter))
-    plain = "".join(part for part in parts if not unicodedata.combining(part))
-    return letter if any(map(_is_missing, plain)) else plain
-
-
-def _is_missing(letter: str) -> bool:
-    sign, missing = (bytes(_font(20).getmask(one)) for one in (letter, "\uffff"))
-    return sign == missing
-
-
-@cache
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)
-
-
 def _width(words: str, size: int) -> float:
-    return _font(size * _FINE).getlength(words) / _FINE
+    return font(size * _FINE).getlength(words) / _FINE
 
 
 def _wrap(words: str, size: int, width: float, most: int) -> list[str]:
-    """``words`` in at most ``most`` lines of at most ``width`` px; what is left out shows as an ellipsis."""
-    lines: list[str] = []
-    for word in "".join(map(_shown, words[:1000])).split():
-        if lines and _width(f"{lines[-1]} {word}", size) <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    if len(lines) > most:
-        lines = [*lines[: most - 1], f"{lines[most - 1]}…"]
-    return [_clipped(line, size, width) for line in lines]
-
-
-def _clipped(line: str, size: int, width: float) -> str:
-    if _width(line, size) <= width:
-        return line
-    while line and _width(f"{line}…", size) > width:
-        line = line[:-1]
-    return f"{line.rstrip()}…"
+    return wrap_lines(words, font(size * _FINE), width * _FINE, most)

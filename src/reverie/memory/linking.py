@@ -11,11 +11,14 @@ import math
 import re
 import unicodedata
 from array import array
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
 
 from reverie.data import FactRow
 from reverie.memory.contract import Node
@@ -115,6 +118,7 @@ class Names:
         self._short: dict[str, int | tuple[int, ...]] = {}  # a passage's name without some of its words
         self._longest: dict[str, int] = {}  # first word -> words of the longest name that starts with it
         self._by_stem: dict[str, array[int]] = {}
+        self._words: defaultdict[int, set[str]] = defaultdict(set)  # by their length
         self._gone: set[int] = set()
         self.count = 0
 
@@ -144,7 +148,10 @@ class Names:
         self._gone.discard(node)
         self.count += 1
         self._put(self._nodes, key, node)
-        for word in {stem(word) for word in key.split()}:
+        words = set(key.split())
+        for word in words:
+            self._words[len(word)].add(word)
+        for word in {stem(word) for word in words}:
             posted = self._by_stem.setdefault(word, array("q"))
             if not posted or posted[-1] != node:
                 posted.append(node)
@@ -201,11 +208,12 @@ class Names:
         return math.log(1 + self.count / (1 + len(self._by_stem.get(stemmed, ()))))
 
     def corrected(self, word: str) -> str:
-        """``word``, or a known word one letter away from it where no name holds it."""
+        """``word``, or the commonest known word one letter (or two that are swapped) from it where no name holds it."""
         if not 5 <= len(word) <= 24 or not word.isascii() or word in STOP or stem(word) in self._by_stem:
             return word
-        known = {near for near in _one_letter_off(word) if near in self._longest or stem(near) in self._by_stem}
-        return min(known, key=lambda near: (-len(self._by_stem.get(stem(near), ())), near)) if known else word
+        alike = [near for length in range(len(word) - 1, len(word) + 2) for near in self._words.get(length, ())]
+        near = [found for found, *_ in process.extract(word, alike, scorer=OSA.distance, score_cutoff=1, limit=None)]
+        return min(near, key=lambda found: (-len(self._by_stem.get(stem(found), ())), found)) if near else word
 
     def _put(self, names: dict[str, int | tuple[int, ...]], key: str, node: int) -> None:
         length = key.count(" ") + 1
@@ -355,14 +363,3 @@ def _shorter(name: str) -> list[str]:
     if " of " in key and key.split(" of ")[0].count(" "):
         found.append(key.split(" of ")[0])
     return [short for short in found if short and short != key]
-
-
-def _one_letter_off(word: str) -> set[str]:
-    """Every word one swap, loss, addition or change of a letter away."""
-    halves = [(word[:i], word[i:]) for i in range(len(word) + 1)]
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    lost = {a + b[1:] for a, b in halves if b}
-    swapped = {a + b[1] + b[0] + b[2:] for a, b in halves if len(b) > 1}
-    changed = {a + letter + b[1:] for a, b in halves if b for letter in letters}
-    added = {a + letter + b for a, b in halves for letter in letters}
-    return lost | swapped | changed | added

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reverie.dreaming.plain import Plain
+from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter, Prompter
 from reverie.errors import BundleError, ConfigError, DataError, shorten
 from reverie.experts.contract import ExpertCard, check_name
 from reverie.experts.files import base_hash, save_adapter
@@ -29,7 +29,6 @@ from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.text import BaseTokenizer
-from reverie.tokens.vocabulary import ANS, EOS
 from reverie.training.documents import Document, bucketed, flatten, pad
 from reverie.training.rows import read_rows
 from reverie.training.skills import skill_names, skill_source
@@ -76,23 +75,16 @@ class ExpertData:
 class RowSource:
     """Questions with their answers."""
 
-    grammar: Grammar
+    prompter: Prompter
     rows: Sequence[tuple[str, str]]
     question_weight: float = 0.1
-    plain: Plain | None = None  # how a base is asked that was never taught the grammar
 
     def draw(self, rng: np.random.Generator) -> Segments:
         return self.document(*self.rows[int(rng.integers(len(self.rows)))])
 
     def document(self, question: str, answer: str) -> Segments:
-        if self.plain is not None:
-            prompt = self.plain.ids(question)
-            return [(list(prompt), self.question_weight), (list(self.plain.answer_ids(question, answer)), 1.0)]
-        return [
-            (self.grammar.question_ids(question), self.question_weight),
-            (self.grammar.answer_ids(answer), 1.0),
-            ([EOS], 1.0),
-        ]
+        asked, said = self.prompter.ids(question), self.prompter.answer_ids(question, answer)
+        return [(list(asked), self.question_weight), (list(said), 1.0)]
 
 
 class ExpertObjective:
@@ -105,7 +97,7 @@ class ExpertObjective:
         self.before: dict[str, float] = {}  # the loop fills it in
         self.progress: Progress = no_progress
         self.grammar = load_grammar(self.folder)
-        self.backbone, self.plain = _load_base(self.folder, self.grammar)
+        self.backbone, self.prompter = _load_base(self.folder, self.grammar)
         self.train, tests, self.described = self._sources(self.folder)
         self.tests = _at_most([flatten(document) for document in tests], data.eval_ids)
         self.module, self.adapter = attach(self.backbone, data.lora, torch.Generator().manual_seed(data.seed))
@@ -120,7 +112,7 @@ class ExpertObjective:
             described = hashlib.sha256(f"{data.skill}/{data.seed}".encode()).hexdigest(), 0
             return train, [test.draw(rng) for _ in range(data.eval_rows)], described
         rows = read_rows(Path(data.rows))
-        everything = RowSource(self.grammar, rows, data.question_weight, self.plain)
+        everything = RowSource(self.prompter, rows, data.question_weight)
         fitting = [row for row in rows if sum(len(ids) for ids, _ in everything.document(*row)) <= data.max_ids]
         kept, tested = split_rows(fitting)
         if not kept or not tested:
@@ -131,7 +123,7 @@ class ExpertObjective:
         described = hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest(), len(rows)
         picked = rng.permutation(len(tested))[: data.eval_rows]
         return (
-            RowSource(self.grammar, kept, data.question_weight, self.plain),
+            RowSource(self.prompter, kept, data.question_weight),
             [everything.document(*tested[place]) for place in picked],
             described,
         )
@@ -166,7 +158,7 @@ class ExpertObjective:
             self.progress("evaluating", start, len(self.tests))
             ids, weights = pad(self.tests[start : start + rows])
             judged = weights[:, 1:] >= 1.0
-            said = judged if self.plain else (ids == ANS).cumsum(1)[:, :-1] > 0
+            said = self.prompter.answered(ids, judged)
             logits = self.backbone(ids.to(device))[:, :-1].float()
             log_probs = torch.log_softmax(logits, -1).gather(2, ids[:, 1:, None].to(device)).squeeze(2).cpu()
             nats, count = nats - float(log_probs[judged].sum()), count + float(judged.sum())
@@ -194,16 +186,17 @@ class ExpertObjective:
         )
 
 
-def _load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | ForeignBackbone, Plain | None]:
+def _load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | ForeignBackbone, Prompter]:
     """The backbone of a bundle, or of a folder with what a bundle's backbone needs, and how to ask it."""
     if not isinstance(grammar.text, BaseTokenizer):
-        return Backbone.load(folder / "backbone").eval(), None
+        return Backbone.load(folder / "backbone").eval(), GrammarPrompter(grammar)
     try:
         base = read_object(folder / "manifest.json", BundleError, "the manifest of the bundle")["base"]
-        plain = None if base["taught"] else Plain(folder / "backbone", grammar, base["prompt"])
+        style = None if base["taught"] else base["prompt"]
     except (KeyError, TypeError) as error:
         raise BundleError(f"the bundle {folder} is damaged: its manifest.json tells nothing of its base") from error
-    return ForeignBackbone.load(folder / "backbone", grammar.vocabulary.text_start), plain
+    prompter = ChatPrompter(folder / "backbone", grammar, style) if style else GrammarPrompter(grammar)
+    return ForeignBackbone.load(folder / "backbone", grammar.vocabulary.text_start), prompter
 
 
 def _at_most(documents: list[Document], num_ids: int) -> list[Document]:

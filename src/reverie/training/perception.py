@@ -8,20 +8,17 @@ the question's own words (will it pop? no); docs/perception.md says how many.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reverie.dreaming.questions import clean_question
 from reverie.errors import ConfigError
 from reverie.memory.attention import EDGE_SIZE, fact_graph
 from reverie.memory.perceiving import read_words, save_perceiver, word_mean
@@ -30,21 +27,16 @@ from reverie.model.graph_attention import GraphBatch
 from reverie.model.mixture import pick_rows
 from reverie.model.orchestrator import MODALITIES, Joined, Orchestrator, OrchestratorConfig, Sensed
 from reverie.model.senses import Words
-from reverie.nouns import CAUSES, Fact, situation
+from reverie.nouns import CAUSES
 from reverie.paths import find_bundle
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.vocabulary import EOS
 from reverie.training.documents import pad
 from reverie.training.objective import to_device
-from reverie.worlds import Episode, make_world, record_episode
-from reverie.worlds.documents import without_pictures
-from reverie.worlds.everyday.documents import renamed
+from reverie.worlds.everyday.lessons import Lesson, Lessons
 
-if TYPE_CHECKING:
-    from reverie.worlds.everyday.things import Thing
-
-__all__ = ["Lesson", "Lessons", "PerceptionData", "PerceptionObjective", "Recorded"]
+__all__ = ["PerceptionData", "PerceptionObjective", "Recorded"]
 
 Modality = Literal["vision", "graph", "text"]
 RELATIONS = (CAUSES,)
@@ -85,124 +77,6 @@ class PerceptionData:
                 f"perception: answer is choose or say, without holds some of {', '.join(MODALITIES)}; "
                 f"got {self.answer} and {list(self.without)}"
             )
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A picture, facts, a question and its answer."""
-
-    scene: int  # whose picture
-    question: str  # the thing is "this thing"
-    answer: str  # it is "the thing", as one can say without having seen
-    named: str  # the answer with its name
-    facts: tuple[Fact, ...]
-    deciding: int  # place of the fact about the thing in the picture
-    told: bool  # it says what comes of another thing
-
-
-@dataclass(frozen=True)
-class _Scene:
-    episode: Episode  # without pictures
-    picture: np.ndarray  # uint8 (H, W, 3), before anything happens
-    thing: Thing
-
-    @property
-    def kind(self) -> str:
-        """Scenes alike but for the thing and where it stands."""
-        return json.dumps([self.episode.options[name] for name in ("action", "surface", "height", "support")])
-
-    @cached_property
-    def outcome(self) -> str:
-        """What comes of it, without saying of what thing."""
-        return renamed(self.fact[1], self.thing, _nameless(self.thing))
-
-    @property
-    def fact(self) -> tuple[str, str]:
-        first, last = self.episode.transitions[0], self.episode.transitions[-1]
-        return situation(first.what_text, first.action_text), last.result_text
-
-
-class Lessons:
-    """Scenes of the everyday world with their pictures, and lessons drawn from them."""
-
-    def __init__(self, scenes: Sequence[_Scene], among: Sequence[_Scene] = ()):
-        """``among``: the scenes whose outcomes are told and whose facts stand beside; default: the same."""
-        self.scenes = list(scenes)
-        self.narrator = make_world("Everyday").narrator
-        self._alike: dict[str, dict[str, _Scene]] = {}  # by kind and thing
-        for scene in among or scenes:
-            self._alike.setdefault(scene.kind, {})[scene.thing.name] = scene
-
-    @classmethod
-    def record(cls, count: int, seed: int, among: Lessons | None = None) -> Lessons:
-        """``count`` scenes, or all there are, of the training share, with ``among`` of the test share.
-
-        Held-out pairs are in neither.
-        """
-        from reverie.worlds.everyday import THINGS, is_held_out, is_test_scene
-
-        world = make_world("Everyday")
-        rng = np.random.default_rng([seed, 41])
-        found: dict[str, _Scene] = {}
-        misses = 0
-        while len(found) < count and misses < 20 * count + 1000:
-            options = world.sample_options(rng)
-            key = json.dumps(options)
-            if key in found or is_held_out(options) or is_test_scene(options) != (among is not None):
-                misses += 1
-                continue
-            episode = record_episode(world, options)
-            picture = episode.transitions[0].what
-            found[key] = _Scene(without_pictures(episode), picture, THINGS[options["thing"]])
-        return cls(list(found.values()), among.scenes if among is not None else ())
-
-    def draw(self, rng: np.random.Generator, others: int, told: float) -> Lesson:
-        """A lesson with 1 to ``others`` facts beside the one that decides, or as many as differ in what they tell."""
-        while True:
-            number = int(rng.integers(len(self.scenes)))
-            scene = self.scenes[number]
-            alike = self._alike.get(scene.kind, {})
-            source = self._source(scene, alike, rng, told)
-            asked = [one for one in self.narrator.questions(source.episode, rng) if one.form != "property"]
-            if asked:
-                break
-        question = asked[int(rng.integers(len(asked)))]
-        hidden = _nameless(source.thing)
-        facts, outcomes = [_fact(scene, source, rng)], {source.outcome}
-        names = [name for name in alike if name != scene.thing.name]
-        wanted = int(rng.integers(1, others + 1)) if others else 0
-        for place in rng.permutation(len(names)):
-            other = alike[names[place]]
-            says = self._source(other, alike, rng, told)
-            if len(facts) <= wanted and says.outcome not in outcomes:
-                facts.append(_fact(other, says, rng))
-                outcomes.add(says.outcome)
-        order = rng.permutation(len(facts))
-        return Lesson(
-            number,
-            clean_question(renamed(question.text, source.thing, hidden)),
-            renamed(question.answer, source.thing, hidden),
-            renamed(question.answer, source.thing, scene.thing),
-            tuple(facts[place] for place in order),
-            int(np.flatnonzero(order == 0)[0]),
-            source is not scene,
-        )
-
-    def _source(self, scene: _Scene, alike: dict[str, _Scene], rng: np.random.Generator, told: float) -> _Scene:
-        """The scene whose outcome is said of this one: itself, or one with another thing."""
-        names = sorted(name for name, other in alike.items() if name != scene.thing.name and not other.thing.contents)
-        if scene.thing.contents or not names or rng.random() >= told:
-            return scene
-        return alike[names[int(rng.integers(len(names)))]]
-
-
-def _nameless(thing: Thing) -> Thing:
-    return replace(thing, short="thing", indefinite=("this thing",))
-
-
-def _fact(scene: _Scene, source: _Scene, rng: np.random.Generator) -> Fact:
-    outcome = renamed(source.fact[1], source.thing, scene.thing) if source is not scene else scene.fact[1]
-    return Fact(scene.fact[0], CAUSES, outcome, "told", 1.0, float(rng.uniform(0.5, 1.0)))
 
 
 @dataclass(frozen=True)

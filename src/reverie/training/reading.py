@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reverie.data import FactRow, make_reader
-from reverie.dreaming.questions import clean_question
 from reverie.engine import Engine
 from reverie.errors import BundleError, ConfigError
 from reverie.jsonio import read_object
@@ -28,6 +27,7 @@ from reverie.paths import find_bundle
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
+from reverie.tokens.questions import clean_question
 from reverie.tokens.vocabulary import EOS
 from reverie.training.documents import pad
 from reverie.training.support import GraphExample

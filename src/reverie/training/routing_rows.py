@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from reverie.dreaming.questions import clean_question
 from reverie.dreaming.strange import strange_questions
 from reverie.errors import ConfigError, DataError, UnknownNameError
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
+from reverie.tokens.questions import clean_question
 from reverie.tokens.vocabulary import EOS
 from reverie.training.measuring import Row
 from reverie.training.rows import read_rows

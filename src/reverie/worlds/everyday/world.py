@@ -1,4 +1,12 @@
-"""The everyday world as a Gymnasium environment: things, a hand, and what follows from the physics."""
+"""Everyday: things of a household, a hand, and what follows from the physics.
+
+**Description.** A thing lies on a surface or is held over it, in a room of 8×8 cells, until something is done to it.
+**Actions.** Twelve, from drop to wait. While things still move or change every further action is a wait.
+**Observations.** The picture, uint8 (64, 64, 3).
+**Rewards.** None.
+**Termination.** When nothing moves or changes any more.
+**Limits.** One thing and one action a scene; pictures of 64x64 px, to which any other picture is resized.
+"""
 
 from __future__ import annotations
 
@@ -100,8 +108,7 @@ class Everyday(World):
     """A thing, a surface, a hand, and one of twelve actions; what follows is simulated.
 
     Options of ``reset``: ``thing``, ``action`` (what the scene is set up for), ``surface``, ``column`` (0 to 6),
-    ``height`` (low, middle, high, rest), ``support`` (for stack). While things still move or change every
-    further action is a wait. Observations are pictures: uint8 (64, 64, 3).
+    ``height`` (low, middle, high, rest), ``support`` (for stack).
     """
 
     name = "Everyday"

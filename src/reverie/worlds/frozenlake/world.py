@@ -7,6 +7,8 @@
 **Termination.** At the goal or in a hole (there Gymnasium no longer draws the elf). With the option
 ``goal_ends=False`` the elf may walk on over the goal, as Visual Spatial Planning has it.
 
+**Limits.** Maps of 2 to 8 rows and columns, with one start and one goal; pictures have 64 px a cell, 512x512 at most.
+
 The picture is composed from cells that Gymnasium itself rendered once, and equals its picture pixel for pixel.
 """
 

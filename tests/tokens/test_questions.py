@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reverie.dreaming.questions import MAX_CHARS, clean_question
 from reverie.errors import UsageError
+from reverie.tokens.questions import MAX_CHARS, clean_question
 
 
 @pytest.mark.parametrize(

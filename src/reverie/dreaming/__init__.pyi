@@ -1,0 +1,16 @@
+from .arbiter import Arbiter as Arbiter
+from .confidence import ConfidenceModel as ConfidenceModel
+from .dreamer import Dreamer as Dreamer
+from .evaluators import Evaluator as Evaluator
+from .evaluators import check_evaluator as check_evaluator
+from .evaluators import evaluator_names as evaluator_names
+from .evaluators import make_evaluator as make_evaluator
+from .evaluators import register_evaluator as register_evaluator
+from .model import Model as Model
+from .plan import Plan as Plan
+from .question import DreamSettings as DreamSettings
+from .question import Question as Question
+from .session import Observer as Observer
+from .session import Reverie as Reverie
+from .session import Session as Session
+from .simulate import Simulation as Simulation

@@ -1,0 +1,194 @@
+"""How questions become answers: prompt, recall, dream, judge, measure, say. Every stage takes all questions at once.
+
+Read ``answer``: the rest of the file are its stages, each a function from one frozen noun to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from reverie.dreaming.casting import expert_shares
+from reverie.dreaming.confidence import admit
+from reverie.dreaming.dreamer import Dreamed, Prompt
+from reverie.dreaming.evaluators import Context
+from reverie.dreaming.grounding import Grounds, Witnesses, agreed, named_first
+from reverie.dreaming.model import Model, frames_of
+from reverie.dreaming.prompting import GrammarPrompter, Prompted
+from reverie.dreaming.question import DreamSettings, Question
+from reverie.errors import UsageError
+from reverie.nouns import DIRECT, Answer, Attribution, Dream, Fact, Frame, Signals, Verdict
+
+__all__ = ["Judged", "answer", "imagine", "signals"]
+
+_DECIDES = 0.5  # score from which a recalled fact is read before a direct answer
+UNDECIDED = Verdict(-1, "")
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The rows of one question after judgement. ``dreams`` are scored, one a row; with 0 branches there are none, and
+    the only row is the answer."""
+
+    prompted: Prompted
+    rows: tuple[Dreamed, ...]
+    dreams: tuple[Dream, ...] = ()
+    verdict: Verdict = DIRECT
+    evidence: tuple[Fact, ...] = ()
+
+    @property
+    def best(self) -> Dreamed:
+        return self.rows[max(self.verdict.branch, 0)]
+
+
+def answer(
+    model: Model, grounds: Grounds, questions: Sequence[Question], settings: DreamSettings, explain: bool = False
+) -> list[Answer]:
+    """Dream each question's branches, pick one of them, and answer in its words, if it is one to stand behind.
+
+    Where trusted facts contradict every dream, one more starts from what they say. ``explain``: also say how much less
+    probable an answer would be without each of its experts. Raises as ``Prompter.prompt`` does.
+    """
+    prompted = [recall(model, grounds, one) for one in model.prompter.prompt(model, questions, settings.seed)]
+    dreamed = dream(model, prompted, settings)
+    if settings.branches:
+        judged = judge(model, grounds, prompted, dreamed)
+    else:
+        judged = [Judged(one, tuple(rows), evidence=one.facts) for one, rows in zip(prompted, dreamed, strict=True)]
+    return [credit(model, one, say(model, one), explain) for one in judged]
+
+
+def imagine(model: Model, grounds: Grounds, questions: Sequence[Question], settings: DreamSettings) -> list[Answer]:
+    """The branches alone, scored and undecided, and whether they are ones to stand behind: the text says what speaks
+    against that. Raises as ``answer``, and UsageError without branches."""
+    if not settings.branches:
+        raise UsageError("dreaming needs at least 1 branch")
+    prompted = GrammarPrompter(model.grammar).prompt(model, questions, settings.seed)
+    told = []
+    for one, rows in zip(prompted, dream(model, prompted, settings), strict=True):
+        judged = _judged(model, one, rows, grounds.witnesses([row.as_dream() for row in rows]))
+        said = say(model, judged)
+        told.append(replace(said, text="" if said.known else said.text, verdict=UNDECIDED, evidence=()))
+    return told
+
+
+def signals(model: Model, questions: Sequence[Question], settings: DreamSettings) -> list[Signals]:
+    """What confidence rests on, without any memory: used to fit it."""
+    prompted = model.prompter.prompt(model, questions, settings.seed)
+    told = []
+    for one, rows in zip(prompted, dream(model, prompted, settings), strict=True):
+        scored = model.arbiter.score([row.as_dream() for row in rows], Context(one.asked))
+        told.append(measure(model, Judged(one, tuple(rows), scored)))
+    return told
+
+
+def recall(model: Model, grounds: Grounds, prompted: Prompted) -> Prompted:
+    """The question with the facts recalled for it, read with it in mind where there is a reader."""
+    facts = grounds.recall(prompted.asked)
+    if not facts or model.reader is None:
+        return replace(prompted, facts=facts)
+    heard = agreed(facts)
+    reading = model.reader.read(prompted.asked, heard)
+    scored = {fact.id: float(score) for fact, score in zip(heard, reading.scores, strict=True)}
+    facts = tuple(replace(fact, score=(fact.score + scored.get(fact.id, 0.0)) / 2) for fact in facts)
+    return replace(
+        prompted,
+        facts=tuple(sorted(facts, key=lambda fact: -fact.score)),
+        soft=model.engine.soft_ids(reading.soft) if reading.scores.max(initial=0.0) >= _DECIDES else (),
+        attention={fact.id: float(share) for fact, share in zip(heard, reading.attention, strict=True)},
+    )
+
+
+def dream(model: Model, prompted: Sequence[Prompted], settings: DreamSettings) -> list[list[Dreamed]]:
+    """The rows of every question, all of them in common batches."""
+    asked = [one.rows(settings) for one in prompted]
+    rows = iter(model.dreamer.run([row for rows in asked for row in rows]))
+    return [[next(rows) for _ in rows_of_one] for rows_of_one in asked]
+
+
+def judge(
+    model: Model, grounds: Grounds, prompted: Sequence[Prompted], dreamed: Sequence[Sequence[Dreamed]]
+) -> list[Judged]:
+    """Pick the winner of each question's branches; where trusted facts contradict it, dream once more from them."""
+    told = [grounds.witnesses([row.as_dream() for row in rows]) for rows in dreamed]
+    judged = [_judged(model, *each) for each in zip(prompted, dreamed, told, strict=True)]
+    overruled = {
+        place: prompt
+        for place, (one, witnesses) in enumerate(zip(judged, told, strict=True))
+        if (prompt := _told(model, one, witnesses))
+    }
+    for place, row in zip(overruled, model.dreamer.run([*overruled.values()]), strict=True):
+        judged[place] = _judged(model, prompted[place], [*dreamed[place], row], told[place])
+    return judged
+
+
+def _judged(model: Model, prompted: Prompted, rows: Sequence[Dreamed], witnesses: Witnesses) -> Judged:
+    dreams = [row.as_dream() for row in rows]
+    scored, verdict = model.arbiter.decide(dreams, _context(model, prompted, dreams, witnesses))
+    evidence = named_first(witnesses.about(scored[verdict.branch]), prompted.facts)
+    return Judged(prompted, tuple(rows), scored, verdict, evidence)
+
+
+def _told(model: Model, judged: Judged, witnesses: Witnesses) -> Prompt | None:
+    """The prompt that starts from what trusted facts say, where they contradict the winning dream."""
+    winner = judged.dreams[judged.verdict.branch]
+    fact = witnesses.overruling(winner)
+    if fact is None:
+        return None
+    first, asked = winner.triplets[0], judged.prompted
+    return model.dreamer.told_prompt(
+        asked.asked, first.what, first.action.text, fact.object, asked.experts, winner.seed
+    )
+
+
+def _context(model: Model, prompted: Prompted, dreams: Sequence[Dream], witnesses: Witnesses) -> Context:
+    frames: list[Frame] = list(dict.fromkeys(frame for one in dreams for frame in frames_of(one)))
+    world = prompted.world
+    if world is None and frames and (name := model.world_of(frames[0])):
+        world = model.world(name)
+    if world is None:
+        return Context(prompted.asked, witnesses=witnesses)
+    pictures = dict(zip(frames, model.tokenizer.decode(frames, world.cell_px), strict=True))
+    return Context(prompted.asked, world, pictures, witnesses)
+
+
+def measure(model: Model, judged: Judged) -> Signals:
+    """What the model showed while it met one question."""
+    asked = judged.prompted
+    alike = [one.scores["agreement"] for one in judged.dreams if "agreement" in one.scores]
+    return Signals(
+        log_probs=model.engine.score(asked.ids[: asked.given], asked.ids[asked.given :], asked.experts).tolist()
+        or [0.0],
+        embedding=asked.embedding,
+        agreement=float(np.mean(alike)) if alike else None,
+        answer_mean=judged.best.answer_log_prob,
+        near=model.experts.distance(asked.features, asked.experts) if asked.experts else float("inf"),
+    )
+
+
+def say(model: Model, judged: Judged) -> Answer:
+    """The winner's words, if the model knows the question; else what speaks most against knowing it."""
+    signals, said = measure(model, judged), judged.best.document.answer or ""
+    confidence, parts = model.confidence.confidence(signals), model.confidence.parts(signals)
+    known = model.confidence.known(confidence) and bool(said)
+    return Answer(
+        text=said if known else admit(parts),
+        known=known,
+        confidence=confidence,
+        backend="local",
+        dreams=judged.dreams,
+        verdict=judged.verdict,
+        evidence=judged.evidence,
+        attribution=Attribution(parts, judged.prompted.attention),
+        signals=signals,
+    )
+
+
+def credit(model: Model, judged: Judged, said: Answer, explain: bool) -> Answer:
+    """``said`` with what each of its experts gave."""
+    if not judged.prompted.experts:
+        return said
+    shares, ids = expert_shares(model.engine, model.grammar, judged.best, explain)
+    return replace(said, attribution=replace(said.attribution, experts=shares, ids=ids))

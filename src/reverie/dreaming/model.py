@@ -1,0 +1,152 @@
+"""A model: what a bundle opens to. Sessions share it, and nothing of a question or a user is kept in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reverie.dreaming.arbiter import Arbiter
+from reverie.dreaming.casting import Cast
+from reverie.dreaming.confidence import ConfidenceModel
+from reverie.dreaming.dreamer import Dreamer
+from reverie.dreaming.prompting import GrammarPrompter, Prompter
+from reverie.engine import Engine
+from reverie.errors import UsageError
+from reverie.model import Backbone
+from reverie.model.transformers_base import ForeignBackbone
+from reverie.nouns import Dream, Frame
+from reverie.tokens.grammar import Grammar
+from reverie.tokens.image import ImageTokenizer
+from reverie.worlds import World, make_world
+
+if TYPE_CHECKING:
+    from reverie.data import Row
+    from reverie.memory.attention import FactReader
+
+__all__ = ["Model", "frames_of", "open_model"]
+
+_SHOWS = 0.25  # share of equal cells from which a picture is taken for one of a world
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """The parts of a model; make one with ``open_model``.
+
+    Args:
+        worlds: the worlds it was taught -> pixels per code of their pictures, in the order of the grammar's backdrops
+        dreamer: runs its rows on ``engine``
+        prompter: how it is asked
+        confidence: whether it knows an answer
+        experts: the experts there are and who chooses among them
+        arbiter: who picks the winning branch
+        facts: makes the rows that a new memory starts with
+        reader_folder: of the network that reads recalled facts (see ``memory.attention``); None goes without
+    """
+
+    name: str
+    grammar: Grammar
+    tokenizer: ImageTokenizer
+    engine: Engine
+    worlds: Mapping[str, int]
+    dreamer: Dreamer
+    prompter: Prompter
+    confidence: ConfidenceModel
+    experts: Cast
+    arbiter: Arbiter = field(default_factory=Arbiter)
+    facts: Callable[[], Iterable[Row]] = tuple
+    reader_folder: Path | None = None
+
+    @cached_property
+    def reader(self) -> FactReader | None:
+        """What reads recalled facts with the question in mind, loaded when it is first needed."""
+        if self.reader_folder is None:
+            return None
+        from reverie.memory.attention import FactReader, word_features
+
+        return FactReader.load(self.reader_folder, word_features(self.engine, self.grammar))
+
+    @cached_property
+    def world(self) -> Callable[[str], World]:
+        """A world by its name, made once: for what holds in it whatever happens. Nobody may step it."""
+        return cache(make_world)
+
+    @property
+    def usual_world(self) -> str:
+        """Where a scene is of no named world: the first that was taught."""
+        if not self.worlds:
+            raise UsageError("this model was taught no world; name the world of the scene")
+        return next(iter(self.worlds))
+
+    @property
+    def usual_size(self) -> tuple[int, int]:
+        """(px per code, px a side) of a picture of no named world: those of the world with the finest pictures."""
+        if not self.worlds:
+            raise UsageError("this model was taught no world; name the world of the picture")
+        world = self.world(min(self.worlds, key=lambda name: self.worlds[name]))
+        return world.cell_px, world.default_side
+
+    def world_of(self, frame: Frame) -> str | None:
+        """The taught world whose backdrop a frame shows most of, None where it shows too little of any."""
+        shares = {
+            name: _share(frame, backdrop) for name, backdrop in zip(self.worlds, self.grammar.backdrops, strict=False)
+        }
+        best = max(shares, key=lambda name: shares[name], default=None)
+        return best if best is not None and shares[best] >= _SHOWS else None
+
+    def decode(self, frames: Sequence[Frame]) -> list[np.ndarray]:
+        """Frames as uint8 (H, W, 3) pictures, each at the size of the world that it shows."""
+        pictures = []
+        for frame in frames:
+            name = self.world_of(frame)
+            pictures += self.tokenizer.decode([frame], self.worlds[name] if name else None)
+        return pictures
+
+
+def open_model(
+    grammar: Grammar,
+    tokenizer: ImageTokenizer,
+    backbone: Backbone | ForeignBackbone,
+    worlds: Mapping[str, int],
+    *,
+    name: str = "unnamed",
+    prompter: Prompter | None = None,
+    confidence: ConfidenceModel | None = None,
+    experts: Cast | None = None,
+    facts: Callable[[], Iterable[Row]] = tuple,
+    reader: Path | None = None,
+) -> Model:
+    """A model of the parts of a bundle, as ``Model`` has them; ``confidence`` None uses the rough probe, ``prompter``
+    None asks in the grammar, ``experts`` None leaves everything to the bare backbone."""
+    experts = experts or Cast()
+    engine = Engine(backbone, experts=experts.library)
+    return Model(
+        name=name,
+        grammar=grammar,
+        tokenizer=tokenizer,
+        engine=engine,
+        worlds=dict(worlds),
+        dreamer=Dreamer(grammar, engine, backbone.config.max_positions),
+        prompter=prompter or GrammarPrompter(grammar),
+        confidence=confidence or ConfidenceModel.rough(),
+        experts=experts,
+        facts=facts,
+        reader_folder=reader,
+    )
+
+
+def frames_of(dream: Dream) -> list[Frame]:
+    """The pictures of a dream in order: what it starts from, then every result; parts of words are left out."""
+    parts = [triplet.what for triplet in dream.triplets[:1]] + [triplet.result for triplet in dream.triplets]
+    return [part.frame for part in parts if part.frame is not None]
+
+
+def _share(frame: Frame, backdrop: Frame) -> float:
+    rows, cols = frame.shape
+    if rows > backdrop.shape[0] or cols > backdrop.shape[1]:
+        return 0.0
+    return float((frame.codes == backdrop.codes[:rows, :cols]).mean())
