@@ -31,7 +31,6 @@ from reverie.nouns import CAUSES
 from reverie.paths import find_bundle
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
-from reverie.tokens.questions import clean_question
 from reverie.tokens.vocabulary import EOS
 from reverie.training.documents import pad
 from reverie.training.objective import to_device
