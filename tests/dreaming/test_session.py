@@ -93,6 +93,8 @@ def test_many_questions_may_show_pictures_and_scenes(session: Reverie) -> None:
     assert [start is not None and start.shape for start in starts[1:]] == [(8, 8), (3, 3)]
     with pytest.raises(UsageError, match="2 questions need as many pictures and scenes, got 1 and 2"):
         session.ask_many([EGG, EGG], images=[()])
+    with pytest.raises(UsageError, match="questions are given as a list"):
+        session.ask_many(EGG)
 
 
 def test_observers_hear_every_answer_and_may_add_to_it(certain: Reverie) -> None:
@@ -132,6 +134,8 @@ def test_another_evaluator_may_judge_too(certain: Reverie) -> None:
     assert judged.dreams[0].scores.keys() >= {"likelihood", "agreement", "brevity"}
     with pytest.raises(UnknownNameError, match="Did you mean 'brevity'"):
         Arbiter().beside(["brevty"])
+    with pytest.raises(UsageError, match="evaluators are given as a list, got 'brevity'"):
+        Arbiter().beside("brevity")
 
 
 def test_dreams_have_pictures(session: Reverie) -> None:
