@@ -125,3 +125,23 @@ def test_a_file_that_is_absent_or_no_text_is_one_line(tmp_path: Path) -> None:
 def test_overrides_alone_are_enough() -> None:
     values: dict[str, Any] = {"name": "a", "loop": {"steps": 2}}
     assert load_settings(Outer, overrides=["name=a", "loop.steps=2"]) == build_settings(Outer, values)
+
+
+@dataclass(frozen=True)
+class Loop:
+    steps: int = 100
+    lr: float = 0.1
+
+
+@dataclass(frozen=True)
+class OwnLoop:
+    """A recipe with a loop of its own, which is no other by one override."""
+
+    loop: Loop = Loop(steps=7, lr=0.5)
+
+
+def test_one_setting_leaves_the_others_as_the_recipe_has_them(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("loop: {lr: 0.25}\n", encoding="utf-8")
+    assert load_settings(OwnLoop, overrides=["loop.steps=9"]).loop == Loop(9, 0.5)
+    assert load_settings(OwnLoop, tmp_path / "own.yaml", ["loop.steps=9"]).loop == Loop(9, 0.25)
+    assert load_settings(OwnLoop).loop == Loop(7, 0.5)

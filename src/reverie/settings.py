@@ -71,8 +71,12 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _build(kind: Any, values: Any, path: str, root: Any) -> Any:
-    """The dataclass ``kind``; ``path`` is its dotted place ('' for the root), ``root`` the outermost dataclass."""
+def _build(kind: Any, values: Any, path: str, root: Any, usual: Any = None) -> Any:
+    """The dataclass ``kind``; ``path`` is its dotted place ('' for the root), ``root`` the outermost dataclass.
+
+    ``usual``: the default of the field it is for; where that is a dataclass (and no factory), what is not given is as
+    it has it.
+    """
     if dataclasses.is_dataclass(values) and isinstance(values, kind):
         return values
     if not isinstance(values, Mapping):
@@ -87,20 +91,22 @@ def _build(kind: Any, values: Any, path: str, root: Any) -> Any:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in values:
             raise ConfigError(f"the setting '{_join(path, name)}' is missing. Give it in the config or as an override.")
-    arguments = {name: _convert(hints[name], value, _join(path, name), root) for name, value in values.items()}
+    arguments = {name: getattr(usual, name) for name in fields} if isinstance(usual, kind) else {}
+    for name, value in values.items():
+        arguments[name] = _convert(hints[name], value, _join(path, name), root, fields[name].default)
     try:
         return kind(**arguments)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}" if path else str(error)) from error
 
 
-def _convert(hint: Any, value: Any, path: str, root: Any) -> Any:
+def _convert(hint: Any, value: Any, path: str, root: Any, usual: Any = None) -> Any:
     """``value`` as the type ``hint``; ConfigError naming ``path`` where it is not of that type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
     if dataclasses.is_dataclass(hint):
-        return _build(hint, value, path, root)
+        return _build(hint, value, path, root, usual)
     if origin is Literal:
         return _choice(arguments, value, path)
     if origin in (typing.Union, types.UnionType):

@@ -85,10 +85,8 @@ class LoraRecipe:
     # A new critic joins at once: without one, the sharpness goes that the base learned from its own.
     data: GeneratorData = field(default_factory=lambda: GeneratorData(batch_size=16, adversarial_from=0.0))
     lora: LoraSettings = field(default_factory=LoraSettings)
-    loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(
-            steps=600, lr=2e-3, weight_decay=0.0, warmup_steps=20, eval_every=50, patience=4, checkpoint_every=50
-        )
+    loop: LoopConfig = LoopConfig(
+        steps=600, lr=2e-3, weight_decay=0.0, warmup_steps=20, eval_every=50, patience=4, checkpoint_every=50
     )
     priors: tuple[Literal["mixture", "flow"], ...] = ("mixture", "flow")
     fit: FitSettings = field(default_factory=FitSettings)

@@ -55,9 +55,7 @@ class GeneratorRecipe:
     data: GeneratorData = field(default_factory=GeneratorData)
     epochs: int = 0  # passes over the training split; 0: loop.steps says how long
     checkpoint_epochs: int = 5  # passes between checkpoints; 0: loop.checkpoint_every says how often
-    loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(steps=3000, lr=1e-3, weight_decay=0.02, warmup_steps=100)
-    )
+    loop: LoopConfig = LoopConfig(steps=3000, lr=1e-3, weight_decay=0.02, warmup_steps=100)
     priors: tuple[Literal["mixture", "flow"], ...] = ("mixture", "flow")
     fit: FitSettings = field(default_factory=FitSettings)
     views: int = 4  # times that each training picture, cut and toned anew, is encoded for the priors

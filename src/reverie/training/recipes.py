@@ -78,7 +78,7 @@ class TokenizerRecipe(Recipe):
     free: ClassVar[frozenset[str]] = Recipe.free | {"epochs"}
     epochs: int = 0  # passes over the distinct patches; 0: loop.steps says how long
     data: TokenizerData = field(default_factory=TokenizerData)
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
+    loop: LoopConfig = LoopConfig(precision="fp32")
 
     def objective(self, progress: Progress) -> TokenizerObjective:
         return TokenizerObjective(self.data)
@@ -123,7 +123,7 @@ class GraphRecipe(Recipe):
 
     run_dir: str = "runs/graph"
     data: GraphData = field(default_factory=GraphData)
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
+    loop: LoopConfig = LoopConfig(precision="fp32")
 
     def objective(self, progress: Progress) -> Objective:
         data = self.data
@@ -147,7 +147,7 @@ class ReaderRecipe(Recipe):
 
     run_dir: str = "runs/reader"
     data: ReadingData = field(default_factory=ReadingData)
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
+    loop: LoopConfig = LoopConfig(precision="fp32")
 
     def objective(self, progress: Progress) -> Objective:
         return ReadingObjective(self.data)
@@ -159,7 +159,7 @@ class PerceptionRecipe(Recipe):
 
     run_dir: str = "runs/perception"
     data: PerceptionData = field(default_factory=PerceptionData)
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(precision="fp32"))
+    loop: LoopConfig = LoopConfig(precision="fp32")
 
     def objective(self, progress: Progress) -> Objective:
         return PerceptionObjective(self.data)
@@ -171,10 +171,8 @@ class ExpertRecipe(Recipe):
 
     run_dir: str = "runs/expert"
     data: ExpertData = field(default_factory=lambda: ExpertData(skill="causal"))
-    loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(
-            steps=400, lr=3e-3, weight_decay=0.0, warmup_steps=20, eval_every=50, patience=3, checkpoint_every=50
-        )
+    loop: LoopConfig = LoopConfig(
+        steps=400, lr=3e-3, weight_decay=0.0, warmup_steps=20, eval_every=50, patience=3, checkpoint_every=50
     )
 
     def objective(self, progress: Progress) -> Objective:
@@ -187,10 +185,8 @@ class RouterRecipe(Recipe):
 
     run_dir: str = "runs/router"
     data: RouterData = field(default_factory=RouterData)
-    loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(
-            steps=1500, lr=3e-3, weight_decay=1e-4, warmup_steps=50, precision="fp32", eval_every=250, log_every=50
-        )
+    loop: LoopConfig = LoopConfig(
+        steps=1500, lr=3e-3, weight_decay=1e-4, warmup_steps=50, precision="fp32", eval_every=250, log_every=50
     )
 
     def objective(self, progress: Progress) -> Objective:

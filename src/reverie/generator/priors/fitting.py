@@ -28,11 +28,9 @@ class FitSettings:
     mixture_components: int = 160  # principal components of the mixture
     gaussians: tuple[int, ...] = (1, 2, 4, 8, 16, 32)  # numbers of them that are tried
     flow: FlowLessons = field(default_factory=FlowLessons)
-    flow_loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(
-            steps=3000, lr=2e-3, weight_decay=0.01, warmup_steps=100, precision="fp32", eval_every=200, patience=4,
-            checkpoint_every=600, ema_decay=0.995, log_every=100, tensorboard=False,
-        )
+    flow_loop: LoopConfig = LoopConfig(
+        steps=3000, lr=2e-3, weight_decay=0.01, warmup_steps=100, precision="fp32", eval_every=200, patience=4,
+        checkpoint_every=600, ema_decay=0.995, log_every=100, tensorboard=False,
     )  # fmt: skip
     seed: int = 0
 
