@@ -170,7 +170,6 @@ def _chance(topology: Topology, asked: Sequence[int]) -> Figures:
     return {
         "walks_64_of_4_ms": _median_ms(lambda node: topology.walks([node], 64, 4, rng, relevance), some),
         "sample_256_ms": _median_ms(lambda node: topology.sample([node], 256, rng), some),
-        "paths_3_hops_ms": _median_ms(lambda node: topology.paths(node, asked[-1], 3, 10), some),
     }
 
 

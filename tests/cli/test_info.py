@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ def test_json_describes_machine_and_bundle(bundle: Path, capsys: pytest.CaptureF
     assert info["log_file"] == str(log_file())
     assert info["libraries"]["torch"]
     assert info["device"]["torch_threads"] >= 1
+    assert info["extras"].keys() == set(metadata.metadata("reverie").get_all("Provides-Extra") or ())
     chosen = choose_precision()
     assert info["device"]["precision"]["cpu"] == {"name": chosen.name, "reason": chosen.reason}
     assert info["bundle"] | {"bytes": 0, "recipe": {}} == {

@@ -29,6 +29,7 @@ EGG = "What happens when you drop an egg?"
         ({"world": 3}, "the world is a text, got 3"),
         ({"scene": 3}, "a scene is a text, a list or a mapping, got 3"),
         ({"experts": "causal"}, "experts are given as a list, got 'causal'"),
+        ({"history": ["before"]}, r"history is a list of turns, got \('before',\)"),
         ({"experts": [1]}, "an expert is a text, got 1"),
     ],
 )

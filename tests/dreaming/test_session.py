@@ -93,6 +93,8 @@ def test_many_questions_may_show_pictures_and_scenes(session: Reverie) -> None:
     assert [start is not None and start.shape for start in starts[1:]] == [(8, 8), (3, 3)]
     with pytest.raises(UsageError, match="2 questions need as many pictures and scenes, got 1 and 2"):
         session.ask_many([EGG, EGG], images=[()])
+    with pytest.raises(UsageError, match="questions are given as a list"):
+        session.ask_many(EGG)
 
 
 def test_observers_hear_every_answer_and_may_add_to_it(certain: Reverie) -> None:
@@ -115,7 +117,7 @@ def test_observers_hear_every_answer_and_may_add_to_it(certain: Reverie) -> None
     assert {answer.backend for _, answer in ear.heard} == {told.backend} == {"marked"}
     signals = ear.heard[0][1].signals
     assert signals is not None
-    assert signals.embedding.shape == (certain.engine.config.hidden_size,)
+    assert signals.embedding.shape == (certain.engine.decoder.hidden_size,)
 
 
 def test_a_talk_keeps_its_turns(certain: Reverie) -> None:
@@ -132,6 +134,8 @@ def test_another_evaluator_may_judge_too(certain: Reverie) -> None:
     assert judged.dreams[0].scores.keys() >= {"likelihood", "agreement", "brevity"}
     with pytest.raises(UnknownNameError, match="Did you mean 'brevity'"):
         Arbiter().beside(["brevty"])
+    with pytest.raises(UsageError, match="evaluators are given as a list, got 'brevity'"):
+        Arbiter().beside("brevity")
 
 
 def test_dreams_have_pictures(session: Reverie) -> None:

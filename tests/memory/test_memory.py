@@ -244,3 +244,16 @@ def test_vectors_that_cannot_be_saved_do_not_spoil_the_answer(tmp_path: Path, ca
         with pytest.raises(MemoryStoreError, match="cannot save the vectors"):
             memory.index()
     assert "cannot save the vectors" in caplog.text
+
+
+def test_a_look_into_the_store_loads_no_topology_and_a_recall_tells_of_its_progress(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    with Memory.open(tmp_path / "kg.db", WordsEmbedder()) as memory:
+        memory.write([FactRow("egg", "IsA", "food")])
+        assert memory.store.find("egg")
+        assert memory.address == str(tmp_path / "kg.db")
+        assert "topology" not in vars(memory)
+        found = memory.recall("What is an egg?", progress=lambda *step: told.append(step))
+        assert found.facts
+        assert memory.topology.num_edges == 1
+    assert told == [("embedding", 0, 2), ("embedding", 2, 2)]

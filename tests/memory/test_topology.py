@@ -121,7 +121,6 @@ def test_a_graph_without_edges_and_unknown_nodes_have_no_neighbours() -> None:
             assert topology.pagerank({node: 2.0}) == [(node, pytest.approx(1.0))]
             assert topology.walks([node], 2, 3, np.random.default_rng(0)).tolist() == [[node] * 3] * 2
             assert topology.sample([node], 5, np.random.default_rng(0)).nodes.tolist() == [node]
-            assert topology.paths(node, 1) == []
         assert len(topology.expand([]).nodes) == len(topology.pagerank({})) == 0
         assert topology.walks([], 3, 2, np.random.default_rng(0)).shape == (0, 2)
 
@@ -235,26 +234,6 @@ def test_a_sample_draws_by_weight() -> None:
     topology, rng = build([(1, 1, 2, 0.9), (2, 3, 1, 0.3)]), np.random.default_rng(0)
     drawn = [topology.sample([1], 2, rng).nodes[1] for _ in range(2000)]
     assert np.mean(np.array(drawn) == 2) == pytest.approx(0.75, abs=0.04)
-
-
-# paths ----------------------------------------------------------------------------------------------------------
-
-
-@QUICK
-@given(graphs.filter(lambda edges: len(edges) < 16), nodes, nodes, st.integers(1, 4), st.integers(1, 6))
-def test_paths_are_the_heaviest_simple_ones(edges: list[Edge], start: int, goal: int, hops: int, top: int) -> None:
-    graph = nx.MultiGraph()
-    graph.add_nodes_from(range(1, 10))
-    graph.add_edges_from((a, b, number, {"weight": w}) for number, a, b, w in edges)
-    weight = {number: w for number, _, _, w in edges}
-    ways = [] if start == goal else nx.all_simple_edge_paths(graph, start, goal, cutoff=hops)
-    wanted = {tuple(edge[2] for edge in way): math.prod(weight[edge[2]] for edge in way) for way in ways}
-    wanted = {way: product for way, product in wanted.items() if product > 0}
-    found = build(edges).paths(start, goal, hops, top)
-    assert len(set(found)) == len(found) == min(top, len(wanted))
-    assert set(found) <= set(wanted)
-    best = sorted(((-product, len(way)) for way, product in wanted.items()))[:top]
-    assert [(-wanted[way], len(way)) for way in found] == best
 
 
 # following ------------------------------------------------------------------------------------------------------

@@ -88,12 +88,8 @@ def _train(
         done, model = train_generator(recipe, progress), f"--model {run_dir}"
     trained = done.trained
     payload: dict[str, Any] = {"step": trained.step, "stopped": trained.stopped, "message": trained.message}
-    payload |= {
-        "run_dir": run_dir,
-        "metrics": run_dir / "metrics.jsonl",
-        "adapter" if tuned else "bundle": done.product,
-    }
-    return payload | {"sheet": done.sheet, "figures": done.figures}, model, trained.exit_code
+    payload |= {"run_dir": run_dir, "metrics": run_dir / "metrics.jsonl", "sheet": done.sheet, "figures": done.figures}
+    return payload | {"adapter" if tuned else "bundle": done.product}, model, trained.exit_code
 
 
 def _show(console: Console, payload: dict[str, Any], model: str) -> None:

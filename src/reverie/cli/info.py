@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 app = command_app()
 
 _LIBRARIES = ("torch", "numpy", "tokenizers", "safetensors", "gymnasium", "pymunk", "Pillow")
-_EXTRAS = {"train": ("transformers", "tensorboard"), "preview": ("openai",), "dev": ("pytest", "ruff", "mypy")}
+_OF_EXTRA = re.compile(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]")  # a requirement of an extra, as packages list them
 
 
 @app.command(epilog=examples("reverie info", "reverie info --json", "reverie info --model runs/mine/bundle"))
@@ -33,12 +34,21 @@ def info(model: ModelOption = "nano", as_json: JsonOption = False) -> None:
             "python": platform.python_version(),
             "platform": f"{platform.system()} {platform.machine()}",
             "libraries": {name: _version(name) for name in _LIBRARIES},
-            "extras": {extra: all(_version(name) for name in names) for extra, names in _EXTRAS.items()},
+            "extras": _extras(),
             "device": _device(),
             "log_file": log_file(),
             "bundle": _bundle(model),
         }
         out.result(payload, lambda console: _show(console, payload))
+
+
+def _extras() -> dict[str, bool]:
+    """The extras that the package offers -> whether all that each needs is installed."""
+    try:
+        listed = [found.groups() for line in metadata.requires("reverie") or () if (found := _OF_EXTRA.match(line))]
+    except metadata.PackageNotFoundError:  # run from its sources, without an installation
+        return {}
+    return {extra: all(_version(name) for name, of in listed if of == extra) for _, extra in listed}
 
 
 def _version(distribution: str) -> str | None:

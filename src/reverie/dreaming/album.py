@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from reverie.drawing import png_bytes
 from reverie.dreaming.strip import branches_of, draw_strip
 from reverie.files import atomic_write_bytes
-from reverie.nouns import Answer, Attribution, Dream, ExpertShare, Frame, Part
+from reverie.nouns import Answer, Attribution, Dream, Frame, Part
 
 __all__ = ["Images", "answer_to_json", "dream_to_json", "save_dreams", "save_files"]
 
@@ -88,13 +89,11 @@ def answer_to_json(answer: Answer, images: Images | None = None) -> dict[str, An
 
 def attribution_to_json(attribution: Attribution) -> dict[str, Any]:
     """Where an answer comes from; experts, and what was remembered, stand there where there are any."""
-    told: dict[str, Any] = {"confidence": dict(attribution.confidence), "attention": dict(attribution.attention)}
-    if attribution.experts:
-        told["experts"] = {name: _share(share) for name, share in attribution.experts.items()}
-        told["ids"] = list(attribution.ids)
-    if attribution.remembered is not None:
-        told["remembered"] = attribution.remembered
-    return told
+    told = _there(dataclasses.asdict(attribution))
+    if not attribution.experts:
+        del told["experts"], told["ids"]
+        return told
+    return told | {"experts": {name: _there(share) for name, share in told["experts"].items()}}
 
 
 def dream_to_json(dream: Dream, index: int = 0, images: Images | None = None) -> dict[str, Any]:
@@ -117,9 +116,8 @@ def dream_to_json(dream: Dream, index: int = 0, images: Images | None = None) ->
     }
 
 
-def _share(share: ExpertShare) -> dict[str, Any]:
-    told: dict[str, Any] = {"weight": share.weight, "contribution": share.contribution, "by_id": list(share.by_id)}
-    return told if share.left_out is None else told | {"left_out": vars(share.left_out)}
+def _there(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _part(part: Part, image: Path | None) -> dict[str, Any]:

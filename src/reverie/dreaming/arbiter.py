@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reverie.dreaming.evaluators import Context, Evaluator, default_evaluators, make_evaluator
+from reverie.dreaming.question import check_list
 from reverie.nouns import DIRECT, Dream, Verdict
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Arbiter:
 
     def beside(self, others: Sequence[str | Evaluator]) -> Arbiter:
         """This arbiter, who hears ``others`` too: evaluators, or names of registered ones (else UnknownNameError)."""
-        made = [make_evaluator(one) if isinstance(one, str) else one for one in others]
+        made = [make_evaluator(one) if isinstance(one, str) else one for one in check_list("evaluators", others)]
         heard = {one.name for one in made}
         return Arbiter([*(one for one in self.evaluators if one.name not in heard), *made])
 

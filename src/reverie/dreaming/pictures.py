@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from reverie.data.pictures import open_picture as read_picture
 from reverie.data.pictures import to_rgb
-from reverie.errors import PictureError
+from reverie.errors import PictureError, shorten
 
 __all__ = ["MAX_PIXELS", "fit_picture", "open_picture"]
 
 MAX_PIXELS = 25_000_000  # of a picture, counted before it is decoded
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 
 def open_picture(source: str | Path | Image.Image | np.ndarray) -> Image.Image:
@@ -23,26 +22,18 @@ def open_picture(source: str | Path | Image.Image | np.ndarray) -> Image.Image:
 
     Raises PictureError for what is missing, no picture, cut short, or larger than ``MAX_PIXELS``.
     """
+    if isinstance(source, (str, Path)):
+        return Image.fromarray(read_picture(Path(source), MAX_PIXELS))
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3 or 0 in source.shape:
             raise PictureError(f"a picture is uint8 (height, width, 3), got {source.dtype} {source.shape}")
         source = Image.fromarray(source)
-    name = "the picture" if isinstance(source, Image.Image) else f"the picture {source}"
+    if source.width * source.height > MAX_PIXELS:
+        raise PictureError(f"the picture has {source.width}x{source.height} pixels; at most {MAX_PIXELS:,} are allowed")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own limit is below Pillow's warning
-            if isinstance(source, Image.Image):
-                return _upright(source, name)
-            with Image.open(source, formats=_FORMATS) as image:
-                return _upright(image, name)
-    except (UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise PictureError(f"{name} is no picture that can be read; give a PNG or JPEG file") from error
-    except Image.DecompressionBombError as error:
-        raise PictureError(f"{name} has too many pixels; at most {MAX_PIXELS} are allowed") from error
-    except FileNotFoundError as error:
-        raise PictureError(f"{name} does not exist") from error
-    except OSError as error:
-        raise PictureError(f"{name} cannot be read: {error.strerror or error}") from error
+        return Image.fromarray(to_rgb(source))
+    except (OSError, SyntaxError, ValueError) as error:  # it was opened, and is decoded only now
+        raise PictureError(f"the picture is damaged: {shorten(str(error))}") from error
 
 
 def fit_picture(image: Image.Image, world: Any, side: int, cell_px: int) -> np.ndarray:
@@ -64,9 +55,3 @@ def fit_picture(image: Image.Image, world: Any, side: int, cell_px: int) -> np.n
             f"got {image.width}x{image.height}"
         )
     return np.asarray(image)
-
-
-def _upright(image: Image.Image, name: str) -> Image.Image:
-    if image.width * image.height > MAX_PIXELS:
-        raise PictureError(f"{name} has {image.width}x{image.height} pixels; at most {MAX_PIXELS} are allowed")
-    return Image.fromarray(to_rgb(image))

@@ -8,7 +8,7 @@ its own users would ask it (``ChatPrompter``), in one of three ways: ``chat`` (t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -24,7 +24,7 @@ from reverie.engine import Completion, Request, Sampling
 from reverie.errors import BundleError, UsageError, shorten
 from reverie.experts.contract import Choice
 from reverie.experts.features import question_features
-from reverie.nouns import Fact, Part
+from reverie.nouns import Fact, Frame, Part
 from reverie.tokens.grammar import Document, Grammar
 from reverie.tokens.questions import clean_question
 from reverie.tokens.vocabulary import ACT, ANS, EOS, WHAT
@@ -147,54 +147,44 @@ class GrammarPrompter:
         most = model.dreamer.max_positions // 4
         if longest := [len(one) for one in ids if len(one) > most]:
             raise UsageError(f"the question is {longest[0]} ids long; at most {most} leave room to dream")
-        starts = [_start(model, question, seed) for question in questions]
-        features = [question_features(model.engine.embed, one) for one in ids]
-        choices = model.experts.choose(features, [question.experts for question in questions])
+        shown = [_shown(model, question, seed) for question in questions]
+        features, choices = _met(model, questions, ids)
         at_once = [_answers_at_once(model, one, choice) for one, choice in zip(ids, choices, strict=True)]
-        return [
-            self._prompted(model, question.cleaned, *rest)
-            for question, *rest in zip(questions, ids, starts, features, choices, at_once, strict=True)
-        ]
-
-    def _prompted(
-        self,
-        model: Model,
-        asked: str,
-        ids: tuple[int, ...],
-        start: _Start,
-        seen: np.ndarray,
-        who: Choice,
-        at_once: bool,
-    ) -> Prompted:
-        if at_once:  # no matter of what happens, whatever the picture shows
-            return Prompted(asked, ids, 2, seen, who, ids, forced=(ANS,), direct=(ANS,))
-        if start.picture is None:
-            return Prompted(asked, ids, 2, seen, who, ids, forced=(WHAT,), direct=(ANS,))
-        frame = model.tokenizer.encode([start.picture], start.cell_px)[0]
-        prefix = tuple(model.dreamer.opening(Part("", frame), asked))
-        forced = (ACT,) if start.world is not None and start.world.wordless else ()
-        return Prompted(asked, ids, 2, seen, who, prefix, forced, (ANS,), world=start.world, pictured=True)
+        prompted = []
+        for place, question in enumerate(questions):
+            asked, own, (frame, world) = question.cleaned, ids[place], shown[place]
+            one = Prompted(asked, own, 2, features[place], choices[place], own, forced=(WHAT,), direct=(ANS,))
+            if at_once[place]:  # no matter of what happens, whatever the picture shows
+                one = replace(one, forced=(ANS,))
+            elif frame is not None:
+                prefix = tuple(model.dreamer.opening(Part("", frame), asked))
+                forced = (ACT,) if world is not None and world.wordless else ()
+                one = replace(one, prefix=prefix, forced=forced, world=world, pictured=True)
+            prompted.append(one)
+        return prompted
 
 
-@dataclass(frozen=True)
-class _Start:
-    """What a question shows: uint8 (H, W, 3) or None, with px per code, and the world that it is known to be of."""
+def _met(
+    model: Model, questions: Sequence[Question], ids: Sequence[Sequence[int]]
+) -> tuple[list[np.ndarray], list[Choice]]:
+    """What the router sees of each question, and who is chosen for it."""
+    features = [question_features(model.engine.embed, one) for one in ids]
+    return features, model.experts.choose(features, [question.experts for question in questions])
 
-    picture: np.ndarray | None = None
-    cell_px: int = 0
-    world: World | None = None
 
-
-def _start(model: Model, question: Question, seed: int) -> _Start:
+def _shown(model: Model, question: Question, seed: int) -> tuple[Frame | None, World | None]:
+    """What a question shows, if anything, and the world that it is known to be of."""
+    world = None
     if question.pictures:
-        named = model.world(question.world) if question.world else None
-        cell_px, side = (named.cell_px, 0) if named else model.usual_size
-        picture = fit_picture(open_picture(question.pictures[0]), named, side=side, cell_px=cell_px)
-        return _Start(picture, cell_px, named)
-    if question.world or question.scene is not None:
-        shown, _ = open_scene(question.world or model.usual_world, question.scene, seed)
-        return _Start(np.asarray(shown.render()), shown.cell_px, shown)
-    return _Start()
+        world = model.world(question.world) if question.world else None
+        cell_px, side = (world.cell_px, 0) if world else model.usual_size
+        picture = fit_picture(open_picture(question.pictures[0]), world, side=side, cell_px=cell_px)
+    elif question.shown:
+        world, _ = open_scene(question.world or model.usual_world, question.scene, seed)
+        picture, cell_px = np.asarray(world.render()), world.cell_px
+    else:
+        return None, None
+    return model.tokenizer.encode([picture], cell_px)[0], world
 
 
 def _answers_at_once(model: Model, ids: Sequence[int], experts: Choice) -> bool:
@@ -229,19 +219,14 @@ class ChatPrompter:
         self._mask[sorted(self._stops)] = True
 
     def prompt(self, model: Model, questions: Sequence[Question], seed: int) -> list[Prompted]:
-        spoken = [place for place, question in enumerate(questions) if not question.shown]
-        shown = [place for place, question in enumerate(questions) if question.shown]
-        ids = [self._ids(questions[place]) for place in spoken]
-        features = [question_features(model.engine.embed, one) for one in ids]
-        choices = model.experts.choose(features, [questions[place].experts for place in spoken])
-        prompted: dict[int, Prompted] = {}
-        for place, one, seen, choice in zip(spoken, ids, features, choices, strict=True):
-            text = questions[place].text
-            prompted[place] = Prompted(text, one, 1, seen, choice, one, voice=_OwnWords(self, text))
-        if shown:
-            others = self._grammar.prompt(model, [questions[place] for place in shown], seed)
-            prompted |= dict(zip(shown, others, strict=True))
-        return [prompted[place] for place in range(len(questions))]
+        others = iter(self._grammar.prompt(model, [question for question in questions if question.shown], seed))
+        spoken = [question for question in questions if not question.shown]
+        ids = [self._ids(question) for question in spoken]
+        own = (
+            Prompted(question.text, one, 1, seen, choice, one, voice=_OwnWords(self, question.text))
+            for question, one, seen, choice in zip(spoken, ids, *_met(model, spoken, ids), strict=True)
+        )
+        return [next(others if question.shown else own) for question in questions]
 
     def ids(self, question: str) -> tuple[int, ...]:
         """Raises UsageError for an empty or endless question."""

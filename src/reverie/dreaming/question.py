@@ -16,7 +16,7 @@ from reverie.dreaming.scenes import Scene
 from reverie.errors import UsageError, shorten
 from reverie.tokens.questions import clean_question
 
-__all__ = ["MAX_BRANCHES", "DreamSettings", "Picture", "Question", "Turn", "check_text", "whole_number"]
+__all__ = ["MAX_BRANCHES", "DreamSettings", "Picture", "Question", "Turn", "check_list", "check_text", "whole_number"]
 
 Picture = str | Path | Image.Image | np.ndarray
 
@@ -38,7 +38,7 @@ class Question:
     """One question as it is asked. Raises UsageError, on construction, for what makes no sense.
 
     Args:
-        text: up to ``questions.MAX_CHARS`` characters
+        text: up to ``tokens.questions.MAX_CHARS`` characters
         pictures: at most one that the dreams start from: a file, a Pillow picture, or uint8 (H, W, 3)
         world, scene: start from a world's scene instead of a picture (see ``scenes.open_scene``), or say which world
             the picture shows
@@ -57,11 +57,13 @@ class Question:
         clean_question(check_text("the question", self.text))
         if self.world is not None:
             check_text("the world", self.world)
-        object.__setattr__(self, "pictures", _listed("pictures", self.pictures))
+        object.__setattr__(self, "pictures", check_list("pictures", self.pictures))
         if self.experts is not None:
-            named = _listed("experts", self.experts)
+            named = check_list("experts", self.experts)
             object.__setattr__(self, "experts", tuple(check_text("an expert", one) for one in named))
-        object.__setattr__(self, "history", tuple(self.history))
+        object.__setattr__(self, "history", check_list("history", self.history))
+        if not all(isinstance(turn, Turn) for turn in self.history):
+            raise UsageError(f"history is a list of turns, got {shorten(repr(self.history), 60)}")
         for picture in self.pictures:
             if not isinstance(picture, Picture) or (isinstance(picture, str) and not picture):
                 raise UsageError(f"a picture is a file, a Pillow picture or an array, got {shorten(repr(picture), 60)}")
@@ -140,7 +142,8 @@ def check_text(what: str, value: Any) -> str:
     return value
 
 
-def _listed(what: str, values: Any) -> tuple[Any, ...]:
+def check_list(what: str, values: Any) -> tuple[Any, ...]:
+    """``values`` as a tuple, or UsageError where they are no list."""
     if isinstance(values, (str, bytes, Path, np.ndarray)) or not isinstance(values, Sequence):
         raise UsageError(f"{what} are given as a list, got {shorten(repr(values), 60)}")
     return tuple(values)

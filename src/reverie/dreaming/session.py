@@ -18,7 +18,7 @@ from reverie.dreaming.grounding import Grounds, Remembering
 from reverie.dreaming.model import Model, frames_of
 from reverie.dreaming.plan import Plan, plan
 from reverie.dreaming.preview import Preview, RuntimeConfig
-from reverie.dreaming.question import DreamSettings, Picture, Question, Turn
+from reverie.dreaming.question import DreamSettings, Picture, Question, Turn, check_list
 from reverie.dreaming.scenes import Actions, Scene
 from reverie.dreaming.simulate import Simulation, simulate
 from reverie.errors import UsageError
@@ -122,11 +122,10 @@ class Session:
 
         ``images``: pictures, ``scenes``: a world and a scene of it to start from, for each question, or none at all.
         """
-        shown, starts = [*images] or [()] * len(questions), [*scenes] or [(None, None)] * len(questions)
-        if not len(questions) == len(shown) == len(starts):
-            raise UsageError(
-                f"{len(questions)} questions need as many pictures and scenes, got {len(shown)} and {len(starts)}"
-            )
+        count = len(check_list("questions", questions))
+        shown, starts = [*images] or [()] * count, [*scenes] or [(None, None)] * count
+        if not count == len(shown) == len(starts):
+            raise UsageError(f"{count} questions need as many pictures and scenes, got {len(shown)} and {len(starts)}")
         asked = [
             Question(text, pictures, world, scene, experts)
             for text, pictures, (world, scene) in zip(questions, shown, starts, strict=True)

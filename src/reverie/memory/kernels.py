@@ -29,7 +29,6 @@ __all__ = [
     "neighbours",
     "pagerank",
     "patch",
-    "paths",
     "sample",
     "walk",
 ]
@@ -486,62 +485,3 @@ def sample(
 
 
 # paths ----------------------------------------------------------------------------------------------------------
-
-
-@compiled
-def paths(
-    rows: Rows, columns: Columns, start: int, goal: int, max_hops: int, top: int, reach: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The ``top`` simple paths of at most ``max_hops`` edges by the product of their weights, best first.
-
-    ``reach`` float64 (max_hops, nodes) of zeros is filled with the best product from a node to the goal within so many
-    hops; with it as a bound, best-first search lays down only what can be among the best. Returns edge ids
-    (P, max_hops), -1 behind the last, and products (P,).
-    """
-    shorter = 1 - 1e-9  # of equal products, the one of fewer edges
-    reach[0, goal] = 1.0
-    rim = [goal]
-    for hop in range(1, max_hops):
-        reach[hop] = reach[hop - 1]
-        raised = [goal]
-        raised.clear()
-        for node in rim:
-            others, weights, _ = _row(rows, node)
-            for i in range(len(others)):
-                product = reach[hop - 1, node] * weights[i] * shorter
-                if product > reach[hop, others[i]]:
-                    if reach[hop, others[i]] == reach[hop - 1, others[i]]:
-                        raised.append(others[i])
-                    reach[hop, others[i]] = product
-        rim = raised
-    found, products = np.full((top, max_hops), -1, np.int64), np.empty(top, np.float64)
-    # partial paths: the node that each ends at, the partial path that it goes on from, and by which edge
-    ends, froms, codes_of = [start], [-1], [-1]
-    waiting = [(-1.0, 0, 0, 1.0)]  # minus the bound, minus the edges so far, the partial path, its product
-    count = 0
-    while len(waiting) > 0 and count < top:
-        _, minus_hops, last, product = heapq.heappop(waiting)
-        node, hops = ends[last], -minus_hops
-        if node == goal and hops > 0:
-            products[count], at = product, last
-            for hop in range(hops - 1, -1, -1):
-                found[count, hop] = _id(columns, codes_of[at] >> 1)
-                at = froms[at]
-            count += 1
-            continue
-        others, weights, codes = _row(rows, node)
-        for i in range(len(others)):
-            other = int(others[i])
-            ahead = product * weights[i] * shorter
-            bound = ahead * reach[max_hops - hops - 1, other]
-            if bound == 0:
-                continue
-            at = last
-            while at >= 0 and ends[at] != other:
-                at = froms[at]
-            if at < 0:
-                ends.append(other)
-                froms.append(last)
-                codes_of.append(int(codes[i]))
-                heapq.heappush(waiting, (-bound, -(hops + 1), len(ends) - 1, ahead))
-    return found[:count], products[:count]

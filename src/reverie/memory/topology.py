@@ -217,18 +217,6 @@ class Topology:
         now = self._now
         return Subgraph(*kernels.sample(now.rows, now.columns, _ids(seeds), int(size), _state(rng)))
 
-    def paths(self, start: int, goal: int, max_hops: int = 3, top: int = 10) -> list[tuple[int, ...]]:
-        """The ``top`` simple paths of at most ``max_hops`` edges, in any direction, as chains of edge ids.
-
-        The heaviest product of weights first, of equal ones the shorter; edges of weight 0 are not taken.
-        """
-        now = self._now
-        if start == goal or max_hops < 1 or top < 1 or not (0 <= min(start, goal) <= max(start, goal) <= now.num_nodes):
-            return []
-        reach = np.zeros((max_hops, now.num_nodes + 1))
-        found, _ = kernels.paths(now.rows, now.columns, int(start), int(goal), int(max_hops), int(top), reach)
-        return [tuple(edge for edge in path if edge >= 0) for path in found.tolist()]
-
     def _space(self, size: int) -> tuple[np.ndarray, ...]:
         """Arrays of zeros for one pagerank; those of an earlier one where they are large enough."""
         while self._spaces:

@@ -10,7 +10,6 @@ run_dir/checkpoint-000120/     written under a temporary name, then renamed
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import re
@@ -66,7 +65,7 @@ def save_checkpoint(run_dir: Path, step: int, tensors: dict[str, dict[str, Tenso
 def load_checkpoint(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """What ``save_checkpoint`` wrote, on the CPU. The folder must be one that ``newest_checkpoint`` found whole."""
     tensors = {file.stem: load_file(file) for file in folder.glob("*.safetensors")}
-    return tensors, json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    return tensors, read_object(folder / "state.json", TrainingError, "the state of a run")
 
 
 def checkpoint_folders(run_dir: Path) -> list[Path]:

@@ -73,7 +73,8 @@ def set_lr_fraction(optimizers: dict[str, Optimizer], fraction: float) -> None:
 class MovingAverage:
     """An exponential moving average of a module's trained parameters, kept in fp32.
 
-    Early on it averages over fewer steps, so that it does not remember the random start.
+    Early on it averages over fewer steps, so that it does not remember the random start. torch's ``AveragedModel``
+    copies the whole module, frozen parts too, and counts updates, not steps: a skipped step would change the average.
     """
 
     def __init__(self, module: nn.Module, decay: float):

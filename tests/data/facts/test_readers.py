@@ -25,7 +25,7 @@ from reverie.data import (
     register_reader,
 )
 from reverie.data.facts.registry import READERS
-from reverie.errors import DataError, UnknownNameError
+from reverie.errors import DataError, UnknownNameError, UsageError
 
 IMAGE = {
     "objects": {"image_id": 7, "objects": [{"names": ["clock"], "object_id": 1}, {"names": ["street"]}]},
@@ -54,19 +54,6 @@ SAMPLES = {
     "visual-genome": ("objects.json", json.dumps([IMAGE["objects"]])),
     "wordnet": ("train.txt", "egg_white.n.01\t_part_of\tegg.n.02\n"),
 }
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
-    """Writes a file into the test's folder and returns its path."""
-
-    def write(name: str, content: str | bytes) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write
 
 
 Write = Callable[[str, str | bytes], Path]
@@ -109,6 +96,29 @@ def test_the_first_line_tells_the_format(content: str, name: str, write: Write) 
 def test_an_unknown_format_suggests_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'conceptnet'"):
         make_reader("concept-net")
+
+
+def test_an_installed_package_brings_a_reader(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(
+        "pond.py",
+        """
+from reverie.data import FactRow
+
+def read_pond(path, on_bad):
+    for line in path.read_text().splitlines():
+        yield FactRow(line, "LivesIn", "pond")
+""",
+    )
+    write("pond-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: pond\nVersion: 1.0\n")
+    write("pond-1.0.dist-info/entry_points.txt", "[reverie.readers]\npond = pond:read_pond\nlost = pond:nothing\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(vars(READERS), "_offered", raising=False)  # found once in a process
+    monkeypatch.setattr(READERS, "_entries", dict(READERS._entries))
+    assert reader_names() == sorted([*SAMPLES, "lost", "pond"])
+    assert read("pond", write("a.pond", "frog\n"))[0] == [FactRow("frog", "LivesIn", "pond")]
+    with pytest.raises(UsageError, match="the format 'lost' of the package pond cannot be imported"):
+        make_reader("lost")
+    vars(READERS).pop("_offered")
 
 
 def test_a_broken_promise_is_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,51 +348,6 @@ def test_a_malformed_json_line_is_told_with_its_number(line: str, problem: str, 
     assert rows == [NodeRow("hen", source="t.jsonl"), NodeRow("egg", source="t.jsonl")]
     assert [row.line for row in bad] == [2]
     assert problem in bad[0].problem
-
-
-def test_paragraphs_become_passages_named_by_heading_and_first_words(write: Write) -> None:
-    long = "word " * 40
-    text = f"Before.\n\n# Eggs\nAn egg\nbreaks.\n\n\n```\n# no heading\n\nx = 1\n```\n\n## More\n{long}\n"
-    rows, bad = read("text", write("notes.md", text))
-    assert not bad
-    assert [row.text for row in rows if isinstance(row, NodeRow)] == [
-        "Before.",
-        "An egg\nbreaks.",
-        "```\n# no heading\n\nx = 1\n```",
-        long.strip(),
-    ]
-    names = [row.name for row in rows if isinstance(row, NodeRow)]
-    assert names[:2] == ["Before.", "Eggs: An egg breaks."]
-    assert names[3].startswith("More: word word")
-    assert len(names[3]) < 100
-    plain, _ = read("text", write("notes.txt", "# One\nparagraph.\n\nTwo.\n"))
-    assert [row.text for row in plain if isinstance(row, NodeRow)] == ["# One\nparagraph.", "Two."]
-
-
-def test_a_json_list_gives_a_passage_a_record(write: Write) -> None:
-    corpus = [
-        {"title": "Egg", "text": "Food."},
-        {"title": "egg", "text": "A cell.", "idx": 1},
-        {"title": "Hen"},
-        {"text": 1},
-    ]
-    rows, bad = read("text", write("corpus.json", json.dumps(corpus, indent=2)))
-    assert rows == [
-        NodeRow("Egg", "passage", "Food.", (), "corpus.json"),
-        NodeRow("egg (2)", "passage", "A cell.", (), "corpus.json"),
-    ]
-    assert [row.line for row in bad] == [3, 4]
-
-
-def test_a_folder_of_texts_is_read_by_name_and_a_broken_file_skipped(write: Write, tmp_path: Path) -> None:
-    write("b/two.txt", "Two.")
-    write("a.md", "One.")
-    write("c.json", '[{"title": "x"')
-    write("ignored.png", b"\x89PNG\0")
-    rows, bad = read("text", tmp_path)
-    assert [row.text for row in rows if isinstance(row, NodeRow)] == ["One.", "Two."]
-    assert len(bad) == 1
-    assert "c.json is cut off or no JSON at record 1" in bad[0].problem
 
 
 # files that are no such files -----------------------------------------------------------------------------------

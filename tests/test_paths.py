@@ -1,0 +1,38 @@
+"""One variable moves all that belongs to the user; without it everything lies where the system has a place for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reverie import paths
+
+
+def test_reverie_home_moves_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REVERIE_HOME", str(tmp_path))
+    places = [paths.data_dir(), paths.cache_dir(), paths.log_dir(), paths.models_dir(), paths.default_library("a" * 64)]
+    assert all(place.is_relative_to(tmp_path) for place in [*places, Path(paths.default_memory())])
+    assert not any(tmp_path.iterdir())  # naming a place makes nothing
+
+
+def test_without_it_nothing_lies_in_the_home_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("REVERIE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for place in (paths.data_dir(), paths.cache_dir(), paths.log_dir()):
+        assert "reverie" in str(place)
+        assert place.parent != tmp_path
+
+
+def test_memory_and_experts_can_be_moved_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REVERIE_MEMORY", "postgresql+psycopg://db/kg")
+    monkeypatch.setenv("REVERIE_EXPERTS", str(tmp_path / "mine"))
+    assert paths.default_memory() == paths.usual_memory() == "postgresql+psycopg://db/kg"
+    assert paths.default_library("b" * 64) == tmp_path / "mine"
+
+
+def test_a_memory_that_nobody_named_is_used_where_it_exists(tmp_path: Path) -> None:
+    assert paths.usual_memory() is None
+    assert paths.usual_memory(needed=True) == paths.default_memory()
+    Path(paths.default_memory()).touch()
+    assert paths.usual_memory() == paths.default_memory()
