@@ -41,6 +41,13 @@ def test_every_public_name_is_documented(repository: Path) -> None:
     assert not [name for name in reverie.__all__ if f"`reverie.{name}" not in page]
 
 
+def test_contributing_names_files_that_are_there(repository: Path) -> None:
+    page = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:src|tests)/[\w/]+(?:\.py)?)/?`", page)
+    assert named
+    assert not [place for place in named if not (repository / place).exists()]
+
+
 def test_the_citation_names_this_version(repository: Path) -> None:
     assert f"\nversion: {reverie.__version__}\n" in (repository / "CITATION.cff").read_text(encoding="utf-8")
 

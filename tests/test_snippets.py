@@ -14,7 +14,7 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
-from reverie.data.arrays import write_collection
+from reverie.data.pictures import write_collection
 
 REPOSITORY = Path(__file__).parent.parent
 PAGES = sorted(

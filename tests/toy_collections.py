@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reverie.data.arrays import write_collection
-from reverie.data.pictures import Collection
+from reverie.data.pictures import Collection, write_collection
 
 KINDS = {
     "a bright disc": (True, 230),

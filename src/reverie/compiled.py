@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from numba import njit
 
@@ -12,7 +12,11 @@ __all__ = ["compiled"]
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def compiled(function: _F | None = None, **options: Any) -> Any:
+@overload
+def compiled(function: _F, **options: Any) -> _F: ...
+@overload
+def compiled(**options: Any) -> Callable[[_F], _F]: ...
+def compiled(function: Any = None, **options: Any) -> Any:
     """``numba.njit`` that releases the GIL and keeps what it compiled. In a package that is read-only, for a user
     without a home, it compiles anew in each process. ``options`` are njit's.
     """

@@ -13,4 +13,4 @@ def share_of(key: str, num_bytes: int = 8) -> float:
     ``share_of(key) < 0.1`` holds a tenth back.
     """
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:num_bytes], "big") / 256**num_bytes
+    return int.from_bytes(digest[:num_bytes], "big") / (1 << 8 * num_bytes)

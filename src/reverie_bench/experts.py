@@ -215,7 +215,8 @@ def _layer(count: int, options: Options, seed: int) -> dict[str, float]:
     width, rng = options.layer, torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=rng) * shape[-1] ** -0.5
+        scale: float = shape[-1] ** -0.5
+        return torch.randn(shape, generator=rng) * scale
 
     base = Matrix(normal(width, width))
     factors = [Factors(normal(options.rank, width), normal(width, options.rank)) for _ in range(count)]

@@ -118,7 +118,7 @@ class Digits:
 
     def write(self, folder: Path) -> Collection:
         """The training and choosing digits as a prepared collection; the test digits stay out of it."""
-        from reverie.data.arrays import write_collection
+        from reverie.data.pictures import write_collection
 
         places = np.concatenate([self.train, self.val])
         splits = ["train"] * len(self.train) + ["val"] * len(self.val)
@@ -174,7 +174,8 @@ def _constant_fid(reader: DigitReader, digits: Digits) -> float:
 
 
 def _flat(pictures: np.ndarray) -> np.ndarray:
-    return pictures.astype(np.float64).mean(-1).reshape(len(pictures), -1) / 255
+    grey: np.ndarray = pictures.astype(np.float64).mean(-1)
+    return grey.reshape(len(pictures), -1) / 255
 
 
 def _jittered(row: np.ndarray, rng: np.random.Generator) -> np.ndarray:

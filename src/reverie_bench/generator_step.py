@@ -64,7 +64,7 @@ def work(preset_name: str, steps: int) -> None:
 
 
 def _random_collection(folder: Path, side: int) -> Collection:
-    from reverie.data.arrays import write_collection
+    from reverie.data.pictures import write_collection
 
     rng = np.random.default_rng(0)
     pictures = rng.integers(256, size=(_BATCH, side, side, 3), dtype=np.uint8)

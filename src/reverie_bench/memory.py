@@ -396,7 +396,7 @@ class Scipy:
         start[list(seeds)] = 1 / len(seeds)
         scores = start
         while True:
-            later = (1 - _DAMPING) * start + _DAMPING * (self.steps @ scores)
+            later: np.ndarray = (1 - _DAMPING) * start + _DAMPING * (self.steps @ scores)
             if np.abs(later - scores).sum() < 1e-10:
                 return later
             scores = later

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.data.arrays import write_collection
-from reverie.data.pictures import Collection
+from reverie.data.pictures import Collection, write_collection
 from reverie.errors import ConfigError, DataError, ReverieError
 from reverie.generator.config import PRESETS
 from reverie.generator.generator import toy_generator

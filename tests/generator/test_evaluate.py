@@ -13,8 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from reverie.data.arrays import write_collection
-from reverie.data.pictures import Collection
+from reverie.data.pictures import Collection, write_collection
 from reverie.errors import ConfigError, DataError, ReverieError, UnknownNameError
 from reverie.generator.evaluate import caption_perplexity, evaluate, joint_figures
 from reverie.generator.evaluate_files import write_files

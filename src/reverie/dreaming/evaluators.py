@@ -90,7 +90,7 @@ class Agreement:
         if len(dreams) < 2:
             return None
         alike = np.array([[same_ending(one, other) for other in dreams] for one in dreams])
-        return ((alike.sum(1) - alike.diagonal()) / (len(dreams) - 1)).tolist()
+        return [float(share) for share in (alike.sum(1) - alike.diagonal()) / (len(dreams) - 1)]
 
 
 class Rules:

@@ -66,9 +66,8 @@ class GeneratorConfig:
     @property
     def thumbnail(self) -> int:
         """Side in pixels of the thumbnail that goes straight into the latent and back: at most 32."""
-        return max(
-            self.grid * 2**level for level in range(self.num_levels) if self.grid * 2**level <= max(32, self.grid)
-        )
+        sides = (self.grid << level for level in range(self.num_levels))
+        return max(side for side in sides if side <= max(32, self.grid))
 
     @property
     def num_levels(self) -> int:

@@ -51,7 +51,7 @@ class PictureStore:
         if augment.flip and rng.random() < 0.5:
             picture = picture[:, ::-1]
         contrast, brightness = 1 + augment.tone * rng.uniform(-1, 1, 2)
-        toned = (picture.astype(np.float32) - 127.5) * contrast + 127.5 * brightness
+        toned: np.ndarray = (picture.astype(np.float32) - 127.5) * contrast + 127.5 * brightness
         return toned.clip(0, 255).round().astype(np.uint8)
 
     def _resized(self, row: int, box: tuple[float, float, float, float] | None) -> np.ndarray:

@@ -220,7 +220,8 @@ def _turned(centers: np.ndarray) -> np.ndarray:
         centers = centers @ np.linalg.svd(centers, full_matrices=False)[2].T
     elif len(centers) == 2:
         centers = np.array([[-1.0, 0.0], [1.0, 0.0]]) * np.linalg.norm(centers[1] - centers[0]) / 2
-    return centers * np.array([1.15, 1.0])
+    stretched: np.ndarray = centers * np.array([1.15, 1.0])
+    return stretched
 
 
 def _apart(at: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -303,13 +304,15 @@ def _curve(start: np.ndarray, end: np.ndarray, bend: float) -> np.ndarray:
     along = end - start
     middle = (start + end) / 2 + bend * np.array([-along[1], along[0]])
     share = np.linspace(0, 1, max(12, int(np.linalg.norm(along) / _STEP)))[:, None]
-    return (1 - share) ** 2 * start + 2 * share * (1 - share) * middle + share**2 * end
+    curve: np.ndarray = (1 - share) ** 2 * start + 2 * share * (1 - share) * middle + share**2 * end
+    return curve
 
 
 def _loop(center: np.ndarray, size: np.ndarray) -> np.ndarray:
     turn = np.linspace(0.8 * np.pi, -0.05 * np.pi, 40)[:, None]
     top = center + np.array([size[0] / 2 - 16, -size[1] / 2 - 8])
-    return top + np.concatenate((np.cos(turn), -np.sin(turn)), 1) * np.array([18, 20])
+    loop: np.ndarray = top + np.concatenate((np.cos(turn), -np.sin(turn)), 1) * np.array([18, 20])
+    return loop
 
 
 def _inside(points: np.ndarray, center: np.ndarray, size: np.ndarray) -> np.ndarray:

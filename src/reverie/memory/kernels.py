@@ -79,7 +79,8 @@ def _row(rows: Rows, node: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @compiled
 def _id(columns: Columns, place: int) -> int:
     known = len(columns.ids)
-    return columns.ids[place] if place < known else columns.new_ids[place - known]
+    found: int = columns.ids[place] if place < known else columns.new_ids[place - known]
+    return found
 
 
 @compiled
@@ -268,7 +269,8 @@ def _is_among(rows: Rows, columns: Columns, node: int, k: int, weight: float, co
     _, weights, codes = _row(rows, node)
     if k >= len(weights) or weight > weights[k - 1]:
         return True
-    return weight == weights[k - 1] and _id(columns, code >> 1) <= _id(columns, codes[k - 1] >> 1)
+    among: bool = weight == weights[k - 1] and _id(columns, code >> 1) <= _id(columns, codes[k - 1] >> 1)
+    return among
 
 
 @compiled

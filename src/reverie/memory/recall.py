@@ -201,7 +201,7 @@ class Spread:
         like = np.maximum(self._values(far, self.like_nodes), self._values(self.edges, self.like_facts))
         named = 0.5 * np.minimum(self._values(self.subjects, self.seeds), self._values(self.objects, self.seeds))
         more = self._values(far, self.support)
-        scores = 1 - (1 - reached) * (1 - self.settings.like * like) * (1 - named) * (1 - more)
+        scores: np.ndarray = 1 - (1 - reached) * (1 - self.settings.like * like) * (1 - named) * (1 - more)
         return np.where(self.subjects == self.objects, 0.5 * scores, scores)  # that a book is a book helps nobody
 
     def node_scores(self) -> dict[int, float]:

@@ -73,7 +73,8 @@ class Answers:
     def of(self, node: int, relation: int) -> np.ndarray:
         """Node numbers, ascending; doubled where a triple was given twice."""
         key = node * 2 * self.num_relations + relation
-        return self._nodes[slice(*np.searchsorted(self._keys, (key, key + 1)))]
+        found: np.ndarray = self._nodes[slice(*np.searchsorted(self._keys, (key, key + 1)))]
+        return found
 
 
 def both_ways(triples: np.ndarray, num_relations: int) -> np.ndarray:

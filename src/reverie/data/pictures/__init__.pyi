@@ -1,3 +1,4 @@
+from .arrays import write_collection as write_collection
 from .collection import METADATA_FILE as METADATA_FILE
 from .collection import PREPARE_FILE as PREPARE_FILE
 from .collection import Collection as Collection

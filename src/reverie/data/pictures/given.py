@@ -177,9 +177,10 @@ class _Rows:
 
     def read(self, path: Path, files: dict[str, Path]) -> None:
         name, lookup = _name(path, self.folder), _Lookup(_name(path.parent, self.folder), files)
-        problem = lambda number, reason: self.found.problems.append(  # noqa: E731
-            Problem(name, "metadata", f"line {number}: {reason}" if number else reason)
-        )
+
+        def problem(number: int, reason: str) -> None:
+            self.found.problems.append(Problem(name, "metadata", f"line {number}: {reason}" if number else reason))
+
         self._num_files += 1
         try:
             text = decoded(path.read_bytes(), self.columns.encoding)

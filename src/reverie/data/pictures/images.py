@@ -112,7 +112,8 @@ def _check(picture: np.ndarray) -> None:
 
 def _border_colour(picture: np.ndarray) -> np.ndarray:
     edges = (picture[0], picture[-1], picture[:, 0], picture[:, -1])
-    return np.median(np.concatenate(edges), axis=0).round().astype(np.uint8)
+    colour: np.ndarray = np.median(np.concatenate(edges), axis=0)
+    return colour.round().astype(np.uint8)
 
 
 def _upright(image: Image.Image, path: Path, max_pixels: int) -> np.ndarray:

@@ -68,7 +68,8 @@ async def _mount(api: FastAPI, shelf: Shelf, max_bytes: int) -> Callable[[], Non
     )
     apps = [getattr(route, "app", None) for route in api.routes]
     (mounted,) = [app for app in apps if isinstance(app, gr.routes.App)]
-    return mounted.stop_event.set
+    stop: Callable[[], None] = mounted.stop_event.set
+    return stop
 
 
 def build_page(served: Served, client: Client, shelf: Shelf) -> gr.Blocks:

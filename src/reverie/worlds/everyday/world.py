@@ -157,7 +157,8 @@ class Everyday(World):
         return picture.draw(self._state)
 
     def state(self) -> dict[str, Any]:
-        return json.loads(json.dumps(self._state))
+        copied: dict[str, Any] = json.loads(json.dumps(self._state))
+        return copied
 
     def read(self, picture_: np.ndarray) -> dict[str, Any] | None:
         return picture.read(picture_)

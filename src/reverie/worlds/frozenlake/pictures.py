@@ -69,7 +69,7 @@ def read_cells(picture: np.ndarray) -> list[list[tuple[str, bool]]] | None:
 def thumbnails(picture: np.ndarray) -> np.ndarray:
     """Cells averaged to 8×8 pixels: uint8 (rows·64, cols·64, 3) -> float (rows, cols, 8·8·3)."""
     rows, cols = picture.shape[0] // CELL_PX, picture.shape[1] // CELL_PX
-    small = picture.reshape(rows, 8, 8, cols, 8, 8, 3).astype(np.float32).mean((2, 5))
+    small: np.ndarray = picture.reshape(rows, 8, 8, cols, 8, 8, 3).astype(np.float32).mean((2, 5))
     return small.transpose(0, 2, 1, 3, 4).reshape(rows, cols, -1)
 
 

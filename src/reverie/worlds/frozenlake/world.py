@@ -160,7 +160,7 @@ class FrozenLake(World):
         return {"desc": list(random_map(int(rng.integers(3, MAX_SIDE + 1)), rng))}
 
     def policy(self, rng: np.random.Generator, max_steps: int) -> list[int]:
-        return rng.integers(4, size=max_steps).tolist()
+        return [int(action) for action in rng.integers(4, size=max_steps)]
 
     def parse_scene(self, scene: str | Sequence[str]) -> dict[str, Any]:
         if isinstance(scene, str) and scene.lstrip().startswith("{"):

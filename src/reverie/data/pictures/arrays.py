@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from reverie.data.pictures import METADATA_FILE, PREPARE_FILE, Collection, PictureRecord
+from reverie.data.pictures.collection import METADATA_FILE, PREPARE_FILE, Collection, PictureRecord
 from reverie.files import atomic_write_json, atomic_write_text
 
 __all__ = ["write_collection"]
