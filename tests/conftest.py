@@ -7,9 +7,11 @@ tests and for every command that they start.
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell is started without it
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; sums do not depend on how many cores there are
 os.environ.setdefault("NUMBA_CACHE_DIR", str(REPOSITORY / ".venv" / "numba"))  # compiled once, kept by a checkout
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 
 from reverie.engine import Engine, Request, Sampling
@@ -44,7 +43,7 @@ def cost_ratio(backbone: Backbone, library: Library, router: Router, rows: Seque
     bare = [_request(row, ()) for row in some]
 
     def routed() -> None:
-        features = np.stack([question_features(engine.embed, row.question) for row in some])
+        features = question_features(engine.embed_many, [row.question for row in some])
         choices = router.route(torch.from_numpy(features))
         engine.generate([_request(row, choice) for row, choice in zip(some, choices, strict=True)])
 

@@ -46,8 +46,8 @@ def session(cast: Cast) -> Reverie:
 
 
 def prototype_of(model: Reverie, questions: list[str], folder: Path) -> Path:
-    rows = [question_features(model.engine.embed, model.grammar.question_ids(question)) for question in questions]
-    save_prototype(fit_prototype(torch.from_numpy(np.stack(rows))), folder, "toy")
+    rows = question_features(model.engine.embed_many, [model.grammar.question_ids(one) for one in questions])
+    save_prototype(fit_prototype(torch.from_numpy(rows)), folder, "toy")
     return folder / PROTOTYPE_FILE
 
 

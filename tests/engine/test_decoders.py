@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from bases import BASES, toy_foreign
 from reverie.engine import check_decoder, open_decoder
-from reverie.engine.contract import State
+from reverie.engine.contract import Read, State
 from reverie.engine.packed import PackedDecoder
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
@@ -51,8 +51,8 @@ def test_our_own_backbone() -> None:
 class Forgetful(PackedDecoder):
     """Reads on as if nothing had been there before."""
 
-    def read(self, ids: np.ndarray, past: State | None = None, *rest: object) -> tuple[torch.Tensor, State]:
-        return super().read(ids, None, *rest)  # type: ignore[arg-type]
+    def read(self, reads: Sequence[Read]) -> list[tuple[torch.Tensor, State]]:
+        return super().read([replace(one, past=None) for one in reads])
 
 
 def test_a_decoder_that_breaks_a_promise_is_told_which() -> None:

@@ -42,6 +42,12 @@ class Judged:
     def best(self) -> Dreamed:
         return self.rows[max(self.verdict.branch, 0)]
 
+    @property
+    def agreement(self) -> float | None:
+        """How far the dreams agree on the whole, in [0, 1]; None where there is nothing to compare."""
+        alike = [one.scores["agreement"] for one in self.dreams if "agreement" in one.scores]
+        return float(np.mean(alike)) if alike else None
+
 
 def answer(
     model: Model, grounds: Grounds, questions: Sequence[Question], settings: DreamSettings, explain: bool = False
@@ -57,7 +63,8 @@ def answer(
         judged = judge(model, grounds, prompted, dreamed)
     else:
         judged = [Judged(one, tuple(rows), evidence=one.facts) for one, rows in zip(prompted, dreamed, strict=True)]
-    return [credit(model, one, say(model, one), explain) for one in judged]
+    told = say(model, judged)
+    return [credit(model, *each, explain) for each in zip(judged, told, strict=True)]
 
 
 def imagine(model: Model, grounds: Grounds, questions: Sequence[Question], settings: DreamSettings) -> list[Answer]:
@@ -66,22 +73,26 @@ def imagine(model: Model, grounds: Grounds, questions: Sequence[Question], setti
     if not settings.branches:
         raise UsageError("dreaming needs at least 1 branch")
     prompted = GrammarPrompter(model.grammar).prompt(model, questions, settings.seed)
-    told = []
-    for one, rows in zip(prompted, dream(model, prompted, settings), strict=True):
-        judged = _judged(model, one, rows, grounds.witnesses([row.as_dream() for row in rows]))
-        said = say(model, judged)
-        told.append(replace(said, text="" if said.known else said.text, verdict=UNDECIDED, evidence=()))
-    return told
+    judged = [
+        _judged(model, one, rows, grounds.witnesses([row.as_dream() for row in rows]))
+        for one, rows in zip(prompted, dream(model, prompted, settings), strict=True)
+    ]
+    return [
+        replace(said, text="" if said.known else said.text, verdict=UNDECIDED, evidence=())
+        for said in say(model, judged)
+    ]
 
 
 def signals(model: Model, questions: Sequence[Question], settings: DreamSettings) -> list[Signals]:
     """What confidence rests on, without any memory: used to fit it."""
     prompted = model.prompter.prompt(model, questions, settings.seed)
-    told = []
-    for one, rows in zip(prompted, dream(model, prompted, settings), strict=True):
-        scored = model.arbiter.score([row.as_dream() for row in rows], Context(one.asked))
-        told.append(measure(model, Judged(one, tuple(rows), scored)))
-    return told
+    return measure(
+        model,
+        [
+            Judged(one, tuple(rows), model.arbiter.score([row.as_dream() for row in rows], Context(one.asked)))
+            for one, rows in zip(prompted, dream(model, prompted, settings), strict=True)
+        ],
+    )
 
 
 def recall(model: Model, grounds: Grounds, prompted: Prompted) -> Prompted:
@@ -154,23 +165,29 @@ def _context(model: Model, prompted: Prompted, dreams: Sequence[Dream], witnesse
     return Context(prompted.asked, world, pictures, witnesses)
 
 
-def measure(model: Model, judged: Judged) -> Signals:
-    """What the model showed while it met one question."""
-    asked = judged.prompted
-    alike = [one.scores["agreement"] for one in judged.dreams if "agreement" in one.scores]
-    return Signals(
-        log_probs=model.engine.score(asked.ids[: asked.given], asked.ids[asked.given :], asked.experts).tolist()
-        or [0.0],
-        embedding=asked.embedding,
-        agreement=float(np.mean(alike)) if alike else None,
-        answer_mean=judged.best.answer_log_prob,
-        near=model.experts.distance(asked.features, asked.experts) if asked.experts else float("inf"),
-    )
+def measure(model: Model, judged: Sequence[Judged]) -> list[Signals]:
+    """What the model showed while it met each question."""
+    asked = [one.prompted for one in judged]
+    surprises = model.engine.score_many([(one.ids[: one.given], one.ids[one.given :], one.experts) for one in asked])
+    return [
+        Signals(
+            log_probs=log_probs.tolist() or [0.0],
+            embedding=met.embedding,
+            agreement=one.agreement,
+            answer_mean=one.best.answer_log_prob,
+            near=model.experts.distance(met.features, met.experts) if met.experts else float("inf"),
+        )
+        for one, met, log_probs in zip(judged, asked, surprises, strict=True)
+    ]
 
 
-def say(model: Model, judged: Judged) -> Answer:
-    """The winner's words, if the model knows the question; else what speaks most against knowing it."""
-    signals, said = measure(model, judged), judged.best.document.answer or ""
+def say(model: Model, judged: Sequence[Judged]) -> list[Answer]:
+    """The words of each winner, if the model knows the question; else what speaks most against knowing it."""
+    return [_said(model, *each) for each in zip(judged, measure(model, judged), strict=True)]
+
+
+def _said(model: Model, judged: Judged, signals: Signals) -> Answer:
+    said = judged.best.document.answer or ""
     confidence, parts = model.confidence.confidence(signals), model.confidence.parts(signals)
     known = model.confidence.known(confidence) and bool(said)
     return Answer(

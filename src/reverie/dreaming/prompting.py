@@ -149,7 +149,7 @@ class GrammarPrompter:
             raise UsageError(f"the question is {longest[0]} ids long; at most {most} leave room to dream")
         shown = [_shown(model, question, seed) for question in questions]
         features, choices = _met(model, questions, ids)
-        at_once = [_answers_at_once(model, one, choice) for one, choice in zip(ids, choices, strict=True)]
+        at_once = _answer_at_once(model, ids, choices)
         prompted = []
         for place, question in enumerate(questions):
             asked, own, (frame, world) = question.cleaned, ids[place], shown[place]
@@ -168,7 +168,7 @@ def _met(
     model: Model, questions: Sequence[Question], ids: Sequence[Sequence[int]]
 ) -> tuple[list[np.ndarray], list[Choice]]:
     """What the router sees of each question, and who is chosen for it."""
-    features = [question_features(model.engine.embed, one) for one in ids]
+    features = [*question_features(model.engine.embed_many, ids)]
     return features, model.experts.choose(features, [question.experts for question in questions])
 
 
@@ -187,10 +187,11 @@ def _shown(model: Model, question: Question, seed: int) -> tuple[Frame | None, W
     return model.tokenizer.encode([picture], cell_px)[0], world
 
 
-def _answers_at_once(model: Model, ids: Sequence[int], experts: Choice) -> bool:
-    """Whether the model would rather answer than dream, as it does for what is no matter of what happens."""
-    answer, dream = (float(np.exp(model.engine.score(ids, [token], experts)[0])) for token in (ANS, WHAT))
-    return answer > _DIRECT * (answer + dream)
+def _answer_at_once(model: Model, ids: Sequence[Sequence[int]], experts: Sequence[Choice]) -> list[bool]:
+    """Which of the questions the model would rather answer than dream: those that are no matter of what happens."""
+    asked = [(one, [token], own) for one, own in zip(ids, experts, strict=True) for token in (ANS, WHAT)]
+    chances = np.exp([float(scores[0]) for scores in model.engine.score_many(asked)]).reshape(-1, 2)
+    return [answer > _DIRECT * (answer + dream) for answer, dream in chances.tolist()]
 
 
 class ChatPrompter:

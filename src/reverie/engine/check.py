@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.engine.contract import Decoder, Experts
+from reverie.engine.contract import Decoder, Experts, Read, State
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 
@@ -45,30 +45,37 @@ def check_decoder(
         given = logits if logits.ndim == 2 else logits[None]
         return torch.allclose(given.log_softmax(-1), wanted.log_softmax(-1), atol=tolerance)
 
+    def read(ids: np.ndarray, past: State | None, own: Experts, keep: int = 1) -> tuple[Tensor, State]:
+        return decoder.read([Read(ids, past, own, keep)])[0]
+
     for choice, own in zip(choices, experts, strict=True):
         who = " and ".join(name for name, _ in choice) or "nobody"
         decoder.prepare([own])
-        logits, state = decoder.read(long, None, own, 3)
+        logits, state = read(long, None, own, 3)
         expect(f"reading a prefix gives what the base gives ({who})", same(logits, long, choice, 3))
         expect(f"a state holds the last of them ({who})", same(state.logits, long, choice))
-        _, grown = decoder.read(short[:1], state, own)
-        expect(f"one id is read on from a state ({who})", same(grown.logits, [*long, short[0]], choice))
+        after = [*long, short[0]]
+        expect(f"one id is read on from a state ({who})", same(read(short[:1], state, own)[1].logits, after, choice))
         if traits.resumes:
-            logits, _ = decoder.read(short, state, own, len(short))
+            logits, _ = read(short, state, own, len(short))
             expect(f"several ids are read on from a state ({who})", same(logits, [*long, *short], choice, len(short)))
-        expect(
-            f"a state does not change ({who})", same(decoder.read(short[:1], state, own)[0], [*long, short[0]], choice)
-        )
+        expect(f"a state does not change ({who})", same(read(short[:1], state, own)[0], after, choice))
         if traits.joins:
-            _, cut = decoder.read(short, decoder.cut(state, 5), own)
+            _, cut = read(short, decoder.cut(state, 5), own)
             expect(f"a cut state is read on ({who})", same(cut.logits, [*long[:5], *short], choice))
+    decoder.prepare(experts)
+    texts = [ids for ids in (long, short, long[:6]) for _ in experts]
+    beside = decoder.read([Read(ids, None, own, 2) for ids, own in zip(texts, experts * 3, strict=True)])
+    right = [same(each, ids, choice, 2) for (each, _), ids, choice in zip(beside, texts, [*choices] * 3, strict=True)]
+    expect("what is read together is what each gives alone", all(right))
     _expect_rows(decoder, prefixes, list(choices), experts, rng, same, expect)
     ids = [int(token_id) for token_id in long]
-    expect("an embedding has the base's width", decoder.embed(ids, True).shape == (decoder.hidden_size,))
-    vectors = torch.stack([decoder.embed([token_id], False) for token_id in ids[:3]])
+    expect("embeddings have the base's width", decoder.embed([long, short], True).shape == (2, decoder.hidden_size))
+    vectors = decoder.embed([long[place : place + 1] for place in range(3)], False)
     decoder.set_prefix_embeddings(vectors)
     as_vectors = np.array([*range(decoder.vocab_size, decoder.vocab_size + 3), *ids[3:]])
-    expect("prefix embeddings are read like the ids whose they are", same(decoder.read(as_vectors)[1].logits, ids, ()))
+    read_on = read(as_vectors, None, ())[1].logits
+    expect("prefix embeddings are read like the ids whose they are", same(read_on, ids, ()))
     decoder.set_prefix_embeddings(vectors[:0])
     return passed
 
@@ -90,7 +97,7 @@ def _expect_rows(
     def add(some: Sequence[np.ndarray]) -> None:
         places = [(len(of_row) + row) % len(choices) if apart else len(choices) - 1 for row in range(len(some))]
         decoder.prepare([experts[place] for place in of_row + places])
-        states = [decoder.read(ids, None, experts[place])[1] for ids, place in zip(some, places, strict=True)]
+        states = [state for _, state in decoder.read([Read(ids, None, experts[p]) for ids, p in zip(some, places)])]
         rows.add(states, [experts[place] for place in places], [8 + place for place in range(len(some))])
         have.extend([int(token_id) for token_id in ids] for ids in some)
         of_row.extend(places)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reverie.experts.contract import Choice
 
-__all__ = ["Decoder", "Experts", "Rows", "State", "Traits"]
+__all__ = ["Decoder", "Experts", "Read", "Rows", "State", "Traits"]
 
 Experts = tuple[tuple[str, float, str], ...]
 """A choice sorted by name, each expert with its weight and the key that its file has now; () is nobody."""
@@ -37,6 +37,16 @@ class State:
     ids: np.ndarray  # int64 (P,)
     logits: Tensor  # float32 (V,), on the CPU
     kept: Any  # the decoder's own; never changed once it is made
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Ids to read, int64 (T,), after ``past``; logits are wanted after each of the last ``keep`` of them."""
+
+    ids: np.ndarray
+    past: State | None = None
+    experts: Experts = ()
+    keep: int = 1
 
 
 class Rows(Protocol):
@@ -66,10 +76,8 @@ class Decoder(Protocol):
     def prepare(self, experts: Sequence[Experts]) -> None:
         """What the next reads and rows have: they may be made ready together. Raises ExpertError for a misfit."""
 
-    def read(
-        self, ids: np.ndarray, past: State | None = None, experts: Experts = (), keep: int = 1
-    ) -> tuple[Tensor, State]:
-        """Read int64 (T,) after ``past`` → float32 logits (keep, V) after each of the last ``keep``, and the state.
+    def read(self, reads: Sequence[Read]) -> list[tuple[Tensor, State]]:
+        """Each read's float32 logits (keep, V), and the state after it; none depends on what is read beside it.
 
         Where ``traits.resumes`` is False, ``past`` is None or ``ids`` is one id.
         """
@@ -80,8 +88,8 @@ class Decoder(Protocol):
     def rows(self) -> Rows:
         """No rows yet."""
 
-    def embed(self, ids: Sequence[int], contextual: bool) -> Tensor:
-        """The mean of the bare base's final states over ``ids``, or of their embeddings: float32 (D,)."""
+    def embed(self, texts: Sequence[np.ndarray], contextual: bool) -> Tensor:
+        """The mean of the bare base's final states over each text's ids, or of their embeddings: float32 (n, D)."""
 
     def weigh(self, ids: np.ndarray, experts: Experts) -> Tensor:
         """How much each expert adds to the layers' work at each id: float32 (T, experts)."""

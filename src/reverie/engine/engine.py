@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.engine.contract import Decoder, Experts
+from reverie.engine.contract import Decoder, Experts, Read
 from reverie.engine.prefixes import PrefixCache
 from reverie.engine.requests import Branch, Completion, Request, check_ids, open_branches
 from reverie.engine.scheduler import Scheduler
@@ -117,23 +117,35 @@ class Engine:
         finally:
             branch.cancelled = True
 
-    @torch.inference_mode()
     def score(self, prefix: Sequence[int], continuation: Sequence[int], experts: Choice = ()) -> np.ndarray:
         """log p of each id of ``continuation`` after ``prefix``, unmasked, in nats: float32 (len(continuation),)."""
-        prefix, continuation, chosen = self._opened(prefix, continuation, experts)
-        if not continuation:
-            return np.zeros(0, dtype=np.float32)
-        if len(continuation) == 1 or self.decoder.traits.resumes:
-            state = self._prefixes.read(prefix, chosen)
-            logits = state.logits[None]
-            if len(continuation) > 1:
-                ids = np.asarray(continuation[:-1], dtype=np.int64)
-                logits = torch.cat((logits, self.decoder.read(ids, state, chosen, len(ids))[0]))
-        else:
-            ids = np.asarray((prefix + continuation)[:-1], dtype=np.int64)
-            logits, _ = self.decoder.read(ids, None, chosen, len(continuation))
-        log_probs = torch.log_softmax(logits, -1)
-        return log_probs[range(len(continuation)), list(continuation)].numpy()
+        return self.score_many([(prefix, continuation, experts)])[0]
+
+    @torch.inference_mode()
+    def score_many(self, wanted: Sequence[tuple[Sequence[int], Sequence[int], Choice]]) -> list[np.ndarray]:
+        """``score`` of many (prefix, continuation, experts), read together."""
+        opened = [self._opened(*each) for each in wanted]
+        resumes = self.decoder.traits.resumes
+        self.decoder.prepare([experts for _, _, experts in opened])
+        states = self._prefixes.read([(prefix, experts) for prefix, _, experts in opened]) if resumes else []
+        reads, logits = {}, dict[int, Tensor]()
+        for place, (prefix, continuation, experts) in enumerate(opened):
+            if resumes:
+                logits[place] = states[place].logits[None]
+            if len(continuation) > 1 or (continuation and not resumes):
+                start = len(prefix) if resumes else 0
+                ids = np.asarray((prefix + continuation)[start:-1], dtype=np.int64)
+                reads[place] = Read(
+                    ids, states[place] if resumes else None, experts, len(continuation) - (1 if resumes else 0)
+                )
+        for place, (read, _) in zip(reads, self.decoder.read([*reads.values()]) if reads else (), strict=True):
+            logits[place] = torch.cat((logits[place], read)) if place in logits else read
+        return [
+            logits[place].log_softmax(-1)[range(len(continuation)), list(continuation)].numpy()
+            if continuation
+            else np.zeros(0, dtype=np.float32)
+            for place, (_, continuation, _) in enumerate(opened)
+        ]
 
     def contributions(self, prefix: Sequence[int], ids: Sequence[int], experts: Choice) -> np.ndarray:
         """How much each expert gives to the state from which each of ``ids`` is drawn: float32 (len(ids), experts).
@@ -152,8 +164,15 @@ class Engine:
 
     def embed(self, ids: Sequence[int], contextual: bool = True) -> np.ndarray:
         """The mean of the bare base's final hidden states over ``ids``, or of their embeddings: float32 (D,)."""
-        check_ids(ids, self.decoder.vocab_size, self.decoder.max_positions)
-        return self.decoder.embed(ids, contextual).numpy()
+        return self.embed_many([ids], contextual)[0]
+
+    def embed_many(self, texts: Sequence[Sequence[int]], contextual: bool = True) -> np.ndarray:
+        """``embed`` of many texts, read together: float32 (n, D)."""
+        for ids in texts:
+            check_ids(ids, self.decoder.vocab_size, self.decoder.max_positions)
+        if not texts:
+            return np.zeros((0, self.decoder.hidden_size), np.float32)
+        return self.decoder.embed([np.asarray(ids, dtype=np.int64) for ids in texts], contextual).numpy()
 
     def soft_ids(self, vectors: np.ndarray) -> tuple[int, ...]:
         """Ids of their own for vectors (n, D) in the space of the embeddings: a soft prefix to begin requests with.

@@ -77,10 +77,14 @@ class LoraMix:
         if site in self._stack.slots:
             loop(x, self._stack.slots[site], self._order, out)
 
-    def alike(self, row: int, num_ids: int) -> LoraMix:
-        """For so many ids, all with the experts of that row."""
-        experts, weights = self._experts[row], self._weights[row]
-        return LoraMix(self._stack, experts, weights, Order.alike(experts, weights, num_ids))
+    def spread(self, counts: Sequence[int]) -> LoraMix:
+        """For so many ids of each row, one row after another."""
+        experts, weights = self._experts, self._weights
+        if bool((experts == experts[:1]).all() and (weights == weights[:1]).all()):
+            order = Order.alike(experts[0], weights[0], sum(counts))
+            return LoraMix(self._stack, experts[0], weights[0], order)
+        times = torch.tensor(counts)
+        return LoraMix(self._stack, experts.repeat_interleave(times, 0), weights.repeat_interleave(times, 0))
 
 
 class Weighing:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reverie.engine.attend import attend
-from reverie.engine.contract import Experts, State, Traits
+from reverie.engine.contract import Experts, Read, State, Traits
 from reverie.engine.lora import GROUPS, FoldedExperts, LoraMix, LoraSum
 from reverie.engine.prefixes import common_length
 from reverie.engine.products import Matrix
@@ -121,14 +121,17 @@ class PackedDecoder:
         self._inputs = torch.cat((self.embeddings, vectors)) if len(vectors) else self.embeddings
 
     @torch.inference_mode()
-    def read(
-        self, ids: np.ndarray, past: State | None = None, experts: Experts = (), keep: int = 1
-    ) -> tuple[Tensor, State]:
-        mix = self._experts.mix([experts])
-        hidden, kept = self._read(ids, None if past is None else past.kept, mix and mix.alike(0, len(ids)))
-        logits = self.logits(hidden[-keep:])
-        known = ids if past is None else np.concatenate((past.ids, ids))
-        return logits, State(known, logits[-1], kept)
+    def read(self, reads: Sequence[Read]) -> list[tuple[Tensor, State]]:
+        counts = [len(one.ids) for one in reads]
+        mix = self._experts.mix([one.experts for one in reads])
+        pasts = [None if one.past is None else one.past.kept for one in reads]
+        hidden, kept = self._read([one.ids for one in reads], pasts, mix and mix.spread(counts))
+        wanted = torch.cat([part[-one.keep :] for one, part in zip(reads, hidden.split(counts), strict=True)])
+        logits = self.logits(wanted).split([min(one.keep, len(one.ids)) for one in reads])
+        return [
+            (each, State(one.ids if one.past is None else np.concatenate((one.past.ids, one.ids)), each[-1], cache))
+            for one, each, cache in zip(reads, logits, kept, strict=True)
+        ]
 
     def cut(self, state: State, length: int) -> State:
         return State(state.ids[:length], state.logits[:0], state.kept[:, :, :, :length])
@@ -137,16 +140,19 @@ class PackedDecoder:
         return PackedRows(self)
 
     @torch.inference_mode()
-    def embed(self, ids: Sequence[int], contextual: bool) -> Tensor:
-        if not contextual:
-            return self.embeddings[list(ids)].mean(0)
-        hidden, _ = self._read(np.asarray(ids), None, None)
-        return (self._unit(hidden) * self.last_norm).mean(0)
+    def embed(self, texts: Sequence[np.ndarray], contextual: bool) -> Tensor:
+        counts = [len(ids) for ids in texts]
+        if contextual:
+            hidden, _ = self._read(texts, [None] * len(texts), None)
+            states = self._unit(hidden) * self.last_norm
+        else:
+            states = self.embeddings[torch.from_numpy(np.concatenate(texts))]
+        return torch.stack([each.mean(0) for each in states.split(counts)])
 
     @torch.inference_mode()
     def weigh(self, ids: np.ndarray, experts: Experts) -> Tensor:
         weighing = self._experts.weighing(experts)
-        self._read(ids, None, weighing)
+        self._read([ids], [None], weighing)
         return weighing.shares
 
     # tensors ------------------------------------------------------------------------------------------------
@@ -158,26 +164,43 @@ class PackedDecoder:
     def logits(self, hidden: Tensor) -> Tensor:  # (N, D) before the last norm → (N, V)
         return self.head(self._unit(hidden))
 
-    def _read(self, ids: np.ndarray, past: Tensor | None, lora: LoraSum | None) -> tuple[Tensor, Tensor]:
-        """ids (T,) that follow ``past`` → hidden (T, D) before the last norm, and keys and values (L, 2, H, P, Dh).
-
-        ``past``: keys and values of the ids before, as returned here.
+    def _read(
+        self, texts: Sequence[np.ndarray], pasts: Sequence[Tensor | None], lora: LoraSum | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The ids (T,) of each text, which follow its past → hidden (ΣT, D) before the last norm, one text after
+        another, and each text's keys and values (L, 2, H, P, Dh), those of its past included, as pasts are given.
         """
-        start = 0 if past is None else past.shape[3]
-        end = start + len(ids)
-        cache = self.embeddings.new_empty(len(self.layers), 2, self.config.num_heads, end, self.config.head_size)
-        if past is not None:
-            cache[:, :, :, :start] = past
-        seen = torch.ones(len(ids), end, dtype=torch.bool).tril_(start) if start else None
-        x = self._inputs[torch.from_numpy(ids)]
-        for place, kept in enumerate(cache):
-            q, keys_values = self._heads(place, x, self.turns[start:end], lora)
-            kept[:, :, start:] = keys_values
-            mixed = F.scaled_dot_product_attention(
-                q[None], kept[None, 0], kept[None, 1], attn_mask=seen, is_causal=seen is None, scale=1.0
-            )
-            x = self._finish(place, x, mixed[0].transpose(0, 1).contiguous(), lora)
-        return x, cache
+        config, spans, caches = self.config, [], []
+        for ids, past in zip(texts, pasts, strict=True):
+            start = 0 if past is None else past.shape[3]
+            end = start + len(ids)
+            cache = self.embeddings.new_empty(len(self.layers), 2, config.num_heads, end, config.head_size)
+            if past is not None:
+                cache[:, :, :, :start] = past
+            seen = torch.ones(len(ids), end, dtype=torch.bool).tril_(start) if start else None
+            spans.append((start, end, seen))
+            caches.append(cache)
+        turns = torch.cat([self.turns[start:end] for start, end, _ in spans])
+        x = self._inputs[torch.from_numpy(np.concatenate(texts))]
+        mixed = x.new_empty(len(x), config.num_heads, config.head_size)
+        for place in range(len(self.layers)):
+            q, keys_values = self._heads(place, x, turns, lora)
+            first = 0
+            for (start, end, seen), cache in zip(spans, caches, strict=True):
+                last, kept = first + end - start, cache[place]
+                kept[:, :, start:] = keys_values[:, :, first:last]
+                found = F.scaled_dot_product_attention(
+                    q[None, :, first:last],
+                    kept[None, 0],
+                    kept[None, 1],
+                    attn_mask=seen,
+                    is_causal=seen is None,
+                    scale=1.0,
+                )
+                mixed[first:last] = found[0].transpose(0, 1)
+                first = last
+            x = self._finish(place, x, mixed, lora)
+        return x, caches
 
     def step(self, ids: Tensor, rows: PackedRows, lora: LoraSum | None) -> Tensor:
         """One id a row (N,) → logits (N, V); keys and values go to ``rows``."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 
-from reverie.engine.contract import Decoder, Experts, State
+from reverie.engine.contract import Decoder, Experts, Read, State
 
 __all__ = ["PrefixCache", "common_length"]
 
@@ -23,18 +24,25 @@ class PrefixCache:
         self._entries: OrderedDict[tuple[Experts, tuple[int, ...]], State] = OrderedDict()
         self._num_ids = 0
 
-    def read(self, prefix: tuple[int, ...], experts: Experts) -> State:
-        """The state after ``prefix``."""
-        state = self._entries.pop((experts, prefix), None)
-        if state is None:
-            ids = np.asarray(prefix, dtype=np.int64)
-            past = self._longest_shared(ids, experts)
-            _, state = self._decoder.read(ids[0 if past is None else len(past.ids) :], past, experts)
-            self._num_ids += len(prefix)
-        self._entries[experts, prefix] = state  # now the one used last
+    def read(self, wanted: Sequence[tuple[tuple[int, ...], Experts]]) -> list[State]:
+        """The state after each prefix, read by its experts; what is not here is read together."""
+        missing, reads = [], []
+        for prefix, experts in dict.fromkeys(wanted):
+            if (experts, prefix) not in self._entries:
+                ids = np.asarray(prefix, dtype=np.int64)
+                past = self._longest_shared(ids, experts)
+                missing.append((experts, prefix))
+                reads.append(Read(ids[0 if past is None else len(past.ids) :], past, experts))
+        if reads:
+            for key, (_, state) in zip(missing, self._decoder.read(reads), strict=True):
+                self._entries[key] = state
+                self._num_ids += len(state.ids)
+        states = [self._entries[experts, prefix] for prefix, experts in wanted]
+        for prefix, experts in wanted:
+            self._entries.move_to_end((experts, prefix))  # now among those used last
         while self._num_ids > self._max_ids and len(self._entries) > 1:
             self._num_ids -= len(self._entries.popitem(last=False)[1].ids)
-        return state
+        return states
 
     def clear(self) -> None:
         self._entries.clear()

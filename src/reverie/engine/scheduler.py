@@ -98,13 +98,12 @@ class _Batch:
         """A branch whose prefix cannot be read gets an ``error``, and the others go on."""
         with suppress(ReverieError):  # the branch that is to blame is found when its prefix is read
             self._decoder.prepare([branch.experts for branch in (*self.branches, *branches)])
-        states, able = [], []
-        for branch in branches:
-            try:
-                states.append(self._prefixes.read(branch.request.prefix, branch.experts))
-                able.append(branch)
-            except ReverieError as error:
-                branch.error = error
+        states, able = [], [*branches]
+        try:
+            states = self._prefixes.read([(branch.request.prefix, branch.experts) for branch in branches])
+        except ReverieError:
+            able = [branch for branch in branches if self._can_read(branch)]
+            states = self._prefixes.read([(branch.request.prefix, branch.experts) for branch in able])
         if not able:
             return
         requests = [branch.request for branch in able]
@@ -113,6 +112,13 @@ class _Batch:
         self._logits = torch.cat((self._logits, torch.stack([state.logits for state in states])))
         self._drawn = torch.cat((self._drawn, torch.zeros(len(able), dtype=torch.int64)))
         self.branches = [*self.branches, *able]
+
+    def _can_read(self, branch: Branch) -> bool:
+        try:
+            self._prefixes.read([(branch.request.prefix, branch.experts)])
+        except ReverieError as error:
+            branch.error = error
+        return branch.error is None
 
     @torch.inference_mode()
     def draw(self) -> list[Branch]:

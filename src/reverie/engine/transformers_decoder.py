@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.engine.contract import Experts, State, Traits
+from reverie.engine.contract import Experts, Read, State, Traits
 from reverie.errors import BundleError, UsageError, shorten
 from reverie.experts.contract import Choice, ExpertSource
 from reverie.experts.inject import inject
@@ -61,15 +61,17 @@ class TransformersDecoder:
         self._vectors = vectors
 
     @torch.inference_mode()
-    def read(
-        self, ids: np.ndarray, past: State | None = None, experts: Experts = (), keep: int = 1
-    ) -> tuple[Tensor, State]:
+    def read(self, reads: Sequence[Read]) -> list[tuple[Tensor, State]]:
+        return [self._read(one) for one in reads]
+
+    def _read(self, one: Read) -> tuple[Tensor, State]:
+        ids, past = one.ids, one.past
         cache = self.new_cache() if past is None else self._copied(past.kept)
         start = 0 if past is None else len(past.ids)
         given = torch.from_numpy(ids)[None].to(self.backbone.device)
         seen = torch.ones(1, start + len(ids), dtype=torch.int64, device=given.device)
         positions = torch.arange(start, start + len(ids), device=given.device)[None]
-        logits = self.forward(given, cache, seen, positions, keep, [experts])[0]
+        logits = self.forward(given, cache, seen, positions, one.keep, [one.experts])[0]
         known = ids if past is None else np.concatenate((past.ids, ids))
         return logits, State(known, logits[-1], cache)
 
@@ -80,17 +82,17 @@ class TransformersDecoder:
         return TransformersRows(self)
 
     @torch.inference_mode()
-    def embed(self, ids: Sequence[int], contextual: bool) -> Tensor:
-        given = torch.tensor([list(ids)], device=self.backbone.device)
-        states = self.backbone.hidden(given) if contextual else self.backbone.embedded(given)
-        return states[0].float().mean(0).cpu()
+    def embed(self, texts: Sequence[np.ndarray], contextual: bool) -> Tensor:
+        read = self.backbone.hidden if contextual else self.backbone.embedded
+        given = (torch.from_numpy(ids)[None].to(self.backbone.device) for ids in texts)
+        return torch.stack([read(ids)[0].float().mean(0).cpu() for ids in given])
 
     @torch.inference_mode()
     def weigh(self, ids: np.ndarray, experts: Experts) -> Tensor:
         """The linears are those of the layers, without the one that gives the logits."""
         assert self._experts is not None  # else nobody can be chosen
         with self._experts.weighing(experts, len(ids)) as weighing:
-            self.read(ids)
+            self.read([Read(ids)])
         return weighing.shares
 
     def new_cache(self) -> Any:

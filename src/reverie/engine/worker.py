@@ -121,9 +121,17 @@ class Worker:
         """As ``Engine.score``."""
         return self._call(lambda: self._engine.score(prefix, continuation, experts))
 
+    def score_many(self, wanted: Sequence[tuple[Sequence[int], Sequence[int], Choice]]) -> list[np.ndarray]:
+        """As ``Engine.score_many``."""
+        return self._call(lambda: self._engine.score_many(wanted))
+
     def embed(self, ids: Sequence[int], contextual: bool = True) -> np.ndarray:
         """As ``Engine.embed``."""
         return self._call(lambda: self._engine.embed(ids, contextual))
+
+    def embed_many(self, texts: Sequence[Sequence[int]], contextual: bool = True) -> np.ndarray:
+        """As ``Engine.embed_many``."""
+        return self._call(lambda: self._engine.embed_many(texts, contextual))
 
     def contributions(self, prefix: Sequence[int], ids: Sequence[int], experts: Choice) -> np.ndarray:
         """As ``Engine.contributions``."""

@@ -24,13 +24,18 @@ def running_features(states: Tensor) -> Tensor:
     return torch.cat((sums / count, (sums - before) / count.clamp_max(TAIL)), 1)
 
 
-def question_features(embed: Callable[[Sequence[int]], np.ndarray], ids: Sequence[int]) -> np.ndarray:
-    """The same for a whole question by an engine's ``embed``, the mean final state of ids: float32 (2 D,).
+def question_features(
+    embed_many: Callable[[Sequence[Sequence[int]]], np.ndarray], questions: Sequence[Sequence[int]]
+) -> np.ndarray:
+    """The same for whole questions by an engine's ``embed_many``, the mean final states of ids: float32 (N, 2 D).
 
     A state depends on what is before it alone, so the last states' mean follows from the means with and without them.
     """
-    whole, count = np.asarray(embed(ids), np.float64), len(ids)
-    if count <= TAIL:
-        return np.concatenate((whole, whole)).astype(np.float32)
-    before = np.asarray(embed(ids[:-TAIL]), np.float64)
-    return np.concatenate((whole, (count * whole - (count - TAIL) * before) / TAIL)).astype(np.float32)
+    longer = [ids for ids in questions if len(ids) > TAIL]
+    means = embed_many([*questions, *(ids[:-TAIL] for ids in longer)]).astype(np.float64)
+    before, rows = iter(means[len(questions) :]), []
+    for ids, whole in zip(questions, means, strict=False):
+        count = len(ids)
+        tail = (count * whole - (count - TAIL) * next(before)) / TAIL if count > TAIL else whole
+        rows.append(np.concatenate((whole, tail)))
+    return np.array(rows, dtype=np.float32).reshape(len(rows), 2 * means.shape[1])

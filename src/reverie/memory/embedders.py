@@ -86,8 +86,8 @@ class BuiltinEmbedder:
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         grammar, engine = self._model.grammar, self._model.engine
-        rows = [engine.embed(grammar.question_ids(text[: 16 * self._longest])[: self._longest]) for text in texts]
-        return _unit(np.array(rows, np.float32).reshape(len(texts), self.size))
+        ids = [grammar.question_ids(text[: 16 * self._longest])[: self._longest] for text in texts]
+        return _unit(engine.embed_many(ids))
 
 
 class TransformerEmbedder:

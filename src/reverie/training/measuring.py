@@ -1,7 +1,7 @@
 """Measures rows for the router: features from the bare base, and the nats of every answer with every expert.
 
 ``BackboneJudge`` is for our own backbone: an expert's changes are added to the weights while all rows are read in
-batches. ``EngineJudge`` is for every other base: it asks an engine, row after row.
+batches. ``EngineJudge`` is for every other base: it asks an engine.
 """
 
 from __future__ import annotations
@@ -111,9 +111,9 @@ class BackboneJudge:
 class Scorer(Protocol):
     """What ``EngineJudge`` needs of an engine."""
 
-    def embed(self, ids: Sequence[int]) -> np.ndarray: ...
+    def embed_many(self, texts: Sequence[Sequence[int]]) -> np.ndarray: ...
 
-    def score(self, prefix: Sequence[int], continuation: Sequence[int], experts: Choice = ()) -> np.ndarray: ...
+    def score_many(self, wanted: Sequence[tuple[Sequence[int], Sequence[int], Choice]]) -> list[np.ndarray]: ...
 
 
 class EngineJudge:
@@ -125,16 +125,15 @@ class EngineJudge:
     def features(self, rows: Sequence[Row], per_token: bool = False) -> Tensor:
         if per_token:
             raise ExpertError("an engine gives one row of features per question; a router per token needs our backbone")
-        return torch.from_numpy(np.stack([question_features(self.engine.embed, row.question) for row in rows])).float()
+        return torch.from_numpy(question_features(self.engine.embed_many, [row.question for row in rows]))
 
     def nats(self, rows: Sequence[Row], choices: Sequence[Choice]) -> Tensor:
-        return torch.tensor([self._row(row, choice) for row, choice in zip(rows, choices, strict=True)])
-
-    def _row(self, row: Row, choice: Choice) -> float:
-        if not any(row.judged):
-            return 0.0
-        log_probs = self.engine.score(row.question, row.answer, experts=choice)
-        return -float(log_probs[np.array(row.judged)].mean())
+        asked = [(row.question, row.answer, choice) for row, choice in zip(rows, choices, strict=True)]
+        nats = [
+            -float(log_probs[np.array(row.judged)].mean()) if any(row.judged) else 0.0
+            for row, log_probs in zip(rows, self.engine.score_many(asked), strict=True)
+        ]
+        return torch.tensor(nats)
 
 
 def make_table(

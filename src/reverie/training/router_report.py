@@ -87,7 +87,7 @@ def time_router(router: Router, judge: BackboneJudge, rows: Sequence[Row], names
         raise UsageError("there are no rows to time the router on")
     engine = Engine(judge.backbone, experts=judge.source)
     start = time.perf_counter()
-    features = torch.stack([torch.from_numpy(question_features(engine.embed, row.question)) for row in rows])
+    features = torch.from_numpy(question_features(engine.embed_many, [row.question for row in rows]))
     choices = router.route(features, training=False, among=names)
     routing = 1000 * (time.perf_counter() - start) / len(rows)
 
