@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reverie.errors import ConfigError
+from reverie.errors import ConfigError, ContractError
 from reverie.progress import Progress, no_progress
 
 __all__ = ["BenchSettings", "Benchmark", "Figures", "Findings", "Published", "Report", "check_report"]
@@ -97,14 +97,16 @@ class Report:
 
 
 def check_report(report: Report) -> None:
-    """Hold a report to the contract; ValueError names the first figure that breaks it."""
+    """Hold a report to the contract; ContractError names the first figure that breaks it."""
     if report.n < 1 or not report.figures:
-        raise ValueError(f"the benchmark {report.name} counted {report.n} rows and has {len(report.figures)} figures")
+        raise ContractError(
+            f"the benchmark {report.name} counted {report.n} rows and has {len(report.figures)} figures"
+        )
     if not report.baselines:
-        raise ValueError(f"the benchmark {report.name} stands beside no baseline")
+        raise ContractError(f"the benchmark {report.name} stands beside no baseline")
     for figures in (report.figures, *report.by.values(), *report.baselines.values()):
         for name, value in figures.items():
             if not _NAME.fullmatch(name) or isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"{report.name}: a figure is a snake_case name and a number, got {name}: {value!r}")
+                raise ContractError(f"{report.name}: a figure is a snake_case name and a number, got {name}: {value!r}")
             if _SHARE.search(name) and not math.isnan(value) and not 0 <= value <= 1:
-                raise ValueError(f"{report.name}: {name} is a share and lies between 0 and 1, got {value}")
+                raise ContractError(f"{report.name}: {name} is a share and lies between 0 and 1, got {value}")

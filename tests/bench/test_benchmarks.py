@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reverie.dreaming import dreamer
-from reverie.errors import ConfigError, MissingExtraError, UnknownNameError, UsageError
+from reverie.errors import ConfigError, ContractError, MissingExtraError, UnknownNameError, UsageError
 from reverie.registry import Registry
 from reverie.worlds.everyday import is_held_out, is_test_scene
 from reverie_bench import (
@@ -237,5 +237,5 @@ def test_settings_are_checked() -> None:
 def test_reports_are_held_to_the_contract(
     figures: dict[str, float], baselines: dict[str, dict[str, float]], fault: str
 ) -> None:
-    with pytest.raises(ValueError, match=fault):
+    with pytest.raises(ContractError, match=fault):
         check_report(Report("toy", 1, figures, {}, baselines, (), {}, 0.0, "", ""))

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from reverie.cli import main
-from reverie_bench import benchmark_names
+from reverie.registry import Registry
+from reverie_bench import benchmark_names, registry
 from toys import toy_bundle
 
 ROWS = """{"desc": ["SFF", "FHF", "FFG"], "actions": "RD", "safe": "N"}
@@ -39,6 +40,22 @@ def test_the_list_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["benchmarks"]
     assert [one["name"] for one in found] == benchmark_names()
+
+
+def test_a_broken_package_hides_no_other_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = tmp_path / "coins-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: coins\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[reverie.benchmarks]\ncoins = a_module_that_nobody_has:BENCHMARK\n")
+    own = benchmark_names()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_BENCHMARKS", Registry("benchmark", registry._OWN, "reverie.benchmarks"))
+    assert main(["bench", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [one["name"] for one in json.loads(out)["benchmarks"]] == own
+    assert "the benchmark 'coins' of the package coins cannot be imported" in err
 
 
 def test_without_its_package_it_says_how_to_get_it(

@@ -10,7 +10,7 @@ import typer
 
 from reverie.cli.options import JsonOption, ModelOption, SeedOption, command_app, examples
 from reverie.cli.output import Output, plain
-from reverie.errors import MissingExtraError
+from reverie.errors import MissingExtraError, UsageError
 from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
@@ -51,8 +51,14 @@ def bench(
     with Output(as_json) as out:
         benchmarks = _benchmarks()
         if name is None:
-            every = [benchmarks.get_benchmark(each) for each in benchmarks.benchmark_names()]
-            found = [{"name": one.name, "about": one.about, "data": one.data} for one in every]
+            found = []
+            for each in benchmarks.benchmark_names():
+                try:
+                    one = benchmarks.get_benchmark(each)
+                except UsageError as error:  # a package that is broken hides no other benchmark
+                    out.note(str(error))
+                else:
+                    found.append({"name": one.name, "about": one.about, "data": one.data})
             out.result({"benchmarks": found}, lambda console: _show_list(console, found))
             return
         own = [f"{key}={value}" for key, value in (("nodes", nodes), ("edges", edges)) if value is not None]
