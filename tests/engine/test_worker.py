@@ -41,6 +41,18 @@ def test_many_threads_get_what_each_gets_alone(backbone: Backbone) -> None:
         assert np.allclose(worker.embed((1, 2)), bare.embed((1, 2)))
 
 
+def test_an_engine_is_made_in_its_thread_and_what_that_raises_is_raised(backbone: Backbone) -> None:
+    def made() -> Engine:
+        assert threading.current_thread().name == "reverie-engine"
+        return Engine(backbone)
+
+    with Worker(made) as worker:
+        assert worker.generate([request(2)]) == Engine(backbone).generate([request(2)])
+    with pytest.raises(ZeroDivisionError):
+        Worker(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+    assert not any(thread.name == "reverie-engine" for thread in threading.enumerate())
+
+
 def test_a_handle_streams_ends_and_tells_its_completion(backbone: Backbone) -> None:
     with Worker(Engine(backbone)) as worker:
         handle = worker.submit(request(4))

@@ -50,19 +50,27 @@ class Handle:
 
 
 class Worker:
-    """Runs ``engine`` in a thread of its own until it is closed; every method may be called from any thread.
+    """Runs an engine in a thread of its own until it is closed; every method may be called from any thread.
 
     It has the methods of ``Engine``, and can stand in its place; the engine itself is left alone meanwhile.
+
+    ``engine``: one, or what makes one. Where it is made in the thread, and no other thread computes with torch, steps
+    of small networks take half the time: OpenMP keeps helpers for every thread that ever computed, and with more of
+    them than cores lets all sleep between two products. What making it raises is raised here.
     """
 
-    def __init__(self, engine: Engine):
-        self._engine = engine
+    def __init__(self, engine: Engine | Callable[[], Engine]):
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._open: dict[int, tuple[Branch, Handle]] = {}  # by id of the branch
         self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="reverie-engine", daemon=True)
         self._thread.start()
+        try:
+            self._engine = engine if isinstance(engine, Engine) else self._call(engine)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Worker:
         return self
@@ -166,7 +174,7 @@ class Worker:
 
     def _run(self) -> None:
         while True:
-            wait = not self._engine.busy
+            wait = not self._open
             try:
                 while True:
                     call = self._calls.get(block=wait)
