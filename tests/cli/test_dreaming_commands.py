@@ -19,7 +19,7 @@ import reverie
 from reverie import progress
 from reverie.cli import main
 from reverie.dreaming import Session, album
-from reverie.dreaming.dreamer import Leash
+from reverie.dreaming.dreamer import DreamConstraint
 from toys import LakeOracle, toy_bundle
 
 EGG = "What happens when you drop an egg?"
@@ -229,10 +229,10 @@ def test_ctrl_c_is_one_line_even_while_the_command_is_being_imported(
 def test_ctrl_c_while_branches_run_leaves_nothing(
     run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def interrupted(leash: Leash) -> None:
+    def interrupted(leash: DreamConstraint) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Leash, "allowed", interrupted)
+    monkeypatch.setattr(DreamConstraint, "allowed", interrupted)
     assert run("ask", EGG, "--branches", "64", "--save", tmp_path / "out") == (130, "", "reverie: stopped by Ctrl-C.\n")
     assert not (tmp_path / "out").exists()
 

@@ -1,6 +1,6 @@
 """The dreamer: turns prompts into rows of the engine, keeps them on the grammar's path, and reads what was dreamed.
 
-A ``Prompt`` is one row; everything that imagines (``ask``, ``simulate``, ``plan``) is made of prompts. The ``Leash``
+A ``Prompt`` is one row; everything that imagines (``ask``, ``simulate``, ``plan``) is made of prompts. The ``DreamConstraint``
 lets the grammar's walker decide what may come next and takes away what would make a dream endless or off the subject.
 A row that says something else than a dream of the grammar brings a ``Voice`` of its own.
 """
@@ -126,7 +126,7 @@ class Dreamer:
             prefix=prompt.soft + prompt.prefix,
             seed=prompt.seed,
             sampling=Sampling(temperature=prompt.temperature),
-            constraint=Leash(self.grammar.walker(prompt.prefix, prompt.stop), self._masks, prompt),
+            constraint=DreamConstraint(self.grammar.walker(prompt.prefix, prompt.stop), self._masks, prompt),
             max_new_ids=min(room, LONGEST[prompt.stop]),
             experts=prompt.experts,
         )
@@ -183,7 +183,7 @@ class Dreamer:
         return [Part(text, frame) for text, frame in zip(texts, frames, strict=True)]
 
 
-class Leash:
+class DreamConstraint:
     """The engine's constraint of one row: what its walker allows, minus
 
     - text after ``MAX_WORDS`` ids of one part, and text that would lengthen the question or the action that is given,
