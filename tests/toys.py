@@ -124,7 +124,7 @@ class LakeOracle(Dreamer):
 
     def _step(self, prompt: Prompt) -> Dreamed:
         self.num_steps += 1
-        what = self.grammar.walker(prompt.prefix).part()
+        what = self.grammar.state(prompt.prefix).part()
         assert what is not None
         place = next(cell for cell, frame in self.frames.items() if frame == what.frame)
         start = self.grammar.vocabulary.text_start

@@ -1,7 +1,7 @@
 """The dreamer: turns prompts into rows of the engine, keeps them on the grammar's path, and reads what was dreamed.
 
 A ``Prompt`` is one row; everything that imagines (``ask``, ``simulate``, ``plan``) is made of prompts. The ``DreamConstraint``
-lets the grammar's walker decide what may come next and takes away what would make a dream endless or off the subject.
+lets the grammar's state decide what may come next and takes away what would make a dream endless or off the subject.
 A row that says something else than a dream of the grammar brings a ``Voice`` of its own.
 """
 
@@ -17,7 +17,7 @@ from reverie.engine import Completion, Engine, Request, Sampling
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 from reverie.nouns import Dream, Frame, Part
-from reverie.tokens.grammar import Document, Grammar, Walker
+from reverie.tokens.grammar import Document, Grammar, GrammarState
 from reverie.tokens.vocabulary import ACT, ANS, EOS, RES
 
 __all__ = ["MAX_ROWS", "Dreamed", "Dreamer", "Prompt", "Voice"]
@@ -34,7 +34,7 @@ class Prompt:
     Args:
         prefix: the ids that are given; rows with the same prefix share its computation
         script: ids that the dream must start with; they are not judged
-        stop: what completes the row, as ``Grammar.walker`` names it ("what", "result" or "end")
+        stop: what completes the row, as ``Grammar.state`` names it ("what", "result" or "end")
         seed: of this row alone; temperature 0 is greedy and needs none
         temperature: above 0 samples
         depth: most triplets of the whole document
@@ -126,7 +126,7 @@ class Dreamer:
             prefix=prompt.soft + prompt.prefix,
             seed=prompt.seed,
             sampling=Sampling(temperature=prompt.temperature),
-            constraint=DreamConstraint(self.grammar.walker(prompt.prefix, prompt.stop), self._masks, prompt),
+            constraint=DreamConstraint(self.grammar.state(prompt.prefix, prompt.stop), self._masks, prompt),
             max_new_ids=min(room, LONGEST[prompt.stop]),
             experts=prompt.experts,
         )
@@ -184,7 +184,7 @@ class Dreamer:
 
 
 class DreamConstraint:
-    """The engine's constraint of one row: what its walker allows, minus
+    """The engine's constraint of one row: what its state in the grammar allows, minus
 
     - text after ``MAX_WORDS`` ids of one part, and text that would lengthen the question or the action that is given,
     - further actions once ``depth`` triplets are there,
@@ -192,7 +192,7 @@ class DreamConstraint:
     - a result without a picture where the prompt wants one.
     """
 
-    def __init__(self, walker: Walker, masks: dict[tuple[object, ...], torch.Tensor], prompt: Prompt):
+    def __init__(self, walker: GrammarState, masks: dict[tuple[object, ...], torch.Tensor], prompt: Prompt):
         self._walker, self._masks, self._prompt = walker, masks, prompt
         self._script = list(prompt.script)
         self._text_start = walker.grammar.vocabulary.text_start

@@ -31,7 +31,7 @@ from reverie.tokens.vocabulary import ACT, ANS, ASK, BOS, DELTA, END, EOS, FULL,
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Document", "Grammar", "Walker"]
+__all__ = ["Document", "Grammar", "GrammarState"]
 
 #: what ends a part or a text, by role
 _NEXT = {
@@ -163,30 +163,30 @@ class Grammar:
 
         Raises GrammarError naming the place, what stood there and what could have stood there.
         """
-        walker = Walker(self)
+        walker = GrammarState(self)
         for token in ids:
             walker.advance(int(token))
         if not partial and walker.mode != "done":
             raise GrammarError(f"the ids end early, after {len(ids)}: expected {walker.expected()}")
         return walker.document()
 
-    def walker(self, prefix: Sequence[int], stop: str = "end") -> Walker:
+    def state(self, prefix: Sequence[int], stop: str = "end") -> GrammarState:
         """A walker that has read ``prefix``; it is ``done`` when what ``stop`` names is complete:
         ``what``, ``action``, ``result`` (one part), ``dream`` (all triplets) or ``end``."""
-        walker = Walker(self)
+        walker = GrammarState(self)
         for token in prefix:
             walker.advance(int(token))
         walker.stop, walker.done = stop, False
         return walker
 
-    def choices(self, walker: Walker) -> frozenset[int]:
+    def choices(self, walker: GrammarState) -> frozenset[int]:
         """The ids that may come next for ``walker``, made once per kind of state."""
         key = walker.state()
         if key not in self._choices:
             self._choices[key] = frozenset(walker.next_ids())
         return self._choices[key]
 
-    def mask(self, walker: Walker) -> torch.Tensor:
+    def mask(self, walker: GrammarState) -> torch.Tensor:
         """The same as a shared bool tensor (V,)."""
         key = walker.state()
         if key not in self._masks:
@@ -203,7 +203,7 @@ class Grammar:
         return {"text": range(v.text_start, v.size), "code": range(v.code_start, v.backdrop_start)}
 
 
-class Walker:
+class GrammarState:
     """Reads ids one at a time, knows what may come next, and remembers what was read.
 
     It is the grammar's only automaton: the decoder runs it over ids, the engine asks it for masks.
