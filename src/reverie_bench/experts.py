@@ -210,7 +210,7 @@ def _layer(count: int, options: Options, seed: int) -> dict[str, float]:
     from reverie.engine.products import Matrix
     from reverie.experts.contract import Factors
     from reverie.experts.routed import Order, loop
-    from reverie.experts.slots import Slots
+    from reverie.experts.stacked import StackedFactors
 
     width, rng = options.layer, torch.Generator().manual_seed(seed)
 
@@ -220,7 +220,7 @@ def _layer(count: int, options: Options, seed: int) -> dict[str, float]:
 
     base = Matrix(normal(width, width))
     factors = [Factors(normal(options.rank, width), normal(width, options.rank)) for _ in range(count)]
-    slots = Slots.stack(factors, width, width)
+    slots = StackedFactors.stack(factors, width, width)
     x = torch.randn(options.tokens, width, generator=rng)
     weights, experts = torch.rand(options.tokens, count, generator=rng).topk(EACH)
     gates = torch.zeros(options.tokens, count).scatter(1, experts, weights)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from reverie.experts.contract import Factors
 from reverie.experts.routed import Order, concatenated, grouped, loop, routed, routed_plain, segments
-from reverie.experts.slots import Slots
+from reverie.experts.stacked import StackedFactors
 
-Way = Callable[[torch.Tensor, Slots, torch.Tensor, torch.Tensor], torch.Tensor]
+Way = Callable[[torch.Tensor, StackedFactors, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def by_loop(x: torch.Tensor, slots: Slots, experts: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def by_loop(x: torch.Tensor, slots: StackedFactors, experts: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return loop(x, slots, Order.of(experts, weights, slots.num_experts))
 
 
@@ -34,8 +34,8 @@ def make(seed: int, ranks: list[int], rows: int, k: int, sizes: tuple[int, int],
     def factors(rank: int) -> Factors | None:
         return Factors(normal(rank, width_in), normal(width_out, rank)) if rank else None
 
-    linears = [Slots.stack([factors(rank) for rank in ranks], width_in, width_out) for _ in range(parts)]
-    slots = linears[0] if parts == 1 else Slots.fuse(linears)
+    linears = [StackedFactors.stack([factors(rank) for rank in ranks], width_in, width_out) for _ in range(parts)]
+    slots = linears[0] if parts == 1 else StackedFactors.fuse(linears)
     experts = torch.randint(-1, len(ranks), (rows, k), generator=rng)
     return normal(rows, width_in), slots, experts, normal(rows, k)
 
@@ -61,7 +61,12 @@ def test_the_plain_way_is_the_weighted_sum_of_adapters() -> None:
     rng = torch.Generator().manual_seed(0)
     adapters = [Factors(torch.randn(r, 6, generator=rng), torch.randn(5, r, generator=rng)) for r in (2, 7)]
     x = torch.randn(3, 6, generator=rng)
-    given_ = x, Slots.stack(adapters, 6, 5), torch.tensor([[0, 1], [1, -1], [-1, -1]]), torch.tensor([[0.5, -2.0]] * 3)
+    given_ = (
+        x,
+        StackedFactors.stack(adapters, 6, 5),
+        torch.tensor([[0, 1], [1, -1], [-1, -1]]),
+        torch.tensor([[0.5, -2.0]] * 3),
+    )
     merged = [one.up @ one.down for one in adapters]
     expected = torch.stack([x[0] @ (0.5 * merged[0] - 2 * merged[1]).t(), 0.5 * x[1] @ merged[1].t(), torch.zeros(5)])
     torch.testing.assert_close(routed_plain(*given_), expected, rtol=1e-5, atol=1e-5)
@@ -101,7 +106,7 @@ def test_rows_that_are_alike_make_one_group() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_dtypes_keep_theirs(dtype: torch.dtype) -> None:
     x, slots, experts, weights = make(2, [4, 8], 5, 2, (8, 12), 1)
-    slots = Slots(slots.down.to(dtype), slots.up.to(dtype), slots.starts)
+    slots = StackedFactors(slots.down.to(dtype), slots.up.to(dtype), slots.starts)
     ours = routed(x.to(dtype), slots, experts, weights.to(dtype))
     assert ours.dtype == dtype
     close = 1e-6 if dtype == torch.float64 else 0.1
@@ -114,7 +119,7 @@ def test_other_dtypes_keep_theirs(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("count", [4, 40])
 def test_a_gpu_gives_the_same(dtype: torch.dtype, count: int) -> None:
     x, slots, experts, weights = make(5, [8, 0, 3, 16] * (count // 4), 64, 3, (64, 32), 2)
-    there = Slots(slots.down.to("cuda", dtype), slots.up.to("cuda", dtype), slots.starts.cuda(), slots.parts)
+    there = StackedFactors(slots.down.to("cuda", dtype), slots.up.to("cuda", dtype), slots.starts.cuda(), slots.parts)
     ours = routed(x.to("cuda", dtype), there, experts.cuda(), weights.to("cuda", dtype)).float().cpu()
     close = 1e-4 if dtype == torch.float32 else 0.05
     truth = routed_plain(x, slots, experts, weights)

@@ -18,7 +18,7 @@ from reverie.errors import ExpertError, UsageError, shorten
 from reverie.experts.cache import ByteCache
 from reverie.experts.contract import Choice, ExpertSource, Factors
 from reverie.experts.routed import Order, loop, routed
-from reverie.experts.slots import Slots
+from reverie.experts.stacked import StackedFactors
 
 if TYPE_CHECKING:
     from reverie.engine.packed import PackedDecoder
@@ -58,7 +58,7 @@ class Stack:
     """Some experts side by side: ``places`` of (name, key)."""
 
     places: dict[tuple[str, str], int]
-    slots: dict[Site, Slots]
+    slots: dict[Site, StackedFactors]
 
     @property
     def nbytes(self) -> int:
@@ -167,11 +167,11 @@ class FoldedExperts:
         for place in range(self._decoder.config.num_layers):
             for group, linears in GROUPS.items():
                 stacked = [
-                    Slots.stack([one.get((place, linear)) for one in folded], *self._decoder.size(linear))
+                    StackedFactors.stack([one.get((place, linear)) for one in folded], *self._decoder.size(linear))
                     for linear in linears
                 ]
                 if any(len(one.down) for one in stacked):
-                    slots[place, group] = Slots.fuse(stacked)
+                    slots[place, group] = StackedFactors.fuse(stacked)
         return Stack({member: place for place, member in enumerate(members)}, slots)
 
     def _fold(self, name: str) -> Folded:

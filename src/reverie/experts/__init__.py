@@ -2,7 +2,7 @@
 several weighted ones a row in one batch.
 
 Read ``contract.py`` first (what an expert is), then ``files.py`` (its folder) and ``library.py`` (all of them),
-``router.py`` (who is chosen), ``slots.py`` and ``routed.py`` (how several run at the cost of one).
+``router.py`` (who is chosen), ``stacked.py`` and ``routed.py`` (how several run at the cost of one).
 """
 
 import lazy_loader

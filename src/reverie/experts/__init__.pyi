@@ -29,4 +29,4 @@ from .routed import routed as routed
 from .routed import routed_plain as routed_plain
 from .router import Router as Router
 from .router import RouterConfig as RouterConfig
-from .slots import Slots as Slots
+from .slots import StackedFactors as StackedFactors

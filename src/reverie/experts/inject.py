@@ -23,7 +23,7 @@ from reverie.experts.cache import ByteCache
 from reverie.experts.contract import Adapter, Choice, ExpertSource, check_choice
 from reverie.experts.files import check_fit
 from reverie.experts.routed import routed
-from reverie.experts.slots import Slots
+from reverie.experts.stacked import StackedFactors
 
 __all__ = ["Cast", "Injection", "PeftInjection", "RoutedInjection", "Weighing", "inject", "linears_of"]
 
@@ -78,7 +78,7 @@ def linears_of(model: nn.Module) -> dict[str, tuple[int, int]]:
 class _Stack:
     """The factors of some experts, for every linear that one of them changes."""
 
-    slots: Mapping[str, Slots]
+    slots: Mapping[str, StackedFactors]
 
     @property
     def nbytes(self) -> int:
@@ -157,7 +157,7 @@ class RoutedInjection(_Hung):
     def __init__(self, model: nn.Module, source: ExpertSource, budget: int = EXPERT_BYTES):
         super().__init__(model, source)
         self._stacks: ByteCache[Any, _Stack] = ByteCache(budget, lambda stack: stack.nbytes)
-        self._active: Mapping[str, Slots] = {}
+        self._active: Mapping[str, StackedFactors] = {}
         self._experts, self._weights = torch.empty(0, 0, dtype=torch.int64), torch.empty(0, 0)
         self._num_ids = 0  # a row, of the forward that is under way
         self._hooks = [self._names[name].register_forward_hook(self._hook(name)) for name in self._sizes]
@@ -192,7 +192,7 @@ class RoutedInjection(_Hung):
         for linear, (outs, ins) in self._sizes.items():
             factors = [adapter.factors.get(linear) for adapter in adapters]
             if any(factors):
-                stacked, device = Slots.stack(factors, ins, outs), _device(self._names[linear])
+                stacked, device = StackedFactors.stack(factors, ins, outs), _device(self._names[linear])
                 parts = {part: getattr(stacked, part).to(device) for part in ("down", "up", "starts")}
                 slots[linear] = replace(stacked, **parts)
         return _Stack(slots)

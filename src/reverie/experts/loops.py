@@ -30,7 +30,7 @@ def add_routed(
 
     Groups of rows have the same experts: rows int64 (M,), of which those of group g are bounds[g] to bounds[g + 1];
     experts int64 (G, K) of a group, -1 from where it has no more; scales float32 (M, K). float32: down (ΣR, in), up
-    (ΣR, W), ``starts`` int64 (P·S + 1,) as in ``Slots``, each rank a multiple of STEP.
+    (ΣR, W), ``starts`` int64 (P·S + 1,) as in ``StackedFactors``, each rank a multiple of STEP.
     """
     num_experts, width = (len(starts) - 1) // parts, up.shape[1]
     inner = np.empty((STEP, len(down)), dtype=np.float32)

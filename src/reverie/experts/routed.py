@@ -19,14 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reverie.experts.slots import Slots
+from reverie.experts.stacked import StackedFactors
 
 __all__ = ["Order", "concatenated", "grouped", "loop", "routed", "routed_plain", "segments"]
 
 WASTE = 4  # concatenated ranks are faster than segments up to so many times the products that are needed
 
 
-def routed(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
+def routed(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Tensor) -> Tensor:
     """What the experts of each row add to it: (N, out). Differentiable in x, the factors and the weights.
 
     Args:
@@ -44,7 +44,7 @@ def routed(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
     return (grouped if _fits_groups(x, slots) else segments)(x, slots, experts, weights)
 
 
-def routed_plain(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
+def routed_plain(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Tensor) -> Tensor:
     """What ``routed`` gives, one expert after the other."""
     parts = [x.new_zeros(len(x), slots.up.shape[1]) for _ in range(slots.parts)]
     for expert in range(slots.num_experts):
@@ -81,7 +81,7 @@ class Order:
         return cls(np.arange(num_rows), np.array([0, num_rows]), experts.numpy()[None, chosen], scales)
 
 
-def loop(x: Tensor, slots: Slots, order: Order, out: Tensor | None = None) -> Tensor:
+def loop(x: Tensor, slots: StackedFactors, order: Order, out: Tensor | None = None) -> Tensor:
     """Adds to ``out`` (N, out), float32 and contiguous, where it is given."""
     from reverie.experts.loops import add_routed
 
@@ -92,7 +92,7 @@ def loop(x: Tensor, slots: Slots, order: Order, out: Tensor | None = None) -> Te
     return out
 
 
-def concatenated(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
+def concatenated(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Tensor) -> Tensor:
     chosen = torch.where(experts >= 0, weights, 0.0).to(x.dtype)
     gates = x.new_zeros(len(x), slots.num_experts).scatter_add(1, experts.clamp_min(0), chosen)  # (N, S)
     ranks = slots.starts.diff()
@@ -101,7 +101,7 @@ def concatenated(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> T
     return torch.cat([inner[:, a:b] @ slots.up[a:b] for a, b in pairwise(spans)], 1)
 
 
-def segments(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
+def segments(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Tensor) -> Tensor:
     rows, scales, counts = _sorted_pairs(experts, weights, slots.num_experts)
     out, start = x.new_zeros(len(x), slots.out_features), 0
     for expert, count in enumerate(counts.tolist()):
@@ -115,7 +115,7 @@ def segments(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tenso
     return out
 
 
-def grouped(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor:
+def grouped(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Tensor) -> Tensor:
     """Widths must be multiples of 16 bytes. Nothing here waits for the GPU but the width of the ranks."""
     rows, scales, counts = _sorted_pairs(experts, weights, slots.num_experts)
     ends = counts.cumsum(0).to(torch.int32)
@@ -135,7 +135,7 @@ def grouped(x: Tensor, slots: Slots, experts: Tensor, weights: Tensor) -> Tensor
     return x.new_zeros(len(x), slots.out_features).index_add(0, rows, torch.where(chosen, torch.cat(added, 1), 0.0))
 
 
-def _fits_groups(x: Tensor, slots: Slots) -> bool:
+def _fits_groups(x: Tensor, slots: StackedFactors) -> bool:
     aligned = x.shape[1] % 8 == 0 and slots.up.shape[1] % 8 == 0
     fast = x.is_cuda and x.dtype == torch.bfloat16 and torch.cuda.get_device_capability(x.device) >= (8, 0)
     return fast and aligned and len(slots.down) > 0

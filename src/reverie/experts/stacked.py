@@ -14,13 +14,13 @@ from torch import Tensor
 from reverie.errors import ExpertError
 from reverie.experts.contract import Factors
 
-__all__ = ["Slots"]
+__all__ = ["StackedFactors"]
 
 RANK_STEP = 4  # each expert's ranks are filled up with zeros to a multiple of this: the compiled loops take so many
 
 
 @dataclass(frozen=True, eq=False)
-class Slots:
+class StackedFactors:
     """The factors of S experts for one linear, or for P linears of one input and equal output widths (a fused group).
 
     Ranks are concatenated: first those of all experts for the first linear, then for the second. An expert that
@@ -56,7 +56,7 @@ class Slots:
         return slice(int(self.starts[place]), int(self.starts[place + 1]))
 
     @classmethod
-    def stack(cls, factors: Sequence[Factors | None], in_features: int, out_features: int) -> Slots:
+    def stack(cls, factors: Sequence[Factors | None], in_features: int, out_features: int) -> StackedFactors:
         """One linear; None: that expert leaves it alone. Gradients reach the factors.
 
         Raises ExpertError for factors of another shape.
@@ -82,7 +82,7 @@ class Slots:
         return cls(torch.cat(downs), torch.cat(ups), starts)
 
     @classmethod
-    def fuse(cls, linears: Sequence[Slots]) -> Slots:
+    def fuse(cls, linears: Sequence[StackedFactors]) -> StackedFactors:
         """One group of linears that read the same inputs and have equally many outputs, all for the same experts."""
         starts, end = [linears[0].starts[:1]], 0
         for each in linears:
