@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reverie.errors import ExpertError
-from reverie.experts.live import LiveRouter
+from reverie.experts.dynamic_router import DynamicRouter
 from reverie.experts.prototypes import PROTOTYPE_FILE, fit_prototype, save_prototype
 from reverie.experts.router import Router, RouterConfig
 
@@ -42,7 +42,7 @@ class Folders:
             save_prototype(fit_prototype(rows_of(kind), rank=2), self.folder / name, base)
 
 
-def most(router: LiveRouter, kind: int) -> str:
+def most(router: DynamicRouter, kind: int) -> str:
     """Whom most rows of a kind get."""
     names = ["+".join(name for name, _ in choice) for choice in router.route(rows_of(kind, seed=5))]
     return max(set(names), key=names.count)
@@ -50,7 +50,7 @@ def most(router: LiveRouter, kind: int) -> str:
 
 def test_experts_that_come_and_go_are_routed_to_at_the_next_call(tmp_path: Path) -> None:
     library = Folders(tmp_path)
-    router = LiveRouter.open(tmp_path / "no-router", library)
+    router = DynamicRouter.open(tmp_path / "no-router", library)
     assert router.route(rows_of(0)) == [()] * 40
     assert router.names == []
     library.put("a", 0)
@@ -74,7 +74,7 @@ def test_learned_gates_hold_for_the_experts_that_are_there(tmp_path: Path) -> No
     (tmp_path / "experts").mkdir()
     library = Folders(tmp_path / "experts")
     library.put("a", 2)  # its prototype is not asked: the router learned its gate
-    router = LiveRouter.open(tmp_path / "router", library, base="x" * 64)
+    router = DynamicRouter.open(tmp_path / "router", library, base="x" * 64)
     assert most(router, 0) == "a"
     library.put("late", 1)
     assert (most(router, 0), most(router, 1)) == ("a", "late+a")
@@ -84,4 +84,4 @@ def test_another_base_is_refused(tmp_path: Path) -> None:
     library = Folders(tmp_path)
     library.put("a", 0, base="y" * 64)
     with pytest.raises(ExpertError, match="was made for the base yyyyyyyyyyyy"):
-        LiveRouter(library, None, base="x" * 64).route(rows_of(0))
+        DynamicRouter(library, None, base="x" * 64).route(rows_of(0))

@@ -12,7 +12,7 @@ from reverie.dreaming.dreamer import Dreamed
 from reverie.engine import Engine
 from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice, check_choice
-from reverie.experts.live import LiveRouter
+from reverie.experts.dynamic_router import DynamicRouter
 from reverie.nouns import ExpertShare, LeftOut
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.vocabulary import ANS
@@ -33,7 +33,7 @@ class Cast:
 
     def __init__(self, library: Library | None = None, router: Router | None = None):
         self.library = library
-        self.router = LiveRouter(library, router, library.base) if library is not None else None
+        self.router = DynamicRouter(library, router, library.base) if library is not None else None
 
     def choose(self, features: Sequence[np.ndarray], named: Sequence[Sequence[str] | None]) -> list[Choice]:
         """Who answers each question. ``features``: what the router sees of it (``experts.features``).

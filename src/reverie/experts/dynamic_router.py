@@ -12,10 +12,10 @@ from reverie.experts.contract import Choice
 from reverie.experts.prototypes import PROTOTYPE_FILE, Prototype, load_prototype
 from reverie.experts.router import Router, RouterConfig
 
-__all__ = ["LiveRouter", "Shelved"]
+__all__ = ["DynamicRouter", "ExpertIndex"]
 
 
-class Shelved(Protocol):
+class ExpertIndex(Protocol):
     """What is needed of a library."""
 
     def names(self) -> list[str]: ...
@@ -25,21 +25,21 @@ class Shelved(Protocol):
     def folder_of(self, name: str) -> Path: ...
 
 
-class LiveRouter:
+class DynamicRouter:
     """Routes among the experts that ``library`` holds at each call.
 
     Experts that ``router`` was trained for have their learned gates; one that came later has the gate of the prototype
     beside it; one without a prototype is never chosen, only named. Without a router all gates are prototypes.
     """
 
-    def __init__(self, library: Shelved, router: Router | None, base: str = "", config: RouterConfig | None = None):
+    def __init__(self, library: ExpertIndex, router: Router | None, base: str = "", config: RouterConfig | None = None):
         self.library, self.base = library, base
         self._trained, self._config = router, config or (router.config if router else RouterConfig())
         self._router = router
         self._keys: dict[str, tuple[str, int]] = {}
 
     @classmethod
-    def open(cls, folder: Path, library: Shelved, base: str = "") -> LiveRouter:
+    def open(cls, folder: Path, library: ExpertIndex, base: str = "") -> DynamicRouter:
         """With the router in ``folder``, or without one where there is no such folder. Raises ExpertError."""
         return cls(library, Router.load(folder, base) if folder.is_dir() else None, base)
 
