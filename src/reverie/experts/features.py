@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["TAIL", "question_features", "running_features"]
+__all__ = ["TAIL", "question_features", "cumulative_features"]
 
 TAIL = 16  # ids
 
 
-def running_features(states: Tensor) -> Tensor:
+def cumulative_features(states: Tensor) -> Tensor:
     """Of each id with all before it: final states float (T, D) → (T, 2 D). The last row is the whole question's."""
     sums = states.cumsum(0)
     before = torch.cat((torch.zeros_like(sums[:TAIL]), sums[:-TAIL]))[: len(sums)]

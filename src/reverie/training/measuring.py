@@ -20,7 +20,7 @@ from torch import Tensor
 
 from reverie.errors import DataError, ExpertError
 from reverie.experts.contract import Choice, ExpertSource
-from reverie.experts.features import question_features, running_features
+from reverie.experts.features import cumulative_features, question_features
 from reverie.experts.merging import merged_weights
 from reverie.files import atomic_write_bytes
 from reverie.model import Backbone
@@ -75,7 +75,7 @@ class BackboneJudge:
             ids, _ = pad([(list(rows[place].question), [0.0] * len(rows[place].question)) for place in places])
             hidden = self.backbone.hidden(ids[:, : max(len(rows[place].question) for place in places)]).float()
             for place, states in zip(places, hidden):
-                read = running_features(states[: len(rows[place].question)])
+                read = cumulative_features(states[: len(rows[place].question)])
                 if per_token:
                     features[place, : len(read)] = read
                 else:
