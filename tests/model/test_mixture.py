@@ -11,10 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.errors import BundleError, ConfigError, ContractError, UnknownNameError, UsageError
-from reverie.model.graph_attention import GraphBatch
-from reverie.model.mixture import Gates, Mixture, MixtureConfig, balance_loss, pick_rows
-from reverie.model.orchestrator import Orchestrator, OrchestratorConfig, Sensed
-from reverie.model.senses import (
+from reverie.model.encoders import (
     SenseSizes,
     Words,
     check_graph_encoder,
@@ -22,6 +19,9 @@ from reverie.model.senses import (
     graph_encoders,
     text_encoders,
 )
+from reverie.model.graph_attention import GraphBatch
+from reverie.model.mixture import Gates, Mixture, MixtureConfig, balance_loss, pick_rows
+from reverie.model.orchestrator import Orchestrator, OrchestratorConfig, Sensed
 from reverie.model.vision import VisionConfig
 
 SIZES = SenseSizes(size=16, node_size=6, asked_size=5, num_relations=2, word_size=12, num_tokens=3)

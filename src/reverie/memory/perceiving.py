@@ -16,8 +16,8 @@ from reverie.files import atomic_write_json
 from reverie.jsonio import read_object
 from reverie.memory.attention import fact_graph
 from reverie.model import Backbone
+from reverie.model.encoders import Words
 from reverie.model.orchestrator import Orchestrator, Sensed
-from reverie.model.senses import Words
 from reverie.nouns import Fact
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar

@@ -21,9 +21,9 @@ from torch.nn import functional as F
 from reverie.errors import BundleError, ConfigError, UsageError, shorten
 from reverie.files import atomic_write_bytes, atomic_write_json
 from reverie.jsonio import read_object
+from reverie.model.encoders import SenseSizes, Words, graph_encoders, text_encoders
 from reverie.model.graph_attention import SCORE_CAP, GraphBatch
 from reverie.model.mixture import Mixed, Mixture, MixtureConfig, balance_loss
-from reverie.model.senses import SenseSizes, Words, graph_encoders, text_encoders
 from reverie.model.vision import VisionConfig, VisionEncoder, make_vision
 from reverie.settings import build_settings
 from reverie.tokens.image import ImageTokenizer

@@ -23,10 +23,10 @@ from reverie.errors import ConfigError
 from reverie.memory.attention import EDGE_SIZE, fact_graph
 from reverie.memory.perceiving import read_words, save_perceiver, word_mean
 from reverie.model import Backbone
+from reverie.model.encoders import Words
 from reverie.model.graph_attention import GraphBatch
 from reverie.model.mixture import pick_rows
 from reverie.model.orchestrator import MODALITIES, Joined, Orchestrator, OrchestratorConfig, Sensed
-from reverie.model.senses import Words
 from reverie.nouns import CAUSES
 from reverie.paths import find_bundle
 from reverie.tokens.grammar_files import load_grammar
@@ -154,7 +154,7 @@ class PerceptionObjective:
         model, off = data.model, set(data.without)
         first = recorded.train.graphs[0]
         senses = replace(
-            model.senses,
+            model.encoders,
             num_relations=len(RELATIONS),
             node_size=first.nodes.shape[1],
             edge_size=EDGE_SIZE,
