@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from reverie.data import FactRow, NodeRow
 from reverie.errors import ConfigError
 from reverie.memory.contract import Node
-from reverie.memory.cues import asked_relations, relation_words, said_relations, stem
 from reverie.memory.embedders import WordsEmbedder
 from reverie.memory.linking import further_names, key_of, link_question
 from reverie.memory.memory import Memory
 from reverie.memory.recall import RecallSettings
+from reverie.memory.relation_patterns import asked_relations, relation_words, said_relations, stem
 
 KITCHEN = [
     FactRow("egg", "AtLocation", "refrigerator", source="test"),

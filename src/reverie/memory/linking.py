@@ -22,7 +22,7 @@ from rapidfuzz.distance import OSA
 
 from reverie.data import FactRow
 from reverie.memory.contract import Node
-from reverie.memory.cues import MENTIONS, said_relations, stem
+from reverie.memory.relation_patterns import MENTIONS, said_relations, stem
 from reverie.memory.store import Store
 
 __all__ = ["LINKED", "Link", "Names", "bare_name", "further_names", "key_of", "link_question", "passage_facts"]

@@ -21,11 +21,11 @@ import numpy as np
 from reverie.data import FactRow, Row
 from reverie.errors import MemoryStoreError
 from reverie.memory.contract import Embedder, Recalled, Written
-from reverie.memory.cues import relation_words
 from reverie.memory.embedders import PictureEmbedder, make_embedder
 from reverie.memory.embeddings import Embedded
 from reverie.memory.linking import LINKED, Names, bare_name, further_names, passage_facts
 from reverie.memory.recall import Recaller, RecallSettings
+from reverie.memory.relation_patterns import relation_words
 from reverie.memory.store import Store
 from reverie.memory.vectors import VectorIndex
 from reverie.progress import Progress, no_progress

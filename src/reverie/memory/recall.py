@@ -22,8 +22,8 @@ import numpy as np
 
 from reverie.errors import ConfigError
 from reverie.memory.contract import Chain, Recalled
-from reverie.memory.cues import asked_relations
 from reverie.memory.linking import Link, Names, link_question
+from reverie.memory.relation_patterns import asked_relations
 from reverie.memory.store import Store
 from reverie.memory.vectors import VectorIndex
 from reverie.nouns import Fact
