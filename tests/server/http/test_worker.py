@@ -13,7 +13,7 @@ from reverie.generator import Generator
 from reverie.server.http.errors import RequestError
 from reverie.server.http.settings import Limits
 from reverie.server.http.worker import Job, Worker, finish
-from reverie.server.pictures.studio import Studio, Wish
+from reverie.server.pictures.service import GenerationService, PictureRequest
 
 
 @pytest.fixture
@@ -107,15 +107,15 @@ def test_a_client_that_goes_away_drops_its_job(held: Any) -> None:
 def test_while_a_picture_is_painted_the_server_answers_and_says_when_it_is_full(
     generator: Generator, serve: Callable[..., TestClient]
 ) -> None:
-    studio = Studio(generator, Limits(max_waiting=0))
-    client = serve(studio=studio)
+    service = GenerationService(generator, Limits(max_waiting=0))
+    client = serve(service=service)
     begun, gate = threading.Event(), threading.Event()
 
     def hold(job: Job[None]) -> None:
         begun.set()
         gate.wait(20)
 
-    studio.worker.start(hold)
+    service.worker.start(hold)
     assert begun.wait(20)
     assert client.get("/healthz").json() == {"status": "ok"}
     busy = client.post("/v1/images/generations", json={"prompt": ""})
@@ -151,8 +151,8 @@ def test_a_fault_inside_is_no_traceback_for_the_client(
 
 
 def test_progress_counts_pictures(generator: Generator) -> None:
-    studio = Studio(generator, Limits())
-    job = studio.paint(Wish(1, 3))
+    service = GenerationService(generator, Limits())
+    job = service.paint(PictureRequest(1, 3))
     assert len(job.future.result(30)) == 3
     assert (job.num_done, job.num_all) == (3, 3)
-    studio.worker.close()
+    service.worker.close()

@@ -23,8 +23,8 @@ from reverie.server.http.errors import RequestError
 from reverie.server.http.settings import Doors, Limits
 from reverie.server.pictures.page_client import Client
 from reverie.server.pictures.routes import picture_routes
+from reverie.server.pictures.service import GenerationService
 from reverie.server.pictures.shelf import Shelf
-from reverie.server.pictures.studio import Studio
 from reverie.server.pictures.style import head_html, said_figures
 
 T = TypeVar("T")
@@ -36,9 +36,9 @@ def page(generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-    studio = Studio(generator, Limits())
+    service = GenerationService(generator, Limits())
     beside = page_beside(100_000, tmp_path)
-    app = make_app(picture_routes(studio), studio.worker, Doors(), studio.limits, beside)
+    app = make_app(picture_routes(service), service.worker, Doors(), service.limits, beside)
     with TestClient(app.asgi, base_url="http://localhost:7860") as client:
         yield client
         app.stop()

@@ -1,3 +1,3 @@
 from .demo import DemoSettings as DemoSettings
 from .demo import run_demo as run_demo
-from .studio import Studio as Studio
+from .service import GenerationService as GenerationService

@@ -21,7 +21,7 @@ from reverie.server.http.settings import ServerSettings
 
 if TYPE_CHECKING:
     from reverie.server.http.app import Application
-    from reverie.server.pictures.studio import BundleFacts
+    from reverie.server.pictures.service import BundleFacts
 
 __all__ = ["DemoSettings", "prepared_demo", "run_demo"]
 
@@ -61,21 +61,21 @@ def _make_app(folder: Path, settings: DemoSettings, cache: Path) -> Application:
     from reverie.generator import Generator
     from reverie.server.http.app import make_app
     from reverie.server.pictures.routes import picture_routes
-    from reverie.server.pictures.studio import Studio
+    from reverie.server.pictures.service import GenerationService
 
-    studio = Studio(Generator.load(folder), settings, facts_of(folder))
+    service = GenerationService(Generator.load(folder), settings, facts_of(folder))
     page = None
     if settings.page:
         from reverie.server.pictures.page import page_beside
 
         page = page_beside(settings.max_bytes, cache)
-    return make_app(picture_routes(studio), studio.worker, settings.doors, settings, page)
+    return make_app(picture_routes(service), service.worker, settings.doors, settings, page)
 
 
 def facts_of(folder: Path) -> BundleFacts:
     """What a bundle's files say about it."""
     from reverie.generator.bundle import MANIFEST, read_generator_manifest
-    from reverie.server.pictures.studio import BundleFacts
+    from reverie.server.pictures.service import BundleFacts
 
     manifest, path = read_generator_manifest(folder), folder / MANIFEST
     size = sum(int(said.get("bytes", 0)) for said in manifest["files"].values())

@@ -13,7 +13,7 @@ from reverie.server.http.errors import RequestError
 from reverie.server.http.worker import finish
 from reverie.server.pictures.encoding import FORMATS, as_base64, open_base64
 from reverie.server.pictures.openai_api import answer_of, side_of
-from reverie.server.pictures.studio import Studio, Wish
+from reverie.server.pictures.service import GenerationService, PictureRequest
 
 __all__ = ["CaptionRequest", "InterpolationRequest", "native_routes"]
 
@@ -42,39 +42,39 @@ class InterpolationRequest(Body):
     frame_ms: int = 120  # of a GIF
 
 
-def native_routes(studio: Studio) -> APIRouter:
+def native_routes(service: GenerationService) -> APIRouter:
     routes = APIRouter()
 
     @routes.post("/v1/captions")
     async def caption(wanted: CaptionRequest, request: Request) -> dict[str, Any]:
         """What the generator would write below each picture."""
-        studio.check_name(wanted.model)
+        service.check_name(wanted.model)
         given = [*([wanted.image] if wanted.image is not None else []), *(wanted.images or [])]
         if not given:
             raise RequestError(
                 400, "send a picture as base64 in 'image', or several in 'images'", "image", "missing_parameter"
             )
-        opened = [partial(open_base64, one, studio.limits.max_pixels) for one in given]
-        captions = await finish(studio.describe(opened, wanted.temperature, wanted.seed), request)
-        return {"model": studio.name, "data": [{"caption": one} for one in captions]}
+        opened = [partial(open_base64, one, service.limits.max_pixels) for one in given]
+        captions = await finish(service.describe(opened, wanted.temperature, wanted.seed), request)
+        return {"model": service.name, "data": [{"caption": one} for one in captions]}
 
     @routes.post("/v1/interpolations")
     async def interpolate(wanted: InterpolationRequest, request: Request) -> dict[str, Any]:
         """Pictures with captions on the way, or one GIF of them."""
-        studio.check_name(wanted.model)
+        service.check_name(wanted.model)
         is_gif = wanted.output_format == "gif"
         if not is_gif and wanted.output_format not in FORMATS:
             said = f"output_format is one of {', '.join(FORMATS)}, gif; got '{wanted.output_format[:40]}'"
             raise RequestError(400, said, "output_format", "unsupported_value")
-        side = side_of(wanted.size, studio.side)
+        side = side_of(wanted.size, service.side)
         if is_gif and side:
             raise RequestError(400, "a GIF has the size that is painted; leave 'size' out", "size", "invalid_size")
         form = "png" if is_gif else wanted.output_format
-        first = Wish(wanted.first, 1, "", wanted.temperature, prior=wanted.prior, side=side, form=form)
-        painted = await finish(studio.walk(first, wanted.last, wanted.steps), request)
-        answer = answer_of(painted, studio, wanted.output_format, side)
+        first = PictureRequest(wanted.first, 1, "", wanted.temperature, prior=wanted.prior, side=side, form=form)
+        painted = await finish(service.walk(first, wanted.last, wanted.steps), request)
+        answer = answer_of(painted, service, wanted.output_format, side)
         if is_gif:
-            moving = await finish(studio.gif([one.sample.picture for one in painted], wanted.frame_ms), request)
+            moving = await finish(service.gif([one.sample.picture for one in painted], wanted.frame_ms), request)
             captions = [one.sample.caption for one in painted]
             answer["data"] = [
                 {"b64_json": as_base64(moving), "captions": captions, "from": wanted.first, "to": wanted.last}

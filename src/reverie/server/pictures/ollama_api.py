@@ -27,7 +27,7 @@ from reverie.server.http.errors import RequestError, as_ollama
 from reverie.server.http.worker import Job, finish
 from reverie.server.pictures.encoding import as_base64, open_base64
 from reverie.server.pictures.openai_api import side_of
-from reverie.server.pictures.studio import Painted, Studio, Wish, random_seed
+from reverie.server.pictures.service import GeneratedPicture, GenerationService, PictureRequest, random_seed
 
 __all__ = ["GenerateOptions", "GenerateRequest", "ollama_routes"]
 
@@ -56,27 +56,27 @@ class GenerateRequest(LooseBody):
     options: GenerateOptions | None = None
 
 
-def ollama_routes(studio: Studio) -> APIRouter:
+def ollama_routes(service: GenerationService) -> APIRouter:
     routes = APIRouter(prefix="/api")
 
     @routes.post("/generate")
     async def generate(wanted: GenerateRequest, request: Request) -> Response:
         """A picture with its caption; with ``images`` their captions."""
-        studio.check_name(wanted.model)
+        service.check_name(wanted.model)
         options = wanted.options or GenerateOptions()
         stream = wanted.stream is not False
         if wanted.images:
-            opened = [partial(open_base64, one, studio.limits.max_pixels, "images") for one in wanted.images]
-            captions = studio.describe(opened, options.temperature or 0.0, max(0, options.seed or 0))
-            return await _answer(studio, captions, _of_captions, request, stream)
+            opened = [partial(open_base64, one, service.limits.max_pixels, "images") for one in wanted.images]
+            captions = service.describe(opened, options.temperature or 0.0, max(0, options.seed or 0))
+            return await _answer(service, captions, _of_captions, request, stream)
         if not wanted.prompt and options.seed is None:  # as with Ollama: asks only that the model is ready
-            return JSONResponse(_line(studio, response="", done=True, done_reason="load"))
-        return await _answer(studio, studio.paint(_wish(wanted, options, studio)), _of_picture, request, stream)
+            return JSONResponse(_line(service, response="", done=True, done_reason="load"))
+        return await _answer(service, service.paint(_request(wanted, options, service)), _of_picture, request, stream)
 
     @routes.get("/tags")
     async def tags() -> dict[str, Any]:
         """The one model that is served."""
-        return {"models": [_listed(studio)]}
+        return {"models": [_listed(service)]}
 
     @routes.get("/version")
     async def version() -> dict[str, Any]:
@@ -85,19 +85,19 @@ def ollama_routes(studio: Studio) -> APIRouter:
     return routes
 
 
-def _wish(wanted: GenerateRequest, options: GenerateOptions, studio: Studio) -> Wish:
+def _request(wanted: GenerateRequest, options: GenerateOptions, service: GenerationService) -> PictureRequest:
     width, height = wanted.width or wanted.height, wanted.height or wanted.width  # 0 and null: the generator's own
-    return Wish(
+    return PictureRequest(
         seed=random_seed() if options.seed is None or options.seed < 0 else options.seed,
         prompt=wanted.prompt.strip(),
         temperature=1.0 if options.temperature is None else options.temperature,
         guidance=2.0 if options.guidance is None else options.guidance,
         prior=options.prior or "",
-        side=side_of(f"{width}x{height}" if width else None, studio.side),
+        side=side_of(f"{width}x{height}" if width else None, service.side),
     )
 
 
-def _of_picture(painted: list[Painted]) -> dict[str, Any]:
+def _of_picture(painted: list[GeneratedPicture]) -> dict[str, Any]:
     (one,) = painted
     return {"image": as_base64(one.data), "response": one.sample.caption, "seed": one.sample.seed}
 
@@ -107,27 +107,29 @@ def _of_captions(captions: list[str]) -> dict[str, Any]:
 
 
 async def _answer(
-    studio: Studio, job: Job[T], fields_of: Callable[[T], dict[str, Any]], request: Request, stream: bool
+    service: GenerationService, job: Job[T], fields_of: Callable[[T], dict[str, Any]], request: Request, stream: bool
 ) -> Response:
     started = time.perf_counter_ns()
 
     def last_line(result: T) -> dict[str, Any]:
         took = time.perf_counter_ns() - started
-        return _line(studio, **fields_of(result), done=True, done_reason="stop", total_duration=took, load_duration=0)
+        return _line(service, **fields_of(result), done=True, done_reason="stop", total_duration=took, load_duration=0)
 
     if stream:
-        return StreamingResponse(_lines(studio, job, last_line), media_type="application/x-ndjson")
+        return StreamingResponse(_lines(service, job, last_line), media_type="application/x-ndjson")
     return JSONResponse(last_line(await finish(job, request)))
 
 
-async def _lines(studio: Studio, job: Job[T], last_line: Callable[[T], dict[str, Any]]) -> AsyncIterator[str]:
+async def _lines(
+    service: GenerationService, job: Job[T], last_line: Callable[[T], dict[str, Any]]
+) -> AsyncIterator[str]:
     """How far it is, whenever that changes; then the answer, or the error, as the status has gone out already."""
     answer, said = asyncio.ensure_future(finish(job)), -1
     try:
         while not answer.done():
             if job.num_done > said:
                 said = job.num_done
-                yield _json(_line(studio, response="", completed=said, total=job.num_all, done=False))
+                yield _json(_line(service, response="", completed=said, total=job.num_all, done=False))
             await asyncio.wait({answer}, timeout=_LOOK_S)
         yield _json(last_line(answer.result()))
     except RequestError as error:
@@ -139,17 +141,17 @@ async def _lines(studio: Studio, job: Job[T], last_line: Callable[[T], dict[str,
         answer.cancel()  # drops the job where the client went away
 
 
-def _line(studio: Studio, **fields: Any) -> dict[str, Any]:
+def _line(service: GenerationService, **fields: Any) -> dict[str, Any]:
     created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return {"model": studio.name, "created_at": created, **fields}
+    return {"model": service.name, "created_at": created, **fields}
 
 
 def _json(line: dict[str, Any]) -> str:
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def _listed(studio: Studio) -> dict[str, Any]:
-    facts, num_weights = studio.facts, sum(one.numel() for one in studio.generator.network.parameters())
+def _listed(service: GenerationService) -> dict[str, Any]:
+    facts, num_weights = service.facts, sum(one.numel() for one in service.generator.network.parameters())
     modified = datetime.fromtimestamp(facts.created, UTC).isoformat().replace("+00:00", "Z")
     details = {
         "parent_model": "",
@@ -157,11 +159,11 @@ def _listed(studio: Studio) -> dict[str, Any]:
         "family": "reverie-generator",
         "families": ["reverie-generator"],
         "parameter_size": f"{num_weights / 1e6:.1f}M",
-        "quantization_level": str(studio.facts.weights).upper(),
+        "quantization_level": str(service.facts.weights).upper(),
     }
     return {
-        "name": f"{studio.name}:latest",
-        "model": f"{studio.name}:latest",
+        "name": f"{service.name}:latest",
+        "model": f"{service.name}:latest",
         "modified_at": modified,
         "size": facts.num_bytes,
         "digest": facts.digest,

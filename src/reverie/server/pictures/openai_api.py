@@ -18,7 +18,7 @@ from reverie.server.http.body import Body
 from reverie.server.http.errors import RequestError
 from reverie.server.http.worker import finish
 from reverie.server.pictures.encoding import FORMATS, as_base64
-from reverie.server.pictures.studio import Painted, Studio, Wish, random_seed
+from reverie.server.pictures.service import GeneratedPicture, GenerationService, PictureRequest, random_seed
 
 __all__ = ["ImageRequest", "answer_of", "openai_routes", "side_of"]
 
@@ -52,32 +52,32 @@ class ImageRequest(Body):
     partial_images: Literal[0] | None = None
 
 
-def openai_routes(studio: Studio) -> APIRouter:
+def openai_routes(service: GenerationService) -> APIRouter:
     routes = APIRouter(prefix="/v1")
 
     @routes.post("/images/generations")
     async def generate(wanted: ImageRequest, request: Request) -> dict[str, Any]:
         """Pictures with captions: one for each of ``n`` seeds, the prompt followed where one is given."""
-        wish = wish_of(wanted, studio)
-        painted = await finish(studio.paint(wish), request)
-        return answer_of(painted, studio, wish.form, wish.side, wanted.prompt)
+        request = wish_of(wanted, service)
+        painted = await finish(service.paint(request), request)
+        return answer_of(painted, service, request.form, request.side, wanted.prompt)
 
     @routes.get("/models")
     async def models() -> dict[str, Any]:
         """The one model that is served."""
-        return {"object": "list", "data": [_model(studio)]}
+        return {"object": "list", "data": [_model(service)]}
 
     @routes.get("/models/{name:path}")
     async def model(name: str) -> dict[str, Any]:
-        studio.check_name(name)
-        return _model(studio)
+        service.check_name(name)
+        return _model(service)
 
     return routes
 
 
-def wish_of(wanted: ImageRequest, studio: Studio) -> Wish:
+def wish_of(wanted: ImageRequest, service: GenerationService) -> PictureRequest:
     """What to paint. Raises RequestError on what is not offered."""
-    studio.check_name(wanted.model)
+    service.check_name(wanted.model)
     if wanted.stream:
         raise RequestError(400, "this server sends pictures whole: leave 'stream' out", "stream", "unsupported_value")
     if wanted.response_format not in (None, "b64_json"):
@@ -87,14 +87,14 @@ def wish_of(wanted: ImageRequest, studio: Studio) -> Wish:
     if form not in FORMATS:
         said = f"output_format is one of {', '.join(FORMATS)}, got '{form[:40]}'"
         raise RequestError(400, said, "output_format", "unsupported_value")
-    return Wish(
+    return PictureRequest(
         seed=random_seed() if wanted.seed is None else wanted.seed,
         count=1 if wanted.n is None else wanted.n,
         prompt=wanted.prompt.strip(),
         temperature=1.0 if wanted.temperature is None else wanted.temperature,
         guidance=2.0 if wanted.guidance is None else wanted.guidance,
         prior=wanted.prior or "",
-        side=side_of(wanted.size, studio.side),
+        side=side_of(wanted.size, service.side),
         form=form,
         quality=90 if wanted.output_compression is None else wanted.output_compression,
     )
@@ -116,16 +116,18 @@ def side_of(size: str | None, painted: int) -> int:
     return 0 if width == painted else width
 
 
-def answer_of(painted: list[Painted], studio: Studio, form: str, side: int, prompt: str = "") -> dict[str, Any]:
+def answer_of(
+    painted: list[GeneratedPicture], service: GenerationService, form: str, side: int, prompt: str = ""
+) -> dict[str, Any]:
     """OpenAI's response. ``revised_prompt`` is the caption that the generator itself wrote below its picture."""
-    side = side or studio.side
+    side = side or service.side
     return {
         "created": int(time.time()),
-        "model": studio.name,
+        "model": service.name,
         "background": "opaque",
         "output_format": form,
         "size": f"{side}x{side}",
-        "painted_size": f"{studio.side}x{studio.side}",
+        "painted_size": f"{service.side}x{service.side}",
         "prompt": prompt,
         "data": [
             {
@@ -139,20 +141,20 @@ def answer_of(painted: list[Painted], studio: Studio, form: str, side: int, prom
     }
 
 
-def _model(studio: Studio) -> dict[str, Any]:
-    figures, limits = studio.card.get("figures"), studio.limits
+def _model(service: GenerationService) -> dict[str, Any]:
+    figures, limits = service.card.get("figures"), service.limits
     return {
-        "id": studio.name,
+        "id": service.name,
         "object": "model",
-        "created": studio.facts.created,
+        "created": service.facts.created,
         "owned_by": "reverie",
-        "size": f"{studio.side}x{studio.side}",
-        "priors": sorted(studio.generator.priors),
-        "default_prior": studio.generator.default_prior,
+        "size": f"{service.side}x{service.side}",
+        "priors": sorted(service.generator.priors),
+        "default_prior": service.generator.default_prior,
         "figures": figures if isinstance(figures, dict) else {},
-        "description": str(studio.card.get("description") or studio.card.get("about") or ""),
-        "pictures": studio.card.get("pictures"),
-        "follows_prompts": any(prior.follows_captions for prior in studio.generator.priors.values()),
+        "description": str(service.card.get("description") or service.card.get("about") or ""),
+        "pictures": service.card.get("pictures"),
+        "follows_prompts": any(prior.follows_captions for prior in service.generator.priors.values()),
         "limits": {
             "count": limits.max_count,
             "pixels": limits.max_pixels,

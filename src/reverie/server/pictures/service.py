@@ -19,13 +19,13 @@ from reverie.server.http.settings import Limits
 from reverie.server.http.worker import Job, Worker
 from reverie.server.pictures.encoding import picture_bytes
 
-__all__ = ["BundleFacts", "Painted", "Studio", "Wish", "random_seed"]
+__all__ = ["BundleFacts", "GeneratedPicture", "GenerationService", "PictureRequest", "random_seed"]
 
 _MAX_TEMPERATURE, _MAX_GUIDANCE, _MAX_SIDE, _MIN_SIDE = 10.0, 20.0, 2_048, 8
 
 
 @dataclass(frozen=True)
-class Wish:
+class PictureRequest:
     """Pictures that are asked for: one for each seed from ``seed`` on."""
 
     seed: int
@@ -44,7 +44,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Painted:
+class GeneratedPicture:
     """A sample and the bytes of its picture's file."""
 
     sample: Sample
@@ -61,7 +61,7 @@ class BundleFacts:
     weights: str = ""  # bf16, int8
 
 
-class Studio:
+class GenerationService:
     """Takes wishes, paints them one after the other on a thread of its own, and refuses what is beyond ``limits``."""
 
     def __init__(self, generator: Generator, limits: Limits, facts: BundleFacts | None = None):
@@ -88,12 +88,12 @@ class Studio:
                 404, f"model '{name[:80]}' not found; this server has '{self.name}'", "model", "model_not_found"
             )
 
-    def paint(self, wish: Wish) -> Job[list[Painted]]:
-        """Start painting. Raises RequestError where the wish is beyond the limits or too many wait."""
-        self._check(wish)
-        return self.worker.start(lambda job: self._paint(wish, job), wish.count)
+    def paint(self, request: PictureRequest) -> Job[list[GeneratedPicture]]:
+        """Start painting. Raises RequestError where the request is beyond the limits or too many wait."""
+        self._check(request)
+        return self.worker.start(lambda job: self._paint(request, job), request.count)
 
-    def walk(self, first: Wish, last: int, steps: int) -> Job[list[Painted]]:
+    def walk(self, first: PictureRequest, last: int, steps: int) -> Job[list[GeneratedPicture]]:
         """Start painting the way from the picture of ``first`` to that of the seed ``last``."""
         self._check(first)
         self._check_number("to", last, 0, MAX_SEED)
@@ -115,15 +115,17 @@ class Studio:
         self._check_number("seed", seed, 0, MAX_SEED)
         return self.worker.start(lambda job: self._describe(pictures, temperature, seed, job), len(pictures))
 
-    def _paint(self, wish: Wish, job: Job[list[Painted]]) -> list[Painted]:
+    def _paint(self, request: PictureRequest, job: Job[list[GeneratedPicture]]) -> list[GeneratedPicture]:
         painted = []
         with _the_requests_fault():
-            for seeds in job.portions(wish.seeds, 1):
-                samples = self.generator.sample(seeds, wish.prior, wish.temperature, wish.prompt, wish.guidance)
-                painted += [self._file(sample, wish) for sample in samples]
+            for seeds in job.portions(request.seeds, 1):
+                samples = self.generator.sample(
+                    seeds, request.prior, request.temperature, request.prompt, request.guidance
+                )
+                painted += [self._file(sample, request) for sample in samples]
         return painted
 
-    def _walk(self, first: Wish, last: int, steps: int) -> list[Painted]:
+    def _walk(self, first: PictureRequest, last: int, steps: int) -> list[GeneratedPicture]:
         with _the_requests_fault():
             samples = self.generator.interpolate(first.seed, last, steps, first.prior, first.temperature)
         return [self._file(sample, first) for sample in samples]
@@ -137,25 +139,27 @@ class Studio:
                 captions += self.generator.caption([opened() for opened in portion], temperature, seed)
         return captions
 
-    def _file(self, sample: Sample, wish: Wish) -> Painted:
+    def _file(self, sample: Sample, request: PictureRequest) -> GeneratedPicture:
         about = {"Description": sample.caption, "Source": f"{self.name}, seed {sample.seed}", "Software": "Reverie"}
         about |= {"Prompt": sample.prompt} if sample.prompt else {}
-        return Painted(sample, picture_bytes(sample.picture, wish.form, wish.side, wish.quality, about))
+        return GeneratedPicture(
+            sample, picture_bytes(sample.picture, request.form, request.side, request.quality, about)
+        )
 
-    def _check(self, wish: Wish) -> None:
-        self._check_number("n", wish.count, 1, self.limits.max_count)
-        self._check_number("seed", wish.seed, 0, MAX_SEED - wish.count + 1)
-        self._check_number("temperature", wish.temperature, 0, _MAX_TEMPERATURE)
-        self._check_number("guidance", wish.guidance, 0, _MAX_GUIDANCE)
-        if wish.side:
-            self._check_number("size", wish.side, _MIN_SIDE, _MAX_SIDE)
-        if len(wish.prompt) > self.limits.max_letters:
-            said = f"a prompt has at most {self.limits.max_letters} letters, got {len(wish.prompt)}"
+    def _check(self, request: PictureRequest) -> None:
+        self._check_number("n", request.count, 1, self.limits.max_count)
+        self._check_number("seed", request.seed, 0, MAX_SEED - request.count + 1)
+        self._check_number("temperature", request.temperature, 0, _MAX_TEMPERATURE)
+        self._check_number("guidance", request.guidance, 0, _MAX_GUIDANCE)
+        if request.side:
+            self._check_number("size", request.side, _MIN_SIDE, _MAX_SIDE)
+        if len(request.prompt) > self.limits.max_letters:
+            said = f"a prompt has at most {self.limits.max_letters} letters, got {len(request.prompt)}"
             raise RequestError(400, said, "prompt", "prompt_too_long")
-        if wish.prior and wish.prior not in self.generator.priors:
+        if request.prior and request.prior not in self.generator.priors:
             known = ", ".join(sorted(self.generator.priors))
-            raise RequestError(400, f"unknown prior '{wish.prior[:40]}'. Known: {known}.", "prior", "unknown_prior")
-        self._check_pixels(wish.count, wish.side)
+            raise RequestError(400, f"unknown prior '{request.prior[:40]}'. Known: {known}.", "prior", "unknown_prior")
+        self._check_pixels(request.count, request.side)
 
     def _check_pixels(self, count: int, side: int) -> None:
         pixels = count * (side or self.side) ** 2
