@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from reverie.generator import Generator, toy_generator
 from reverie.server.http.app import make_app
-from reverie.server.http.settings import Doors, Limits
+from reverie.server.http.settings import AccessPolicy, Limits
 from reverie.server.pictures.routes import picture_routes
 from reverie.server.pictures.service import BundleFacts, GenerationService
 
@@ -36,16 +36,16 @@ def generator() -> Generator:
 
 @pytest.fixture
 def serve(generator: Generator) -> Iterator[Callable[..., TestClient]]:
-    """serve(limits=…, doors=…) → a client of a server with the toy."""
+    """serve(limits=…, policy=…) → a client of a server with the toy."""
     clients = list[TestClient]()
 
     def start(
-        limits: Limits | None = None, doors: Doors | None = None, service: GenerationService | None = None
+        limits: Limits | None = None, policy: AccessPolicy | None = None, service: GenerationService | None = None
     ) -> TestClient:
         service = service or GenerationService(
             generator, limits or Limits(), BundleFacts(1_700_000_000, 200_000, "ab" * 32, "bf16")
         )
-        app = make_app(picture_routes(service), service.worker, doors or Doors(), service.limits)
+        app = make_app(picture_routes(service), service.worker, policy or AccessPolicy(), service.limits)
         clients.append(TestClient(app.asgi, base_url="http://localhost:7860", raise_server_exceptions=False))
         return clients[-1].__enter__()
 

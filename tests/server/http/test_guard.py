@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from reverie.errors import ConfigError
-from reverie.server.http.guard import Guard
-from reverie.server.http.settings import Doors, Limits, ServerSettings, is_loopback
+from reverie.server.http.guard import AccessMiddleware
+from reverie.server.http.settings import AccessPolicy, Limits, ServerSettings, is_loopback
 from reverie.server.pictures.page_paths import PAGE_PATHS
 
 JSON = {"Content-Type": "application/json"}
@@ -25,11 +25,13 @@ async def echo(request: Request) -> JSONResponse:
     return JSONResponse({"path": request.url.path, "body": len(await request.body())})
 
 
-def guarded(limits: Limits | None = None, **doors: Any) -> TestClient:
+def guarded(limits: Limits | None = None, **policy: Any) -> TestClient:
     """A server that says what reached it, behind a guard."""
     app = Starlette(routes=[Route("/{path:path}", echo, methods=["GET", "HEAD", "POST", "PUT"])])
     return TestClient(
-        Guard(app, Doors(**doors), limits, PAGE_PATHS), base_url="http://localhost:7860", follow_redirects=False
+        AccessMiddleware(app, AccessPolicy(**policy), limits, PAGE_PATHS),
+        base_url="http://localhost:7860",
+        follow_redirects=False,
     )
 
 
@@ -149,7 +151,7 @@ def test_a_body_that_does_not_come_ends_the_request() -> None:
 
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
     scope = {"type": "http", "method": "POST", "path": "/v1/x", "headers": headers, "scheme": "http"}
-    asyncio.run(Guard(Starlette(), Doors(), Limits(body_seconds=0.05))(scope, never, send))
+    asyncio.run(AccessMiddleware(Starlette(), AccessPolicy(), Limits(body_seconds=0.05))(scope, never, send))
     assert sent[0]["status"] == 408
 
 
@@ -181,7 +183,7 @@ def test_what_the_page_does_not_need_is_closed(path: str) -> None:
 
 
 def test_without_a_page_its_addresses_are_closed() -> None:
-    client = TestClient(Guard(Starlette(), Doors()), base_url="http://localhost:7860")
+    client = TestClient(AccessMiddleware(Starlette(), AccessPolicy()), base_url="http://localhost:7860")
     upload = {"Content-Type": "multipart/form-data; boundary=x"}
     assert client.get("/config").status_code == client.get("/").status_code == 404
     assert client.post("/gradio_api/upload", headers=upload, content="--x--").status_code == 404
@@ -211,10 +213,10 @@ def test_a_network_is_not_served_without_a_token_unless_that_is_said() -> None:
     for host in ("0.0.0.0", "::", "192.168.0.5", "prints.example"):
         with pytest.raises(ConfigError, match="no token is set"):
             ServerSettings(host=host)
-        assert ServerSettings(host=host, token=TOKEN).doors.any_address
-        assert ServerSettings(host=host, allow_open=True).doors.token == ""
-    assert not ServerSettings().doors.any_address
-    assert ServerSettings(host="localhost").doors.allowed_hosts == ()
+        assert ServerSettings(host=host, token=TOKEN).policy.any_address
+        assert ServerSettings(host=host, allow_open=True).policy.token == ""
+    assert not ServerSettings().policy.any_address
+    assert ServerSettings(host="localhost").policy.allowed_hosts == ()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ pytest.importorskip("gradio", reason="needs the extra 'serve'")
 from reverie.generator import Generator
 from reverie.server.http.app import make_app
 from reverie.server.http.errors import RequestError
-from reverie.server.http.settings import Doors, Limits
+from reverie.server.http.settings import AccessPolicy, Limits
 from reverie.server.pictures.page_client import Client
 from reverie.server.pictures.routes import picture_routes
 from reverie.server.pictures.service import GenerationService
@@ -38,7 +38,7 @@ def page(generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     service = GenerationService(generator, Limits())
     beside = page_beside(100_000, tmp_path)
-    app = make_app(picture_routes(service), service.worker, Doors(), service.limits, beside)
+    app = make_app(picture_routes(service), service.worker, AccessPolicy(), service.limits, beside)
     with TestClient(app.asgi, base_url="http://localhost:7860") as client:
         yield client
         app.stop()

@@ -1,9 +1,9 @@
 from .app import Application as Application
 from .app import make_app as make_app
 from .errors import RequestError as RequestError
-from .guard import Guard as Guard
+from .guard import AccessMiddleware as AccessMiddleware
 from .guard import PagePaths as PagePaths
-from .settings import Doors as Doors
+from .settings import AccessPolicy as AccessPolicy
 from .settings import Limits as Limits
 from .settings import ServerSettings as ServerSettings
 from .worker import Job as Job

@@ -19,8 +19,8 @@ import reverie
 from reverie.errors import ReverieError
 from reverie.server.http.body import refusal_of
 from reverie.server.http.errors import RequestError, shaped
-from reverie.server.http.guard import Guard, PagePaths
-from reverie.server.http.settings import Doors, Limits
+from reverie.server.http.guard import AccessMiddleware, PagePaths
+from reverie.server.http.settings import AccessPolicy, Limits
 from reverie.server.http.worker import Worker
 
 __all__ = ["Application", "Page", "make_app"]
@@ -47,7 +47,7 @@ class Page:
 
 
 def make_app(
-    routers: Sequence[APIRouter], worker: Worker, doors: Doors, limits: Limits, page: Page | None = None
+    routers: Sequence[APIRouter], worker: Worker, policy: AccessPolicy, limits: Limits, page: Page | None = None
 ) -> Application:
     """Everything that one server answers, behind its guard. ``worker`` ends with the application."""
 
@@ -69,7 +69,7 @@ def make_app(
         if stop_page is not None:
             stop_page()
 
-    return Application(Guard(api, doors, limits, page.paths if page else None), stop)
+    return Application(AccessMiddleware(api, policy, limits, page.paths if page else None), stop)
 
 
 def _health(worker: Worker) -> APIRouter:

@@ -25,10 +25,10 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reverie.server.http.errors import RequestError, shaped
-from reverie.server.http.settings import Doors, Limits, is_loopback
+from reverie.server.http.settings import AccessPolicy, Limits, is_loopback
 from reverie.server.http.signin import SIGN_IN_PATH, sign_in_page
 
-__all__ = ["Guard", "PagePaths"]
+__all__ = ["AccessMiddleware", "PagePaths"]
 
 _COOKIE = "reverie_session"
 # Asked by what watches the server, and by a browser that has yet to sign in; neither says anything about the model.
@@ -47,11 +47,11 @@ class PagePaths:
     calls: str = ""  # JSON posted below it must name no address: the page's library would fetch what lies there
 
 
-class Guard:
-    """ASGI middleware that lets in what ``doors`` allow; anything else is answered here in the API's own shape."""
+class AccessMiddleware:
+    """ASGI middleware that lets in what ``policy`` allow; anything else is answered here in the API's own shape."""
 
-    def __init__(self, app: ASGIApp, doors: Doors, limits: Limits | None = None, page: PagePaths | None = None):
-        self.app, self.doors, self.limits, self.page = app, doors, limits or Limits(), page
+    def __init__(self, app: ASGIApp, policy: AccessPolicy, limits: Limits | None = None, page: PagePaths | None = None):
+        self.app, self.policy, self.limits, self.page = app, policy, limits or Limits(), page
         self._session = secrets.token_urlsafe(32)  # what a signed-in browser shows; new with every start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,7 +82,7 @@ class Guard:
         self._check_host(headers)
         if method not in _SAFE_METHODS:
             self._check_origin(headers)
-        if self.doors.token and path not in _OPEN_PATHS:
+        if self.policy.token and path not in _OPEN_PATHS:
             if path == SIGN_IN_PATH and method == "POST":
                 return await self._sign_in(scope, receive, headers)
             if not self._is_known(headers):
@@ -101,30 +101,30 @@ class Guard:
             raise RequestError(403, f"this server is not reached as '{said}' (Host header)", code="foreign_host")
 
     def _is_ours(self, host: str) -> bool:
-        if is_loopback(host) or host in self.doors.allowed_hosts or "*" in self.doors.allowed_hosts:
+        if is_loopback(host) or host in self.policy.allowed_hosts or "*" in self.policy.allowed_hosts:
             return True
-        return self.doors.any_address and _is_address(host)
+        return self.policy.any_address and _is_address(host)
 
     def _check_origin(self, headers: Headers) -> None:
         """A browser says where a request was written; only this server's own pages may write to it."""
         origin = headers.get("origin")
-        if origin is None or "*" in self.doors.allowed_hosts:
+        if origin is None or "*" in self.policy.allowed_hosts:
             return
         place = urlsplit(origin.lower())
-        if place.netloc == headers["host"].lower() or (place.hostname or "") in self.doors.allowed_hosts:
+        if place.netloc == headers["host"].lower() or (place.hostname or "") in self.policy.allowed_hosts:
             return
         raise RequestError(403, "this server takes no requests from other sites (Origin header)", code="foreign_origin")
 
     def _is_known(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        by_token = scheme.lower() == "bearer" and _same(given.strip(), self.doors.token)
+        by_token = scheme.lower() == "bearer" and _same(given.strip(), self.policy.token)
         return _same(_cookie(headers), self._session) or by_token
 
     async def _sign_in(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
         """What the sign-in form sends: the right token gives the browser a session of this process."""
         body = await _body(receive, 4_096, self.limits.body_seconds)
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
-        if not _same(given.strip(), self.doors.token):
+        if not _same(given.strip(), self.policy.token):
             return HTMLResponse(sign_in_page("That is not the token."), 401)
         answer = RedirectResponse("/", 303)
         secure = scope["scheme"] == "https" or headers.get("x-forwarded-proto") == "https"
@@ -157,7 +157,7 @@ class Guard:
 
     def _with_headers(self, send: Send, path: str) -> Send:
         """``send`` that adds what tells a browser to keep the page to itself and to this server."""
-        ancestors = " ".join(self.doors.frame_ancestors) or "'none'"
+        ancestors = " ".join(self.policy.frame_ancestors) or "'none'"
         policy = (
             "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; "
             "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "

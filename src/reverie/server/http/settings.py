@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reverie.errors import ConfigError, shorten
 
-__all__ = ["Doors", "Limits", "ServerSettings", "is_loopback"]
+__all__ = ["AccessPolicy", "Limits", "ServerSettings", "is_loopback"]
 
 _HOST_NAME = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 
@@ -30,8 +30,8 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Doors:
-    """Who may come in, for the ``Guard``."""
+class AccessPolicy:
+    """Who may come in, for the ``AccessMiddleware``."""
 
     token: str = ""  # empty: no token is asked for
     allowed_hosts: tuple[str, ...] = ()  # names that the Host header may hold beside localhost; "*" is any
@@ -74,10 +74,10 @@ class ServerSettings(Limits):
             )
 
     @property
-    def doors(self) -> Doors:
+    def policy(self) -> AccessPolicy:
         hosts = self.allowed_hosts if is_loopback(self.host) else (*self.allowed_hosts, self.host)
         names = tuple(host.lower() for host in hosts)
-        return Doors(self.token, names, not is_loopback(self.host), self.frame_ancestors)
+        return AccessPolicy(self.token, names, not is_loopback(self.host), self.frame_ancestors)
 
 
 def is_loopback(host: str) -> bool:

@@ -69,7 +69,7 @@ def _make_app(folder: Path, settings: DemoSettings, cache: Path) -> Application:
         from reverie.server.pictures.page import page_beside
 
         page = page_beside(settings.max_bytes, cache)
-    return make_app(picture_routes(service), service.worker, settings.doors, settings, page)
+    return make_app(picture_routes(service), service.worker, settings.policy, settings, page)
 
 
 def facts_of(folder: Path) -> BundleFacts:
