@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from reverie.errors import nearest, shorten
 from reverie.server.http.errors import RequestError
 
-__all__ = ["Body", "LooseBody", "refusal_of"]
+__all__ = ["Body", "LenientModel", "refusal_of"]
 
 
-class LooseBody(BaseModel):
+class LenientModel(BaseModel):
     """A body whose further fields are passed over, as Ollama does."""
 
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
@@ -27,7 +27,7 @@ class LooseBody(BaseModel):
         return value
 
 
-class Body(LooseBody):
+class Body(LenientModel):
     """A body whose every field is known."""
 
     model_config = ConfigDict(extra="forbid")

@@ -22,7 +22,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 import reverie
-from reverie.server.http.body import LooseBody
+from reverie.server.http.body import LenientModel
 from reverie.server.http.errors import RequestError, as_ollama
 from reverie.server.http.worker import Job, finish
 from reverie.server.pictures.encoding import as_base64, open_base64
@@ -38,14 +38,14 @@ log = logging.getLogger("reverie.server")
 _LOOK_S = 0.25  # between two looks at how far it is
 
 
-class GenerateOptions(LooseBody):
+class GenerateOptions(LenientModel):
     seed: int | None = None  # below 0, as none: a random one
     temperature: float | None = None
     guidance: float | None = None  # ours
     prior: str | None = None  # ours
 
 
-class GenerateRequest(LooseBody):
+class GenerateRequest(LenientModel):
     model: str | None = None
     prompt: str = ""
     images: list[str] | None = None  # pictures to caption, base64
