@@ -21,13 +21,13 @@ from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
 
 if TYPE_CHECKING:
     from reverie.data.pictures import Collection
+    from reverie.generator.caption_tokenizer import CaptionTokenizer
     from reverie.generator.config import GeneratorConfig
     from reverie.generator.evaluation import EvaluateSettings
     from reverie.generator.generator import Generator
     from reverie.generator.objective import GeneratorData
     from reverie.generator.recipe import GeneratorRecipe
     from reverie.generator.reference import Reference
-    from reverie.generator.words import CaptionTokenizer
     from reverie.training import LoopConfig, Objective
     from reverie_bench.generator_systems import OriginalObjective
 
@@ -178,10 +178,10 @@ class _Bench:
         )
 
     def _train(self, name: str, changes: dict[str, float]) -> Generator:
+        from reverie.generator.caption_tokenizer import CaptionTokenizer
         from reverie.generator.generator import Generator
         from reverie.generator.objective import GeneratorObjective
         from reverie.generator.recipe import train_generator
-        from reverie.generator.words import CaptionTokenizer
 
         tell, recipe = self._tell(f"training {name}"), self.recipe(name, changes)
         tell("", 0, 1)

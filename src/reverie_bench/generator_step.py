@@ -38,9 +38,9 @@ def work(preset_name: str, steps: int) -> None:
     """The child, on Unix: one JSON object on standard output, with seconds a step and its peak of memory in MB."""
     import resource
 
+    from reverie.generator.caption_tokenizer import CaptionTokenizer
     from reverie.generator.config import PRESETS
     from reverie.generator.objective import GeneratorData, GeneratorObjective
-    from reverie.generator.words import CaptionTokenizer
     from reverie.training import LoopConfig
     from reverie.training.run import Run
 

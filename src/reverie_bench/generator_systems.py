@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from reverie.data.pictures import Collection
 from reverie.files import atomic_write_bytes
 from reverie.generator import measures
+from reverie.generator.caption_tokenizer import PAD, CaptionTokenizer
 from reverie.generator.config import GeneratorConfig
 from reverie.generator.evaluate import RECALLS
 from reverie.generator.generator import Generator
@@ -29,7 +30,6 @@ from reverie.generator.losses import caption_loss
 from reverie.generator.network import CaptionDecoder, CaptionEncoder, GeneratorOutput
 from reverie.generator.objective import phrased
 from reverie.generator.reference import Reference
-from reverie.generator.words import PAD, CaptionTokenizer
 from reverie.settings import save_settings
 from reverie.tokens.image import to_float
 from reverie_bench.contract import Figures

@@ -12,10 +12,10 @@ import torch
 
 from reverie.data.pictures import Collection, write_collection
 from reverie.errors import ConfigError, DataError, ReverieError
+from reverie.generator.caption_tokenizer import CaptionTokenizer
 from reverie.generator.config import PRESETS
 from reverie.generator.generator import toy_generator
 from reverie.generator.objective import GeneratorData
-from reverie.generator.words import CaptionTokenizer
 from reverie.training.objective import check_objective
 from reverie_bench import BenchSettings, run_benchmark
 from reverie_bench.generator import ABLATIONS, ablated

@@ -10,11 +10,11 @@ import torch
 
 from reverie.data.pictures import Collection
 from reverie.errors import ConfigError, TrainingError
+from reverie.generator.caption_tokenizer import CaptionTokenizer
 from reverie.generator.config import PRESETS
 from reverie.generator.losses import LossWeights
 from reverie.generator.objective import GeneratorData, GeneratorObjective
 from reverie.generator.store import Augment, PictureStore, all_grey
-from reverie.generator.words import CaptionTokenizer
 from reverie.training import check_objective
 from toy_collections import toy_collection
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reverie.errors import BundleError
-from reverie.generator.words import BEGIN, END, PAD, CaptionTokenizer
+from reverie.generator.caption_tokenizer import BEGIN, END, PAD, CaptionTokenizer
 
 CAPTIONS = ["A ship in a storm.", "The deluge.", "Œdipe — “à l’ombre” 夢"]
 

@@ -20,12 +20,12 @@ from torch.nn import functional as F
 from reverie.data.pictures import Collection
 from reverie.errors import UnknownNameError
 from reverie.generator import measures
+from reverie.generator.caption_tokenizer import PAD
 from reverie.generator.evaluation import EvaluateSettings, Evaluation, Figures, Shown, System
 from reverie.generator.features import FeatureExtractor, Lesson, make_features
 from reverie.generator.generator import Sample
 from reverie.generator.objective import phrased
 from reverie.generator.reference import Reference
-from reverie.generator.words import PAD
 from reverie.progress import Progress, no_progress
 
 __all__ = ["caption_perplexity", "evaluate", "evaluate_beside", "extractor_for", "joint_figures"]

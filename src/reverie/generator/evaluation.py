@@ -10,10 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from reverie.errors import ConfigError
+from reverie.generator.caption_tokenizer import CaptionTokenizer
 from reverie.generator.generator import Sample
 from reverie.generator.own_features import OwnFeaturesConfig
 from reverie.generator.reference import Near, Reference
-from reverie.generator.words import CaptionTokenizer
 
 __all__ = ["EvaluateSettings", "Evaluation", "Figures", "Shown", "System"]
 

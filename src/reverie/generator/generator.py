@@ -17,12 +17,12 @@ from reverie.data.pictures import fit_square, save_picture
 from reverie.errors import BundleError, ConfigError, UnknownNameError, UsageError
 from reverie.files import atomic_folder, atomic_write_bytes
 from reverie.generator.bundle import seal_generator, verify_generator
+from reverie.generator.caption_tokenizer import BEGIN, END, PAD, CaptionTokenizer
 from reverie.generator.config import MAX_SEED, PRESETS, GeneratorConfig
 from reverie.generator.int8 import dequantize_tensors
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.priors import Prior, load_prior, save_prior
 from reverie.generator.priors.contract import NormalPrior
-from reverie.generator.words import BEGIN, END, PAD, CaptionTokenizer
 from reverie.jsonio import read_object
 from reverie.settings import build_settings, save_settings
 from reverie.tokens.image import to_float, to_uint8

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reverie.errors import ConfigError
-from reverie.generator.words import PAD
+from reverie.generator.caption_tokenizer import PAD
 
 __all__ = [
     "LossWeights",

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reverie.generator.caption_tokenizer import PAD
 from reverie.generator.config import GeneratorConfig
-from reverie.generator.words import PAD
 
 __all__ = [
     "CaptionDecoder",

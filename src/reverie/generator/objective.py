@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from reverie.data.pictures import Collection, Template, contact_sheet, save_picture
 from reverie.errors import ConfigError, TrainingError
 from reverie.files import atomic_write_bytes
+from reverie.generator.caption_tokenizer import END, PAD, CaptionTokenizer
 from reverie.generator.config import GeneratorConfig
 from reverie.generator.losses import (
     LossWeights,
@@ -32,7 +33,6 @@ from reverie.generator.measures import recall_at
 from reverie.generator.network import GeneratorNetwork, tones_of
 from reverie.generator.priors.contract import energy_distance, spherical
 from reverie.generator.store import Augment, PictureStore
-from reverie.generator.words import END, PAD, CaptionTokenizer
 from reverie.progress import Progress, no_progress
 from reverie.settings import save_settings
 from reverie.tokens.image import to_float, to_uint8

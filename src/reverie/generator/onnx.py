@@ -157,7 +157,7 @@ def _write_graphs(generator: Generator, folder: Path, int8: bool, progress: Prog
 
 def _write_rest(generator: Generator, folder: Path, weights: str) -> None:
     from reverie.generator import onnx_sample
-    from reverie.generator.words import BEGIN, END, PAD
+    from reverie.generator.caption_tokenizer import BEGIN, END, PAD
 
     generator.tokenizer.save(folder)
     first_word = END + 1

@@ -16,6 +16,7 @@ from torch import Tensor
 from reverie.data.pictures import Collection, contact_sheet
 from reverie.errors import ConfigError
 from reverie.files import atomic_write_json
+from reverie.generator.caption_tokenizer import CaptionTokenizer
 from reverie.generator.config import PRESETS, GeneratorConfig
 from reverie.generator.generator import Generator
 from reverie.generator.network import GeneratorNetwork
@@ -23,7 +24,6 @@ from reverie.generator.objective import GeneratorData, GeneratorObjective, phras
 from reverie.generator.priors import FitSettings, Prior, fit_prior, need_fitters
 from reverie.generator.priors.contract import energy_distance
 from reverie.generator.store import PictureStore, all_grey
-from reverie.generator.words import CaptionTokenizer
 from reverie.progress import Progress, no_progress
 from reverie.settings import build_settings, settings_to_dict
 from reverie.tokens.image import to_float
