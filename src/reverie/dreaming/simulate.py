@@ -26,7 +26,7 @@ from reverie.worlds import World
 
 __all__ = ["Simulation", "Step", "Walk", "real_course", "simulate", "start_frames", "walk"]
 
-MEMORY = 8  # steps that a dream looks back on; longer chains start anew from a dreamed key frame
+CONTEXT_STEPS = 8  # steps that a dream looks back on; longer chains start anew from a dreamed key frame
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ def walk(dreamer: Dreamer, walks: Sequence[Walk], progress: Progress = no_progre
 
 
 def _history(dreamer: Dreamer, branch: Walk) -> list[int]:
-    """The document so far: the last ``MEMORY`` steps, from a key frame on."""
-    recent = branch.triplets[-MEMORY:]
+    """The document so far: the last ``CONTEXT_STEPS`` steps, from a key frame on."""
+    recent = branch.triplets[-CONTEXT_STEPS:]
     if len(recent) < len(branch.triplets):
         opening = Part(branch.start.text, recent[0].what.frame)
     else:
