@@ -1,8 +1,8 @@
 """The dreamer: turns prompts into rows of the engine, keeps them on the grammar's path, and reads what was dreamed.
 
-A ``Prompt`` is one row; everything that imagines (``ask``, ``simulate``, ``plan``) is made of prompts. The ``DreamConstraint``
-lets the grammar's state decide what may come next and takes away what would make a dream endless or off the subject.
-A row that says something else than a dream of the grammar brings a ``Voice`` of its own.
+A ``Prompt`` is one row; everything that imagines (``ask``, ``simulate``, ``plan``) is made of prompts. The
+``DreamConstraint`` lets the grammar's state decide what may come next and takes away what would make a dream endless or
+off the subject. A row that says something else than a dream of the grammar brings a ``Voice`` of its own.
 """
 
 from __future__ import annotations

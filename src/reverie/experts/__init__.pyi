@@ -16,7 +16,7 @@ from .inject import inject as inject
 from .inject import linears_of as linears_of
 from .library import Library as Library
 from .library import LibrarySettings as LibrarySettings
-from .live import DynamicRouter as DynamicRouter
+from .dynamic_router import DynamicRouter as DynamicRouter
 from .lowrank import LoraConfig as LoraConfig
 from .lowrank import attach as attach
 from .lowrank import detach as detach
@@ -29,4 +29,4 @@ from .routed import routed as routed
 from .routed import routed_plain as routed_plain
 from .router import Router as Router
 from .router import RouterConfig as RouterConfig
-from .slots import StackedFactors as StackedFactors
+from .stacked import StackedFactors as StackedFactors

@@ -154,7 +154,7 @@ class PerceptionObjective:
         model, off = data.model, set(data.without)
         first = recorded.train.graphs[0]
         senses = replace(
-            model.encoders,
+            model.senses,
             num_relations=len(RELATIONS),
             node_size=first.nodes.shape[1],
             edge_size=EDGE_SIZE,

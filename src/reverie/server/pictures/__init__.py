@@ -1,7 +1,7 @@
 """The generator as a service: endpoints in OpenAI's, Ollama's and our own shape, and a web page beside them.
 
-The endpoints ask one ``GenerationService``, which paints on one thread; the page asks the endpoints. Nothing here knows how a
-picture is made. Read ``demo.py`` first.
+The endpoints ask one ``GenerationService``, which paints on one thread; the page asks the endpoints. Nothing here knows
+how a picture is made. Read ``demo.py`` first.
 """
 
 import lazy_loader

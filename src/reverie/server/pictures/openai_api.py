@@ -58,9 +58,9 @@ def openai_routes(service: GenerationService) -> APIRouter:
     @routes.post("/images/generations")
     async def generate(wanted: ImageRequest, request: Request) -> dict[str, Any]:
         """Pictures with captions: one for each of ``n`` seeds, the prompt followed where one is given."""
-        request = wish_of(wanted, service)
-        painted = await finish(service.paint(request), request)
-        return answer_of(painted, service, request.form, request.side, wanted.prompt)
+        asked = picture_request(wanted, service)
+        painted = await finish(service.paint(asked), request)
+        return answer_of(painted, service, asked.form, asked.side, wanted.prompt)
 
     @routes.get("/models")
     async def models() -> dict[str, Any]:
@@ -75,7 +75,7 @@ def openai_routes(service: GenerationService) -> APIRouter:
     return routes
 
 
-def wish_of(wanted: ImageRequest, service: GenerationService) -> PictureRequest:
+def picture_request(wanted: ImageRequest, service: GenerationService) -> PictureRequest:
     """What to paint. Raises RequestError on what is not offered."""
     service.check_name(wanted.model)
     if wanted.stream:

@@ -62,7 +62,7 @@ class BundleFacts:
 
 
 class GenerationService:
-    """Takes wishes, paints them one after the other on a thread of its own, and refuses what is beyond ``limits``."""
+    """Takes requests, paints them one after the other on a thread of its own, and refuses what is beyond ``limits``."""
 
     def __init__(self, generator: Generator, limits: Limits, facts: BundleFacts | None = None):
         self.generator, self.limits, self.facts = generator, limits, facts or BundleFacts()
