@@ -5,6 +5,7 @@ from .contract import ExpertCard as ExpertCard
 from .contract import ExpertSource as ExpertSource
 from .contract import Factors as Factors
 from .contract import check_choice as check_choice
+from .dynamic_router import DynamicRouter as DynamicRouter
 from .features import question_features as question_features
 from .files import base_hash as base_hash
 from .files import base_linears as base_linears
@@ -16,7 +17,6 @@ from .inject import inject as inject
 from .inject import linears_of as linears_of
 from .library import Library as Library
 from .library import LibrarySettings as LibrarySettings
-from .dynamic_router import DynamicRouter as DynamicRouter
 from .lowrank import LoraConfig as LoraConfig
 from .lowrank import attach as attach
 from .lowrank import detach as detach

@@ -1,6 +1,6 @@
 """From words to nodes: which names stand in a question, and which stand in a passage. No model takes part.
 
-``Names`` knows every name and alias of the store, folded: without case, accents and punctuation. A **passage** is
+``EntityIndex`` knows every name and alias of the store, folded: without case, accents and punctuation. A **passage** is
 joined to the passages and entities that its text names, by the relation that the words before the name speak of
 (``cues``): its title names it, also without what stands in parentheses, and its first words may give it further names.
 """
@@ -25,7 +25,7 @@ from reverie.memory.contract import Node
 from reverie.memory.relation_patterns import MENTIONS, said_relations, stem
 from reverie.memory.store import Store
 
-__all__ = ["LINKED", "Link", "Names", "bare_name", "further_names", "key_of", "link_question", "passage_facts"]
+__all__ = ["LINKED", "Link", "EntityIndex", "bare_name", "further_names", "key_of", "link_question", "passage_facts"]
 
 LINKED = "reading"  # source of the facts that rules read out of passages
 
@@ -107,8 +107,8 @@ def bare_name(name: str) -> str:
     return re.sub(r"\s*\([^)]*\)\s*$", "", name) or name
 
 
-class Names:
-    """Every name in the store -> its nodes; follows the store by change number. Names of more than 16 words are not
+class EntityIndex:
+    """Every name in the store -> its nodes; follows the store by change number. EntityIndex of more than 16 words are not
     looked for."""
 
     def __init__(self) -> None:
@@ -174,7 +174,7 @@ class Names:
         return (tuple(node for node in found if node not in self._gone) if self._gone else found), weight
 
     def scan(self, words: Sequence[Word], nested: bool = False) -> list[tuple[int, int, tuple[int, ...], float]]:
-        """Names in a text: (first word, word after the last, nodes, weight), the longest at each place.
+        """EntityIndex in a text: (first word, word after the last, nodes, weight), the longest at each place.
 
         ``nested`` gives the names within longer names too.
         """
@@ -233,7 +233,9 @@ class Names:
 # questions --------------------------------------------------------------------------------------------------------
 
 
-def link_question(question: str, names: Names, store: Store, partial: int = 24, max_words: int = 512) -> list[Link]:
+def link_question(
+    question: str, names: EntityIndex, store: Store, partial: int = 24, max_words: int = 512
+) -> list[Link]:
     """The nodes that ``question`` names, best first.
 
     A name in full weighs up to 1 (of an entity: by the rarity of its words beside the rarest in the question); a name
@@ -280,12 +282,12 @@ def link_question(question: str, names: Names, store: Store, partial: int = 24, 
     return sorted(best.values(), key=lambda link: (-link.weight, link.node))
 
 
-def _telling(word: str, names: Names) -> float:
+def _telling(word: str, names: EntityIndex) -> float:
     """How much a word of a question says about what it is after."""
     return names.rarity(stem(word)) * (0.3 if word in LIGHT else 1.0)
 
 
-def _overlap(node: Node, content: Collection[str], names: Names) -> tuple[str, float]:
+def _overlap(node: Node, content: Collection[str], names: EntityIndex) -> tuple[str, float]:
     """The words that a node's name shares with the question, and how much of the name they are, in [0, 1]."""
     best = ("", 0.0)
     for name in (node.name, *node.aliases):
@@ -310,7 +312,7 @@ def further_names(passage: Node) -> list[str]:
     return [name for name in (name.strip(" ,.'’") for name in found) if " " in name and len(name) <= 80]
 
 
-def passage_facts(passage: Node, names: Names, store: Store) -> list[FactRow]:
+def passage_facts(passage: Node, names: EntityIndex, store: Store) -> list[FactRow]:
     """What ``passage`` names: one fact for each node and relation, its confidence how surely the words mean it."""
     words, text = split_words(passage.text), passage.text
     best: dict[tuple[int, str], float] = {}

@@ -23,7 +23,7 @@ from reverie.errors import MemoryStoreError
 from reverie.memory.contract import Embedder, Recalled, Written
 from reverie.memory.embedders import PictureEmbedder, make_embedder
 from reverie.memory.embeddings import Embedded
-from reverie.memory.linking import LINKED, Names, bare_name, further_names, passage_facts
+from reverie.memory.linking import LINKED, EntityIndex, bare_name, further_names, passage_facts
 from reverie.memory.recall import Recaller, RecallSettings
 from reverie.memory.relation_patterns import relation_words
 from reverie.memory.store import Store
@@ -65,7 +65,7 @@ class Memory:
     ):
         self.store, self.embedder, self.pictures = store, embedder, pictures
         self.settings = settings or RecallSettings()
-        self.names = Names()
+        self.names = EntityIndex()
         self._shared = store.path is None  # a server keeps the vectors for all
         self._lock = threading.RLock()
         self._linked = store.cursor(_LINKED)

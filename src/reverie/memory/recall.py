@@ -22,7 +22,7 @@ import numpy as np
 
 from reverie.errors import ConfigError
 from reverie.memory.contract import Chain, Recalled
-from reverie.memory.linking import Link, Names, link_question
+from reverie.memory.linking import EntityIndex, Link, link_question
 from reverie.memory.relation_patterns import asked_relations
 from reverie.memory.store import Store
 from reverie.memory.vectors import VectorIndex
@@ -76,7 +76,7 @@ class Recaller:
         self,
         store: Store,
         topology: Topology,
-        names: Names,
+        names: EntityIndex,
         settings: RecallSettings,
         node_vectors: VectorIndex | None = None,
         fact_vectors: VectorIndex | None = None,
