@@ -10,7 +10,7 @@ import pytest
 from reverie.bundles import load_bundle
 from reverie.data import FactRow
 from reverie.dreaming import Reverie
-from reverie.dreaming.grounding import GroundingConfig, Grounds, Witnesses, plain
+from reverie.dreaming.grounding import GroundingConfig, MemoryGrounding, Witnesses, plain
 from reverie.errors import MemoryStoreError, UsageError
 from reverie.memory.memory import Memory
 from reverie.nouns import CAUSES, Dream, Fact, Frame, Part, Triplet, situation
@@ -94,22 +94,22 @@ def test_wordings_of_one_outcome_are_alike() -> None:
 
 
 def test_a_temporary_memory_starts_with_the_seeds_and_leaves_nothing() -> None:
-    grounds = Grounds(None, [FactRow("egg", "HasProperty", "fragile", source="a toy")])
-    assert grounds.memory is not None
-    path = grounds.memory.store.path
-    assert grounds.recall("Is an egg fragile?")[0].object == "fragile"
-    grounds.close()
+    grounding = MemoryGrounding(None, [FactRow("egg", "HasProperty", "fragile", source="a toy")])
+    assert grounding.memory is not None
+    path = grounding.memory.store.path
+    assert grounding.recall("Is an egg fragile?")[0].object == "fragile"
+    grounding.close()
     assert path is not None
     assert not path.exists()
 
 
 def test_without_a_memory_there_is_nothing_to_rest_on() -> None:
-    for grounds in (Grounds(False, [FactRow("egg", "HasProperty", "fragile")]), Grounds(None)):
-        assert grounds.memory is None
-        assert grounds.recall("egg") == ()
-        assert grounds.witnesses([dream("the egg breaks")]).facts == {}
+    for grounding in (MemoryGrounding(False, [FactRow("egg", "HasProperty", "fragile")]), MemoryGrounding(None)):
+        assert grounding.memory is None
+        assert grounding.recall("egg") == ()
+        assert grounding.witnesses([dream("the egg breaks")]).facts == {}
     with pytest.raises(UsageError, match="False none"):
-        Grounds(True)
+        MemoryGrounding(True)
 
 
 def test_a_new_memory_is_seeded_and_an_old_one_left_alone(tmp_path: Path) -> None:
@@ -118,17 +118,17 @@ def test_a_new_memory_is_seeded_and_an_old_one_left_alone(tmp_path: Path) -> Non
         if name == "old.db":
             with Memory.open(tmp_path / name) as memory:
                 memory.write([FactRow("cat", "IsA", "animal")])
-        grounds = Grounds(tmp_path / name, seeds)
-        assert grounds.memory is not None
-        assert bool(grounds.memory.store.find("egg")) == (name == "new.db")
-        grounds.close()
+        grounding = MemoryGrounding(tmp_path / name, seeds)
+        assert grounding.memory is not None
+        assert bool(grounding.memory.store.find("egg")) == (name == "new.db")
+        grounding.close()
     assert (tmp_path / "new.db").exists()
 
 
 def test_a_memory_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no database, for it is a text file with a few words in it")
     with pytest.raises(MemoryStoreError) as error:
-        _ = Grounds(tmp_path / "notes.txt").memory
+        _ = MemoryGrounding(tmp_path / "notes.txt").memory
     assert "\n" not in str(error.value)
 
 

@@ -55,7 +55,7 @@ def dream(
         asked = Question(question, image or (), world, scene, experts)
         settings = DreamSettings(branches, depth, temperature, seed)
         session = reverie.load(model, library=library, evaluators=evaluator or (), enable_gpt51_codex_preview=False)
-        told = imagine(session.model, session.grounds, [asked], settings)[0]
+        told = imagine(session.model, session.grounding, [asked], settings)[0]
         images = {} if folder is None else save_dreams(told.dreams, session.decode, folder, question=question)
         payload = [{**dream_to_json(one, index, images), "said": one.said} for index, one in enumerate(told.dreams)]
         out.result({"dreams": payload}, lambda console: _show(console, session, told))

@@ -14,7 +14,7 @@ from reverie.dreaming.casting import expert_shares
 from reverie.dreaming.confidence import admit
 from reverie.dreaming.dreamer import Dreamed, Prompt
 from reverie.dreaming.evaluators import Context
-from reverie.dreaming.grounding import Grounds, Witnesses, agreed, named_first
+from reverie.dreaming.grounding import MemoryGrounding, Witnesses, agreed, named_first
 from reverie.dreaming.model import Model, frames_of
 from reverie.dreaming.prompting import GrammarPrompter, Prompted
 from reverie.dreaming.question import DreamSettings, Question
@@ -50,31 +50,37 @@ class Judged:
 
 
 def answer(
-    model: Model, grounds: Grounds, questions: Sequence[Question], settings: DreamSettings, explain: bool = False
+    model: Model,
+    grounding: MemoryGrounding,
+    questions: Sequence[Question],
+    settings: DreamSettings,
+    explain: bool = False,
 ) -> list[Answer]:
     """Dream each question's branches, pick one of them, and answer in its words, if it is one to stand behind.
 
     Where trusted facts contradict every dream, one more starts from what they say. ``explain``: also say how much less
     probable an answer would be without each of its experts. Raises as ``Prompter.prompt`` does.
     """
-    prompted = [recall(model, grounds, one) for one in model.prompter.prompt(model, questions, settings.seed)]
+    prompted = [recall(model, grounding, one) for one in model.prompter.prompt(model, questions, settings.seed)]
     dreamed = dream(model, prompted, settings)
     if settings.branches:
-        judged = judge(model, grounds, prompted, dreamed)
+        judged = judge(model, grounding, prompted, dreamed)
     else:
         judged = [Judged(one, tuple(rows), evidence=one.facts) for one, rows in zip(prompted, dreamed, strict=True)]
     told = say(model, judged)
     return [credit(model, *each, explain) for each in zip(judged, told, strict=True)]
 
 
-def imagine(model: Model, grounds: Grounds, questions: Sequence[Question], settings: DreamSettings) -> list[Answer]:
+def imagine(
+    model: Model, grounding: MemoryGrounding, questions: Sequence[Question], settings: DreamSettings
+) -> list[Answer]:
     """The branches alone, scored and undecided, and whether they are ones to stand behind: the text says what speaks
     against that. Raises as ``answer``, and UsageError without branches."""
     if not settings.branches:
         raise UsageError("dreaming needs at least 1 branch")
     prompted = GrammarPrompter(model.grammar).prompt(model, questions, settings.seed)
     judged = [
-        _judged(model, one, rows, grounds.witnesses([row.as_dream() for row in rows]))
+        _judged(model, one, rows, grounding.witnesses([row.as_dream() for row in rows]))
         for one, rows in zip(prompted, dream(model, prompted, settings), strict=True)
     ]
     return [
@@ -95,9 +101,9 @@ def signals(model: Model, questions: Sequence[Question], settings: DreamSettings
     )
 
 
-def recall(model: Model, grounds: Grounds, prompted: Prompted) -> Prompted:
+def recall(model: Model, grounding: MemoryGrounding, prompted: Prompted) -> Prompted:
     """The question with the facts recalled for it, read with it in mind where there is a reader."""
-    facts = grounds.recall(prompted.asked)
+    facts = grounding.recall(prompted.asked)
     if not facts or model.reader is None:
         return replace(prompted, facts=facts)
     heard = agreed(facts)
@@ -120,10 +126,10 @@ def dream(model: Model, prompted: Sequence[Prompted], settings: DreamSettings) -
 
 
 def judge(
-    model: Model, grounds: Grounds, prompted: Sequence[Prompted], dreamed: Sequence[Sequence[Dreamed]]
+    model: Model, grounding: MemoryGrounding, prompted: Sequence[Prompted], dreamed: Sequence[Sequence[Dreamed]]
 ) -> list[Judged]:
     """Pick the winner of each question's branches; where trusted facts contradict it, dream once more from them."""
-    told = [grounds.witnesses([row.as_dream() for row in rows]) for rows in dreamed]
+    told = [grounding.witnesses([row.as_dream() for row in rows]) for rows in dreamed]
     judged = [_judged(model, *each) for each in zip(prompted, dreamed, told, strict=True)]
     overruled = {
         place: prompt

@@ -22,7 +22,7 @@ from reverie.nouns import CAUSES, Answer, Dream, Fact
 if TYPE_CHECKING:
     from reverie.memory.memory import Memory
 
-__all__ = ["GroundingConfig", "Grounds", "Remembering", "Witnesses", "agreed", "named_first", "plain"]
+__all__ = ["GroundingConfig", "MemoryGrounding", "Remembering", "Witnesses", "agreed", "named_first", "plain"]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Witnesses:
         return sorted(facts, key=lambda fact: (fact.reason != bears, -fact.confidence))
 
 
-class Grounds:
+class MemoryGrounding:
     """The memory of one session: one that is given, or a temporary one with what the bundle knows of its worlds.
 
     Args:
@@ -181,17 +181,17 @@ class Grounds:
 class Remembering:
     """An observer that keeps what the winning dream claims, as a fact of its own low confidence."""
 
-    def __init__(self, grounds: Grounds, by: str):
-        self.grounds, self.by = grounds, by
+    def __init__(self, grounding: MemoryGrounding, by: str):
+        self.grounding, self.by = grounding, by
 
     def answered(self, question: Question, answer: Answer) -> Answer:
         """The answer with the id of that fact. Raises UsageError where there is nothing to keep, or nowhere."""
-        memory = self.grounds.memory
+        memory = self.grounding.memory
         claim = answer.dreams[answer.verdict.branch].claim if answer.known and answer.dreams else None
         if memory is None or claim is None:
             why = "there is no memory" if memory is None else "no dream says in words what happens"
             raise UsageError(f"there is nothing to remember of this answer: {why}")
-        confidence = round(self.grounds.config.remembered * answer.confidence, 3)
+        confidence = round(self.grounding.config.remembered * answer.confidence, 3)
         about = ("action", "outcome", f"dreamed by {self.by}")
         row = FactRow(claim[0], CAUSES, claim[1], *about, confidence, origin=question.cleaned)
         kept = int(memory.write([row]).edges[0])

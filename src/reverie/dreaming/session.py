@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from reverie.dreaming.answering import answer, imagine
-from reverie.dreaming.grounding import Grounds, Remembering
+from reverie.dreaming.grounding import MemoryGrounding, Remembering
 from reverie.dreaming.model import Model, frames_of
 from reverie.dreaming.plan import Plan, plan
 from reverie.dreaming.preview import Preview, RuntimeConfig
@@ -63,14 +63,14 @@ class Session:
         self.model, self.name, self.worlds = model, model.name, model.worlds
         self.grammar, self.tokenizer = model.grammar, model.tokenizer
         self.engine, self.dreamer = model.engine, model.dreamer
-        self.grounds = Grounds(memory, model.facts() if seeds is None else seeds)
+        self.grounding = MemoryGrounding(memory, model.facts() if seeds is None else seeds)
         self.preview = Preview(runtime or RuntimeConfig())
         self.observers = list(observers)
         self.history: tuple[Turn, ...] = ()
 
     def close(self) -> None:
         """Close the memory. It would be opened again by the next question."""
-        self.grounds.close()
+        self.grounding.close()
 
     def ask(
         self,
@@ -130,7 +130,7 @@ class Session:
             Question(text, pictures, world, scene, experts)
             for text, pictures, (world, scene) in zip(questions, shown, starts, strict=True)
         ]
-        told = answer(self.model, self.grounds, asked, DreamSettings(branches, depth, temperature, seed))
+        told = answer(self.model, self.grounding, asked, DreamSettings(branches, depth, temperature, seed))
         return [_observed(*each, self.observers) for each in zip(asked, told, strict=True)]
 
     def dream(
@@ -149,7 +149,7 @@ class Session:
         """The branches alone, scored but undecided; arguments as in ``ask``."""
         asked = Question(question, images, world, scene, experts)
         settings = DreamSettings(branches, depth, temperature, seed)
-        return imagine(self.model, self.grounds, [asked], settings)[0].dreams
+        return imagine(self.model, self.grounding, [asked], settings)[0].dreams
 
     def simulate(
         self,
@@ -196,8 +196,8 @@ class Session:
 
     def _ask(self, asked: Question, settings: DreamSettings, remember: bool = False, explain: bool = False) -> Answer:
         started = time.perf_counter()
-        told = answer(self.model, self.grounds, [asked], settings, explain)[0]
-        first: list[Observer] = [self.preview, *([Remembering(self.grounds, self.name)] if remember else [])]
+        told = answer(self.model, self.grounding, [asked], settings, explain)[0]
+        first: list[Observer] = [self.preview, *([Remembering(self.grounding, self.name)] if remember else [])]
         told = _observed(asked, told, [*first, *self.observers])
         return replace(told, seconds=time.perf_counter() - started)
 

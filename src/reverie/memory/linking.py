@@ -108,7 +108,7 @@ def bare_name(name: str) -> str:
 
 
 class EntityIndex:
-    """Every name in the store -> its nodes; follows the store by change number. EntityIndex of more than 16 words are not
+    """Every name in the store -> its nodes; follows the store by change number. Names of more than 16 words are not
     looked for."""
 
     def __init__(self) -> None:
@@ -174,7 +174,7 @@ class EntityIndex:
         return (tuple(node for node in found if node not in self._gone) if self._gone else found), weight
 
     def scan(self, words: Sequence[Word], nested: bool = False) -> list[tuple[int, int, tuple[int, ...], float]]:
-        """EntityIndex in a text: (first word, word after the last, nodes, weight), the longest at each place.
+        """Names in a text: (first word, word after the last, nodes, weight), the longest at each place.
 
         ``nested`` gives the names within longer names too.
         """
