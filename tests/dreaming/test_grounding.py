@@ -10,7 +10,7 @@ import pytest
 from reverie.bundles import load_bundle
 from reverie.data import FactRow
 from reverie.dreaming import Reverie
-from reverie.dreaming.grounding import GroundingConfig, MemoryGrounding, Witnesses, plain
+from reverie.dreaming.grounding import Evidence, GroundingConfig, MemoryGrounding, plain
 from reverie.errors import MemoryStoreError, UsageError
 from reverie.memory.memory import Memory
 from reverie.nouns import CAUSES, Dream, Fact, Frame, Part, Triplet, situation
@@ -23,9 +23,9 @@ def dream(outcome: str, what: str = "a hand holds an egg over the floor") -> Dre
     return Dream((Triplet(Part(what), Part("drop the egg"), Part(outcome)),), -1.0, 0, "It happens.", 4)
 
 
-def witnesses(*said: tuple[str, float], subject: str = EGG) -> Witnesses:
+def evidence(*said: tuple[str, float], subject: str = EGG) -> Evidence:
     facts = [Fact(subject, CAUSES, outcome, f"source {i}", 1.0, trust) for i, (outcome, trust) in enumerate(said)]
-    return Witnesses({subject: facts}, GroundingConfig())
+    return Evidence({subject: facts}, GroundingConfig())
 
 
 def test_a_claim_is_what_comes_in_the_end_of_the_first_action() -> None:
@@ -41,33 +41,33 @@ def test_a_claim_is_what_comes_in_the_end_of_the_first_action() -> None:
 
 
 def test_support_grows_with_agreement_and_trust() -> None:
-    told = witnesses(("The egg breaks.", 1.0))
+    told = evidence(("The egg breaks.", 1.0))
     assert told.support(dream("the egg breaks")) == 1.0
     assert told.support(dream("the egg bounces")) == 0.0
     assert told.support(dream("the egg breaks", "an egg on the sand")) is None
-    unsure = witnesses(("the egg breaks", 0.3))
+    unsure = evidence(("the egg breaks", 0.3))
     assert 0.0 < unsure.support(dream("the egg bounces")) < 0.5 < unsure.support(dream("the egg breaks")) < 1.0  # type: ignore[operator]
 
 
 def test_a_source_may_name_two_ends_of_one_situation() -> None:
     facts = [Fact(EGG, CAUSES, outcome, "the world", 1.0, 0.5) for outcome in ("the egg breaks", "the egg rolls away")]
-    told = Witnesses({EGG: facts}, GroundingConfig())
+    told = Evidence({EGG: facts}, GroundingConfig())
     assert told.support(dream("the egg breaks")) == told.support(dream("the egg rolls away")) == 1.0
     assert told.support(dream("the egg flies")) == 0.0
     assert told.overruling(dream("the egg breaks")) is None
 
 
 def test_facts_overrule_where_they_are_trusted_and_clear() -> None:
-    fact = witnesses(("the egg breaks", 1.0)).overruling(dream("the egg bounces"))
+    fact = evidence(("the egg breaks", 1.0)).overruling(dream("the egg bounces"))
     assert fact is not None
     assert fact.object == "the egg breaks"
-    assert witnesses(("the egg breaks", 0.5)).overruling(dream("the egg bounces")) is None  # little trusted
-    two = witnesses(("the egg breaks", 1.0), ("the egg flies", 1.0))
+    assert evidence(("the egg breaks", 0.5)).overruling(dream("the egg bounces")) is None  # little trusted
+    two = evidence(("the egg breaks", 1.0), ("the egg flies", 1.0))
     assert two.overruling(dream("the egg bounces")) is None  # not clear
 
 
 def test_a_lie_is_outvoted() -> None:
-    told = witnesses(("the egg breaks", 0.8), ("the egg breaks", 0.8), ("the egg flies", 0.8))
+    told = evidence(("the egg breaks", 0.8), ("the egg breaks", 0.8), ("the egg flies", 0.8))
     assert told.overruling(dream("the egg breaks")) is None
     fact = told.overruling(dream("the egg bounces"))
     assert fact is not None
@@ -75,13 +75,13 @@ def test_a_lie_is_outvoted() -> None:
 
 
 def test_a_dream_that_a_source_bears_out_is_not_overruled_by_two() -> None:
-    told = witnesses(("the egg breaks", 0.8), ("the egg breaks", 0.8), ("the egg flies", 0.8))
+    told = evidence(("the egg breaks", 0.8), ("the egg breaks", 0.8), ("the egg flies", 0.8))
     assert told.overruling(dream("the egg flies")) is None
     assert told.support(dream("the egg flies")) == pytest.approx(1 / 3)
 
 
 def test_the_facts_about_a_dream_say_which_side_they_are_on() -> None:
-    told = witnesses(("the egg flies", 1.0), ("The egg breaks.", 0.4))
+    told = evidence(("the egg flies", 1.0), ("The egg breaks.", 0.4))
     assert [(f.object, "otherwise" in f.reason) for f in told.about(dream("the egg breaks"))] == [
         ("The egg breaks.", False),
         ("the egg flies", True),
@@ -107,7 +107,7 @@ def test_without_a_memory_there_is_nothing_to_rest_on() -> None:
     for grounding in (MemoryGrounding(False, [FactRow("egg", "HasProperty", "fragile")]), MemoryGrounding(None)):
         assert grounding.memory is None
         assert grounding.recall("egg") == ()
-        assert grounding.witnesses([dream("the egg breaks")]).facts == {}
+        assert grounding.evidence([dream("the egg breaks")]).facts == {}
     with pytest.raises(UsageError, match="False none"):
         MemoryGrounding(True)
 

@@ -14,7 +14,7 @@ from reverie.dreaming.casting import expert_shares
 from reverie.dreaming.confidence import admit
 from reverie.dreaming.dreamer import Dreamed, Prompt
 from reverie.dreaming.evaluators import Context
-from reverie.dreaming.grounding import MemoryGrounding, Witnesses, agreed, named_first
+from reverie.dreaming.grounding import Evidence, MemoryGrounding, agreed, named_first
 from reverie.dreaming.model import Model, frames_of
 from reverie.dreaming.prompting import GrammarPrompter, Prompted
 from reverie.dreaming.question import DreamSettings, Question
@@ -80,7 +80,7 @@ def imagine(
         raise UsageError("dreaming needs at least 1 branch")
     prompted = GrammarPrompter(model.grammar).prompt(model, questions, settings.seed)
     judged = [
-        _judged(model, one, rows, grounding.witnesses([row.as_dream() for row in rows]))
+        _judged(model, one, rows, grounding.evidence([row.as_dream() for row in rows]))
         for one, rows in zip(prompted, dream(model, prompted, settings), strict=True)
     ]
     return [
@@ -129,29 +129,29 @@ def judge(
     model: Model, grounding: MemoryGrounding, prompted: Sequence[Prompted], dreamed: Sequence[Sequence[Dreamed]]
 ) -> list[Judged]:
     """Pick the winner of each question's branches; where trusted facts contradict it, dream once more from them."""
-    told = [grounding.witnesses([row.as_dream() for row in rows]) for rows in dreamed]
+    told = [grounding.evidence([row.as_dream() for row in rows]) for rows in dreamed]
     judged = [_judged(model, *each) for each in zip(prompted, dreamed, told, strict=True)]
     overruled = {
         place: prompt
-        for place, (one, witnesses) in enumerate(zip(judged, told, strict=True))
-        if (prompt := _told(model, one, witnesses))
+        for place, (one, evidence) in enumerate(zip(judged, told, strict=True))
+        if (prompt := _told(model, one, evidence))
     }
     for place, row in zip(overruled, model.dreamer.run([*overruled.values()]), strict=True):
         judged[place] = _judged(model, prompted[place], [*dreamed[place], row], told[place])
     return judged
 
 
-def _judged(model: Model, prompted: Prompted, rows: Sequence[Dreamed], witnesses: Witnesses) -> Judged:
+def _judged(model: Model, prompted: Prompted, rows: Sequence[Dreamed], evidence: Evidence) -> Judged:
     dreams = [row.as_dream() for row in rows]
-    scored, verdict = model.arbiter.decide(dreams, _context(model, prompted, dreams, witnesses))
-    evidence = named_first(witnesses.about(scored[verdict.branch]), prompted.facts)
+    scored, verdict = model.arbiter.decide(dreams, _context(model, prompted, dreams, evidence))
+    evidence = named_first(evidence.about(scored[verdict.branch]), prompted.facts)
     return Judged(prompted, tuple(rows), scored, verdict, evidence)
 
 
-def _told(model: Model, judged: Judged, witnesses: Witnesses) -> Prompt | None:
+def _told(model: Model, judged: Judged, evidence: Evidence) -> Prompt | None:
     """The prompt that starts from what trusted facts say, where they contradict the winning dream."""
     winner = judged.dreams[judged.verdict.branch]
-    fact = witnesses.overruling(winner)
+    fact = evidence.overruling(winner)
     if fact is None:
         return None
     first, asked = winner.triplets[0], judged.prompted
@@ -160,15 +160,15 @@ def _told(model: Model, judged: Judged, witnesses: Witnesses) -> Prompt | None:
     )
 
 
-def _context(model: Model, prompted: Prompted, dreams: Sequence[Dream], witnesses: Witnesses) -> Context:
+def _context(model: Model, prompted: Prompted, dreams: Sequence[Dream], evidence: Evidence) -> Context:
     frames: list[Frame] = list(dict.fromkeys(frame for one in dreams for frame in frames_of(one)))
     world = prompted.world
     if world is None and frames and (name := model.world_of(frames[0])):
         world = model.world(name)
     if world is None:
-        return Context(prompted.asked, witnesses=witnesses)
+        return Context(prompted.asked, evidence=evidence)
     pictures = dict(zip(frames, model.tokenizer.decode(frames, world.cell_px), strict=True))
-    return Context(prompted.asked, world, pictures, witnesses)
+    return Context(prompted.asked, world, pictures, evidence)
 
 
 def measure(model: Model, judged: Sequence[Judged]) -> list[Signals]:

@@ -20,7 +20,7 @@ from reverie.registry import Registry
 from reverie.worlds import World
 
 if TYPE_CHECKING:
-    from reverie.dreaming.grounding import Witnesses
+    from reverie.dreaming.grounding import Evidence
 
 __all__ = [
     "EVALUATORS",
@@ -46,14 +46,14 @@ class Context:
     """What an evaluator may look at besides the dreams.
 
     ``world`` is the world that the dreams play in, None where none is named or recognized; ``pictures`` holds the
-    decoded picture, uint8 (H, W, 3), of frames at the world's size; ``witnesses`` what is remembered about what the
+    decoded picture, uint8 (H, W, 3), of frames at the world's size; ``evidence`` what is remembered about what the
     dreams claim, None without a memory.
     """
 
     question: str = ""
     world: World | None = None
     pictures: Mapping[Frame, np.ndarray] = field(default_factory=dict)
-    witnesses: Witnesses | None = None
+    evidence: Evidence | None = None
 
 
 class Evaluator(Protocol):
@@ -124,9 +124,9 @@ class Support:
     weight = 2.0  # a dream that contradicts trusted facts loses even where all others dream the same
 
     def judge(self, dreams: Sequence[Dream], context: Context) -> list[float] | None:
-        if context.witnesses is None:
+        if context.evidence is None:
             return None
-        found = [context.witnesses.support(dream) for dream in dreams]
+        found = [context.evidence.support(dream) for dream in dreams]
         return None if all(one is None for one in found) else [0.5 if one is None else one for one in found]
 
 
@@ -229,7 +229,7 @@ def _toy_dreams() -> list[Dream]:
 
 
 def _toy_context(dreams: Sequence[Dream]) -> Context:
-    from reverie.dreaming.grounding import GroundingConfig, Witnesses
+    from reverie.dreaming.grounding import Evidence, GroundingConfig
     from reverie.worlds import make_world, world_names
 
     world = make_world(world_names()[0])  # any will do
@@ -237,4 +237,4 @@ def _toy_context(dreams: Sequence[Dream]) -> Context:
     frames = {part.frame for dream in dreams for triplet in dream.triplets for part in (triplet.what, triplet.result)}
     pictures = {frame: np.asarray(world.render()) for frame in frames if frame}
     remembered = Fact(situation("a ball", "push"), CAUSES, "it moves", "a toy")
-    return Context("what happens?", world, pictures, Witnesses({remembered.subject: [remembered]}, GroundingConfig()))
+    return Context("what happens?", world, pictures, Evidence({remembered.subject: [remembered]}, GroundingConfig()))

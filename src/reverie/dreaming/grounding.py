@@ -22,7 +22,7 @@ from reverie.nouns import CAUSES, Answer, Dream, Fact
 if TYPE_CHECKING:
     from reverie.memory.memory import Memory
 
-__all__ = ["GroundingConfig", "MemoryGrounding", "Remembering", "Witnesses", "agreed", "named_first", "plain"]
+__all__ = ["GroundingConfig", "MemoryGrounding", "Remembering", "Evidence", "agreed", "named_first", "plain"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class GroundingConfig:
     remembered: float = 0.5  # confidence of what was only dreamed, as a share of the answer's
 
 
-class Witnesses:
+class Evidence:
     """What is remembered about the situations that some dreams are in. ``facts``: situation → its facts."""
 
     def __init__(self, facts: Mapping[str, Sequence[Fact]], config: GroundingConfig):
@@ -161,7 +161,7 @@ class MemoryGrounding:
         telling = (f for f in found if f.score >= self.config.relevant and f.relation not in self.config.silent)
         return tuple(telling)[: self.config.recalled]
 
-    def witnesses(self, dreams: Iterable[Dream]) -> Witnesses:
+    def evidence(self, dreams: Iterable[Dream]) -> Evidence:
         """What is remembered about what these dreams claim."""
         facts: dict[str, Sequence[Fact]] = {}
         memory = self.memory
@@ -175,7 +175,7 @@ class MemoryGrounding:
             ]
             if edges:
                 facts[situation] = memory.store.facts(edges)
-        return Witnesses(facts, self.config)
+        return Evidence(facts, self.config)
 
 
 class Remembering:
@@ -220,7 +220,7 @@ def agreed(facts: Sequence[Fact]) -> list[Fact]:
     for fact in facts:
         if fact.relation == CAUSES:
             about.setdefault(fact.subject, []).append(fact)
-    told = Witnesses(about, GroundingConfig())
+    told = Evidence(about, GroundingConfig())
     shares = {subject: told.shares(subject) for subject in about}
     return [f for f in facts if f.relation != CAUSES or shares[f.subject].get(plain(f.object), 0.0) >= 0.5]
 
