@@ -144,8 +144,8 @@ def judge(
 def _judged(model: Model, prompted: Prompted, rows: Sequence[Dreamed], evidence: Evidence) -> Judged:
     dreams = [row.as_dream() for row in rows]
     scored, verdict = model.arbiter.decide(dreams, _context(model, prompted, dreams, evidence))
-    evidence = named_first(evidence.about(scored[verdict.branch]), prompted.facts)
-    return Judged(prompted, tuple(rows), scored, verdict, evidence)
+    facts = named_first(evidence.about(scored[verdict.branch]), prompted.facts)
+    return Judged(prompted, tuple(rows), scored, verdict, facts)
 
 
 def _told(model: Model, judged: Judged, evidence: Evidence) -> Prompt | None:
