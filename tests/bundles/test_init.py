@@ -223,7 +223,7 @@ def test_experts_hang_onto_quantized_linears(bits: Any, tmp_path: Path) -> None:
     injection = inject(model, One())
     assert isinstance(injection, RoutedInjection)
     linear.register_forward_hook(lambda _, given, out: seen.update(out=out))
-    with torch.inference_mode(), injection.rows([injection.cast((("one", 0.5),)), ()]):
+    with torch.inference_mode(), injection.rows([injection.resolve((("one", 0.5),)), ()]):
         model(input_ids=torch.tensor([[1, 2, 3], [4, 5, 6]]))
     added = 0.5 * seen["x"][0] @ factors.down.t() @ factors.up.t()
     assert torch.allclose(seen["out"][0] - seen["bare"][0], added, atol=1e-5)

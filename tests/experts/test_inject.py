@@ -89,14 +89,14 @@ def test_a_row_is_under_the_weighted_sum_of_its_experts(family: str) -> None:
     bare = logits(model, ids(5))
     injection, source = inject(model, shelf(model)), shelf(model)
     assert isinstance(injection, PeftInjection if family == "gpt2" else RoutedInjection)
-    casts = [injection.cast(choice) for choice in CHOICES]
+    resolved = [injection.resolve(choice) for choice in CHOICES]
     if injection.per_row:
-        with injection.rows(casts):
+        with injection.rows(resolved):
             given = logits(model, ids(5))
     else:
         parts = []
-        for row, cast in enumerate(casts):
-            with injection.rows([cast]):
+        for row, chosen in enumerate(resolved):
+            with injection.rows([chosen]):
                 parts.append(logits(model, ids(5)[row : row + 1]))
         given = torch.cat(parts)
     wanted = [logits(merged(toy_base(family), source, choice), ids(5))[row] for row, choice in enumerate(CHOICES)]
@@ -119,7 +119,7 @@ def test_one_expert_is_what_peft_makes_of_its_folder(family: str, tmp_path: Path
         warnings.simplefilter("ignore")  # of fan_in_fan_out
         theirs = peft.PeftModel.from_pretrained(toy_base(family), tmp_path).eval()
     injection = inject(model, source)
-    with injection.rows([injection.cast((("one", 1.0),))] * 3):
+    with injection.rows([injection.resolve((("one", 1.0),))] * 3):
         given = logits(model, ids(3))
     assert torch.allclose(given, logits(theirs, ids(3)), atol=1e-5, rtol=1e-5)
 
@@ -131,7 +131,7 @@ def test_gradients_reach_inputs_and_factors() -> None:
         factors.down.requires_grad_()
         factors.up.requires_grad_()
     injection = inject(model, Shelf({"one": adapter}))
-    with injection.rows([injection.cast((("one", 0.5),)), ()]):
+    with injection.rows([injection.resolve((("one", 0.5),)), ()]):
         model(input_ids=ids(2)).logits.square().mean().backward()
     for factors in adapter.factors.values():
         for part in (factors.down, factors.up):
@@ -146,15 +146,15 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
     large = Adapter({name: Factors(torch.zeros(2, 64), torch.zeros(64, 2))})
     injection = inject(model, Shelf({"unknown": unknown, "large": large, "good": toy_adapter(model, 0)}))
     for wrong in ("unknown", "large"):
-        with pytest.raises(ExpertError, match=f"{wrong}.*layers"), injection.rows([injection.cast(((wrong, 1.0),))]):
+        with pytest.raises(ExpertError, match=f"{wrong}.*layers"), injection.rows([injection.resolve(((wrong, 1.0),))]):
             pass
     with pytest.raises(UnknownNameError, match="Did you mean 'good'"):
-        injection.cast((("goud", 1.0),))
-    cast = injection.cast((("good", 1.0),))
-    with injection.rows([cast] * 3), pytest.raises(UsageError, match="experts are set for 3 rows"):
+        injection.resolve((("goud", 1.0),))
+    chosen = injection.resolve((("good", 1.0),))
+    with injection.rows([chosen] * 3), pytest.raises(UsageError, match="experts are set for 3 rows"):
         logits(model, ids(4))
     peft_way = inject(toy_base("gpt2"), shelf(toy_base("gpt2")))
-    with pytest.raises(UsageError, match="one mixture"), peft_way.rows([peft_way.cast(CHOICES[0]), ()]):
+    with pytest.raises(UsageError, match="one mixture"), peft_way.rows([peft_way.resolve(CHOICES[0]), ()]):
         pass
 
 
@@ -163,10 +163,10 @@ def test_an_expert_that_changed_under_its_name_is_used_anew(family: str) -> None
     model = toy_base(family)
     source = Shelf({"one": toy_adapter(model, 1)})
     injection = inject(model, source)
-    with injection.rows([injection.cast((("one", 1.0),))]):
+    with injection.rows([injection.resolve((("one", 1.0),))]):
         before = logits(model, ids(1))
     source.adapters["one"], source.changes = toy_adapter(toy_base(family), 2), 1
-    with injection.rows([injection.cast((("one", 1.0),))]):
+    with injection.rows([injection.resolve((("one", 1.0),))]):
         after = logits(model, ids(1))
     wanted = logits(merged(toy_base(family), source, (("one", 1.0),)), ids(1))
     assert not torch.allclose(before, after, atol=1e-3)
@@ -178,7 +178,7 @@ def test_peft_holds_only_so_many_experts(monkeypatch: pytest.MonkeyPatch) -> Non
     model = toy_base("gpt2")
     injection = inject(model, shelf(model))
     for name in NAMES:
-        with injection.rows([injection.cast(((name, 1.0),))]):
+        with injection.rows([injection.resolve(((name, 1.0),))]):
             given = logits(model, ids(1))
     wanted = logits(merged(toy_base("gpt2"), shelf(toy_base("gpt2")), ((NAMES[-1], 1.0),)), ids(1))
     assert torch.allclose(given, wanted, atol=1e-4 * float(wanted.abs().max()))

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.engine.contract import Decoder, Experts, Read, State
+from reverie.engine.contract import Decoder, Read, State
 from reverie.errors import UsageError
-from reverie.experts.contract import Choice
+from reverie.experts.contract import Choice, ResolvedExperts
 
 __all__ = ["check_decoder"]
 
@@ -45,7 +45,7 @@ def check_decoder(
         given = logits if logits.ndim == 2 else logits[None]
         return torch.allclose(given.log_softmax(-1), wanted.log_softmax(-1), atol=tolerance)
 
-    def read(ids: np.ndarray, past: State | None, own: Experts, keep: int = 1) -> tuple[Tensor, State]:
+    def read(ids: np.ndarray, past: State | None, own: ResolvedExperts, keep: int = 1) -> tuple[Tensor, State]:
         return decoder.read([Read(ids, past, own, keep)])[0]
 
     for choice, own in zip(choices, experts, strict=True):
@@ -84,7 +84,7 @@ def _expect_rows(
     decoder: Decoder,
     prefixes: Sequence[np.ndarray],
     choices: list[Choice],
-    experts: list[Experts],
+    experts: list[ResolvedExperts],
     rng: np.random.Generator,
     same: Callable[[Tensor, Sequence[int], Choice], bool],
     expect: Callable[[str, bool], None],

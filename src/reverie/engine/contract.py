@@ -13,12 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
-from reverie.experts.contract import Choice
+from reverie.experts.contract import Choice, ResolvedExperts
 
-__all__ = ["Decoder", "Experts", "Read", "Rows", "State", "Traits"]
-
-Experts = tuple[tuple[str, float, str], ...]
-"""A choice sorted by name, each expert with its weight and the key that its file has now; () is nobody."""
+__all__ = ["Decoder", "Read", "Rows", "State", "Traits"]
 
 
 @dataclass(frozen=True)
@@ -45,14 +42,14 @@ class Read:
 
     ids: np.ndarray
     past: State | None = None
-    experts: Experts = ()
+    experts: ResolvedExperts = ()
     keep: int = 1
 
 
 class Rows(Protocol):
     """Rows that share steps, in the order in which they were added."""
 
-    def add(self, states: Sequence[State], experts: Sequence[Experts], room: Sequence[int]) -> None:
+    def add(self, states: Sequence[State], experts: Sequence[ResolvedExperts], room: Sequence[int]) -> None:
         """More rows, each after a state, with its experts, and room for so many further ids."""
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -70,10 +67,10 @@ class Decoder(Protocol):
     max_positions: int
     traits: Traits
 
-    def resolve(self, choice: Choice) -> Experts:
+    def resolve(self, choice: Choice) -> ResolvedExperts:
         """Who ``choice`` is now. Raises UsageError where there are no experts, UnknownNameError for unknown ones."""
 
-    def prepare(self, experts: Sequence[Experts]) -> None:
+    def prepare(self, experts: Sequence[ResolvedExperts]) -> None:
         """What the next reads and rows have: they may be made ready together. Raises ExpertError for a misfit."""
 
     def read(self, reads: Sequence[Read]) -> list[tuple[Tensor, State]]:
@@ -91,7 +88,7 @@ class Decoder(Protocol):
     def embed(self, texts: Sequence[np.ndarray], contextual: bool) -> Tensor:
         """The mean of the bare base's final states over each text's ids, or of their embeddings: float32 (n, D)."""
 
-    def weigh(self, ids: np.ndarray, experts: Experts) -> Tensor:
+    def weigh(self, ids: np.ndarray, experts: ResolvedExperts) -> Tensor:
         """How much each expert adds to the layers' work at each id: float32 (T, experts)."""
 
     def set_prefix_embeddings(self, vectors: Tensor) -> None:

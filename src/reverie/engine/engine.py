@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.engine.contract import Decoder, Experts, Read
+from reverie.engine.contract import Decoder, Read
 from reverie.engine.prefixes import PrefixCache
 from reverie.engine.requests import Branch, Completion, Request, check_ids, open_branches
 from reverie.engine.scheduler import Scheduler
 from reverie.errors import UsageError
-from reverie.experts.contract import Choice, ExpertSource, check_choice
+from reverie.experts.contract import Choice, ExpertSource, ResolvedExperts, check_choice
 from reverie.model import Backbone
 from reverie.model.transformers_base import ForeignBackbone
 
@@ -200,7 +200,7 @@ class Engine:
 
     def _opened(
         self, prefix: Sequence[int], following: Sequence[int], experts: Choice
-    ) -> tuple[tuple[int, ...], tuple[int, ...], Experts]:
+    ) -> tuple[tuple[int, ...], tuple[int, ...], ResolvedExperts]:
         """Checked ids, and who the experts are."""
         prefix, following = tuple(prefix), tuple(following)
         for ids in (prefix, prefix + following):

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from reverie.engine.contract import Experts
 from reverie.errors import ExpertError, UsageError, shorten
 from reverie.experts.cache import ByteCache
-from reverie.experts.contract import Choice, ExpertSource, Factors
+from reverie.experts.contract import Choice, ExpertSource, Factors, ResolvedExperts
 from reverie.experts.routed import Order, loop, routed
 from reverie.experts.stacked import StackedFactors
 
@@ -132,19 +131,19 @@ class FoldedExperts:
         self._cache: ByteCache[Any, Any] = ByteCache(budget, lambda value: value.nbytes)
         self._ready = Stack({}, {})  # what was prepared last: reads and rows take from it what they need
 
-    def resolve(self, choice: Choice) -> Experts:
+    def resolve(self, choice: Choice) -> ResolvedExperts:
         if not choice:
             return ()
         if self._source is None:
             raise UsageError(f"this engine has no experts, and a request names '{shorten(choice[0][0])}'")
         return tuple(sorted((name, weight, self._source.key(name)) for name, weight in choice))
 
-    def prepare(self, experts: Sequence[Experts]) -> None:
+    def prepare(self, experts: Sequence[ResolvedExperts]) -> None:
         members = sorted({member for each in experts for member in _members(each)})
         if members:
             self._ready = self._cache.get(("stack", *members), partial(self._stack, members))
 
-    def mix(self, experts: Sequence[Experts]) -> LoraMix | None:
+    def mix(self, experts: Sequence[ResolvedExperts]) -> LoraMix | None:
         """For rows with these experts; None where nobody has any."""
         if not any(experts):
             return None
@@ -157,7 +156,7 @@ class FoldedExperts:
                 chosen[row, column], weights[row, column] = self._ready.places[name, key], weight
         return LoraMix(self._ready, chosen, weights)
 
-    def weighing(self, experts: Experts) -> Weighing:
+    def weighing(self, experts: ResolvedExperts) -> Weighing:
         weights = [weight for _, weight, _ in experts]
         return Weighing(self._stack(_members(experts)), weights, self._decoder.config.head_size)
 
@@ -192,5 +191,5 @@ class FoldedExperts:
         return Folded(factors)
 
 
-def _members(experts: Experts) -> list[tuple[str, str]]:
+def _members(experts: ResolvedExperts) -> list[tuple[str, str]]:
     return [(name, key) for name, _, key in experts]

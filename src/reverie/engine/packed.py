@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reverie.engine.attend import attend
-from reverie.engine.contract import Experts, Read, State, Traits
+from reverie.engine.contract import Read, State, Traits
 from reverie.engine.lora import GROUPS, FoldedExperts, LoraMix, LoraSum
 from reverie.engine.prefixes import common_length
 from reverie.engine.products import Matrix
-from reverie.experts.contract import Choice, ExpertSource, Factors
+from reverie.experts.contract import Choice, ExpertSource, Factors, ResolvedExperts
 from reverie.model import Backbone
 from reverie.model.backbone import Layer
 
@@ -111,10 +111,10 @@ class PackedDecoder:
 
     # the contract -------------------------------------------------------------------------------------------
 
-    def resolve(self, choice: Choice) -> Experts:
+    def resolve(self, choice: Choice) -> ResolvedExperts:
         return self._experts.resolve(choice)
 
-    def prepare(self, experts: Sequence[Experts]) -> None:
+    def prepare(self, experts: Sequence[ResolvedExperts]) -> None:
         self._experts.prepare(experts)
 
     def set_prefix_embeddings(self, vectors: Tensor) -> None:
@@ -150,14 +150,14 @@ class PackedDecoder:
         return torch.stack([each.mean(0) for each in states.split(counts)])
 
     @torch.inference_mode()
-    def weigh(self, ids: np.ndarray, experts: Experts) -> Tensor:
+    def weigh(self, ids: np.ndarray, experts: ResolvedExperts) -> Tensor:
         weighing = self._experts.weighing(experts)
         self._read([ids], [None], weighing)
         return weighing.shares
 
     # tensors ------------------------------------------------------------------------------------------------
 
-    def mix(self, experts: Sequence[Experts]) -> LoraMix | None:
+    def mix(self, experts: Sequence[ResolvedExperts]) -> LoraMix | None:
         """What the experts of some rows add; None where nobody has any."""
         return self._experts.mix(experts)
 
@@ -259,17 +259,17 @@ class PackedRows:
         config = decoder.config
         self._shape = len(decoder.layers), 2, config.num_heads, config.head_size
         self._states: list[State] = []  # a row
-        self._experts: list[Experts] = []
+        self._experts: list[ResolvedExperts] = []
         self._room: list[int] = []
         self._drawn = np.zeros(0, dtype=np.int64)  # (N,): ids fed so far
         self._slots = np.zeros(0, dtype=np.int64)  # (N,)
         self._spans = np.zeros((0, 4), dtype=np.int64)  # (N, 4): see ``attend``
         self._lora: LoraMix | None = None
-        self._places: dict[State, tuple[Experts, tuple[int, int, int, int]]] = {}  # who read it, and its spans
+        self._places: dict[State, tuple[ResolvedExperts, tuple[int, int, int, int]]] = {}  # who read it, and its spans
         self._used = 0  # ids of the pool
         self._pool, self._own = self._empty(0), self._empty(0, 0)
 
-    def add(self, states: Sequence[State], experts: Sequence[Experts], room: Sequence[int]) -> None:
+    def add(self, states: Sequence[State], experts: Sequence[ResolvedExperts], room: Sequence[int]) -> None:
         before = len(self._states)
         self._states, self._experts, self._room = (
             [*self._states, *states],
@@ -311,7 +311,7 @@ class PackedRows:
         self._lora = self._decoder.mix(self._experts)
         self._arrays = self._pool.numpy(), self._own.numpy()
 
-    def _place(self, state: State, experts: Experts) -> tuple[int, int, int, int]:
+    def _place(self, state: State, experts: ResolvedExperts) -> tuple[int, int, int, int]:
         """Copy a prefix into the pool, less the longest beginning that lies there for the same experts."""
         first, shared = 0, 0
         for other, (reader, (_, elsewhere, begin, _)) in self._places.items():

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reverie.engine.contract import Decoder, Experts, Read, State
+from reverie.engine.contract import Decoder, Read, State
+from reverie.experts.contract import ResolvedExperts
 
 __all__ = ["PrefixCache", "common_length"]
 
@@ -21,10 +22,10 @@ class PrefixCache:
     def __init__(self, decoder: Decoder, max_ids: int):
         self._decoder = decoder
         self._max_ids = max_ids
-        self._entries: OrderedDict[tuple[Experts, tuple[int, ...]], State] = OrderedDict()
+        self._entries: OrderedDict[tuple[ResolvedExperts, tuple[int, ...]], State] = OrderedDict()
         self._num_ids = 0
 
-    def read(self, wanted: Sequence[tuple[tuple[int, ...], Experts]]) -> list[State]:
+    def read(self, wanted: Sequence[tuple[tuple[int, ...], ResolvedExperts]]) -> list[State]:
         """The state after each prefix, read by its experts; what is not here is read together."""
         missing, reads = [], []
         for prefix, experts in dict.fromkeys(wanted):
@@ -48,7 +49,7 @@ class PrefixCache:
         self._entries.clear()
         self._num_ids = 0
 
-    def _longest_shared(self, ids: np.ndarray, experts: Experts) -> State | None:
+    def _longest_shared(self, ids: np.ndarray, experts: ResolvedExperts) -> State | None:
         """What some entry shares with ``ids``, of which at least one stays to be read."""
         traits = self._decoder.traits
         best, found = 0, None

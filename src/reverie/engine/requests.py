@@ -9,10 +9,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from reverie.engine.contract import Experts
 from reverie.engine.sampling import Sampling
 from reverie.errors import ConfigError, GrammarError, UsageError
-from reverie.experts.contract import Choice, check_choice
+from reverie.experts.contract import Choice, ResolvedExperts, check_choice
 
 __all__ = ["Branch", "Completion", "Constraint", "Request", "check_ids"]
 
@@ -80,7 +79,7 @@ class Branch:
     def __init__(self, request: Request, index: int):
         self.request = request
         self.index = index  # where its completion goes
-        self.experts: Experts = ()  # who they are now, set by the engine
+        self.experts: ResolvedExperts = ()  # who they are now, set by the engine
         self.ids: list[int] = []
         self.log_probs: list[float] = []
         self.finished = request.constraint is not None and request.constraint.done

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.engine.contract import Experts, Read, State, Traits
+from reverie.engine.contract import Read, State, Traits
 from reverie.errors import BundleError, UsageError, shorten
-from reverie.experts.contract import Choice, ExpertSource
+from reverie.experts.contract import Choice, ExpertSource, ResolvedExperts
 from reverie.experts.inject import inject
 from reverie.model.transformers_base import ForeignBackbone
 
@@ -49,12 +49,12 @@ class TransformersDecoder:
             per_row_experts=self._experts is None or self._experts.per_row,
         )
 
-    def resolve(self, choice: Choice) -> Experts:
+    def resolve(self, choice: Choice) -> ResolvedExperts:
         if choice and self._experts is None:
             raise UsageError(f"this engine has no experts, and a request names '{shorten(choice[0][0])}'")
-        return self._experts.cast(choice) if self._experts else ()
+        return self._experts.resolve(choice) if self._experts else ()
 
-    def prepare(self, experts: Sequence[Experts]) -> None:
+    def prepare(self, experts: Sequence[ResolvedExperts]) -> None:
         pass  # factors stay unstacked until rows have them
 
     def set_prefix_embeddings(self, vectors: Tensor) -> None:
@@ -88,7 +88,7 @@ class TransformersDecoder:
         return torch.stack([read(ids)[0].float().mean(0).cpu() for ids in given])
 
     @torch.inference_mode()
-    def weigh(self, ids: np.ndarray, experts: Experts) -> Tensor:
+    def weigh(self, ids: np.ndarray, experts: ResolvedExperts) -> Tensor:
         """The linears are those of the layers, without the one that gives the logits."""
         assert self._experts is not None  # else nobody can be chosen
         with self._experts.weighing(experts, len(ids)) as weighing:
@@ -101,7 +101,7 @@ class TransformersDecoder:
         return DynamicCache(config=self.base.config)
 
     def forward(
-        self, ids: Tensor, cache: Any, seen: Tensor, positions: Tensor, keep: int, experts: Sequence[Experts]
+        self, ids: Tensor, cache: Any, seen: Tensor, positions: Tensor, keep: int, experts: Sequence[ResolvedExperts]
     ) -> Tensor:
         """ids (N, T), of which each row attends to seen int64 (N, P + T) of the P ids of ``cache`` and its own, which
         ``cache`` then holds too → float32 logits (N, keep, V) on the CPU."""
@@ -123,7 +123,7 @@ class TransformersDecoder:
             logits = self.base(**inputs).logits[:, -keep:]
         return self.backbone.turned(logits).cpu()
 
-    def _active(self, experts: Sequence[Experts]) -> AbstractContextManager[None]:
+    def _active(self, experts: Sequence[ResolvedExperts]) -> AbstractContextManager[None]:
         return self._experts.rows(experts) if self._experts and any(experts) else nullcontext()
 
     def _copied(self, cache: Any, length: int | None = None) -> Any:
@@ -141,12 +141,12 @@ class TransformersRows:
 
     def __init__(self, decoder: TransformersDecoder):
         self._decoder = decoder
-        self._experts: list[Experts] = []
+        self._experts: list[ResolvedExperts] = []
         self._cache: Any = None
         self._seen = torch.zeros(0, 0, dtype=torch.int64, device=decoder.backbone.device)  # (N, P): which places count
 
     @torch.inference_mode()
-    def add(self, states: Sequence[State], experts: Sequence[Experts], room: Sequence[int]) -> None:
+    def add(self, states: Sequence[State], experts: Sequence[ResolvedExperts], room: Sequence[int]) -> None:
         lengths = [*self._seen.sum(1).tolist(), *(len(state.ids) for state in states)]
         num_old, longest, device = len(self._experts), max(lengths), self._seen.device
         if not self._decoder.traits.joins:  # all rows are of one prefix

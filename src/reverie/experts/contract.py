@@ -13,11 +13,22 @@ from torch import Tensor
 
 from reverie.errors import ExpertError, UsageError, shorten
 
-__all__ = ["MAX_EXPERTS", "Adapter", "Choice", "ExpertCard", "ExpertSource", "Factors", "check_choice", "check_name"]
+__all__ = [
+    "MAX_EXPERTS",
+    "Adapter",
+    "Choice",
+    "ExpertCard",
+    "ExpertSource",
+    "Factors",
+    "ResolvedExperts",
+    "check_choice",
+    "check_name",
+]
 
 MAX_EXPERTS = 4  # of one row or token
 
 Choice = tuple[tuple[str, float], ...]  # names with their weights, at most MAX_EXPERTS; () is nobody, which is allowed
+ResolvedExperts = tuple[tuple[str, float, str], ...]  # a choice sorted by name, with the key that each file has now
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 

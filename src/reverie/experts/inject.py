@@ -20,17 +20,15 @@ from torch import Tensor, nn
 
 from reverie.errors import MissingExtraError, UsageError
 from reverie.experts.cache import ByteCache
-from reverie.experts.contract import Adapter, Choice, ExpertSource, check_choice
+from reverie.experts.contract import Adapter, Choice, ExpertSource, ResolvedExperts, check_choice
 from reverie.experts.files import check_fit
 from reverie.experts.routed import routed
 from reverie.experts.stacked import StackedFactors
 
-__all__ = ["Cast", "Injection", "PeftInjection", "RoutedInjection", "Weighing", "inject", "linears_of"]
+__all__ = ["Injection", "PeftInjection", "RoutedInjection", "Weighing", "inject", "linears_of"]
 
 EXPERT_BYTES = 256 * 2**20  # of stacked factors that stay in memory
 PEFT_EXPERTS = 16  # experts that stay inside a model of PEFT's layers
-
-Cast = tuple[tuple[str, float, str], ...]  # a choice sorted by name, with the keys that its experts have; () is nobody
 
 
 class Injection(Protocol):
@@ -38,15 +36,15 @@ class Injection(Protocol):
 
     per_row: bool  # rows of one batch may have different experts
 
-    def cast(self, choice: Choice) -> Cast:
+    def resolve(self, choice: Choice) -> ResolvedExperts:
         """Who ``choice`` is now. Raises UnknownNameError."""
 
-    def rows(self, casts: Sequence[Cast]) -> AbstractContextManager[None]:
-        """While it is open, row i of every forward is under ``casts[i]``. Raises ExpertError for an expert that does
-        not fit the model, UsageError for different casts where ``per_row`` is False."""
+    def rows(self, experts: Sequence[ResolvedExperts]) -> AbstractContextManager[None]:
+        """While it is open, row i of every forward is under ``experts[i]``. Raises ExpertError for an expert that does
+        not fit the model, UsageError for different experts where ``per_row`` is False."""
 
-    def weighing(self, cast: Cast, num_ids: int) -> AbstractContextManager[Weighing]:
-        """While it is open, a forward of one row of so many ids is under ``cast``, and what each expert gives is
+    def weighing(self, experts: ResolvedExperts, num_ids: int) -> AbstractContextManager[Weighing]:
+        """While it is open, a forward of one row of so many ids is under ``experts``, and what each expert gives is
         measured."""
 
     def remove(self) -> None:
@@ -116,20 +114,20 @@ class Weighing:
         return out
 
 
-class _Hung:
+class _HookedExperts:
     """What both ways share: the model, where experts come from, and how they are measured."""
 
     def __init__(self, model: Any, source: ExpertSource):
         self._model, self._source, self._sizes = model, source, linears_of(model)
         self._names = dict(model.named_modules())
 
-    def cast(self, choice: Choice) -> Cast:
+    def resolve(self, choice: Choice) -> ResolvedExperts:
         return tuple(sorted((name, weight, self._source.key(name)) for name, weight in check_choice(choice)))
 
     @contextmanager
-    def weighing(self, cast: Cast, num_ids: int) -> Iterator[Weighing]:
-        adapters = [self._adapter(name) for name, _, _ in cast]
-        weighing = Weighing(adapters, [weight for _, weight, _ in cast], num_ids)
+    def weighing(self, experts: ResolvedExperts, num_ids: int) -> Iterator[Weighing]:
+        adapters = [self._adapter(name) for name, _, _ in experts]
+        weighing = Weighing(adapters, [weight for _, weight, _ in experts], num_ids)
         head = self._model.get_output_embeddings() if hasattr(self._model, "get_output_embeddings") else None
 
         def hook(linear: str) -> Any:
@@ -149,7 +147,7 @@ class _Hung:
         return adapter
 
 
-class RoutedInjection(_Hung):
+class RoutedInjection(_HookedExperts):
     """Several weighted experts a row, in one batch, through forward hooks that add to what each linear gives."""
 
     per_row = True
@@ -164,17 +162,17 @@ class RoutedInjection(_Hung):
         self._hooks.append(model.register_forward_pre_hook(self._count, with_kwargs=True))
 
     @contextmanager
-    def rows(self, casts: Sequence[Cast]) -> Iterator[None]:
-        members = sorted({(name, key) for cast in casts for name, _, key in cast})
+    def rows(self, experts: Sequence[ResolvedExperts]) -> Iterator[None]:
+        members = sorted({(name, key) for of_row in experts for name, _, key in of_row})
         if not members:
             yield
             return
         stack = self._stacks.get(tuple(members), lambda: self._stack(members))
         places = {member: place for place, member in enumerate(members)}
-        self._experts = torch.full((len(casts), max(map(len, casts))), -1)
+        self._experts = torch.full((len(experts), max(map(len, experts))), -1)
         self._weights = torch.zeros(self._experts.shape)
-        for row, cast in enumerate(casts):
-            for column, (name, weight, key) in enumerate(cast):
+        for row, of_row in enumerate(experts):
+            for column, (name, weight, key) in enumerate(of_row):
                 self._experts[row, column], self._weights[row, column] = places[name, key], weight
         self._active = stack.slots
         try:
@@ -219,7 +217,7 @@ class RoutedInjection(_Hung):
         return add
 
 
-class PeftInjection(_Hung):
+class PeftInjection(_HookedExperts):
     """One weighted mixture a batch, through PEFT's layers; each expert is put in when it is first asked for."""
 
     per_row = False
@@ -230,12 +228,12 @@ class PeftInjection(_Hung):
         self._inside: OrderedDict[tuple[str, str], str] = OrderedDict()  # expert and key → its name in PEFT's layers
 
     @contextmanager
-    def rows(self, casts: Sequence[Cast]) -> Iterator[None]:
-        if any(cast != casts[0] for cast in casts):
+    def rows(self, experts: Sequence[ResolvedExperts]) -> Iterator[None]:
+        if any(one != experts[0] for one in experts):
             raise UsageError(
                 "this base takes one mixture of experts a batch: give rows with other experts on their own"
             )
-        weights = {self._put_in(name, key): weight for name, weight, key in (casts[0] if casts else ())}
+        weights = {self._put_in(name, key): weight for name, weight, key in (experts[0] if experts else ())}
         layers = self._layers()
         for layer in layers:
             layer.set_adapter([adapter for adapter in weights if adapter in layer.scaling])
