@@ -14,8 +14,8 @@ from torch import nn
 
 from reverie.bundles import write_bundle
 from reverie.dreaming import Session
-from reverie.dreaming.casting import Cast
 from reverie.dreaming.dreamer import Dreamed, Dreamer, Prompt
+from reverie.dreaming.expert_pool import ExpertPool
 from reverie.dreaming.model import open_model
 from reverie.dreaming.preview import RuntimeConfig
 from reverie.engine import Engine
@@ -78,7 +78,7 @@ def as_saved(module: M) -> M:
     return module.eval()
 
 
-def toy_session(experts: Cast | None = None, dreamer: Dreamer | None = None) -> Session:
+def toy_session(experts: ExpertPool | None = None, dreamer: Dreamer | None = None) -> Session:
     """A session that knows nothing: its dreams are legal nonsense, unless a ``dreamer`` knows better."""
     model = open_model(toy_grammar(), toy_tokenizer(), toy_backbone(), WORLDS, name="toy", experts=experts)
     model = replace(model, dreamer=dreamer or model.dreamer)

@@ -11,9 +11,9 @@ from reverie.experts.library import Library
 from reverie.paths import default_library
 
 if TYPE_CHECKING:
-    from reverie.dreaming.casting import Cast
+    from reverie.dreaming.expert_pool import ExpertPool
 
-__all__ = ["EXPERTS", "ROUTER", "open_cast", "open_library"]
+__all__ = ["EXPERTS", "ROUTER", "open_expert_pool", "open_library"]
 
 EXPERTS, ROUTER = "experts", "router"
 
@@ -33,12 +33,12 @@ def open_library(folder: Path, manifest: Mapping[str, Any], library: Path | None
     )
 
 
-def open_cast(folder: Path, manifest: Mapping[str, Any], library: Path | None = None) -> Cast:
+def open_expert_pool(folder: Path, manifest: Mapping[str, Any], library: Path | None = None) -> ExpertPool:
     """Library and router of a bundle. A bundle without a router gets one that knows nobody, and chooses what is added
     to the library by its prototype."""
-    from reverie.dreaming.casting import Cast
+    from reverie.dreaming.expert_pool import ExpertPool
     from reverie.experts.router import Router
 
     opened = open_library(folder, manifest, library)
     router = Router.load(folder / ROUTER, opened.base) if f"{ROUTER}/config.json" in manifest["files"] else None
-    return Cast(opened, router)
+    return ExpertPool(opened, router)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reverie.bundles.bundle import READER, SEEDS, find_bundle, verify_bundle
-from reverie.bundles.experts import open_cast, open_library
+from reverie.bundles.experts import open_expert_pool, open_library
 from reverie.data import BadRow, Row, make_reader
 from reverie.dreaming.arbiter import Arbiter
 from reverie.dreaming.confidence import ConfidenceModel
@@ -59,7 +59,7 @@ class Bundle:
             name=self.name,
             prompter=self.prompter,
             confidence=self.confidence,
-            experts=open_cast(self.folder, self.manifest, library),
+            experts=open_expert_pool(self.folder, self.manifest, library),
             facts=partial(_read_seeds, self.seeds),
             reader=self.reader,
         )

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from reverie.dreaming.casting import expert_shares
 from reverie.dreaming.confidence import admit
 from reverie.dreaming.dreamer import Dreamed, Prompt
 from reverie.dreaming.evaluators import Context
+from reverie.dreaming.expert_pool import expert_shares
 from reverie.dreaming.grounding import Evidence, MemoryGrounding, agreed, named_first
 from reverie.dreaming.model import Model, frames_of
 from reverie.dreaming.prompting import GrammarPrompter, Prompted

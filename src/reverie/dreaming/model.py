@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reverie.dreaming.arbiter import Arbiter
-from reverie.dreaming.casting import Cast
 from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.dreamer import Dreamer
+from reverie.dreaming.expert_pool import ExpertPool
 from reverie.dreaming.prompting import GrammarPrompter, Prompter
 from reverie.engine import Engine
 from reverie.errors import UsageError
@@ -56,7 +56,7 @@ class Model:
     dreamer: Dreamer
     prompter: Prompter
     confidence: ConfidenceModel
-    experts: Cast
+    experts: ExpertPool
     arbiter: Arbiter = field(default_factory=Arbiter)
     facts: Callable[[], Iterable[Row]] = tuple
     reader_folder: Path | None = None
@@ -116,13 +116,13 @@ def open_model(
     name: str = "unnamed",
     prompter: Prompter | None = None,
     confidence: ConfidenceModel | None = None,
-    experts: Cast | None = None,
+    experts: ExpertPool | None = None,
     facts: Callable[[], Iterable[Row]] = tuple,
     reader: Path | None = None,
 ) -> Model:
     """A model of the parts of a bundle, as ``Model`` has them; ``confidence`` None uses the rough probe, ``prompter``
     None asks in the grammar, ``experts`` None leaves everything to the bare backbone."""
-    experts = experts or Cast()
+    experts = experts or ExpertPool()
     engine = Engine(backbone, experts=experts.library)
     return Model(
         name=name,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 import torch
 
-from reverie.dreaming.casting import branch_choices
 from reverie.dreaming.dreamer import Dreamed, Prompt, Voice
+from reverie.dreaming.expert_pool import branch_choices
 from reverie.dreaming.pictures import fit_picture, open_picture
 from reverie.dreaming.question import DreamSettings, Question
 from reverie.dreaming.scenes import open_scene

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Cast", "branch_choices", "expert_shares", "read_choice"]
 
 
-class Cast:
+class ExpertPool:
     """The experts of a session: the library they are in, and the router that chooses among them.
 
     Without a trained router experts are chosen by the prototypes beside them; without a library nobody but the bare

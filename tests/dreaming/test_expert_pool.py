@@ -10,8 +10,8 @@ import torch
 from tests.toys import toy_backbone, toy_session
 
 from reverie.dreaming import Reverie, Session
-from reverie.dreaming.casting import Cast, branch_choices, read_choice
 from reverie.dreaming.confidence import features
+from reverie.dreaming.expert_pool import ExpertPool, branch_choices, read_choice
 from reverie.errors import UnknownNameError, UsageError
 from reverie.experts.contract import Adapter, ExpertCard, Factors
 from reverie.experts.features import question_features
@@ -41,8 +41,8 @@ def library(folder: Path, *names: str) -> Library:
     return opened
 
 
-def session(cast: Cast) -> Reverie:
-    return Session(toy_session(cast).model, memory=False)
+def session(pool: ExpertPool) -> Reverie:
+    return Session(toy_session(pool).model, memory=False)
 
 
 def prototype_of(model: Reverie, questions: list[str], folder: Path) -> Path:
@@ -52,7 +52,7 @@ def prototype_of(model: Reverie, questions: list[str], folder: Path) -> Path:
 
 
 def test_named_experts_dream_and_are_attributed(tmp_path: Path) -> None:
-    model = session(Cast(library(tmp_path, "one", "two")))
+    model = session(ExpertPool(library(tmp_path, "one", "two")))
     bare = model.ask(QUESTION, experts=())
     told = model.ask(QUESTION, experts=("one", "two=0.5"), explain=True)
     assert not bare.attribution.experts
@@ -67,7 +67,7 @@ def test_named_experts_dream_and_are_attributed(tmp_path: Path) -> None:
 
 
 def test_branches_of_one_question_use_different_experts(tmp_path: Path) -> None:
-    model = session(Cast(library(tmp_path, "one", "two")))
+    model = session(ExpertPool(library(tmp_path, "one", "two")))
     dreams = model.dream(QUESTION, experts=("one", "two=0.5"), branches=4)
     assert [dream.experts for dream in dreams] == [
         {"one": 1.0, "two": 0.5}, {"one": 1.0}, {"two": 1.0}, {"one": 1.0, "two": 0.5}
@@ -80,7 +80,7 @@ def test_one_expert_dreams_all_branches() -> None:
 
 
 def test_an_expert_that_is_added_while_the_session_lasts_is_there_for_the_next_question(tmp_path: Path) -> None:
-    model = session(Cast(library(tmp_path, "one")))
+    model = session(ExpertPool(library(tmp_path, "one")))
     with pytest.raises(UnknownNameError, match="late"):
         model.ask(QUESTION, experts=("late",))
     Library.open(tmp_path, base="toy").create(ExpertCard("late"), adapter(7))
@@ -89,7 +89,7 @@ def test_an_expert_that_is_added_while_the_session_lasts_is_there_for_the_next_q
 
 def test_an_expert_with_a_prototype_is_chosen_without_any_router(tmp_path: Path) -> None:
     opened = library(tmp_path / "experts")
-    model = session(Cast(opened))
+    model = session(ExpertPool(opened))
     taught = [f"what happens when you drop {thing}" for thing in ("an egg", "a ball", "a cup", "a stone", "a book",
               "a plate", "a glass", "an apple", "a candle", "a feather")]  # fmt: skip
     assert model.ask(QUESTION).dreams[0].experts == {}
@@ -101,14 +101,14 @@ def test_an_expert_with_a_prototype_is_chosen_without_any_router(tmp_path: Path)
 
 
 def test_the_same_seed_gives_the_same_dream_with_experts(tmp_path: Path) -> None:
-    model = session(Cast(library(tmp_path, "one")))
+    model = session(ExpertPool(library(tmp_path, "one")))
     first, second = (model.dream(QUESTION, experts=("one",), seed=3) for _ in range(2))
     assert [dream.triplets for dream in first] == [dream.triplets for dream in second]
     assert first[1].triplets != model.dream(QUESTION, experts=(), seed=3)[1].triplets
 
 
 def test_many_questions_may_start_from_scenes(tmp_path: Path) -> None:
-    model = session(Cast(library(tmp_path, "one")))
+    model = session(ExpertPool(library(tmp_path, "one")))
     scene = ("FrozenLake", {"desc": ["SFF", "FHF", "FFG"]})
     answers = model.ask_many([QUESTION, "what if the elf moves right?"], scenes=[(None, None), scene], branches=1)
     assert answers[1].dreams[0].triplets[0].what.frame is not None
@@ -131,7 +131,7 @@ def test_a_choice_that_makes_no_sense_is_one_line(named: tuple[str, ...], words:
 
 def test_without_a_library_a_named_expert_is_refused() -> None:
     with pytest.raises(UsageError, match="no library"):
-        session(Cast()).ask(QUESTION, experts=("one",))
+        session(ExpertPool()).ask(QUESTION, experts=("one",))
 
 
 def test_a_question_near_to_what_an_expert_was_taught_is_not_far() -> None:
