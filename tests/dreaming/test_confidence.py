@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reverie.dreaming.confidence import FEATURES, ConfidenceModel, fit_confidence
-from reverie.dreaming.strange import strange_questions
+from reverie.dreaming.out_of_domain import out_of_domain_questions
 from reverie.errors import BundleError
 from reverie.nouns import Signals
 
@@ -87,8 +87,8 @@ def test_the_rough_probe_trusts_nothing_that_surprises_the_model() -> None:
 
 
 def test_strange_questions_are_strange_and_repeatable() -> None:
-    made = strange_questions(TAUGHT, 200, np.random.default_rng(0))
-    assert made == strange_questions(TAUGHT, 200, np.random.default_rng(0))
+    made = out_of_domain_questions(TAUGHT, 200, np.random.default_rng(0))
+    assert made == out_of_domain_questions(TAUGHT, 200, np.random.default_rng(0))
     assert len(made) == 200
     assert len(set(made)) > 150
     assert not set(made) & set(TAUGHT)

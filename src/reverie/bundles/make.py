@@ -17,8 +17,8 @@ from reverie.data import FactRow
 from reverie.dreaming.answering import signals
 from reverie.dreaming.confidence import ConfidenceModel, fit_confidence
 from reverie.dreaming.model import Model, open_model
+from reverie.dreaming.out_of_domain import out_of_domain_questions
 from reverie.dreaming.question import DreamSettings, Question
-from reverie.dreaming.strange import strange_questions
 from reverie.errors import ExpertError
 from reverie.experts import Library, Router, base_hash, base_linears
 from reverie.files import atomic_write_text
@@ -97,7 +97,7 @@ def write_seeds(worlds: Sequence[str], path: Path) -> None:
 def calibrate(model: Model, taught: Sequence[str], seed: int = 0) -> ConfidenceModel:
     """Fit the confidence of ``model`` on ``taught`` questions that it never saw, and as many strange ones."""
     rng = np.random.default_rng([seed, 1])
-    strange = strange_questions(taught, len(taught), rng)
+    strange = out_of_domain_questions(taught, len(taught), rng)
     settings = DreamSettings(branches=3, seed=seed)
     known, unknown = (signals(model, [Question(text) for text in texts], settings) for texts in (taught, strange))
     return fit_confidence(known, unknown, rng)

@@ -8,7 +8,7 @@ Five signals, none of them the model's own opinion of itself, are joined by a lo
     agreement       of the branches, as the evaluator has it
     answer_mean     mean log-probability of the answer's ids
 
-The probe is fitted on taught questions that were held out, and on questions made strange (``strange.py``); its
+The probe is fitted on taught questions that were held out, and on questions made strange (``out_of_domain.py``); its
 threshold lets ``PASSING`` of the taught ones through. Only numbers are saved, as JSON.
 """
 

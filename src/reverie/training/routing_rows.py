@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reverie.dreaming.strange import strange_questions
+from reverie.dreaming.out_of_domain import out_of_domain_questions
 from reverie.errors import ConfigError, DataError, UnknownNameError
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
@@ -45,7 +45,7 @@ class RowReader:
         if source == "strange":
             if not self.questions:
                 raise ConfigError("strange questions are made from others: name another source of rows before them")
-            rows = [self._row(question) for question in strange_questions(self.questions, count, rng)]
+            rows = [self._row(question) for question in out_of_domain_questions(self.questions, count, rng)]
         elif kind == "skill":
             rows = self._of_skill(name, count, rng)
         elif kind == "world":

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["strange_questions"]
+__all__ = ["out_of_domain_questions"]
 
 _NOUNS = (
     "accountant airport algebra anthem army atom autumn bank battle bishop bridge budget camera capital castle cello "
@@ -71,7 +71,7 @@ _KEPT = frozenset(
 )
 
 
-def strange_questions(taught: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
+def out_of_domain_questions(taught: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
     """``count`` questions: half about other subjects, a fifth of shuffled words, the rest taught ones with new words.
 
     ``taught`` (at least one) also says which words are no strangers.
