@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from reverie.generator.evaluation import EvaluateSettings
     from reverie.generator.generator import Generator
     from reverie.generator.objective import GeneratorData
+    from reverie.generator.real_pictures import Reference
     from reverie.generator.recipe import GeneratorRecipe
-    from reverie.generator.reference import Reference
     from reverie.training import LoopConfig, Objective
     from reverie_bench.generator_systems import OriginalObjective
 
@@ -85,7 +85,7 @@ class GeneratorOptions:
 def run(settings: BenchSettings) -> Findings:
     from reverie.data.pictures import Collection
     from reverie.generator.evaluate import extractor_for
-    from reverie.generator.reference import Reference
+    from reverie.generator.real_pictures import Reference
 
     options = load_settings(GeneratorOptions, overrides=settings.options)
     if settings.data is None:

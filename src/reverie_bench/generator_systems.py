@@ -29,7 +29,7 @@ from reverie.generator.generator import Generator
 from reverie.generator.losses import caption_loss
 from reverie.generator.network import CaptionDecoder, CaptionEncoder, GeneratorOutput
 from reverie.generator.objective import phrased
-from reverie.generator.reference import Reference
+from reverie.generator.real_pictures import Reference
 from reverie.settings import save_settings
 from reverie.tokens.image import to_float
 from reverie_bench.contract import Figures

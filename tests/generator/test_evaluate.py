@@ -21,7 +21,7 @@ from reverie.generator.evaluation import EvaluateSettings
 from reverie.generator.features import PixelFeatures
 from reverie.generator.generator import Generator, Sample, toy_generator
 from reverie.generator.own_features import OwnFeaturesConfig
-from reverie.generator.reference import Reference
+from reverie.generator.real_pictures import Reference
 
 SETTINGS = EvaluateSettings(samples=6, features="pixels", prompts=3, shown=4)
 OWN = OwnFeaturesConfig(side=16, widths=(8, 16), steps=2, batch_size=8)

@@ -25,7 +25,7 @@ from reverie.generator.evaluation import EvaluateSettings, Evaluation, Figures, 
 from reverie.generator.features import FeatureExtractor, Lesson, make_features
 from reverie.generator.generator import Sample
 from reverie.generator.objective import phrased
-from reverie.generator.reference import Reference
+from reverie.generator.real_pictures import Reference
 from reverie.progress import Progress, no_progress
 
 __all__ = ["caption_perplexity", "evaluate", "evaluate_beside", "extractor_for", "joint_figures"]

@@ -20,7 +20,7 @@ from reverie.files import atomic_write_json
 from reverie.generator.evaluation import Evaluation, Shown
 from reverie.generator.generator import Sample
 from reverie.generator.measures import Nearest
-from reverie.generator.reference import Near, Reference
+from reverie.generator.real_pictures import Near, Reference
 
 __all__ = ["write_files"]
 

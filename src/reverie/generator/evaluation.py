@@ -13,7 +13,7 @@ from reverie.errors import ConfigError
 from reverie.generator.caption_tokenizer import CaptionTokenizer
 from reverie.generator.generator import Sample
 from reverie.generator.own_features import OwnFeaturesConfig
-from reverie.generator.reference import Near, Reference
+from reverie.generator.real_pictures import Near, Reference
 
 __all__ = ["EvaluateSettings", "Evaluation", "Figures", "Shown", "System"]
 
