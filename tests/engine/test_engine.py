@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.engine import Completion, Engine, Reference, Request, Sampling
+from reverie.engine import Completion, Engine, Request, Sampling, SlowEngine
 from reverie.errors import ConfigError, GrammarError, UsageError
 from reverie.model import Backbone, BackboneConfig
 
@@ -65,8 +65,8 @@ def engine(backbone: Backbone) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def reference(backbone: Backbone) -> Reference:
-    return Reference(backbone)
+def reference(backbone: Backbone) -> SlowEngine:
+    return SlowEngine(backbone)
 
 
 def mixed_requests() -> list[Request]:
@@ -87,7 +87,7 @@ def assert_same(ours: Sequence[Completion], truth: Sequence[Completion]) -> None
         assert np.allclose(one.log_probs, other.log_probs, atol=1e-4)
 
 
-def test_engine_equals_the_reference(engine: Engine, reference: Reference) -> None:
+def test_engine_equals_the_reference(engine: Engine, reference: SlowEngine) -> None:
     assert_same(engine.generate(mixed_requests()), reference.generate(mixed_requests()))
 
 
@@ -178,7 +178,7 @@ def test_streaming_leaves_the_callers_gradients_on(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("continuation", [(5,), GROWN[::-1], ()], ids=len)
-def test_score_equals_the_reference(engine: Engine, reference: Reference, continuation: tuple[int, ...]) -> None:
+def test_score_equals_the_reference(engine: Engine, reference: SlowEngine, continuation: tuple[int, ...]) -> None:
     for prefix in (SHORT, LONG, GROWN):
         ours = engine.score(prefix, continuation)
         assert ours.dtype == np.float32
@@ -191,7 +191,7 @@ def test_log_probs_of_a_free_dream_are_its_score(engine: Engine) -> None:
     assert completion.log_prob == pytest.approx(sum(completion.log_probs))
 
 
-def test_embedding_is_the_mean_of_the_final_states(backbone: Backbone, engine: Engine, reference: Reference) -> None:
+def test_embedding_is_the_mean_of_the_final_states(backbone: Backbone, engine: Engine, reference: SlowEngine) -> None:
     ours = engine.embed(LONG)
     assert ours.shape == (CONFIG.hidden_size,)
     assert np.allclose(ours, reference.embed(LONG), atol=1e-4)
@@ -216,7 +216,7 @@ def test_ids_that_the_backbone_cannot_hold_are_refused(engine: Engine, request_:
         engine.generate([request_])
 
 
-def test_the_last_position_can_be_used(engine: Engine, reference: Reference) -> None:
+def test_the_last_position_can_be_used(engine: Engine, reference: SlowEngine) -> None:
     requests = [Request(LONG, 1, max_new_ids=66)]
     assert_same(engine.generate(requests), reference.generate(requests))
 

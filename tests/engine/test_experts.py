@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.engine import Completion, Engine, Reference, Request, Sampling
+from reverie.engine import Completion, Engine, Request, Sampling, SlowEngine
 from reverie.errors import ExpertError, UnknownNameError, UsageError
 from reverie.experts.contract import Adapter, Choice, Factors
 from reverie.model import Backbone, BackboneConfig
@@ -90,8 +90,8 @@ def engine(backbone: Backbone, shelf: Shelf) -> Engine:
 
 
 @pytest.fixture
-def reference(backbone: Backbone, shelf: Shelf) -> Reference:
-    return Reference(backbone, shelf)
+def reference(backbone: Backbone, shelf: Shelf) -> SlowEngine:
+    return SlowEngine(backbone, shelf)
 
 
 def mixed_requests() -> list[Request]:
@@ -110,7 +110,7 @@ def assert_same(ours: Sequence[Completion], truth: Sequence[Completion]) -> None
         assert np.allclose(one.log_probs, other.log_probs, atol=1e-4)
 
 
-def test_any_mixture_of_rows_equals_the_reference(engine: Engine, reference: Reference) -> None:
+def test_any_mixture_of_rows_equals_the_reference(engine: Engine, reference: SlowEngine) -> None:
     truth = reference.generate(mixed_requests())
     assert_same(engine.generate(mixed_requests()), truth)
     assert_same(engine.generate(mixed_requests()), truth)  # now from what was kept
@@ -135,7 +135,7 @@ def test_the_order_of_a_choice_does_not_matter(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=len)
-def test_score_equals_the_reference(engine: Engine, reference: Reference, choice: Choice) -> None:
+def test_score_equals_the_reference(engine: Engine, reference: SlowEngine, choice: Choice) -> None:
     for prefix, following in [(LONG, GROWN), (SHORT, (5,)), (GROWN, LONG)]:
         ours = engine.score(prefix, following, choice)
         assert np.allclose(ours, reference.score(prefix, following, choice), atol=1e-4)
@@ -157,7 +157,7 @@ def test_an_expert_that_changes_is_used_anew(engine: Engine, shelf: Shelf, backb
     shelf["wide"] = make_adapter(9, [2])
     after = engine.generate(requests)
     assert after != before
-    assert_same(after, Reference(backbone, shelf).generate(requests))
+    assert_same(after, SlowEngine(backbone, shelf).generate(requests))
 
 
 def test_an_expert_that_is_gone_is_missed(engine: Engine, shelf: Shelf) -> None:
@@ -196,7 +196,7 @@ def test_an_expert_that_does_not_fit_is_refused(
 
 
 def test_contributions_are_what_hooks_on_the_backbone_measure(
-    backbone: Backbone, engine: Engine, shelf: Shelf, reference: Reference
+    backbone: Backbone, engine: Engine, shelf: Shelf, reference: SlowEngine
 ) -> None:
     """Held to the unfolded weights: inputs of every linear of the merged model, times base weights and factors."""
     choice, ids = CHOICES[3], GROWN[:9]

@@ -2,10 +2,10 @@ from .check import check_decoder as check_decoder
 from .contract import Decoder as Decoder
 from .engine import Engine as Engine
 from .engine import open_decoder as open_decoder
-from .reference import Reference as Reference
 from .requests import Completion as Completion
 from .requests import Constraint as Constraint
 from .requests import Request as Request
 from .sampling import Sampling as Sampling
+from .slow import SlowEngine as SlowEngine
 from .worker import Handle as Handle
 from .worker import Worker as Worker

@@ -16,10 +16,10 @@ from reverie.experts.contract import Choice, ExpertSource, check_choice
 from reverie.experts.merging import merged_weights
 from reverie.model import Backbone
 
-__all__ = ["Reference"]
+__all__ = ["SlowEngine"]
 
 
-class Reference:
+class SlowEngine:
     """Same answers as ``Engine``, from the backbone's own forward and without any cache; experts are merged into it."""
 
     def __init__(self, backbone: Backbone, experts: ExpertSource | None = None):
