@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reverie.generator.evaluation import EvaluateSettings
     from reverie.generator.generator import Generator
     from reverie.generator.objective import GeneratorData
-    from reverie.generator.real_pictures import Reference
+    from reverie.generator.real_pictures import RealPictures
     from reverie.generator.recipe import GeneratorRecipe
     from reverie.training import LoopConfig, Objective
     from reverie_bench.generator_systems import OriginalObjective
@@ -85,7 +85,7 @@ class GeneratorOptions:
 def run(settings: BenchSettings) -> Findings:
     from reverie.data.pictures import Collection
     from reverie.generator.evaluate import extractor_for
-    from reverie.generator.real_pictures import Reference
+    from reverie.generator.real_pictures import RealPictures
 
     options = load_settings(GeneratorOptions, overrides=settings.options)
     if settings.data is None:
@@ -95,7 +95,7 @@ def run(settings: BenchSettings) -> Findings:
         bench = _Bench(settings, options, collection, Path(folder))
         ours = bench.ours()
         extractor = extractor_for(collection, bench.evaluation, settings.progress)
-        reference = Reference.of(collection, options.split, ours.config.side, extractor)
+        reference = RealPictures.of(collection, options.split, ours.config.side, extractor)
         found = bench.evaluate(ours, reference, "ours")
         by = {f"ours {name.removeprefix('prior ')}": figures for name, figures in found.by.items() if name != "floor"}
         baselines = bench.baselines(ours, reference) | {"floor": found.by["floor"]}
@@ -131,7 +131,7 @@ class _Bench:
             samples=self.options.samples, features=self.options.features, own=own, phrasing=self.options.phrasing
         )
 
-    def evaluate(self, system: Generator, reference: Reference, name: str, priors: Sequence[str] = ()) -> Any:
+    def evaluate(self, system: Generator, reference: RealPictures, name: str, priors: Sequence[str] = ()) -> Any:
         from reverie.generator.evaluate import evaluate_beside
         from reverie.generator.evaluate_files import write_files
 
@@ -148,7 +148,7 @@ class _Bench:
 
         return Generator.load(self.options.bundle) if self.options.bundle else self._train("ours", {})
 
-    def ablation(self, name: str, reference: Reference) -> Figures:
+    def ablation(self, name: str, reference: RealPictures) -> Figures:
         """Trained anew with one thing left out, and measured like ours."""
         made = self._train(name, ABLATIONS[name])
         if made.config.side != reference.side:
@@ -212,7 +212,7 @@ class _Bench:
 
     # what it is held against
 
-    def baselines(self, ours: Generator, reference: Reference) -> dict[str, Figures]:
+    def baselines(self, ours: Generator, reference: RealPictures) -> dict[str, Figures]:
         from reverie_bench.generator_systems import constant_figures
 
         length = ours.config.caption_ids
@@ -230,7 +230,7 @@ class _Bench:
             self.collection, plain, tokenizer, options.batch_size, self.settings.seed, options.phrasing
         )
 
-    def _original(self, config: GeneratorConfig, tokenizer: CaptionTokenizer, reference: Reference) -> Figures:
+    def _original(self, config: GeneratorConfig, tokenizer: CaptionTokenizer, reference: RealPictures) -> Figures:
         from reverie.training.loop import train
 
         self._tell("training original")("", 0, 1)

@@ -29,7 +29,7 @@ from reverie.generator.generator import Generator
 from reverie.generator.losses import caption_loss
 from reverie.generator.network import CaptionDecoder, CaptionEncoder, GeneratorOutput
 from reverie.generator.objective import phrased
-from reverie.generator.real_pictures import Reference
+from reverie.generator.real_pictures import RealPictures
 from reverie.settings import save_settings
 from reverie.tokens.image import to_float
 from reverie_bench.contract import Figures
@@ -184,7 +184,7 @@ class OriginalGenerator(Generator):
         return chosen.latents(chosen.noise(seeds), temperature)
 
 
-def constant_figures(reference: Reference, count: int, tokenizer: CaptionTokenizer, length: int) -> Figures:
+def constant_figures(reference: RealPictures, count: int, tokenizer: CaptionTokenizer, length: int) -> Figures:
     """The mean training picture, and the commonest training caption, whatever is asked.
 
     ``caption_perplexity`` is that of ids drawn as often as in the training captions (each once more than it was seen).

@@ -21,7 +21,7 @@ from reverie.generator.evaluation import EvaluateSettings
 from reverie.generator.features import PixelFeatures
 from reverie.generator.generator import Generator, Sample, toy_generator
 from reverie.generator.own_features import OwnFeaturesConfig
-from reverie.generator.real_pictures import Reference
+from reverie.generator.real_pictures import RealPictures
 
 SETTINGS = EvaluateSettings(samples=6, features="pixels", prompts=3, shown=4)
 OWN = OwnFeaturesConfig(side=16, widths=(8, 16), steps=2, batch_size=8)
@@ -143,7 +143,7 @@ def test_one_picture_again_and_again_has_no_diversity(toy: Generator, collection
 
 
 def test_real_pictures_lie_at_the_floor(collection: Collection) -> None:
-    reference = Reference.of(collection, "val", 16, PixelFeatures())
+    reference = RealPictures.of(collection, "val", 16, PixelFeatures())
     floors = reference.floors(7)
     half = reference.sample_figures(collection.split("train").pictures(16)[:7])
     assert abs(half["kid"] - floors["kid"]) < 4 * floors["kid_deviation"]

@@ -1,7 +1,7 @@
 """What a generator is worth: repainted pictures, captions, samples of every prior, what it may have learned by heart.
 
 Everything is measured on a split that it was not trained on, with features that it had no part in (``features.py``),
-and beside what real pictures get. ``evaluate`` reads top to bottom; ``reference.py`` holds the real pictures,
+and beside what real pictures get. ``evaluate`` reads top to bottom; ``real_pictures.py`` holds the real pictures,
 ``measures.py`` the formulas, ``evaluation.py`` what is asked and found, ``evaluate_files.py`` draws it.
 """
 
@@ -25,7 +25,7 @@ from reverie.generator.evaluation import EvaluateSettings, Evaluation, Figures, 
 from reverie.generator.features import FeatureExtractor, Lesson, make_features
 from reverie.generator.generator import Sample
 from reverie.generator.objective import phrased
-from reverie.generator.real_pictures import Reference
+from reverie.generator.real_pictures import RealPictures
 from reverie.progress import Progress, no_progress
 
 __all__ = ["caption_perplexity", "evaluate", "evaluate_beside", "extractor_for", "joint_figures"]
@@ -51,7 +51,7 @@ def evaluate(
     chosen_priors(generator, settings)  # before any work
     extractor = extractor_for(collection, settings, progress)
     progress("reading pictures", 0, len(collection))
-    reference = Reference.of(collection, split, generator.config.side, extractor)
+    reference = RealPictures.of(collection, split, generator.config.side, extractor)
     return evaluate_beside(generator, reference, split, settings, progress)
 
 
@@ -73,7 +73,7 @@ def extractor_for(
 
 def evaluate_beside(
     generator: System,
-    reference: Reference,
+    reference: RealPictures,
     split: str,
     settings: EvaluateSettings,
     progress: Progress = no_progress,

@@ -20,7 +20,7 @@ from reverie.files import atomic_write_json
 from reverie.generator.evaluation import Evaluation, Shown
 from reverie.generator.generator import Sample
 from reverie.generator.measures import Nearest
-from reverie.generator.real_pictures import Near, Reference
+from reverie.generator.real_pictures import Near, RealPictures
 
 __all__ = ["write_files"]
 
@@ -64,7 +64,7 @@ def _repainted(shown: Shown, most: int) -> np.ndarray:
     return contact_sheet(pictures, captions, _COLUMNS, _SHEET_SIDE)
 
 
-def _memorised(reference: Reference, samples: Sequence[Sample], near: Near, most: int) -> np.ndarray:
+def _memorised(reference: RealPictures, samples: Sequence[Sample], near: Near, most: int) -> np.ndarray:
     """Pairs, the nearest first: a sample, and the training picture that is nearest to it in features."""
     order = np.argsort(near.in_features.distances, kind="stable")[:most]
     known = reference.training_pictures(near.in_features.places[order])
@@ -78,7 +78,7 @@ def _memorised(reference: Reference, samples: Sequence[Sample], near: Near, most
     return contact_sheet(pictures, captions, _COLUMNS, _SHEET_SIDE)
 
 
-def _told(reference: Reference, samples: Sequence[Sample], near: Near) -> list[dict[str, Any]]:
+def _told(reference: RealPictures, samples: Sequence[Sample], near: Near) -> list[dict[str, Any]]:
     """For each sample its caption and, by features and by pixels, the nearest training picture and how near it is,
     as a share of the usual distance of a held-out picture."""
     rows = []

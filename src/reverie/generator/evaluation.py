@@ -13,7 +13,7 @@ from reverie.errors import ConfigError
 from reverie.generator.caption_tokenizer import CaptionTokenizer
 from reverie.generator.generator import Sample
 from reverie.generator.own_features import OwnFeaturesConfig
-from reverie.generator.real_pictures import Near, Reference
+from reverie.generator.real_pictures import Near, RealPictures
 
 __all__ = ["EvaluateSettings", "Evaluation", "Figures", "Shown", "System"]
 
@@ -91,7 +91,7 @@ class Evaluation:
 class Shown:
     """What was measured, for those who want to look at it."""
 
-    reference: Reference
+    reference: RealPictures
     repainted: np.ndarray  # held-out pictures repainted, uint8 (N, side, side, 3)
     captions: Sequence[str]  # of the first ones, as the generator writes them
     samples: Mapping[str, Sequence[Sample]]  # by prior

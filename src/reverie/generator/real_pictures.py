@@ -12,7 +12,7 @@ from reverie.generator import measures
 from reverie.generator.features import FeatureExtractor
 from reverie.generator.measures import Nearest
 
-__all__ = ["Near", "Reference"]
+__all__ = ["Near", "RealPictures"]
 
 _AT_ONCE = 64  # training pictures in memory at a time
 _FLOOR_DRAWS = 10  # random parts of the training split that a floor is the mean of
@@ -27,7 +27,7 @@ class Near:
 
 
 @dataclass(frozen=True)
-class Reference:
+class RealPictures:
     """Training and held-out pictures of a collection, seen at ``side`` through one extractor."""
 
     extractor: FeatureExtractor
@@ -42,7 +42,7 @@ class Reference:
     held_near: Near
 
     @classmethod
-    def of(cls, collection: Collection, split: str, side: int, extractor: FeatureExtractor) -> Reference:
+    def of(cls, collection: Collection, split: str, side: int, extractor: FeatureExtractor) -> RealPictures:
         """Raises DataError where the split, or the training split, has no picture."""
         train, held = collection.split("train"), collection.split(split)
         for name, part in (("train", train), (split, held)):
