@@ -34,7 +34,7 @@ from reverie.experts.files import (
     save_adapter,
     save_card,
 )
-from reverie.experts.shelf import Shelf
+from reverie.experts.folder import Shelf
 
 __all__ = ["Library", "LibrarySettings"]
 

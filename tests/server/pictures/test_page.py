@@ -24,8 +24,8 @@ from reverie.server.http.settings import AccessPolicy, Limits
 from reverie.server.pictures.page_client import Client
 from reverie.server.pictures.routes import picture_routes
 from reverie.server.pictures.service import GenerationService
-from reverie.server.pictures.shelf import Shelf
 from reverie.server.pictures.style import head_html, said_figures
+from reverie.server.pictures.temp_files import Shelf
 
 T = TypeVar("T")
 

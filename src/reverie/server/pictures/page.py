@@ -27,8 +27,8 @@ from reverie.generator.album import picture_name, walk_gif
 from reverie.server.http.app import Page
 from reverie.server.pictures.page_client import Client, Received, Served
 from reverie.server.pictures.page_paths import PAGE_PATHS
-from reverie.server.pictures.shelf import Shelf
 from reverie.server.pictures.style import CSS, INK, SYSTEM_FONTS, THEME, head_html
+from reverie.server.pictures.temp_files import Shelf
 
 __all__ = ["build_page", "page_beside"]
 
