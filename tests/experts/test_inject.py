@@ -32,7 +32,7 @@ CHOICES: list[Choice] = [
 ]
 
 
-class Shelf:
+class ExpertFolder:
     """Experts in a dict."""
 
     def __init__(self, adapters: Mapping[str, Adapter]):
@@ -59,11 +59,11 @@ def toy_adapter(model: nn.Module, seed: int, rank: int = 3, keep: int = 1) -> Ad
     return Adapter(factors)
 
 
-def shelf(model: nn.Module) -> Shelf:
-    return Shelf({name: toy_adapter(model, place, 2 + place, 1 + place) for place, name in enumerate(NAMES)})
+def shelf(model: nn.Module) -> ExpertFolder:
+    return ExpertFolder({name: toy_adapter(model, place, 2 + place, 1 + place) for place, name in enumerate(NAMES)})
 
 
-def merged(model: Any, source: Shelf, choice: Choice) -> Any:
+def merged(model: Any, source: ExpertFolder, choice: Choice) -> Any:
     """``model`` with the weighted changes added to its weights."""
     with torch.no_grad():
         for name, weight in choice:
@@ -113,7 +113,7 @@ def test_one_expert_is_what_peft_makes_of_its_folder(family: str, tmp_path: Path
     import peft
 
     model = toy_base(family)
-    source = Shelf({"one": toy_adapter(model, 5)})
+    source = ExpertFolder({"one": toy_adapter(model, 5)})
     save_adapter(source.adapters["one"], tmp_path, torch.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of fan_in_fan_out
@@ -130,7 +130,7 @@ def test_gradients_reach_inputs_and_factors() -> None:
     for factors in adapter.factors.values():
         factors.down.requires_grad_()
         factors.up.requires_grad_()
-    injection = inject(model, Shelf({"one": adapter}))
+    injection = inject(model, ExpertFolder({"one": adapter}))
     with injection.rows([injection.resolve((("one", 0.5),)), ()]):
         model(input_ids=ids(2)).logits.square().mean().backward()
     for factors in adapter.factors.values():
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
     name = "model.layers.0.self_attn.q_proj"
     unknown = Adapter({"model.layers.9.self_attn.q_proj": Factors(torch.zeros(2, 32), torch.zeros(32, 2))})
     large = Adapter({name: Factors(torch.zeros(2, 64), torch.zeros(64, 2))})
-    injection = inject(model, Shelf({"unknown": unknown, "large": large, "good": toy_adapter(model, 0)}))
+    injection = inject(model, ExpertFolder({"unknown": unknown, "large": large, "good": toy_adapter(model, 0)}))
     for wrong in ("unknown", "large"):
         with pytest.raises(ExpertError, match=f"{wrong}.*layers"), injection.rows([injection.resolve(((wrong, 1.0),))]):
             pass
@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_an_expert_that_changed_under_its_name_is_used_anew(family: str) -> None:
     model = toy_base(family)
-    source = Shelf({"one": toy_adapter(model, 1)})
+    source = ExpertFolder({"one": toy_adapter(model, 1)})
     injection = inject(model, source)
     with injection.rows([injection.resolve((("one", 1.0),))]):
         before = logits(model, ids(1))
@@ -188,7 +188,7 @@ def test_peft_holds_only_so_many_experts(monkeypatch: pytest.MonkeyPatch) -> Non
 # in the engine ------------------------------------------------------------------------------------------------
 
 
-def alone(backbone: ForeignBackbone, source: Shelf, request: Request) -> tuple[int, ...]:
+def alone(backbone: ForeignBackbone, source: ExpertFolder, request: Request) -> tuple[int, ...]:
     """Greedy ids from merged weights, everything read again for every id."""
     merged(backbone.base, source, request.experts)
     drawn: list[int] = []
@@ -226,7 +226,7 @@ def test_contributions_are_norms_of_what_each_expert_adds(family: str) -> None:
     backbone = toy_foreign(family)
     linear = next(name for name in linears_of(backbone.base) if "lm_head" not in name)
     first = toy_adapter(backbone.base, 0).factors[linear]
-    source = Shelf(
+    source = ExpertFolder(
         {
             "one": Adapter({linear: first}),
             "half": Adapter({linear: Factors(first.down, first.up / 2)}),

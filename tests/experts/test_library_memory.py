@@ -96,7 +96,7 @@ def test_an_adapter_is_read_without_looking_at_the_others(folder: Path, monkeypa
     read: list[Path] = []
     load = library_module.load_adapter
     monkeypatch.setattr(library_module, "load_adapter", lambda folder: read.append(folder) or load(folder))
-    monkeypatch.setattr(library_module.Shelf, "names", None)
+    monkeypatch.setattr(library_module.ExpertFolder, "names", None)
     library.adapter("e1")
     assert read == [folder / "e1"]
 

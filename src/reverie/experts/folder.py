@@ -15,7 +15,7 @@ from reverie.errors import ExpertError, UsageError
 from reverie.experts.contract import check_name
 from reverie.files import atomic_folder, remove_leftovers
 
-__all__ = ["Shelf"]
+__all__ = ["ExpertFolder"]
 
 _PINS = ".pins"  # a folder of empty files, one for each pinned expert: nothing in it can be half written
 _LOCK = ".lock"
@@ -23,7 +23,7 @@ _OLD = ".{}.old"  # an expert that is being replaced
 _COARSE_NS = 2 * 10**9  # a folder changed less than this ago may change again under the same time stamp
 
 
-class Shelf:
+class ExpertFolder:
     """The folders of experts by name. ``folder`` may be absent, and is made when first written to.
 
     Writers come one at a time; readers never wait, and see an expert as it was or as it is. Methods that change

@@ -34,7 +34,7 @@ from reverie.experts.files import (
     save_adapter,
     save_card,
 )
-from reverie.experts.folder import Shelf
+from reverie.experts.folder import ExpertFolder
 
 __all__ = ["Library", "LibrarySettings"]
 
@@ -75,8 +75,8 @@ class Library:
     ):
         self.folder, self.base, self.packaged, self.settings = folder, base, packaged, settings
         self.linears, self.known_as = linears, tuple(known_as)
-        self._own = Shelf(folder) if folder is not None else None
-        self._shelves = [*filter(None, [self._own]), *([Shelf(packaged)] if packaged is not None else [])]
+        self._own = ExpertFolder(folder) if folder is not None else None
+        self._shelves = [*filter(None, [self._own]), *([ExpertFolder(packaged)] if packaged is not None else [])]
         self._cache: ByteCache[str, Adapter] = ByteCache(
             settings.budget_bytes, lambda adapter: adapter.nbytes, lambda: free_memory() - settings.reserve_bytes
         )
@@ -366,7 +366,7 @@ class Library:
                 yield building
 
     @contextmanager
-    def _changing(self, name: str | None = None) -> Iterator[Shelf]:
+    def _changing(self, name: str | None = None) -> Iterator[ExpertFolder]:
         """Yield the user's shelf to one writer at a time, to change the expert ``name`` if one is given."""
         if self._own is None:
             raise UsageError("this library has no folder of its own: nothing in it can be changed")
