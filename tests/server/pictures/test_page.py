@@ -25,7 +25,7 @@ from reverie.server.pictures.page_client import Client
 from reverie.server.pictures.routes import picture_routes
 from reverie.server.pictures.service import GenerationService
 from reverie.server.pictures.style import head_html, said_figures
-from reverie.server.pictures.temp_files import Shelf
+from reverie.server.pictures.temp_files import TempFiles
 
 T = TypeVar("T")
 
@@ -144,14 +144,14 @@ def test_a_seed_that_is_no_whole_number_is_refused_in_one_line(given: float | No
 
 
 def test_old_files_go_and_the_oldest_before_their_time_when_it_gets_full(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, most_bytes=250)
-    paths = [Path(shelf.put("a.png", b"x" * 100)) for _ in range(3)]
+    files = TempFiles(tmp_path, most_bytes=250)
+    paths = [Path(files.put("a.png", b"x" * 100)) for _ in range(3)]
     assert len({path.parent for path in paths}) == 3
     now = time.time()
-    shelf.tidy(now)
+    files.tidy(now)
     assert all(path.exists() for path in paths)  # too young to go
-    shelf.tidy(now + 300)
+    files.tidy(now + 300)
     assert sum(path.exists() for path in paths) == 2
-    shelf.tidy(now + 10_000)
+    files.tidy(now + 10_000)
     assert not any(path.exists() for path in paths)
     assert list(tmp_path.iterdir()) == []

@@ -28,7 +28,7 @@ from reverie.server.http.app import Page
 from reverie.server.pictures.page_client import Client, Received, Served
 from reverie.server.pictures.page_paths import PAGE_PATHS
 from reverie.server.pictures.style import CSS, INK, SYSTEM_FONTS, THEME, head_html
-from reverie.server.pictures.temp_files import Shelf
+from reverie.server.pictures.temp_files import TempFiles
 
 __all__ = ["build_page", "page_beside"]
 
@@ -43,18 +43,18 @@ def page_beside(max_bytes: int, cache: Path) -> Page:
     """The page for an application whose API it asks; its files lie in ``cache``."""
 
     def mount(api: FastAPI) -> Callable[[], None]:
-        shelf = Shelf(cache)
-        _keep_tidy(api, shelf)
-        return _in_a_loop(lambda: _mount(api, shelf, max_bytes))
+        files = TempFiles(cache)
+        _keep_tidy(api, files)
+        return _in_a_loop(lambda: _mount(api, files, max_bytes))
 
     return Page(mount, PAGE_PATHS)
 
 
-async def _mount(api: FastAPI, shelf: Shelf, max_bytes: int) -> Callable[[], None]:
+async def _mount(api: FastAPI, files: TempFiles, max_bytes: int) -> Callable[[], None]:
     client = Client(api)
     gr.mount_gradio_app(
         api,
-        build_page(await client.served(), client, shelf),
+        build_page(await client.served(), client, files),
         path="/",
         theme=_theme(),
         css=CSS,
@@ -72,23 +72,23 @@ async def _mount(api: FastAPI, shelf: Shelf, max_bytes: int) -> Callable[[], Non
     return stop
 
 
-def build_page(served: Served, client: Client, shelf: Shelf) -> gr.Blocks:
+def build_page(served: Served, client: Client, files: TempFiles) -> gr.Blocks:
     """The page, not yet served."""
     with gr.Blocks(title=f"{served.name} · Reverie", analytics_enabled=False) as page:
         gr.HTML(head_html(served.name, served.side, served.card), padding=False)
         with gr.Tab("One"):
-            _one(page, served, client, shelf)
+            _one(page, served, client, files)
         with gr.Tab("Many"):
-            _many(served, client, shelf)
+            _many(served, client, files)
         with gr.Tab("Between"):
-            _between(served, client, shelf)
+            _between(served, client, files)
         with gr.Tab("Describe"):
             _describe(client)
     page.queue(api_open=False, max_size=64, default_concurrency_limit=served.limits["waiting"] + 1)
     return page
 
 
-def _one(page: gr.Blocks, served: Served, client: Client, shelf: Shelf) -> None:
+def _one(page: gr.Blocks, served: Served, client: Client, files: TempFiles) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             seed = _seed("Seed", _FIRST_SEED, "seed", "The same seed gives the same picture.")
@@ -105,7 +105,7 @@ def _one(page: gr.Blocks, served: Served, client: Client, shelf: Shelf) -> None:
 
     async def paint(seed: float | None, prompt: str, guidance: float, temperature: float) -> tuple[Any, Any, Any]:
         one = await _done(client.paint(_whole(seed, "Seed"), prompt, guidance, temperature))
-        path = shelf.put(picture_name(one.seed), one.data)
+        path = files.put(picture_name(one.seed), one.data)
         shown = gr.Image(path, alt_text=one.caption or f"The picture of seed {one.seed}")
         return shown, one.caption, gr.DownloadButton(value=path, interactive=True)
 
@@ -115,7 +115,7 @@ def _one(page: gr.Blocks, served: Served, client: Client, shelf: Shelf) -> None:
     page.load(paint, fields, shown, **_INSIDE)
 
 
-def _many(served: Served, client: Client, shelf: Shelf) -> None:
+def _many(served: Served, client: Client, files: TempFiles) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             seed = _seed("First seed", _FIRST_SEED, "first-seed", "The next picture has the next seed.")
@@ -143,15 +143,15 @@ def _many(served: Served, client: Client, shelf: Shelf) -> None:
         for number in range(count):
             progress((number, count), unit="pictures")
             painted.append(await _done(client.paint(first + number, prompt, guidance, temperature)))
-        packed = shelf.put(f"seeds-{first}-{first + count - 1}.zip", _zip(painted, prompt.strip()))
-        return _shown(painted, shelf), gr.DownloadButton(value=packed, interactive=True)
+        packed = files.put(f"seeds-{first}-{first + count - 1}.zip", _zip(painted, prompt.strip()))
+        return _shown(painted, files), gr.DownloadButton(value=packed, interactive=True)
 
     fields = [seed, count, prompt, guidance, temperature]
     gr.on([go.click, seed.submit, prompt.submit], paint, fields, [gallery, saved], **_INSIDE)
     dice.click(_any_seed, None, seed, **_INSIDE).then(paint, fields, [gallery, saved], **_INSIDE)
 
 
-def _between(served: Served, client: Client, shelf: Shelf) -> None:
+def _between(served: Served, client: Client, files: TempFiles) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             with gr.Row():
@@ -170,9 +170,9 @@ def _between(served: Served, client: Client, shelf: Shelf) -> None:
     async def walk(first: float | None, last: float | None, steps: float, temperature: float) -> tuple[Any, Any, Any]:
         start, end = _whole(first, "From seed"), _whole(last, "To seed")
         painted = await _done(client.walk(start, end, int(steps), temperature))
-        gif = shelf.put(f"from-{start}-to-{end}.gif", await asyncio.to_thread(_there_and_back, painted))
+        gif = files.put(f"from-{start}-to-{end}.gif", await asyncio.to_thread(_there_and_back, painted))
         shown = gr.Image(gif, alt_text=f"The way from seed {start} to seed {end} and back, moving")
-        return shown, _shown(painted, shelf, steps=True), gr.DownloadButton(value=gif, interactive=True)
+        return shown, _shown(painted, files, steps=True), gr.DownloadButton(value=gif, interactive=True)
 
     gr.on(
         [go.click, first.submit, last.submit],
@@ -261,13 +261,13 @@ def _words(label: str, name: str) -> gr.Textbox:
     return gr.Textbox(label=label, lines=2, interactive=False, buttons=["copy"], elem_id=name, elem_classes=["words"])
 
 
-def _shown(painted: Sequence[Received], shelf: Shelf, steps: bool = False) -> list[tuple[str, str]]:
+def _shown(painted: Sequence[Received], files: TempFiles, steps: bool = False) -> list[tuple[str, str]]:
     """What a gallery shows: files and their captions."""
     shown = []
     for index, one in enumerate(painted):
         name = f"step-{index:03d}.png" if steps else picture_name(one.seed)
         label = f"Step {index + 1}" if steps else f"Seed {one.seed}"
-        shown.append((shelf.put(name, one.data), f"{label}: {one.caption}"))
+        shown.append((files.put(name, one.data), f"{label}: {one.caption}"))
     return shown
 
 
@@ -317,13 +317,13 @@ def _in_a_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return thread.submit(asyncio.run, work()).result()
 
 
-def _keep_tidy(api: FastAPI, shelf: Shelf) -> None:
+def _keep_tidy(api: FastAPI, files: TempFiles) -> None:
     before = api.router.lifespan_context
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
         async with before(app) as state:
-            tidying = asyncio.create_task(shelf.keep_tidy())
+            tidying = asyncio.create_task(files.keep_tidy())
             try:
                 yield state
             finally:

@@ -8,7 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
-__all__ = ["Shelf"]
+__all__ = ["TempFiles"]
 
 _AGE_S = 30 * 60  # after which nobody looks at a picture any more
 _FRESH_S = 60  # a younger one may be on its way to a browser
@@ -16,7 +16,7 @@ _MOST_BYTES = 2 * 2**30
 _PAUSE_S = 15
 
 
-class Shelf:
+class TempFiles:
     """Files under names that cannot be guessed; old ones go, and the oldest before their time where it gets full.
 
     What people upload lies in the same ``folder`` and goes the same way.
