@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reverie.experts.library import Library
     from reverie.experts.router import Router
 
-__all__ = ["Cast", "branch_choices", "expert_shares", "read_choice"]
+__all__ = ["ExpertPool", "branch_choices", "expert_shares", "read_choice"]
 
 
 class ExpertPool:
