@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.options import JsonOption, ModelOption, SeedOption, command_app, examples
-from reverie.cli.output import Output, plain
+from reverie.cli.output import Output, jsonable
 from reverie.errors import MissingExtraError, UsageError
 from reverie.progress import shown_progress
 
@@ -67,7 +67,7 @@ def bench(
             settings = benchmarks.BenchSettings(
                 model, data, limit, seed, branches, write, report, corpus, questions, tuple(own)
             )
-            payload = plain(benchmarks.run_benchmark(name, settings))
+            payload = jsonable(benchmarks.run_benchmark(name, settings))
         out.result(payload, lambda console: _show(console, payload))
 
 

@@ -20,7 +20,7 @@ from reverie.cli.generator_parts import (
     size_of,
 )
 from reverie.cli.options import JsonOption, Overrides, examples, make_dir
-from reverie.cli.output import Output, plain
+from reverie.cli.output import Output, jsonable
 from reverie.errors import UnknownNameError, UsageError
 from reverie.generator.finding import open_generator
 from reverie.progress import Progress, shown_progress
@@ -87,7 +87,7 @@ def evaluate(
         with shown_progress() as report:
             found, shown = measure(loaded, collection, split, settings, report)
         files = () if folder is None else write_files(found, shown, settings.shown, folder)
-        payload: dict[str, Any] = {"model": loaded.name, "folder": folder, **plain(found), "files": list(files)}
+        payload: dict[str, Any] = {"model": loaded.name, "folder": folder, **jsonable(found), "files": list(files)}
         out.result(payload, lambda console: _show_figures(console, payload))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "plain", "printable"]
+__all__ = ["Output", "jsonable", "printable"]
 
 # What steers a terminal: control characters but for tabs and line feeds, and marks that turn the direction of writing.
 _STEERING = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -50,7 +50,7 @@ class Output:
         if not self.as_json:
             show(_console(self._stdout))
             return
-        text = json.dumps(plain(payload), indent=2, ensure_ascii=not _speaks_utf8(self._stdout), allow_nan=False)
+        text = json.dumps(jsonable(payload), indent=2, ensure_ascii=not _speaks_utf8(self._stdout), allow_nan=False)
         print(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text), file=self._stdout, flush=True)
 
     def note(self, message: str) -> None:
@@ -58,16 +58,16 @@ class Output:
         _console(sys.stderr).print(message, style="dim", markup=False, highlight=False)
 
 
-def plain(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """``value`` in JSON's own types: dataclasses and mappings become objects, paths strings, NaN and infinity null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        return {item.name: jsonable(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if hasattr(value, "tolist"):  # numpy arrays and numbers, torch tensors; importing neither here
-        return plain(value.tolist())
+        return jsonable(value.tolist())
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value) if isinstance(value, Path) else value
