@@ -90,7 +90,7 @@ def test_the_facts_about_a_dream_say_which_side_they_are_on() -> None:
 
 
 def test_wordings_of_one_outcome_are_alike() -> None:
-    assert plain(" The egg  breaks. ") == plain("the egg breaks")
+    assert normalise(" The egg  breaks. ") == normalise("the egg breaks")
 
 
 def test_a_temporary_memory_starts_with_the_seeds_and_leaves_nothing() -> None:

@@ -22,7 +22,7 @@ from reverie.nouns import CAUSES, Answer, Dream, Fact
 if TYPE_CHECKING:
     from reverie.memory.memory import Memory
 
-__all__ = ["GroundingConfig", "MemoryGrounding", "Remembering", "Evidence", "agreed", "named_first", "plain"]
+__all__ = ["GroundingConfig", "MemoryGrounding", "Remembering", "Evidence", "agreed", "named_first", "normalise"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Evidence:
         self.facts, self.config = facts, config
 
     def shares(self, situation: str) -> dict[str, float]:
-        """Outcome (as ``plain`` has it) → the share of the trusted sources that name it.
+        """Outcome (as ``normalise`` has it) → the share of the trusted sources that name it.
 
         A source may name several, because circumstances that words do not tell (how far left it lay) lead to
         different ends of one situation: so the shares may add up to more than 1.
@@ -66,25 +66,25 @@ class Evidence:
         if dream.claim is None or not (shares := self.shares(dream.claim[0])):
             return None
         trust = min(1.0, self._weight(dream.claim[0]) / self.config.trusted)
-        return 0.5 + (shares.get(plain(dream.claim[1]), 0.0) - 0.5) * trust
+        return 0.5 + (shares.get(normalise(dream.claim[1]), 0.0) - 0.5) * trust
 
     def overruling(self, dream: Dream) -> Fact | None:
         """The fact that a dream contradicts, where what is remembered is trusted and clear; None otherwise."""
         if dream.claim is None or not (shares := self.shares(dream.claim[0])):
             return None
         outcome = max(shares, key=lambda one: shares[one])
-        clear = shares[outcome] >= self.config.clear and shares.get(plain(dream.claim[1]), 0.0) < self.config.backed
+        clear = shares[outcome] >= self.config.clear and shares.get(normalise(dream.claim[1]), 0.0) < self.config.backed
         if not clear or self._weight(dream.claim[0]) < self.config.trusted:
             return None
         about = self.facts[dream.claim[0]]
-        return max((f for f in about if plain(f.object) == outcome), key=lambda fact: fact.confidence)
+        return max((f for f in about if normalise(f.object) == outcome), key=lambda fact: fact.confidence)
 
     def _sources(self, situation: str) -> dict[str, dict[str, float]]:
         """Source → outcome → confidence."""
         sources: dict[str, dict[str, float]] = {}
         for fact in self.facts.get(situation, ()):
             told = sources.setdefault(fact.source, {})
-            told[plain(fact.object)] = max(told.get(plain(fact.object), 0.0), fact.confidence)
+            told[normalise(fact.object)] = max(told.get(normalise(fact.object), 0.0), fact.confidence)
         return sources
 
     def _weight(self, situation: str) -> float:
@@ -97,7 +97,7 @@ class Evidence:
         situation, outcome = dream.claim
         bears, speaks = "says what the dream says", "says otherwise than the dream"
         facts = [
-            replace(f, reason=bears if plain(f.object) == plain(outcome) else speaks)
+            replace(f, reason=bears if normalise(f.object) == normalise(outcome) else speaks)
             for f in self.facts.get(situation, ())
         ]
         return sorted(facts, key=lambda fact: (fact.reason != bears, -fact.confidence))
@@ -209,7 +209,7 @@ def _trust(told: Mapping[str, float]) -> float:
     return min(1.0, sum(told.values()))
 
 
-def plain(words: str) -> str:
+def normalise(words: str) -> str:
     """Words without case, outer spaces and the final period: what two wordings of one outcome share."""
     return " ".join(words.casefold().split()).rstrip(".")
 
@@ -222,7 +222,7 @@ def agreed(facts: Sequence[Fact]) -> list[Fact]:
             about.setdefault(fact.subject, []).append(fact)
     told = Evidence(about, GroundingConfig())
     shares = {subject: told.shares(subject) for subject in about}
-    return [f for f in facts if f.relation != CAUSES or shares[f.subject].get(plain(f.object), 0.0) >= 0.5]
+    return [f for f in facts if f.relation != CAUSES or shares[f.subject].get(normalise(f.object), 0.0) >= 0.5]
 
 
 def named_first(first: Sequence[Fact], then: Sequence[Fact]) -> tuple[Fact, ...]:
