@@ -127,7 +127,7 @@ class GeneratorObjective:
         small = []
         for number, row in enumerate(rows):
             progress("reading pictures", number, len(rows))
-            small.append(F.avg_pool2d(to_float(torch.from_numpy(self.train.plain(row))[None]), shrink))
+            small.append(F.avg_pool2d(to_float(torch.from_numpy(self.train.original(row))[None]), shrink))
         pictures = torch.cat(small)
         return torch.cat([pictures, pictures.flip(-1)]) if self.data.augment.flip else pictures
 
@@ -244,7 +244,7 @@ class GeneratorObjective:
         textures: list[tuple[Tensor, Tensor]] = []
         for at in range(0, len(store), size):
             rows = range(at, min(at + size, len(store)))
-            pictures = to_float(torch.from_numpy(np.stack([store.plain(row) for row in rows]))).to(device)
+            pictures = to_float(torch.from_numpy(np.stack([store.original(row) for row in rows]))).to(device)
             here = ids[at : at + size].to(device)
             made = network(pictures, here)
             figures = {
@@ -277,7 +277,7 @@ class GeneratorObjective:
     def _sheet(self, store: PictureStore, num: int = 8) -> np.ndarray:
         """Real pictures, the same repainted, and what lies between each and the next."""
         rows = [round(place) for place in np.linspace(0, len(store) - 1, min(num, len(store)))]
-        real = np.stack([store.plain(row) for row in rows])
+        real = np.stack([store.original(row) for row in rows])
         device = next(self.network.parameters()).device
         latents = self.network.encode_pictures(to_float(torch.from_numpy(real)).to(device))
         between = torch.stack([spherical(a, b, 0.5) for a, b in zip(latents, latents.roll(-1, 0))])

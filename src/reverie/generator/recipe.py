@@ -157,7 +157,7 @@ def _latents(
         for at in range(0, len(store), 32):
             places = range(at, min(at + 32, len(store)))
             progress("encoding pictures", view * len(store) + at, (1 + views) * len(store))
-            seen = [store.varied(row, recipe.data.augment, rng) if view else store.plain(row) for row in places]
+            seen = [store.varied(row, recipe.data.augment, rng) if view else store.original(row) for row in places]
             rows.append(network.encode_pictures(to_float(torch.from_numpy(np.stack(seen)))))
     return torch.cat(rows) if rows else torch.zeros(0, network.config.latent_size)
 

@@ -38,7 +38,7 @@ class PictureStore:
     def __len__(self) -> int:
         return len(self.collection)
 
-    def plain(self, row: int) -> np.ndarray:
+    def original(self, row: int) -> np.ndarray:
         """uint8 (S, S, 3), as it is."""
         return self._resized(row, None)
 
