@@ -10,7 +10,7 @@ import pytest
 from reverie.bundles import load_bundle
 from reverie.data import FactRow
 from reverie.dreaming import Reverie
-from reverie.dreaming.grounding import Evidence, GroundingConfig, MemoryGrounding, plain
+from reverie.dreaming.grounding import Evidence, GroundingConfig, MemoryGrounding, normalise
 from reverie.errors import MemoryStoreError, UsageError
 from reverie.memory.memory import Memory
 from reverie.nouns import CAUSES, Dream, Fact, Frame, Part, Triplet, situation
