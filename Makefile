@@ -60,8 +60,8 @@ train: $(DEV)  ## make the packaged model again: image tokenizer, drills, worlds
 	$(BIN)/reverie train backbone --config recipes/nano-ends.yaml
 	$(BIN)/reverie train backbone --config recipes/nano-words.yaml
 	$(BIN)/reverie train bundle runs/nano-words/export runs/nano-words/bundle --config recipes/nano-words.yaml
-	$(BIN)/reverie train reader --config recipes/nano-reader.yaml
-	$(BIN)/reverie train bundle runs/nano-words/export runs/nano-bundle --config recipes/nano-words.yaml --reader runs/nano-reader/export/reader
+	$(BIN)/reverie train fact-attention --config recipes/nano-fact-attention.yaml
+	$(BIN)/reverie train bundle runs/nano-words/export runs/nano-bundle --config recipes/nano-words.yaml --reader runs/nano-fact-attention/export/reader
 
 .PHONY: bench
 bench: $(DEV)  ## list the benchmarks, or run one: make bench NAME=everyday ARGS="--data FILE"

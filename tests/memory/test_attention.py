@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from reverie.errors import BundleError
-from reverie.memory.attention import EDGE_SIZE, FactReader, fact_graph, save_reader, word_features
+from reverie.memory.attention import EDGE_SIZE, FactAttention, fact_graph, save_fact_attention, word_features
 from reverie.model.graph_attention import GraphAttention, GraphAttentionConfig
 from reverie.nouns import Fact
 
@@ -26,7 +26,7 @@ def features(words: str) -> np.ndarray:
 
 
 @pytest.fixture
-def reader() -> FactReader:
+def reader() -> FactAttention:
     config = GraphAttentionConfig(
         num_relations=2,
         node_size=WIDTH,
@@ -38,7 +38,7 @@ def reader() -> FactReader:
         num_prefix=3,
         prefix_size=10,
     )
-    return FactReader(GraphAttention(config, torch.Generator().manual_seed(0)), ["Causes", "HasProperty"], features)
+    return FactAttention(GraphAttention(config, torch.Generator().manual_seed(0)), ["Causes", "HasProperty"], features)
 
 
 def test_facts_are_edges_between_the_words_that_they_share() -> None:
@@ -50,7 +50,7 @@ def test_facts_are_edges_between_the_words_that_they_share() -> None:
     assert graph.seeds.tolist() == pytest.approx([1.0, 1.0, 0.5, 0.5, 0.0])
 
 
-def test_a_reading_scores_every_fact(reader: FactReader) -> None:
+def test_a_reading_scores_every_fact(reader: FactAttention) -> None:
     reading = reader.read("Is an egg fragile?", FACTS)
     assert reading.scores.shape == reading.attention.shape == (3,)
     assert ((reading.scores > 0) & (reading.scores < 1)).all()
@@ -60,21 +60,21 @@ def test_a_reading_scores_every_fact(reader: FactReader) -> None:
     assert not np.allclose(reading.soft, other.soft)
 
 
-def test_nothing_to_read_is_a_reading_too(reader: FactReader) -> None:
+def test_nothing_to_read_is_a_reading_too(reader: FactAttention) -> None:
     reading = reader.read("Is an egg fragile?", [])
     assert reading.scores.shape == (0,)
     assert np.isfinite(reading.soft).all()
 
 
-def test_a_saved_reader_reads_alike(reader: FactReader, tmp_path: Path) -> None:
-    save_reader(reader.network, reader.relations, tmp_path)
-    again = FactReader.load(tmp_path, features)
+def test_a_saved_reader_reads_alike(reader: FactAttention, tmp_path: Path) -> None:
+    save_fact_attention(reader.network, reader.relations, tmp_path)
+    again = FactAttention.load(tmp_path, features)
     assert again.relations == reader.relations
     first, second = (one.read("Is an egg fragile?", FACTS) for one in (reader, again))
     np.testing.assert_array_equal(first.soft, second.soft)
     (tmp_path / "relations.json").write_text("[1, 2]")
     with pytest.raises(BundleError, match=r"relations\.json is damaged"):
-        FactReader.load(tmp_path, features)
+        FactAttention.load(tmp_path, features)
 
 
 def test_word_features_tell_words_apart() -> None:

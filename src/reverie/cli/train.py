@@ -86,7 +86,9 @@ def bundle(
     export: Annotated[Path, typer.Argument(metavar="EXPORT", help="What `train backbone` left in its run folder.")],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the bundle goes.")],
     name: Annotated[str, typer.Option("--name", help="The bundle's name.")] = "nano",
-    reader: Annotated[Path | None, typer.Option("--reader", help="What `train reader` left: export/reader.")] = None,
+    reader: Annotated[
+        Path | None, typer.Option("--reader", help="What `train fact-attention` left: export/reader.")
+    ] = None,
     experts: Annotated[
         Path | None, typer.Option("--experts", metavar="DIR", help="A library whose experts go along.")
     ] = None,

@@ -26,7 +26,7 @@ from reverie.worlds import World, make_world
 
 if TYPE_CHECKING:
     from reverie.data import Row
-    from reverie.memory.attention import FactReader
+    from reverie.memory.attention import FactAttention
 
 __all__ = ["Model", "frames_of", "open_model"]
 
@@ -62,13 +62,13 @@ class Model:
     reader_folder: Path | None = None
 
     @cached_property
-    def reader(self) -> FactReader | None:
+    def reader(self) -> FactAttention | None:
         """What reads recalled facts with the question in mind, loaded when it is first needed."""
         if self.reader_folder is None:
             return None
-        from reverie.memory.attention import FactReader, word_features
+        from reverie.memory.attention import FactAttention, word_features
 
-        return FactReader.load(self.reader_folder, word_features(self.engine, self.grammar))
+        return FactAttention.load(self.reader_folder, word_features(self.engine, self.grammar))
 
     @cached_property
     def world(self) -> Callable[[str], World]:

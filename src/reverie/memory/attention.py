@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reverie.engine import Engine
     from reverie.tokens.grammar import Grammar
 
-__all__ = ["EDGE_SIZE", "FactReader", "Reading", "fact_graph", "word_features"]
+__all__ = ["EDGE_SIZE", "FactAttention", "Reading", "fact_graph", "word_features"]
 
 EDGE_SIZE = 1  # features of an edge: the confidence of its fact
 RELATIONS_FILE = "relations.json"
@@ -42,7 +42,7 @@ class Reading:
     soft: np.ndarray
 
 
-class FactReader:
+class FactAttention:
     """A trained network with the names of its relations; one that it does not know counts as the first.
 
     ``features``: what it knows words by, the same in training and in use (``word_features``).
@@ -65,18 +65,18 @@ class FactReader:
         )
 
     def save(self, folder: Path) -> None:
-        save_reader(self.network, self.relations, folder)
+        save_fact_attention(self.network, self.relations, folder)
 
     @classmethod
-    def load(cls, folder: Path, features: Features) -> FactReader:
-        """Read what ``save_reader`` wrote. Raises BundleError where it is damaged."""
+    def load(cls, folder: Path, features: Features) -> FactAttention:
+        """Read what ``save_fact_attention`` wrote. Raises BundleError where it is damaged."""
         relations = read_json(folder / RELATIONS_FILE, BundleError, "the reader's file")
         if not isinstance(relations, list) or not all(isinstance(name, str) for name in relations):
             raise BundleError(f"{folder / RELATIONS_FILE} is damaged: it names no relations")
         return cls(GraphAttention.load(folder), relations, features)
 
 
-def save_reader(network: GraphAttention, relations: Sequence[str], folder: Path) -> None:
+def save_fact_attention(network: GraphAttention, relations: Sequence[str], folder: Path) -> None:
     """The network's ``config.json`` and ``model.safetensors``, and ``relations.json``."""
     network.save(folder)
     atomic_write_json(folder / RELATIONS_FILE, list(relations))

@@ -12,11 +12,11 @@ from reverie.progress import Progress
 from reverie.settings import settings_to_dict
 from reverie.training.backbone import BackboneData, BackboneObjective
 from reverie.training.expert import ExpertData, ExpertObjective
+from reverie.training.fact_attention import FactAttentionData, FactAttentionObjective, support_examples
 from reverie.training.graph import GraphData, LinkObjective
 from reverie.training.loop import train, watched
 from reverie.training.objective import Objective
 from reverie.training.perception import PerceptionData, PerceptionObjective
-from reverie.training.reading import ReadingData, ReadingObjective, support_examples
 from reverie.training.routing import RouterData, RouterObjective, measure_library
 from reverie.training.rundir import RunDir, TrainResult
 from reverie.training.settings import LoopConfig
@@ -29,7 +29,7 @@ __all__ = [
     "ExpertRecipe",
     "GraphRecipe",
     "PerceptionRecipe",
-    "ReaderRecipe",
+    "FactAttentionRecipe",
     "Recipe",
     "RouterRecipe",
     "TextRecipe",
@@ -142,15 +142,15 @@ class GraphRecipe(Recipe):
 
 
 @dataclass(frozen=True)
-class ReaderRecipe(Recipe):
+class FactAttentionRecipe(Recipe):
     """The reader of recalled facts: ``export/reader``."""
 
     run_dir: str = "runs/reader"
-    data: ReadingData = field(default_factory=ReadingData)
+    data: FactAttentionData = field(default_factory=FactAttentionData)
     loop: LoopConfig = LoopConfig(precision="fp32")
 
     def objective(self, progress: Progress) -> Objective:
-        return ReadingObjective(self.data)
+        return FactAttentionObjective(self.data)
 
 
 @dataclass(frozen=True)

@@ -89,10 +89,10 @@ TRAINED = {
             "run_dir=runs/try",
         ),
     ),
-    "reader": Trained(
-        f"{_RECIPES}:ReaderRecipe",
+    "fact-attention": Trained(
+        f"{_RECIPES}:FactAttentionRecipe",
         "Train a bundle's reader: attention over recalled facts, and soft tokens that say them to the backbone.",
-        ("reverie train reader --config recipes/nano-reader.yaml data.bundle=bundles/nano",),
+        ("reverie train fact-attention --config recipes/nano-fact-attention.yaml data.bundle=bundles/nano",),
     ),
     "perception": Trained(
         f"{_RECIPES}:PerceptionRecipe",

@@ -19,7 +19,7 @@ from reverie.data import FactRow, make_reader
 from reverie.engine import Engine
 from reverie.errors import BundleError, ConfigError
 from reverie.jsonio import read_object
-from reverie.memory.attention import EDGE_SIZE, fact_graph, save_reader, word_features
+from reverie.memory.attention import EDGE_SIZE, fact_graph, save_fact_attention, word_features
 from reverie.model import Backbone
 from reverie.model.graph_attention import GraphAttention, GraphAttentionConfig, GraphBatch
 from reverie.nouns import CAUSES, Fact, situation
@@ -34,11 +34,11 @@ from reverie.training.support import GraphExample
 from reverie.worlds import World, make_world
 from reverie.worlds.documents import EpisodeDreams, document_config, documents_of
 
-__all__ = ["ReadingData", "ReadingObjective", "support_examples"]
+__all__ = ["FactAttentionData", "FactAttentionObjective", "support_examples"]
 
 
 @dataclass(frozen=True)
-class ReadingData:
+class FactAttentionData:
     """What the reader learns from, and its size. ``model`` sizes of 0 are filled in."""
 
     bundle: str = "nano"  # its backbone stays as it is; its facts are the distractors
@@ -71,10 +71,10 @@ class _Lesson:
     deciding: int  # place of the fact that decides, -1 where it is missing
 
 
-class ReadingObjective:
+class FactAttentionObjective:
     """Cross entropy of the answer after [soft tokens, question], and binary cross entropy of every edge."""
 
-    def __init__(self, data: ReadingData):
+    def __init__(self, data: FactAttentionData):
         self.data = data
         folder = find_bundle(data.bundle)
         self.grammar = load_grammar(folder)
@@ -200,7 +200,7 @@ class ReadingObjective:
         return {name: float(np.mean(hits)) for name, hits in right.items() if hits}
 
     def export(self, folder: Path) -> None:
-        save_reader(self.module, self.relations, folder / "reader")
+        save_fact_attention(self.module, self.relations, folder / "reader")
 
 
 def support_examples(bundle: Path, count: int, seed: int, test: bool = False) -> list[GraphExample]:

@@ -10,13 +10,13 @@ import torch
 
 from reverie.bundles import find_bundle
 from reverie.errors import ConfigError, UsageError
-from reverie.memory.attention import FactReader
+from reverie.memory.attention import FactAttention
 from reverie.model.graph_attention import GraphAttentionConfig
+from reverie.training.fact_attention import FactAttentionData, FactAttentionObjective
 from reverie.training.objective import check_objective
-from reverie.training.reading import ReadingData, ReadingObjective
-from reverie.training.recipes import ReaderRecipe
+from reverie.training.recipes import FactAttentionRecipe
 
-DATA = ReadingData(
+DATA = FactAttentionData(
     bundle=str(find_bundle("nano")),
     batch_size=4,
     episodes=30,
@@ -27,22 +27,22 @@ DATA = ReadingData(
 
 
 @pytest.fixture(scope="module")
-def objective() -> ReadingObjective:
-    return ReadingObjective(DATA)
+def objective() -> FactAttentionObjective:
+    return FactAttentionObjective(DATA)
 
 
 def test_it_is_an_objective() -> None:
-    check_objective(ReadingObjective(DATA))
+    check_objective(FactAttentionObjective(DATA))
 
 
-def test_the_backbone_is_frozen(objective: ReadingObjective) -> None:
+def test_the_backbone_is_frozen(objective: FactAttentionObjective) -> None:
     objective.compute_loss(objective.batch(0))["loss"].backward()
     assert all(parameter.grad is None for parameter in objective.backbone.parameters())
     assert objective.module.prefix_value.weight.grad is not None
     assert objective.module.prefix_value.weight.grad.abs().sum() > 0
 
 
-def test_lessons_hold_the_fact_that_decides_and_no_rival(objective: ReadingObjective) -> None:
+def test_lessons_hold_the_fact_that_decides_and_no_rival(objective: FactAttentionObjective) -> None:
     rng = np.random.default_rng(0)
     lessons = [objective.lesson(rng, objective.train) for _ in range(60)]
     deciding = [one for one in lessons if one.deciding >= 0]
@@ -55,9 +55,9 @@ def test_lessons_hold_the_fact_that_decides_and_no_rival(objective: ReadingObjec
             assert sum(f.subject == fact.subject for f in one.facts) == 1
 
 
-def test_what_is_exported_reads_facts(objective: ReadingObjective, tmp_path: Path) -> None:
+def test_what_is_exported_reads_facts(objective: FactAttentionObjective, tmp_path: Path) -> None:
     objective.export(tmp_path)
-    reader = FactReader.load(tmp_path / "reader", objective.features)
+    reader = FactAttention.load(tmp_path / "reader", objective.features)
     lesson = objective.lesson(np.random.default_rng(5), objective.train)
     with torch.inference_mode():
         _, soft, _ = objective._read(objective._collate([lesson]))
@@ -66,6 +66,6 @@ def test_what_is_exported_reads_facts(objective: ReadingObjective, tmp_path: Pat
 
 def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match="share between 0 and 1"):
-        ReadingData(properties=2.0)
+        FactAttentionData(properties=2.0)
     with pytest.raises(UsageError, match="no bundle 'nowhere'"):
-        ReaderRecipe(data=ReadingData(bundle="nowhere")).train()
+        FactAttentionRecipe(data=FactAttentionData(bundle="nowhere")).train()
