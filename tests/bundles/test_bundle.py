@@ -11,7 +11,7 @@ import pytest
 
 import reverie
 from reverie.bundles import find_bundle, load_bundle, packaged_bundles, read_manifest, verify_bundle, write_bundle
-from reverie.bundles.bundle import SEEDS
+from reverie.bundles.bundle import STARTER_FACTS
 from reverie.bundles.make import make_bundle, taught_questions
 from reverie.data import FactRow
 from reverie.dreaming import ConfidenceModel
@@ -149,7 +149,7 @@ def test_making_a_bundle_fits_its_confidence_and_keeps_what_its_worlds_say(
         figures={"x": 1.0},
         questions=12,
     )
-    said = [json.loads(line) for line in (folder / SEEDS).read_text().splitlines()]
+    said = [json.loads(line) for line in (folder / STARTER_FACTS).read_text().splitlines()]
     assert [(each["subject"], each["relation"], each["object"]) for each in said] == [("egg", "breaks when", "dropped")]
     bundle = load_bundle(folder)
     assert bundle.manifest["recipe"] == {"steps": 0}

@@ -31,7 +31,7 @@ __all__ = [
     "FORMAT",
     "MANIFEST",
     "READER",
-    "SEEDS",
+    "STARTER_FACTS",
     "find_bundle",
     "packaged_bundles",
     "read_manifest",
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 FORMAT = 1
-SEEDS = "memory.jsonl"
+STARTER_FACTS = "memory.jsonl"
 _FOLDERS = ("experts/", "router/")
 READER = ("reader/config.json", "reader/model.safetensors", "reader/relations.json")
 _WEIGHTS = "backbone/model.safetensors"  # or in several files, as transformers splits large ones
@@ -100,7 +100,7 @@ def write_bundle(
     The folder appears whole or not at all. Raises BundleError when a part is missing.
     """
     sources = {path.relative_to(parts).as_posix(): path for path in sorted(parts.rglob("*")) if path.is_file()}
-    known = (*_NEEDED, "confidence.json", SEEDS, *READER)
+    known = (*_NEEDED, "confidence.json", STARTER_FACTS, *READER)
     kept = {file: path for file, path in sources.items() if file in known or file.startswith(_FOLDERS)}
     if missing := _missing(kept):
         raise BundleError(f"{parts} lacks {missing}, so it makes no bundle; export a trained backbone there first")

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reverie.bundles.bundle import READER, SEEDS, find_bundle, verify_bundle
+from reverie.bundles.bundle import READER, STARTER_FACTS, find_bundle, verify_bundle
 from reverie.bundles.experts import open_expert_pool, open_library
 from reverie.data import BadRow, Row, make_reader
 from reverie.dreaming.arbiter import Arbiter
@@ -46,7 +46,7 @@ class Bundle:
     worlds: dict[str, int]
     prompter: Prompter
     confidence: ConfidenceModel | None
-    seeds: Path | None = None  # facts that a new memory starts with
+    starter_facts: Path | None = None  # facts that a new memory starts with
     reader: Path | None = None  # graph attention over recalled facts
 
     def open(self, library: Path | None = None) -> Model:
@@ -60,7 +60,7 @@ class Bundle:
             prompter=self.prompter,
             confidence=self.confidence,
             experts=open_expert_pool(self.folder, self.manifest, library),
-            facts=partial(_read_seeds, self.seeds),
+            facts=partial(_read_starter_facts, self.starter_facts),
             reader=self.reader,
         )
 
@@ -68,11 +68,11 @@ class Bundle:
         self,
         runtime: RuntimeConfig | None = None,
         memory: Memory | str | Path | bool | None = None,
-        seeds: Iterable[Row] | None = None,
+        starter_facts: Iterable[Row] | None = None,
         library: Path | None = None,
     ) -> Session:
-        """A session with a model of its own; ``memory`` and ``seeds`` as ``Session`` takes them."""
-        return Session(self.open(library), memory, seeds, runtime)
+        """A session with a model of its own; ``memory`` and ``starter_facts`` as ``Session`` takes them."""
+        return Session(self.open(library), memory, starter_facts, runtime)
 
     def open_library(self, library: Path | None = None) -> Library:
         """Its own experts and those of ``library``, by default the user's for this base."""
@@ -101,7 +101,7 @@ def load_bundle(name: str | Path = "nano") -> Bundle:
         backbone=backbone,
         worlds={world: int(cell_px) for world, cell_px in manifest["worlds"].items()},
         confidence=ConfidenceModel.load(folder / "confidence.json") if "confidence.json" in manifest["files"] else None,
-        seeds=folder / SEEDS if SEEDS in manifest["files"] else None,
+        starter_facts=folder / STARTER_FACTS if STARTER_FACTS in manifest["files"] else None,
         reader=folder / "reader" if manifest["files"].keys() >= set(READER) else None,
         prompter=GrammarPrompter(grammar)
         if base is None or base["taught"]
@@ -135,7 +135,7 @@ def load(
     return Session(replace(model, arbiter=arbiter), memory, runtime=settings)
 
 
-def _read_seeds(path: Path | None) -> Iterator[Row]:
+def _read_starter_facts(path: Path | None) -> Iterator[Row]:
     """The rows of a bundle's facts; nothing is read before the first is asked for."""
     if path is not None:
         yield from make_reader("jsonl")(path, _refuse)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reverie.bundles.bundle import SEEDS, write_bundle
+from reverie.bundles.bundle import STARTER_FACTS, write_bundle
 from reverie.bundles.experts import EXPERTS, ROUTER
 from reverie.data import FactRow
 from reverie.dreaming.answering import signals
@@ -28,7 +28,7 @@ from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.questions import clean_question
 from reverie.worlds import make_world, record
 
-__all__ = ["calibrate", "make_bundle", "taught_questions", "write_seeds"]
+__all__ = ["calibrate", "make_bundle", "taught_questions", "write_starter_facts"]
 
 
 def make_bundle(
@@ -71,7 +71,7 @@ def make_bundle(
                 cells,
             )
             calibrate(model, taught_questions(worlds, questions, seed), seed).save(parts / "confidence.json")
-        write_seeds(worlds, parts / SEEDS)
+        write_starter_facts(worlds, parts / STARTER_FACTS)
         return write_bundle(folder, parts, name=name, worlds=cells, recipe=recipe, figures=figures)
 
 
@@ -85,7 +85,7 @@ def _copy_experts(library: Path, parts: Path) -> None:
         shutil.copytree(opened.folder_of(name), parts / EXPERTS / name, dirs_exist_ok=True)
 
 
-def write_seeds(worlds: Sequence[str], path: Path) -> None:
+def write_starter_facts(worlds: Sequence[str], path: Path) -> None:
     """What holds in these worlds as a file of facts, one JSON object a line; none where they have nothing to say."""
     rows = [row for world in worlds for row in make_world(world).facts()]
     if rows:

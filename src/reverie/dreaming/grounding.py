@@ -108,19 +108,19 @@ class MemoryGrounding:
 
     Args:
         memory: an open Memory, or the address of one (see ``Store.open``); None: temporary; False: none at all
-        seeds: makes the rows that a new memory starts with
+        starter_facts: makes the rows that a new memory starts with
     """
 
     def __init__(
         self,
         memory: Memory | str | Path | bool | None,
-        seeds: Iterable[Row] = (),
+        starter_facts: Iterable[Row] = (),
         config: GroundingConfig | None = None,
     ):
         if memory is True:
             raise UsageError("memory is an address or an open Memory; None uses a temporary one, False none")
         self.config = config or GroundingConfig()
-        self._given, self._seeds = memory, seeds
+        self._given, self._starter_facts = memory, starter_facts
         self._memory: Memory | None = None
         self._drop: weakref.finalize[Any, Any] | None = None
 
@@ -133,18 +133,18 @@ class MemoryGrounding:
             if isinstance(self._given, Memory):
                 self._memory = self._given
             elif self._given is None:
-                if seeds := list(self._seeds):
+                if first := list(self._starter_facts):
                     folder = Path(tempfile.mkdtemp(prefix="reverie-"))
                     self._memory = Memory.open(folder / "memory.db")
                     self._drop = weakref.finalize(self, _drop, self._memory, folder)
-                    self._memory.write(seeds)
+                    self._memory.write(first)
                 else:
                     self._given = False
             else:
                 self._memory = Memory.open(str(self._given))
                 self._drop = weakref.finalize(self, _drop, self._memory, None)
-                if not self._memory.store.seq() and (seeds := list(self._seeds)):
-                    self._memory.write(seeds)
+                if not self._memory.store.seq() and (first := list(self._starter_facts)):
+                    self._memory.write(first)
         return self._memory
 
     def close(self) -> None:

@@ -46,8 +46,8 @@ class Session:
     Args:
         model: what a bundle opened to; others may work with it too, on the same thread
         memory: what answers rest on: an open Memory, an address (see ``Store.open``), None for a temporary one of
-            ``seeds``, False for none
-        seeds: makes the rows of facts that a new memory starts with; None: what the model knows of its worlds
+            ``starter_facts``, False for none
+        starter_facts: makes the rows of facts that a new memory starts with; None: what the model knows of its worlds
         runtime: how this client session runs
         observers: who hears its answers, in this order
     """
@@ -56,14 +56,14 @@ class Session:
         self,
         model: Model,
         memory: Memory | str | Path | bool | None = None,
-        seeds: Iterable[Row] | None = None,
+        starter_facts: Iterable[Row] | None = None,
         runtime: RuntimeConfig | None = None,
         observers: Sequence[Observer] = (),
     ):
         self.model, self.name, self.worlds = model, model.name, model.worlds
         self.grammar, self.tokenizer = model.grammar, model.tokenizer
         self.engine, self.dreamer = model.engine, model.dreamer
-        self.grounding = MemoryGrounding(memory, model.facts() if seeds is None else seeds)
+        self.grounding = MemoryGrounding(memory, model.facts() if starter_facts is None else starter_facts)
         self.preview = Preview(runtime or RuntimeConfig())
         self.observers = list(observers)
         self.history: tuple[Turn, ...] = ()
