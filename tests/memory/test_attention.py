@@ -47,7 +47,7 @@ def test_facts_are_edges_between_the_words_that_they_share() -> None:
     assert graph.edges.tolist() == [[0, 2, 0], [1, 3, 4]]
     assert graph.relations.tolist() == [1, 0, 0]  # what is not known counts as the first
     assert graph.edge_features.tolist() == [[0.5], [1.0], [1.0]]
-    assert graph.seeds.tolist() == pytest.approx([1.0, 1.0, 0.5, 0.5, 0.0])
+    assert graph.start_nodes.tolist() == pytest.approx([1.0, 1.0, 0.5, 0.5, 0.0])
 
 
 def test_a_reading_scores_every_fact(reader: FactAttention) -> None:

@@ -107,15 +107,15 @@ def test_the_graph_of_a_question_holds_its_best_facts(tmp_path: Path) -> None:
         )
         facts = store.facts(written.edges.tolist())
         found = Recalled("egg?", tuple(facts), nodes=((store.find("note")[0], 0.5),))
-        seeds = [store.find("egg")[0].id]
-        graph = graph_of(store, found, seeds)
+        start_nodes = [store.find("egg")[0].id]
+        graph = graph_of(store, found, start_nodes)
         assert [box.name for box in graph.boxes] == ["egg", *(f"thing {number}" for number in range(9)), "note"]
         assert [box.seed for box in graph.boxes] == [True] + [False] * 10
         assert graph.boxes[-1].kind == "passage"
         assert [(arrow.start, arrow.end, arrow.label) for arrow in graph.arrows] == [
             (0, n, "IsA") for n in range(1, 10)
         ]
-        small = graph_of(store, found, seeds, most=4)
+        small = graph_of(store, found, start_nodes, most=4)
         assert (len(small.boxes), len(small.arrows)) == (4, 3)
         store.delete_node(store.find("note")[0].id)
         assert [box.name for box in graph_of(store, found).boxes].count("(deleted)") == 1

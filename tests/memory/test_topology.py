@@ -95,10 +95,10 @@ def test_neighbours_are_the_heaviest_edges_of_a_node(edges: list[Edge], node: in
 @QUICK
 @given(graphs, st.lists(nodes, min_size=1, max_size=3), st.integers(0, 3), st.integers(0, 4))
 def test_expand_goes_breadth_first_over_the_heaviest_edges(
-    edges: list[Edge], seeds: list[int], hops: int, k: int
+    edges: list[Edge], start_nodes: list[int], hops: int, k: int
 ) -> None:
-    graph = build(edges).expand(seeds, hops, k)
-    depths = dict.fromkeys(seeds, 0)
+    graph = build(edges).expand(start_nodes, hops, k)
+    depths = dict.fromkeys(start_nodes, 0)
     wanted, rim = set(), list(depths)
     for hop in range(hops):
         for other, number, _ in [entry for node in rim for entry in entries(edges, node)[:k]]:
@@ -128,7 +128,7 @@ def test_a_graph_without_edges_and_unknown_nodes_have_no_neighbours() -> None:
 # pagerank -------------------------------------------------------------------------------------------------------
 
 
-def exact(edges: list[Edge], seeds: dict[int, float], damping: float, hub: float = math.inf) -> np.ndarray:
+def exact(edges: list[Edge], start_nodes: dict[int, float], damping: float, hub: float = math.inf) -> np.ndarray:
     """Solves scores = (start + what arrives) * (1 - what goes on)."""
     matrix = np.zeros((10, 10))
     for _, subject, object_, weight in edges:
@@ -139,8 +139,8 @@ def exact(edges: list[Edge], seeds: dict[int, float], damping: float, hub: float
     passed = np.where(totals > 0, damping * np.minimum(1, hub / np.maximum(totals, 1e-9)), 0)
     steps = passed[:, None] * matrix / np.maximum(totals, 1e-9)[:, None]
     start = np.zeros(10)
-    for node, weight in seeds.items():
-        start[node] = weight / sum(seeds.values())
+    for node, weight in start_nodes.items():
+        start[node] = weight / sum(start_nodes.values())
     return np.linalg.solve(np.eye(10) - steps.T, start) * (1 - passed)
 
 
@@ -152,14 +152,14 @@ def exact(edges: list[Edge], seeds: dict[int, float], damping: float, hub: float
     st.sampled_from([None, 0.5, 1.5]),
 )
 def test_pagerank_comes_as_close_to_the_exact_scores_as_asked(
-    edges: list[Edge], seeds: dict[int, float], damping: float, hub: float | None
+    edges: list[Edge], start_nodes: dict[int, float], damping: float, hub: float | None
 ) -> None:
-    wanted = exact(edges, seeds, damping, hub or math.inf)
+    wanted = exact(edges, start_nodes, damping, hub or math.inf)
     topology = build(edges)
-    found = dict(topology.pagerank(seeds, damping=damping, tolerance=1e-9, hub=hub))
+    found = dict(topology.pagerank(start_nodes, damping=damping, tolerance=1e-9, hub=hub))
     assert found == pytest.approx({node: wanted[node] for node in found}, abs=2e-6)
     assert {int(node) for node in np.flatnonzero(wanted > 1e-6)} <= set(found)
-    assert topology.pagerank(seeds, top=2) == topology.pagerank(seeds)[:2]
+    assert topology.pagerank(start_nodes, top=2) == topology.pagerank(start_nodes)[:2]
 
 
 def test_pagerank_is_that_of_networkx() -> None:
@@ -185,22 +185,22 @@ def test_pagerank_refuses_what_has_no_answer(wrong: dict[str, float]) -> None:
 @QUICK
 @given(graphs, st.lists(nodes, min_size=1, max_size=3), st.integers(1, 5), st.integers(0, 9))
 def test_walks_follow_edges_and_repeat_with_their_seed(
-    edges: list[Edge], seeds: list[int], length: int, seed: int
+    edges: list[Edge], start_nodes: list[int], length: int, seed: int
 ) -> None:
     topology, bias = build(edges), {1: 0.5, 4: 1.0, 99: 1.0}
-    visited, taken = topology.walks_with_edges(seeds, 7, length, np.random.default_rng(seed), bias)
+    visited, taken = topology.walks_with_edges(start_nodes, 7, length, np.random.default_rng(seed), bias)
     assert visited.shape == (7, length)
     assert taken.shape == (7, length - 1)
     ends = {number: (subject, object_) for number, subject, object_, weight in edges if weight > 0}
     for walk, steps in zip(visited.tolist(), taken.tolist()):
-        assert walk[0] in seeds
+        assert walk[0] in start_nodes
         for a, b, edge in zip(walk, walk[1:], steps):
             if edge < 0:
                 assert a == b
                 assert not any(weight for _, _, weight in entries(edges, a))
             else:
                 assert sorted(ends[edge]) == sorted((a, b))
-    assert (topology.walks(seeds, 7, length, np.random.default_rng(seed), bias) == visited).all()
+    assert (topology.walks(start_nodes, 7, length, np.random.default_rng(seed), bias) == visited).all()
 
 
 def test_walks_take_edges_by_weight_and_relevance() -> None:
@@ -214,20 +214,22 @@ def test_walks_take_edges_by_weight_and_relevance() -> None:
 @QUICK
 @given(graphs, st.lists(nodes, min_size=1, max_size=3), st.integers(0, 9), st.integers(0, 9))
 def test_a_sample_is_connected_has_all_edges_between_its_nodes_and_repeats_with_its_seed(
-    edges: list[Edge], seeds: list[int], size: int, seed: int
+    edges: list[Edge], start_nodes: list[int], size: int, seed: int
 ) -> None:
     topology = build(edges)
-    graph = topology.sample(seeds, size, np.random.default_rng(seed))
+    graph = topology.sample(start_nodes, size, np.random.default_rng(seed))
     found = graph.nodes.tolist()
     assert edges_in(graph) == {edge for edge in edges if edge[1] in found and edge[2] in found}
     reached = nx.Graph((a, b) for _, a, b, weight in edges if weight > 0)
-    reached.add_nodes_from(seeds)
-    around = set().union(*(nx.node_connected_component(reached, node) for node in seeds))
+    reached.add_nodes_from(start_nodes)
+    around = set().union(*(nx.node_connected_component(reached, node) for node in start_nodes))
     assert set(found) <= around
-    assert len(found) == min(len(around), max(size, len(set(seeds))))
+    assert len(found) == min(len(around), max(size, len(set(start_nodes))))
     for node, depth in zip(found, graph.depths.tolist()):
-        assert depth >= min(nx.shortest_path_length(reached, a, node) for a in seeds if nx.has_path(reached, a, node))
-    assert topology.sample(seeds, size, np.random.default_rng(seed)).nodes.tolist() == found
+        assert depth >= min(
+            nx.shortest_path_length(reached, a, node) for a in start_nodes if nx.has_path(reached, a, node)
+        )
+    assert topology.sample(start_nodes, size, np.random.default_rng(seed)).nodes.tolist() == found
 
 
 def test_a_sample_draws_by_weight() -> None:

@@ -31,7 +31,7 @@ def random_graph(num_nodes: int, num_edges: int, seed: int = 0, config: GraphAtt
     depths = torch.arange(num_nodes) // 2
     return GraphBatch(
         nodes=torch.randn(num_nodes, config.node_size, generator=generator).double(),
-        seeds=(depths == 0).double(),
+        start_nodes=(depths == 0).double(),
         depths=depths,
         graph=torch.zeros(num_nodes, dtype=torch.int64),
         edges=torch.randint(max(num_nodes, 1), (2, num_edges), generator=generator),
@@ -56,7 +56,8 @@ def by_the_book(model: GraphAttention, batch: GraphBatch, question: Tensor) -> t
     asked = model.question(question)
     assert model.node is not None
     h = [
-        batch.seeds[v] * model.seed(asked[batch.graph[v]]) + model.node(batch.nodes[v]) for v in range(batch.num_nodes)
+        batch.start_nodes[v] * model.seed(asked[batch.graph[v]]) + model.node(batch.nodes[v])
+        for v in range(batch.num_nodes)
     ]
     attention = torch.zeros(config.num_layers, 2, batch.num_edges, config.num_heads, dtype=torch.float64)
     layers: Any = model.layers
@@ -120,7 +121,7 @@ def test_the_order_of_nodes_and_edges_does_not_matter() -> None:
     nodes, edges = torch.from_numpy(rng.permutation(8)), torch.from_numpy(rng.permutation(18))
     place = torch.argsort(nodes)  # where each old node went
     moved = replace(
-        batch, nodes=batch.nodes[nodes], seeds=batch.seeds[nodes], depths=batch.depths[nodes],
+        batch, nodes=batch.nodes[nodes], start_nodes=batch.start_nodes[nodes], depths=batch.depths[nodes],
         edges=place[batch.edges[:, edges]], relations=batch.relations[edges], edge_features=batch.edge_features[edges],
     )  # fmt: skip
     links, scores, prefix = heads(model, model(batch, asked))

@@ -142,7 +142,7 @@ def test_a_neighbourhood_is_the_induced_graph_within_the_hops() -> None:
     few = graph.around(sources, 2, 5)
     assert np.bincount(few.batch.graph.numpy()).max() <= 5
     assert (few.rows_of(np.arange(4), sources, 40) >= 0).all()
-    assert (few.batch.seeds[few.rows_of(np.arange(4), sources, 40)] == 1).all()
+    assert (few.batch.start_nodes[few.rows_of(np.arange(4), sources, 40)] == 1).all()
 
 
 def test_a_node_without_triples_recalls_itself() -> None:
@@ -207,7 +207,7 @@ def test_supporting_edges_and_paths_are_found_on_unseen_examples(tmp_path: Path)
 
 def test_evidence_is_the_longest_path_from_each_seed() -> None:
     graph = replace(examples(1, 0)[0].graph, edges=torch.tensor([[0, 1, 3, 0, 4], [1, 2, 2, 5, 4]]))
-    graph = replace(graph, seeds=torch.tensor([1.0, 0, 0, 0.5, 1, 0]))
+    graph = replace(graph, start_nodes=torch.tensor([1.0, 0, 0, 0.5, 1, 0]))
     example = GraphExample(graph, torch.zeros(8), torch.tensor([True, True, True, False, True]))
     assert evidence_paths(example, 4) == [(0, (0, 1, 2)), (3, (2, 1, 0))]
     assert evidence_paths(example, 2) == [(0, (0, 1)), (3, (2, 1))]

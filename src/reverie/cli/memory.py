@@ -350,8 +350,8 @@ def draw(
 
         with shown_progress() as report:
             found = opened.recall(question, k, progress=report)
-        seeds = [link.node for link in link_question(question, opened.names, opened.store)]
-        graph = graph_of(opened.store, found, seeds, nodes)
+        start_nodes = [link.node for link in link_question(question, opened.names, opened.store)]
+        graph = graph_of(opened.store, found, start_nodes, nodes)
         picture = draw_graph(graph, question, f"{len(graph.arrows)} facts, {len(graph.boxes)} nodes")
         atomic_write_bytes(save, png_bytes(picture))
         payload = {"file": save, "width": picture.width, "height": picture.height, **recalled_fields(found)}

@@ -87,13 +87,13 @@ def fact_graph(question: str, facts: Sequence[Fact], relations: dict[str, int], 
     rows: dict[str, int] = {}
     ends = [[rows.setdefault(name, len(rows)) for name in (fact.subject, fact.object)] for fact in facts]
     asked = _words(question)
-    seeds = [len(asked & words) / max(len(words), 1) for words in map(_words, rows)]
+    start_nodes = [len(asked & words) / max(len(words), 1) for words in map(_words, rows)]
     width = len(features(question))
     return GraphBatch(
         nodes=torch.from_numpy(
             np.stack([features(name) for name in rows]) if rows else np.zeros((0, width), np.float32)
         ),
-        seeds=torch.tensor(seeds, dtype=torch.float32),
+        start_nodes=torch.tensor(start_nodes, dtype=torch.float32),
         depths=torch.zeros(len(rows), dtype=torch.int64),
         graph=torch.zeros(len(rows), dtype=torch.int64),
         edges=torch.tensor(ends, dtype=torch.int64).reshape(-1, 2).T.contiguous(),

@@ -77,10 +77,10 @@ class Graph:
     arrows: tuple[Arrow, ...] = ()
 
 
-def graph_of(store: Store, recalled: Recalled, seeds: Sequence[int] = (), most: int = 30) -> Graph:
+def graph_of(store: Store, recalled: Recalled, start_nodes: Sequence[int] = (), most: int = 30) -> Graph:
     """The recalled facts, best first, as far as they join ``most`` nodes at most.
 
-    ``seeds``: ids of the nodes that the question names. Recalled nodes without a fact fill up what is left.
+    ``start_nodes``: ids of the nodes that the question names. Recalled nodes without a fact fill up what is left.
     """
     facts = {fact.id: fact for fact in (*recalled.facts, *(fact for chain in recalled.chains for fact in chain.facts))}
     places: dict[int, int] = {}
@@ -89,11 +89,11 @@ def graph_of(store: Store, recalled: Recalled, seeds: Sequence[int] = (), most: 
         if len(places.keys() | {edge.subject, edge.object}) <= most:
             start, end = (places.setdefault(node, len(places)) for node in (edge.subject, edge.object))
             arrows.append(Arrow(start, end, edge.relation, facts[edge.id].score))
-    for node in [*seeds, *(node.id for node, _ in recalled.nodes)]:
+    for node in [*start_nodes, *(node.id for node, _ in recalled.nodes)]:
         if len(places) < most:
             places.setdefault(node, len(places))
     living = {node.id: node for node in store.nodes(list(places))}
-    boxes = [_box(living[node], node in seeds) if node in living else Box("(deleted)") for node in places]
+    boxes = [_box(living[node], node in start_nodes) if node in living else Box("(deleted)") for node in places]
     return Graph(tuple(boxes), tuple(arrows))
 
 

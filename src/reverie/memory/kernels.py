@@ -250,11 +250,11 @@ def _grown(array: np.ndarray, count: int, room: int) -> np.ndarray:
 
 
 @compiled
-def _unique(seeds: np.ndarray) -> np.ndarray:
+def _unique(start_nodes: np.ndarray) -> np.ndarray:
     """Seeds without their repetitions, in the order given."""
-    nodes, count = np.empty(len(seeds), np.int64), 0
-    table = _hashed(nodes, 0, len(seeds))
-    for seed in seeds:
+    nodes, count = np.empty(len(start_nodes), np.int64), 0
+    table = _hashed(nodes, 0, len(start_nodes))
+    for seed in start_nodes:
         at = _find(table, nodes, seed)
         if table[at] == 0:
             nodes[count] = seed
@@ -275,10 +275,10 @@ def _is_among(rows: Rows, columns: Columns, node: int, k: int, weight: float, co
 
 @compiled
 def expand(
-    rows: Rows, columns: Columns, seeds: np.ndarray, hops: int, k: int
+    rows: Rows, columns: Columns, start_nodes: np.ndarray, hops: int, k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The fields of a Subgraph: breadth first from the seeds over the ``k`` heaviest edges of each node."""
-    nodes = _unique(seeds)
+    """The fields of a Subgraph: breadth first from the start_nodes over the ``k`` heaviest edges of each node."""
+    nodes = _unique(start_nodes)
     count, depths = len(nodes), np.zeros(len(nodes), np.int8)
     codes_of, weights_of = np.empty(0, np.int32), np.empty(0, np.float32)
     subjects, objects = np.empty(0, np.int32), np.empty(0, np.int32)
@@ -322,10 +322,10 @@ def expand(
 
 @compiled
 def pagerank(
-    rows: Rows, seeds: np.ndarray, shares: np.ndarray, damping: float, tolerance: float, hub: float, volume: float,
+    rows: Rows, start_nodes: np.ndarray, shares: np.ndarray, damping: float, tolerance: float, hub: float, volume: float,
     top: int, residual: np.ndarray, score: np.ndarray, lists: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """The ``top`` nodes and scores, best first, by forward push from the seeds.
+    """The ``top`` nodes and scores, best first, by forward push from the start_nodes.
 
     A push settles a share of what waits at a node and hands the rest to its neighbours, until less than ``tolerance`` *
     total waits at each. A walk that goes on from there ends where it is, or forgets where it was and ends in proportion
@@ -337,10 +337,10 @@ def pagerank(
     """
     touched, now, later = lists[0], lists[1], lists[2]
     totals, enough, went_on = rows.totals, np.float32(tolerance), np.float32(1e-30)
-    waiting = num_touched = len(seeds)
-    for i in range(len(seeds)):
-        residual[seeds[i]] = shares[i]
-        touched[i] = now[i] = seeds[i]
+    waiting = num_touched = len(start_nodes)
+    for i in range(len(start_nodes)):
+        residual[start_nodes[i]] = shares[i]
+        touched[i] = now[i] = start_nodes[i]
     while waiting > 0:
         count = 0
         for j in range(waiting):
@@ -431,17 +431,17 @@ def walk(
 
 @compiled
 def sample(
-    rows: Rows, columns: Columns, seeds: np.ndarray, size: int, state: np.ndarray
+    rows: Rows, columns: Columns, start_nodes: np.ndarray, size: int, state: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The fields of a Subgraph that grows from the seeds to ``size`` nodes, with every edge between them.
+    """The fields of a Subgraph that grows from the start_nodes to ``size`` nodes, with every edge between them.
 
     The next edge is always drawn from all those that lead out, in proportion to weight: each waits an exponential time
     of its weight's rate, and the earliest is taken (Efraimidis & Spirakis 2006, over the rows as they are reached).
     """
-    seeds = _unique(seeds)
-    count, room = len(seeds), max(size, len(seeds))
+    start_nodes = _unique(start_nodes)
+    count, room = len(start_nodes), max(size, len(start_nodes))
     nodes, depths = np.empty(room, np.int64), np.zeros(room, np.int8)
-    nodes[:count] = seeds
+    nodes[:count] = start_nodes
     table = _hashed(nodes, count, room)
     waiting: list[Any] = [(0.0, 0, 0)]
     waiting.clear()

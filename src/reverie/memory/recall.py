@@ -127,13 +127,13 @@ class Recaller:
         settings = self.settings
         like_nodes = _alike(vector, self.node_vectors, 5 * settings.similar)
         like_facts = _alike(vector, self.fact_vectors, settings.similar)
-        seeds = {node: settings.like * like for node, like in list(like_nodes.items())[: settings.similar]}
+        start_nodes = {node: settings.like * like for node, like in list(like_nodes.items())[: settings.similar]}
         for edge in self.store.edges(list(like_facts)):
             for node in (edge.subject, edge.object):
-                seeds[node] = max(seeds.get(node, 0.0), settings.like * like_facts[edge.id])
+                start_nodes[node] = max(start_nodes.get(node, 0.0), settings.like * like_facts[edge.id])
         for node, weight in [*((link.node, link.weight) for link in links), *starts.items()]:
-            seeds[node] = max(seeds.get(node, 0.0), weight)
-        spread = Spread(question, links, seeds, self.store.relations(), settings, like_nodes, like_facts)
+            start_nodes[node] = max(start_nodes.get(node, 0.0), weight)
+        spread = Spread(question, links, start_nodes, self.store.relations(), settings, like_nodes, like_facts)
         spread.run(self.topology)
         if vector is not None and self.node_vectors is not None and len(spread.edges):
             ends = np.unique(np.concatenate((spread.subjects, spread.objects)))
@@ -162,24 +162,24 @@ class Spread:
         self,
         question: str,
         links: Sequence[Link],
-        seeds: Mapping[int, float],
+        start_nodes: Mapping[int, float],
         relations: Sequence[str],
         settings: RecallSettings,
         like_nodes: Mapping[int, float],
         like_facts: Mapping[int, float],
     ):
-        self.settings, self.seeds, self.relation_names = settings, dict(seeds), list(relations)
+        self.settings, self.start_nodes, self.relation_names = settings, dict(start_nodes), list(relations)
         self.links = {link.node: link for link in links}
         self.asked = asked_relations(question, relations)
         self.like_nodes, self.like_facts = dict(like_nodes), dict(like_facts)
-        self.value, self.way = dict(seeds), dict[int, int]()
+        self.value, self.way = dict(start_nodes), dict[int, int]()
         self.support: dict[int, float] = {}
         self.edges = self.subjects = self.objects = self.relations = np.zeros(0, np.int64)
         self.ahead = self.behind = np.zeros(0)
         self._onward = np.zeros(0, bool)  # (E,): reached from its subject
 
     def run(self, topology: Topology) -> None:
-        """Let the weight of the seeds run along the edges, hop by hop, from the strongest nodes."""
+        """Let the weight of the start_nodes run along the edges, hop by hop, from the strongest nodes."""
         followed: set[int] = set()
         for _ in range(self.settings.hops):
             waiting = [node for node in self.value if node not in followed]
@@ -199,7 +199,9 @@ class Spread:
         far = np.where(self._onward, self.objects, self.subjects)
         reached = np.maximum(ahead, behind)
         like = np.maximum(self._values(far, self.like_nodes), self._values(self.edges, self.like_facts))
-        named = 0.5 * np.minimum(self._values(self.subjects, self.seeds), self._values(self.objects, self.seeds))
+        named = 0.5 * np.minimum(
+            self._values(self.subjects, self.start_nodes), self._values(self.objects, self.start_nodes)
+        )
         more = self._values(far, self.support)
         scores: np.ndarray = 1 - (1 - reached) * (1 - self.settings.like * like) * (1 - named) * (1 - more)
         return np.where(self.subjects == self.objects, 0.5 * scores, scores)  # that a book is a book helps nobody
@@ -273,9 +275,9 @@ class Spread:
         """float64 (E,) twice: what reaches an edge from its subject and from its object. It comes from a seed, or from
         the stronger end: what a seed has lent to its neighbour does not come back as news."""
         subjects, objects = self._values(self.subjects, self.value), self._values(self.objects, self.value)
-        seeds = np.array(list(self.seeds), np.int64)
-        ahead = (subjects >= objects) | np.isin(self.subjects, seeds)
-        behind = (objects >= subjects) | np.isin(self.objects, seeds)
+        start_nodes = np.array(list(self.start_nodes), np.int64)
+        ahead = (subjects >= objects) | np.isin(self.subjects, start_nodes)
+        behind = (objects >= subjects) | np.isin(self.objects, start_nodes)
         return subjects * self.ahead * ahead, objects * self.behind * behind
 
     def _pass_on(self, rim: np.ndarray) -> None:
@@ -298,10 +300,10 @@ class Spread:
         if settings.spread_by == "nothing" or not settings.spread or not len(self.edges):
             return
         if settings.spread_by == "pagerank":
-            found = dict(topology.pagerank(self.seeds, damping=settings.damping, top=200))
+            found = dict(topology.pagerank(self.start_nodes, damping=settings.damping, top=200))
         else:
             rng = np.random.default_rng(0)  # the same question, the same walks
-            walked = topology.walks(list(self.seeds), settings.walks, settings.hops + 1, rng, bias=self.value)
+            walked = topology.walks(list(self.start_nodes), settings.walks, settings.hops + 1, rng, bias=self.value)
             nodes, counts = np.unique(walked, return_counts=True)
             found = dict(zip(nodes.tolist(), counts.tolist(), strict=True))
         most = max(found.values(), default=0)

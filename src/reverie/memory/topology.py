@@ -55,8 +55,8 @@ class Neighbours(NamedTuple):
 class Subgraph:
     """Some nodes and edges between them."""
 
-    nodes: np.ndarray  # int64 (N,): node ids, seeds first
-    depths: np.ndarray  # int8 (N,): hops from the seeds, as they were reached
+    nodes: np.ndarray  # int64 (N,): node ids, start_nodes first
+    depths: np.ndarray  # int8 (N,): hops from the start_nodes, as they were reached
     edges: np.ndarray  # int64 (M,): edge ids
     subjects: np.ndarray  # int32 (M,): places in ``nodes``
     objects: np.ndarray  # int32 (M,)
@@ -125,21 +125,21 @@ class Topology:
         now = self._now
         return Neighbours(*kernels.neighbours(now.rows, now.columns, int(node), max(0, int(k)), _DIRECTIONS[direction]))
 
-    def expand(self, seeds: Sequence[int], hops: int = 2, k: int = 32) -> Subgraph:
-        """What lies within ``hops`` of the seeds: breadth first over the ``k`` heaviest edges of each node."""
+    def expand(self, start_nodes: Sequence[int], hops: int = 2, k: int = 32) -> Subgraph:
+        """What lies within ``hops`` of the start_nodes: breadth first over the ``k`` heaviest edges of each node."""
         now = self._now
-        return Subgraph(*kernels.expand(now.rows, now.columns, _ids(seeds), min(int(hops), 127), max(0, int(k))))
+        return Subgraph(*kernels.expand(now.rows, now.columns, _ids(start_nodes), min(int(hops), 127), max(0, int(k))))
 
     def pagerank(
         self,
-        seeds: Mapping[int, float],
+        start_nodes: Mapping[int, float],
         *,
         damping: float = 0.85,
         tolerance: float = 5e-6,
         top: int = 100,
         hub: float | None = None,
     ) -> list[tuple[int, float]]:
-        """The ``top`` nodes of the personalised PageRank of ``seeds`` (node -> weight > 0), best first, with scores.
+        """The ``top`` nodes of the personalised PageRank of ``start_nodes`` (node -> weight > 0), best first, with scores.
 
         A walker starts at a seed and goes on with probability ``damping`` to a neighbour, drawn by weight and without
         regard to direction, else ends; a score in [0, 1] is the share of walks that end at a node. At nodes whose
@@ -150,11 +150,11 @@ class Topology:
         """
         if not 0 <= damping < 1 or tolerance <= 0 or (hub is not None and hub <= 0):
             raise ValueError(f"need damping in [0, 1), tolerance > 0 and hub > 0, got {damping}, {tolerance} and {hub}")
-        whole = sum(seeds.values())
-        if not seeds or min(seeds.values()) < 0 or not 0 < whole < np.inf:
+        whole = sum(start_nodes.values())
+        if not start_nodes or min(start_nodes.values()) < 0 or not 0 < whole < np.inf:
             return []
         now = self._now
-        shares = {int(node): weight / whole for node, weight in seeds.items() if weight / whole > _LEAST}
+        shares = {int(node): weight / whole for node, weight in start_nodes.items() if weight / whole > _LEAST}
         known = [node for node in shares if 0 <= node <= now.num_nodes]
         space = self._space(now.num_nodes + 1)
         nodes, scores = kernels.pagerank(
@@ -177,22 +177,22 @@ class Topology:
 
     def walks(
         self,
-        seeds: Sequence[int],
+        start_nodes: Sequence[int],
         count: int,
         length: int,
         rng: np.random.Generator,
         bias: Mapping[int, float] | None = None,
     ) -> np.ndarray:
-        """``count`` random walks from the seeds in turn, without regard to direction: node ids int64 (count, length).
+        """``count`` random walks from the start_nodes in turn, without regard to direction: node ids int64 (count, length).
 
         ``bias`` draws walks to relevant nodes (node -> relevance >= 0, others 0): an edge is taken in proportion to its
         weight times (0.05 + relevance of its far end). A walk that finds no way on stays where it is.
         """
-        return self.walks_with_edges(seeds, count, length, rng, bias)[0]
+        return self.walks_with_edges(start_nodes, count, length, rng, bias)[0]
 
     def walks_with_edges(
         self,
-        seeds: Sequence[int],
+        start_nodes: Sequence[int],
         count: int,
         length: int,
         rng: np.random.Generator,
@@ -200,7 +200,7 @@ class Topology:
     ) -> tuple[np.ndarray, np.ndarray]:
         """``walks``, and the edge ids of their steps: int64 (count, length - 1), -1 where a walk stays."""
         now = self._now
-        starts = _ids(seeds)
+        starts = _ids(start_nodes)
         if not len(starts) or count < 1 or length < 1:
             return np.zeros((0, max(0, length)), np.int64), np.zeros((0, max(0, length - 1)), np.int64)
         likely = np.full(now.num_nodes + 1, 1.0 if bias is None else _FLOOR, np.float32)
@@ -209,13 +209,13 @@ class Topology:
                 likely[node] += max(0.0, relevance)
         return kernels.walk(now.rows, now.columns, np.resize(starts, count), int(length), likely, _state(rng))
 
-    def sample(self, seeds: Sequence[int], size: int, rng: np.random.Generator) -> Subgraph:
-        """A random subgraph of ``size`` nodes around the seeds (less where they reach less), with all edges between.
+    def sample(self, start_nodes: Sequence[int], size: int, rng: np.random.Generator) -> Subgraph:
+        """A random subgraph of ``size`` nodes around the start_nodes (less where they reach less), with all edges between.
 
         It grows edge by edge, each drawn by weight and without replacement from all that lead out of it.
         """
         now = self._now
-        return Subgraph(*kernels.sample(now.rows, now.columns, _ids(seeds), int(size), _state(rng)))
+        return Subgraph(*kernels.sample(now.rows, now.columns, _ids(start_nodes), int(size), _state(rng)))
 
     def _space(self, size: int) -> tuple[np.ndarray, ...]:
         """Arrays of zeros for one pagerank; those of an earlier one where they are large enough."""

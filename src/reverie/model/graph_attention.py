@@ -66,8 +66,8 @@ class GraphBatch:
     """B subgraphs as one disjoint graph of N nodes and E edges. Edges are given once; messages run both ways."""
 
     nodes: Tensor  # float (N, F)
-    seeds: Tensor  # float (N,) >= 0: how strongly the question starts here
-    depths: Tensor  # int64 (N,): hops from the seeds; read where the config says ``spread``
+    start_nodes: Tensor  # float (N,) >= 0: how strongly the question starts here
+    depths: Tensor  # int64 (N,): hops from the start_nodes; read where the config says ``spread``
     graph: Tensor  # int64 (N,) in [0, B): the subgraph of each node
     edges: Tensor  # int64 (2, E): subject and object, rows of ``nodes`` in the same subgraph
     relations: Tensor  # int64 (E,) in [0, num_relations)
@@ -89,7 +89,7 @@ class GraphBatch:
     @classmethod
     def of_arrays(
         cls,
-        seeds: np.ndarray,
+        start_nodes: np.ndarray,
         subjects: np.ndarray,
         objects: np.ndarray,
         relations: np.ndarray,
@@ -102,10 +102,10 @@ class GraphBatch:
         def tensor(values: np.ndarray | None, shape: tuple[int, ...], kind: type) -> Tensor:
             return torch.from_numpy(np.zeros(shape, kind) if values is None else np.array(values, dtype=kind))
 
-        n, e = len(seeds), len(subjects)
+        n, e = len(start_nodes), len(subjects)
         return cls(
             nodes=tensor(nodes, (n, 0), np.float32),
-            seeds=tensor(seeds, (n,), np.float32),
+            start_nodes=tensor(start_nodes, (n,), np.float32),
             depths=tensor(depths, (n,), np.int64),
             graph=torch.zeros(n, dtype=torch.int64),
             edges=tensor(np.stack((subjects, objects)), (2, e), np.int64),
@@ -247,7 +247,7 @@ class _Layer(nn.Module):
 class GraphAttention(nn.Module):
     """Subgraphs and question vectors → states of nodes, and what the heads read from them.
 
-    ``generator`` seeds the initial weights; without one they come from torch's global generator.
+    ``generator`` start_nodes the initial weights; without one they come from torch's global generator.
     """
 
     def __init__(self, config: GraphAttentionConfig, generator: torch.Generator | None = None):
@@ -275,7 +275,7 @@ class GraphAttention(nn.Module):
         """``question`` float (B, Q), one for each subgraph. Raises UsageError where numbers and sizes do not fit."""
         self._check(batch, question)
         asked = self.question(question)  # (B, D)
-        h = batch.seeds.unsqueeze(1) * self.seed(asked).index_select(0, batch.graph)
+        h = batch.start_nodes.unsqueeze(1) * self.seed(asked).index_select(0, batch.graph)
         if self.node is not None:
             h = h + self.node(batch.nodes)
         subjects, objects = batch.edges
@@ -346,7 +346,7 @@ class GraphAttention(nn.Module):
         config, n, e = self.config, batch.num_nodes, batch.num_edges
         for name, given, wanted in (
             ("nodes", batch.nodes, (n, config.node_size)),
-            ("seeds", batch.seeds, (n,)),
+            ("start_nodes", batch.start_nodes, (n,)),
             ("depths", batch.depths, (n,)),
             ("edges", batch.edges, (2, e)),
             ("edge_features", batch.edge_features, (e, config.edge_size)),

@@ -26,7 +26,7 @@ BEAM = 4  # paths kept while looking for the likeliest
 class GraphExample:
     """A question, the subgraph recalled for it, and which of its edges support the answer."""
 
-    graph: GraphBatch  # of one subgraph; ``seeds`` > 0 where paths start
+    graph: GraphBatch  # of one subgraph; ``start_nodes`` > 0 where paths start
     question: Tensor  # float (Q,)
     support: Tensor  # bool (E,)
 
@@ -63,7 +63,7 @@ def load_examples(path: str | Path) -> list[GraphExample]:
         edge_counts = torch.bincount(owners, minlength=len(questions)).tolist()
         if not (torch.equal(whole.graph, whole.graph.sort().values) and torch.equal(owners, owners.sort().values)):
             raise ValueError("its subgraphs are not in order")
-        by_node = {name: getattr(whole, name).split(node_counts) for name in ("nodes", "seeds", "depths")}
+        by_node = {name: getattr(whole, name).split(node_counts) for name in ("nodes", "start_nodes", "depths")}
         by_edge = {name: getattr(whole, name).split(edge_counts) for name in ("relations", "edge_features")}
         edges, marks = whole.edges.split(edge_counts, 1), support.split(edge_counts)
         first = np.cumsum([0, *node_counts])
@@ -99,13 +99,13 @@ def evidence_paths(example: GraphExample, max_steps: int) -> list[tuple[int, tup
         tails = ((edge, *longest(target, (*seen, target))) for edge, target in ways.get(node, ()) if target not in seen)
         return max(tails, key=len, default=())
 
-    seeds = (example.graph.seeds > 0).nonzero().squeeze(1).tolist()
-    found = [(seed, longest(seed, (seed,))) for seed in seeds]
+    start_nodes = (example.graph.start_nodes > 0).nonzero().squeeze(1).tolist()
+    found = [(seed, longest(seed, (seed,))) for seed in start_nodes]
     return [(seed, edges) for seed, edges in found if edges]
 
 
 class SupportObjective:
-    """Binary cross entropy of every edge, and the log-probability of following the evidence from the seeds."""
+    """Binary cross entropy of every edge, and the log-probability of following the evidence from the start_nodes."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class SupportObjective:
     @torch.no_grad()
     def evaluate(self, step: int) -> dict[str, float]:
         """On unseen examples: ``edge_recall_share``, of the supporting edges among as many best-scored edges;
-        ``path_exact_share``, of the seeds whose likeliest path runs over the supporting edges, as far as it can."""
+        ``path_exact_share``, of the start_nodes whose likeliest path runs over the supporting edges, as far as it can."""
         device = self.graph.norm.weight.device
         recalled, exact = [], []
         count = min(self.data.eval_questions or len(self.test), len(self.test))

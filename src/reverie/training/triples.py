@@ -175,7 +175,7 @@ class TripleGraph:
         )
         batch = GraphBatch(
             nodes=torch.from_numpy(features.astype(np.float32)),
-            seeds=torch.from_numpy((depths == 0).astype(np.float32)),
+            start_nodes=torch.from_numpy((depths == 0).astype(np.float32)),
             depths=torch.from_numpy(depths),
             graph=torch.from_numpy(graph),
             edges=torch.from_numpy(np.stack((rows[inside], places[inside]))),
