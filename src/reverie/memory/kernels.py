@@ -277,7 +277,7 @@ def _is_among(rows: Rows, columns: Columns, node: int, k: int, weight: float, co
 def expand(
     rows: Rows, columns: Columns, start_nodes: np.ndarray, hops: int, k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The fields of a Subgraph: breadth first from the start_nodes over the ``k`` heaviest edges of each node."""
+    """The fields of a Subgraph: breadth first from the start nodes over the ``k`` heaviest edges of each node."""
     nodes = _unique(start_nodes)
     count, depths = len(nodes), np.zeros(len(nodes), np.int8)
     codes_of, weights_of = np.empty(0, np.int32), np.empty(0, np.float32)
@@ -325,7 +325,7 @@ def pagerank(
     rows: Rows, start_nodes: np.ndarray, shares: np.ndarray, damping: float, tolerance: float, hub: float, volume: float,
     top: int, residual: np.ndarray, score: np.ndarray, lists: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """The ``top`` nodes and scores, best first, by forward push from the start_nodes.
+    """The ``top`` nodes and scores, best first, by forward push from the start nodes.
 
     A push settles a share of what waits at a node and hands the rest to its neighbours, until less than ``tolerance`` *
     total waits at each. A walk that goes on from there ends where it is, or forgets where it was and ends in proportion
@@ -433,7 +433,7 @@ def walk(
 def sample(
     rows: Rows, columns: Columns, start_nodes: np.ndarray, size: int, state: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The fields of a Subgraph that grows from the start_nodes to ``size`` nodes, with every edge between them.
+    """The fields of a Subgraph that grows from the start nodes to ``size`` nodes, with every edge between them.
 
     The next edge is always drawn from all those that lead out, in proportion to weight: each waits an exponential time
     of its weight's rate, and the earliest is taken (Efraimidis & Spirakis 2006, over the rows as they are reached).

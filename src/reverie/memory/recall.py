@@ -179,7 +179,7 @@ class Spread:
         self._onward = np.zeros(0, bool)  # (E,): reached from its subject
 
     def run(self, topology: Topology) -> None:
-        """Let the weight of the start_nodes run along the edges, hop by hop, from the strongest nodes."""
+        """Let the weight of the start nodes run along the edges, hop by hop, from the strongest nodes."""
         followed: set[int] = set()
         for _ in range(self.settings.hops):
             waiting = [node for node in self.value if node not in followed]

@@ -55,8 +55,8 @@ class Neighbours(NamedTuple):
 class Subgraph:
     """Some nodes and edges between them."""
 
-    nodes: np.ndarray  # int64 (N,): node ids, start_nodes first
-    depths: np.ndarray  # int8 (N,): hops from the start_nodes, as they were reached
+    nodes: np.ndarray  # int64 (N,): node ids, start nodes first
+    depths: np.ndarray  # int8 (N,): hops from the start nodes, as they were reached
     edges: np.ndarray  # int64 (M,): edge ids
     subjects: np.ndarray  # int32 (M,): places in ``nodes``
     objects: np.ndarray  # int32 (M,)
@@ -126,7 +126,7 @@ class Topology:
         return Neighbours(*kernels.neighbours(now.rows, now.columns, int(node), max(0, int(k)), _DIRECTIONS[direction]))
 
     def expand(self, start_nodes: Sequence[int], hops: int = 2, k: int = 32) -> Subgraph:
-        """What lies within ``hops`` of the start_nodes: breadth first over the ``k`` heaviest edges of each node."""
+        """What lies within ``hops`` of the start nodes: breadth first over the ``k`` heaviest edges of each node."""
         now = self._now
         return Subgraph(*kernels.expand(now.rows, now.columns, _ids(start_nodes), min(int(hops), 127), max(0, int(k))))
 
@@ -183,7 +183,7 @@ class Topology:
         rng: np.random.Generator,
         bias: Mapping[int, float] | None = None,
     ) -> np.ndarray:
-        """``count`` random walks from the start_nodes in turn, without regard to direction: node ids int64 (count, length).
+        """``count`` random walks from the start nodes in turn, without regard to direction: node ids int64 (count, length).
 
         ``bias`` draws walks to relevant nodes (node -> relevance >= 0, others 0): an edge is taken in proportion to its
         weight times (0.05 + relevance of its far end). A walk that finds no way on stays where it is.
@@ -210,7 +210,7 @@ class Topology:
         return kernels.walk(now.rows, now.columns, np.resize(starts, count), int(length), likely, _state(rng))
 
     def sample(self, start_nodes: Sequence[int], size: int, rng: np.random.Generator) -> Subgraph:
-        """A random subgraph of ``size`` nodes around the start_nodes (less where they reach less), with all edges between.
+        """A random subgraph of ``size`` nodes around the start nodes (less where they reach less), with all edges between.
 
         It grows edge by edge, each drawn by weight and without replacement from all that lead out of it.
         """

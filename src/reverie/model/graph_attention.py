@@ -67,7 +67,7 @@ class GraphBatch:
 
     nodes: Tensor  # float (N, F)
     start_nodes: Tensor  # float (N,) >= 0: how strongly the question starts here
-    depths: Tensor  # int64 (N,): hops from the start_nodes; read where the config says ``spread``
+    depths: Tensor  # int64 (N,): hops from the start nodes; read where the config says ``spread``
     graph: Tensor  # int64 (N,) in [0, B): the subgraph of each node
     edges: Tensor  # int64 (2, E): subject and object, rows of ``nodes`` in the same subgraph
     relations: Tensor  # int64 (E,) in [0, num_relations)
@@ -247,7 +247,7 @@ class _Layer(nn.Module):
 class GraphAttention(nn.Module):
     """Subgraphs and question vectors → states of nodes, and what the heads read from them.
 
-    ``generator`` start_nodes the initial weights; without one they come from torch's global generator.
+    ``generator`` seeds the initial weights; without one they come from torch's global generator.
     """
 
     def __init__(self, config: GraphAttentionConfig, generator: torch.Generator | None = None):
