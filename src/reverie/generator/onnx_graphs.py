@@ -22,7 +22,7 @@ from reverie.generator.int8 import quantize_tensors
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.priors import Prior
 from reverie.generator.priors.flow import FlowPrior
-from reverie.generator.priors.mixture import MixturePrior
+from reverie.generator.priors.mixture import GaussianMixturePrior
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -151,7 +151,7 @@ class _Mixture(_Whole):
     """The mixture without ``searchsorted``, which ONNX does not have."""
 
     def forward(self, noise: Tensor, temperature: Tensor, condition: Tensor, guidance: Tensor) -> Tensor:
-        prior: MixturePrior = self.prior  # type: ignore[assignment]
+        prior: GaussianMixturePrior = self.prior  # type: ignore[assignment]
         places = (1 + torch.erf(noise[:, :1] / 2**0.5)) / 2  # the normal distribution function: uniform in [0, 1]
         passed = (prior.weights.cumsum(0)[:-1] < places).sum(1)
         moved = (prior.factors[passed] @ noise[:, 1:, None]).squeeze(-1)
@@ -195,7 +195,7 @@ class _FlowEnd(_OfPrior):
 
 def prior_part(prior: Prior) -> Part:
     """A prior as one part."""
-    kinds: dict[type[Prior], type[_Whole]] = {MixturePrior: _Mixture, FlowPrior: _Whole}
+    kinds: dict[type[Prior], type[_Whole]] = {GaussianMixturePrior: _Mixture, FlowPrior: _Whole}
     return kinds.get(type(prior), _Plain)(prior).eval()
 
 

@@ -97,7 +97,7 @@ PRIORS = Registry[type[Prior]](
     "prior",
     {
         "normal": NormalPrior,
-        "mixture": "reverie.generator.priors.mixture:MixturePrior",
+        "mixture": "reverie.generator.priors.mixture:GaussianMixturePrior",
         "flow": "reverie.generator.priors.flow:FlowPrior",
     },
 )

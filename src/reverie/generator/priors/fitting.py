@@ -14,7 +14,7 @@ from torch import Tensor
 from reverie.errors import ConfigError, MissingExtraError, TrainingError
 from reverie.generator.priors.contract import PRIORS, NormalPrior, Prior, load_prior
 from reverie.generator.priors.flow import FlowLessons, FlowObjective
-from reverie.generator.priors.mixture import MixturePrior
+from reverie.generator.priors.mixture import GaussianMixturePrior
 from reverie.progress import Progress, no_progress
 from reverie.training import LoopConfig
 
@@ -69,7 +69,9 @@ def fit_prior(
         raise TrainingError(f"a prior is fitted to two pictures or more, got {len(latents)}. Give a larger collection.")
     progress(f"fitting the prior {name}", 0, 1)
     if name == "mixture":
-        fitted = MixturePrior.fit(latents, unseen, settings.mixture_components, settings.gaussians, settings.seed)
+        fitted = GaussianMixturePrior.fit(
+            latents, unseen, settings.mixture_components, settings.gaussians, settings.seed
+        )
         return fitted.eval().requires_grad_(False)
     objective = FlowObjective(latents, captions, unseen, unseen_captions, settings.flow, settings.seed)
     if run_dir is not None:

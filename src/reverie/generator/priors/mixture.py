@@ -11,10 +11,10 @@ from torch import Tensor
 from reverie.generator.priors.components import Components
 from reverie.generator.priors.contract import Prior
 
-__all__ = ["MixturePrior"]
+__all__ = ["GaussianMixturePrior"]
 
 
-class MixturePrior(Prior):
+class GaussianMixturePrior(Prior):
     """The first number of the noise picks a Gaussian, the others a point in it."""
 
     name = "mixture"
@@ -38,7 +38,7 @@ class MixturePrior(Prior):
         num_components: int = 48,
         gaussians: tuple[int, ...] = (1, 2, 4, 8, 16, 32),
         seed: int = 0,
-    ) -> MixturePrior:
+    ) -> GaussianMixturePrior:
         """Fit to latents (N, D); the number of Gaussians and the shape of their covariances are those under which the
         ``unseen`` (M, D) latents are likeliest.
         """
