@@ -20,7 +20,7 @@ from reverie.model.encoders import (
     text_encoders,
 )
 from reverie.model.graph_attention import GraphBatch
-from reverie.model.mixture import Gates, Mixture, MixtureConfig, balance_loss, pick_rows
+from reverie.model.mixture import EncoderMixture, EncoderMixtureConfig, Gates, balance_loss, pick_rows
 from reverie.model.orchestrator import Orchestrator, OrchestratorConfig, Sensed
 from reverie.model.vision import VisionConfig
 
@@ -41,11 +41,13 @@ class Counting(nn.Module):
         return 2 * x
 
 
-def mixture(gates: list[list[float]], config: MixtureConfig | None = None) -> tuple[Mixture, list[Counting], Tensor]:
+def mixture(
+    gates: list[list[float]], config: EncoderMixtureConfig | None = None
+) -> tuple[EncoderMixture, list[Counting], Tensor]:
     """A mixture whose gates for features ``one_hot(row)`` are those given."""
     wanted = torch.tensor(gates)
     experts = [Counting() for _ in gates[0]]
-    made = Mixture(experts, len(gates), 8, config or MixtureConfig(bias=False)).eval()
+    made = EncoderMixture(experts, len(gates), 8, config or EncoderMixtureConfig(bias=False)).eval()
     with torch.no_grad():
         made.gates.query.weight.zero_()
         made.gates.query.weight[: len(gates)] = torch.eye(len(gates)) * 32**0.5
@@ -79,12 +81,12 @@ def test_an_expert_nobody_wants_is_not_computed() -> None:
 
 
 def test_no_more_than_max_experts_look() -> None:
-    made, _, features = mixture([[0.9, 0.4, 0.7]], MixtureConfig(bias=False, max_experts=2))
+    made, _, features = mixture([[0.9, 0.4, 0.7]], EncoderMixtureConfig(bias=False, max_experts=2))
     assert made([torch.randn(1, 1, 4)] * 3, features).chosen.tolist() == [[True, False, True]]
 
 
 def test_in_training_a_shut_gate_can_open() -> None:
-    made, experts, features = mixture([[0.9, 0.1]], MixtureConfig(bias=False, dropout=0.0))
+    made, experts, features = mixture([[0.9, 0.1]], EncoderMixtureConfig(bias=False, dropout=0.0))
     made.train()
     mixed = made([torch.randn(1, 1, 4)] * 2, features)
     mixed.weights.sum().backward()
@@ -95,15 +97,15 @@ def test_in_training_a_shut_gate_can_open() -> None:
 
 def test_dropout_leaves_experts_out_but_never_the_only_one() -> None:
     gates = torch.ones(200, 2)
-    several = Gates(3, 2, MixtureConfig(dropout=0.5)).train()
+    several = Gates(3, 2, EncoderMixtureConfig(dropout=0.5)).train()
     torch.manual_seed(0)
     assert 0.3 < (several.weights(gates) == 0).float().mean() < 0.7
-    single = Gates(3, 1, MixtureConfig(dropout=0.5)).train()
+    single = Gates(3, 1, EncoderMixtureConfig(dropout=0.5)).train()
     assert (single.weights(gates[:, :1]) == 1).all()
 
 
 def test_without_gates_every_expert_counts_in_full() -> None:
-    gates = Gates(3, 2, MixtureConfig(gated=False)).eval()
+    gates = Gates(3, 2, EncoderMixtureConfig(gated=False)).eval()
     assert (gates.weights(gates(torch.randn(4, 3))) == 1).all()
 
 
@@ -286,9 +288,9 @@ def test_what_cannot_be_is_refused_in_one_line(network: Orchestrator) -> None:
     with pytest.raises(ConfigError, match="num_heads divides size"):
         OrchestratorConfig(size=30)
     with pytest.raises(ConfigError, match=r"threshold lies in \[0, 1\]"):
-        MixtureConfig(threshold=2)
+        EncoderMixtureConfig(threshold=2)
     with pytest.raises(ConfigError, match="at least one expert"):
-        Mixture([], 3, 8, MixtureConfig())
+        EncoderMixture([], 3, 8, EncoderMixtureConfig())
     with pytest.raises(UnknownNameError, match="graph encoder"):
         graph_encoders.get("attentive")
     with pytest.raises(UnknownNameError, match="text encoder"):

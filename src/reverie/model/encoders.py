@@ -1,7 +1,7 @@
 """Recalled facts and words → states: graph and text encoders behind one contract, their registries, and the checks.
 
 An encoder of facts reads (GraphBatch, asked) and one of words reads the states of a frozen backbone; each gives states
-(B, K, D) and which of them are there, bool (B, K), as ``Mixture`` takes them.
+(B, K, D) and which of them are there, bool (B, K), as ``EncoderMixture`` takes them.
 
 ``attention``  facts, by ``GraphAttention``: messages run along the edges, and the answer is pooled into soft tokens
 ``triples``    facts, each by itself: subject, relation and object become one state, and nothing is passed on

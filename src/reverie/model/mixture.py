@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from reverie.errors import ConfigError, UsageError
 from reverie.model.graph_attention import GraphBatch
 
-__all__ = ["Gates", "Mixed", "Mixture", "MixtureConfig", "balance_loss", "pick_rows"]
+__all__ = ["Gates", "Mixed", "EncoderMixture", "EncoderMixtureConfig", "balance_loss", "pick_rows"]
 
 
 @dataclass(frozen=True)
-class MixtureConfig:
+class EncoderMixtureConfig:
     """Settings of the gates of one mixture."""
 
     threshold: float = 0.3  # experts whose gate is below it are left out
@@ -42,7 +42,7 @@ class MixtureConfig:
 class Gates(nn.Module):
     """Features of what was asked → independent gates in [0, 1], one an expert."""
 
-    def __init__(self, feature_size: int, num_experts: int, config: MixtureConfig, size: int = 32):
+    def __init__(self, feature_size: int, num_experts: int, config: EncoderMixtureConfig, size: int = 32):
         super().__init__()
         self.config = config
         self.query = nn.Linear(feature_size, size, bias=False)
@@ -85,13 +85,13 @@ class Mixed:
     chosen: Tensor  # bool (B, E): whose states are there
 
 
-class Mixture(nn.Module):
+class EncoderMixture(nn.Module):
     """Experts (each with ``size``, the width of its states) behind gates; their states brought to one width D.
 
     An expert takes its input and returns states (B, K, its size), or those with a mask bool (B, K) of which are there.
     """
 
-    def __init__(self, experts: Sequence[nn.Module], feature_size: int, size: int, config: MixtureConfig):
+    def __init__(self, experts: Sequence[nn.Module], feature_size: int, size: int, config: EncoderMixtureConfig):
         super().__init__()
         if not experts:
             raise ConfigError("a mixture needs at least one expert, got none")

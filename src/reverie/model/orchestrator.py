@@ -23,7 +23,7 @@ from reverie.files import atomic_write_bytes, atomic_write_json
 from reverie.jsonio import read_object
 from reverie.model.encoders import SenseSizes, Words, graph_encoders, text_encoders
 from reverie.model.graph_attention import SCORE_CAP, GraphBatch
-from reverie.model.mixture import Mixed, Mixture, MixtureConfig, balance_loss
+from reverie.model.mixture import EncoderMixture, EncoderMixtureConfig, Mixed, balance_loss
 from reverie.model.vision import VisionConfig, VisionEncoder, make_vision
 from reverie.settings import build_settings
 from reverie.tokens.image import ImageTokenizer
@@ -40,7 +40,7 @@ class OrchestratorConfig:
     vision: tuple[VisionConfig, ...] = (VisionConfig("tokens"), VisionConfig("lite"))
     graph: tuple[str, ...] = ("attention", "triples")
     text: tuple[str, ...] = ("states", "words")
-    gates: MixtureConfig = field(default_factory=MixtureConfig)
+    gates: EncoderMixtureConfig = field(default_factory=EncoderMixtureConfig)
     senses: SenseSizes = field(default_factory=SenseSizes)  # their size and asked_size are filled in
     size: int = 64  # width D of the joined states
     num_states: int = 4  # states that come out, n
@@ -152,7 +152,7 @@ class Orchestrator(nn.Module):
             "text": [text_encoders.get(name)(senses) for name in config.text],
         }
         self.mixtures = nn.ModuleDict(
-            {name: Mixture(found, feature_size, size, config.gates) for name, found in experts.items() if found}
+            {name: EncoderMixture(found, feature_size, size, config.gates) for name, found in experts.items() if found}
         )
         self.roles = nn.ParameterDict({name: torch.empty(len(found), size) for name, found in experts.items() if found})
         self.nothing = nn.Parameter(torch.empty(1, size))
