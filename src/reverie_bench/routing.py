@@ -16,7 +16,7 @@ from reverie.experts import Library
 from reverie.experts.contract import Choice
 from reverie.model import Backbone
 from reverie.settings import load_settings
-from reverie.training.measuring import BackboneJudge
+from reverie.training.measuring import BackboneScorer
 from reverie.training.routing_table import NOBODY, Table
 from reverie_bench.contract import Benchmark, BenchSettings, Findings, Published
 from reverie_bench.routing_ablations import ablations, at_thresholds
@@ -61,7 +61,7 @@ def run(settings: BenchSettings) -> Findings:
     alike = stages.make_single(options.single, library) | _merged(stages, library)
     test = stages.rows_of("test", settings.limit or options.test_rows)
     backbone = Backbone.load(stages.bundle / "backbone").eval()
-    judge = BackboneJudge(backbone, library)
+    judge = BackboneScorer(backbone, library)
     table = stages.table("test", test, judge, library)
     learned = stages.features("router", stages.rows_of("train", options.router_rows), library.base)
     router = stages.router("owner", learned, {})

@@ -27,7 +27,7 @@ from reverie.model import Backbone
 from reverie.progress import Progress, no_progress
 from reverie.settings import load_settings, settings_to_dict
 from reverie.training.loop import TrainResult, train
-from reverie.training.measuring import BackboneJudge, Row, make_table
+from reverie.training.measuring import BackboneScorer, Row, make_table
 from reverie.training.recipes import ExpertRecipe, RouterRecipe, TextRecipe
 from reverie.training.routing import RouterObjective
 from reverie.training.routing_rows import RowReader
@@ -147,7 +147,7 @@ class RunFolder:
             found.kinds.extend([path.stem if owner == NOBODY else self.names[owner]] * len(rows))
         return found
 
-    def table(self, name: str, rows: Rows, judge: BackboneJudge, library: Library) -> Table:
+    def table(self, name: str, rows: Rows, judge: BackboneScorer, library: Library) -> Table:
         """Features of the rows and their nats with every expert; kept in tables/."""
         path = self.folder / "tables" / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
@@ -185,7 +185,7 @@ class RunFolder:
             raise TrainingError(f"{what} is not finished: {result.message} Give the same command again to go on.")
 
 
-class _Reader(BackboneJudge):
+class _Reader(BackboneScorer):
     """Gives features; nobody's nats are asked for."""
 
     def nats(self, rows: Sequence[Row], choices: Sequence[Choice]) -> Tensor:

@@ -17,7 +17,7 @@ from reverie.experts.library import Library
 from reverie.experts.prototypes import load_prototype
 from reverie.experts.router import Router, RouterConfig
 from reverie.training import LoopConfig, check_objective, train
-from reverie.training.measuring import BackboneJudge, EngineJudge, Row, make_table
+from reverie.training.measuring import BackboneScorer, EngineScorer, Row, make_table
 from reverie.training.recipes import RouterRecipe
 from reverie.training.routing import RouterData, RouterObjective
 from reverie.training.routing_rows import RowReader
@@ -65,7 +65,7 @@ def toy_rows(count: int = 9) -> list[Row]:
 def test_nats_are_those_of_the_base_with_the_weights_added() -> None:
     backbone, source, rows = toy_backbone(5), Source(), toy_rows()
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
-    judge, choice = BackboneJudge(backbone, source), (("a", 0.75), ("b", 0.5))
+    judge, choice = BackboneScorer(backbone, source), (("a", 0.75), ("b", 0.5))
     nats = judge.nats(rows, [choice] * 5 + [()] * 5)
     assert nats[-1] == 0  # no answer, nothing to judge
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
@@ -82,7 +82,7 @@ def test_nats_are_those_of_the_base_with_the_weights_added() -> None:
 
 def test_both_judges_see_the_same() -> None:
     backbone, rows = toy_backbone(5), toy_rows()
-    slow, fast = EngineJudge(Engine(backbone)), BackboneJudge(backbone, Source())
+    slow, fast = EngineScorer(Engine(backbone)), BackboneScorer(backbone, Source())
     torch.testing.assert_close(slow.features(rows), fast.features(rows), atol=1e-4, rtol=1e-4)
     each = fast.features(rows, per_token=True)
     last = [each[place, len(row.question) - 1] for place, row in enumerate(rows)]
@@ -96,7 +96,7 @@ def test_both_judges_see_the_same() -> None:
 def test_an_engine_runs_the_experts_that_the_backbone_adds() -> None:
     backbone, source, rows = toy_backbone(5), Source(), toy_rows()
     choices = [(("a", 0.75), ("b", 0.5)), (("b", 1.0),), *[()] * 8]
-    slow, fast = EngineJudge(Engine(backbone, experts=source)), BackboneJudge(backbone, source)
+    slow, fast = EngineScorer(Engine(backbone, experts=source)), BackboneScorer(backbone, source)
     torch.testing.assert_close(slow.nats(rows, choices), fast.nats(rows, choices), atol=1e-4, rtol=1e-4)
 
 
@@ -107,11 +107,11 @@ def test_an_expert_that_does_not_fit_is_refused_and_the_base_unchanged() -> None
     for linear, message in (("model.layers.0.self_attn.q_proj", "does not fit"), ("lm.nowhere", "does not have")):
         source.adapters["b"] = Adapter({**toy_adapter(3).factors, linear: wide})
         with pytest.raises(ExpertError, match=message):
-            BackboneJudge(backbone, source).nats(toy_rows(), [(("b", 1.0),)] * 10)
+            BackboneScorer(backbone, source).nats(toy_rows(), [(("b", 1.0),)] * 10)
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
 
 
-class Counting(BackboneJudge):
+class Counting(BackboneScorer):
     def __init__(self) -> None:
         super().__init__(toy_backbone(5), Source())
         self.asked: list[str] = []
@@ -134,7 +134,7 @@ def test_a_stopped_measurement_goes_on_where_it_was(tmp_path: Path) -> None:
     )
     assert judge.asked == ["b"]
     assert told[-1] == "measured rows  with b: 3 of 3"
-    plain = make_table(BackboneJudge(toy_backbone(5), Source()), rows, owners, "ab")
+    plain = make_table(BackboneScorer(toy_backbone(5), Source()), rows, owners, "ab")
     torch.testing.assert_close(table.nats, plain.nats)
     judge = Counting()
     make_table(judge, rows, owners, "ab", keys=["a", "new"], path=path)

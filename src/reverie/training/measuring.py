@@ -1,7 +1,7 @@
 """Measures rows for the router: features from the bare base, and the nats of every answer with every expert.
 
-``BackboneJudge`` is for our own backbone: an expert's changes are added to the weights while all rows are read in
-batches. ``EngineJudge`` is for every other base: it asks an engine.
+``BackboneScorer`` is for our own backbone: an expert's changes are added to the weights while all rows are read in
+batches. ``EngineScorer`` is for every other base: it asks an engine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from reverie.progress import Progress, no_progress
 from reverie.training.documents import pad
 from reverie.training.routing_table import Table
 
-__all__ = ["BackboneJudge", "EngineJudge", "Judge", "Row", "Scorer", "make_table"]
+__all__ = ["BackboneScorer", "EngineScorer", "RowScorer", "Row", "ScoringEngine", "make_table"]
 
 _SIDE_BY_SIDE = 32  # rows of a batch
 
@@ -49,7 +49,7 @@ class Row:
             raise DataError("a row has a question, and says of each id of its answer whether it counts")
 
 
-class Judge(Protocol):
+class RowScorer(Protocol):
     """Looks at rows with a base."""
 
     def features(self, rows: Sequence[Row], per_token: bool = False) -> Tensor:
@@ -60,7 +60,7 @@ class Judge(Protocol):
         """Mean -log p of the judged ids of each row with its experts: float32 (n,)."""
 
 
-class BackboneJudge:
+class BackboneScorer:
     """Our own backbone, and the experts of ``source``. The backbone's weights are as they were after each call."""
 
     def __init__(self, backbone: Backbone, source: ExpertSource):
@@ -109,17 +109,17 @@ class BackboneJudge:
 
 
 class Scorer(Protocol):
-    """What ``EngineJudge`` needs of an engine."""
+    """What ``EngineScorer`` needs of an engine."""
 
     def embed_many(self, texts: Sequence[Sequence[int]]) -> np.ndarray: ...
 
     def score_many(self, wanted: Sequence[tuple[Sequence[int], Sequence[int], Choice]]) -> list[np.ndarray]: ...
 
 
-class EngineJudge:
+class EngineScorer:
     """Any engine that has its experts at hand. It gives no features per token."""
 
-    def __init__(self, engine: Scorer):
+    def __init__(self, engine: ScoringEngine):
         self.engine = engine
 
     def features(self, rows: Sequence[Row], per_token: bool = False) -> Tensor:
@@ -137,7 +137,7 @@ class EngineJudge:
 
 
 def make_table(
-    judge: Judge,
+    judge: RowScorer,
     rows: Sequence[Row],
     owners: Sequence[int],
     names: Sequence[str],

@@ -17,7 +17,7 @@ from reverie.experts.features import question_features
 from reverie.experts.router import Router
 from reverie.files import atomic_write_json
 from reverie.progress import Progress, no_progress
-from reverie.training.measuring import BackboneJudge, Row
+from reverie.training.measuring import BackboneScorer, Row
 from reverie.training.recipes import RouterRecipe
 from reverie.training.routing import measure_library, split_places
 from reverie.training.routing_evaluation import evaluate, time_ratio
@@ -57,7 +57,7 @@ def report_router(
     found = evaluate(router, table, measure, targets=recipe.data.targets)
     judge = measured.judge
     timed: dict[str, float] = {}
-    if speed and isinstance(judge, BackboneJudge):
+    if speed and isinstance(judge, BackboneScorer):
         timed = time_router(router, judge, rows[:_BATCH], list(table.names))
     report: dict[str, Any] = {"router": str(folder), **asdict(found), "speed": timed, "files": []}
     if out is not None:
@@ -79,7 +79,7 @@ def usual_rows(recipe: RouterRecipe, names: Sequence[str]) -> RouterRecipe:
     return replace(recipe, data=replace(recipe.data, rows=rows, outsiders=outsiders, rows_a_source=100, seed=1))
 
 
-def time_router(router: Router, judge: BackboneJudge, rows: Sequence[Row], names: Sequence[str]) -> dict[str, float]:
+def time_router(router: Router, judge: BackboneScorer, rows: Sequence[Row], names: Sequence[str]) -> dict[str, float]:
     """``time_over_base``: of drawing ids for ``rows`` side by side with the chosen experts, over without any;
     ``routing_ms``: of reading one row's features and choosing. Raises UsageError without rows.
     """
