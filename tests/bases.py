@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from reverie.logs import quiet_transformers as quiet
-from reverie.model.transformers_base import ForeignBackbone, extend
+from reverie.model.transformers_base import TransformersBackbone, extend
 
 TEXTS = ["what happens when you drop an egg? it breaks on the floor.", "the red ball rolls off the table and falls."]
 SMALL = {
@@ -50,7 +50,7 @@ def toy_base(family: str, seed: int = 0, **changes: Any) -> Any:
         return AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
 
 
-def toy_foreign(family: str, num_grammar: int = 20, seed: int = 0) -> ForeignBackbone:
+def toy_transformers_base(family: str, num_grammar: int = 20, seed: int = 0) -> TransformersBackbone:
     base = toy_base(family, seed)
     return extend(base, SMALL["vocab_size"], num_grammar, torch.Generator().manual_seed(seed))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bases import BASES, toy_foreign
+from bases import BASES, toy_transformers_base
 from reverie.engine import check_decoder, open_decoder
 from reverie.engine.contract import Read, State
 from reverie.engine.packed import PackedDecoder
@@ -23,7 +23,7 @@ CONFIG = BackboneConfig(
 
 @pytest.mark.parametrize("family", BASES)
 def test_bases_of_transformers(family: str) -> None:
-    backbone = toy_foreign(family)
+    backbone = toy_transformers_base(family)
 
     def plain(ids: Sequence[int], choice: Choice) -> torch.Tensor:
         assert not choice

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from bases import BASES, toy_foreign
+from bases import BASES, toy_transformers_base
 from reverie.engine import Completion, Engine, Request, Sampling
 from reverie.engine.requests import open_branches
 from reverie.engine.sampling import Sampler
 from reverie.errors import UsageError
-from reverie.model.transformers_base import ForeignBackbone
+from reverie.model.transformers_base import TransformersBackbone
 
 FAMILIES = list(BASES)
-foreign = cache(toy_foreign)
+foreign = cache(toy_transformers_base)
 
 
 class Allow:
@@ -40,7 +40,7 @@ class Allow:
 
 
 @torch.inference_mode()
-def plainly(backbone: ForeignBackbone, requests: list[Request]) -> list[Completion]:
+def plainly(backbone: TransformersBackbone, requests: list[Request]) -> list[Completion]:
     """Each row on its own, everything read again for every id."""
     completions = []
     for branch in open_branches(requests, backbone.config.vocab_size, backbone.config.max_positions):

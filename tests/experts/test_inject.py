@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bases import toy_base, toy_foreign
+from bases import toy_base, toy_transformers_base
 from reverie.engine import Engine, Request
 from reverie.errors import ExpertError, UnknownNameError, UsageError
 from reverie.experts.contract import Adapter, Choice, Factors
 from reverie.experts.files import save_adapter
 from reverie.experts.inject import PeftInjection, RoutedInjection, inject, linears_of
-from reverie.model.transformers_base import ForeignBackbone
+from reverie.model.transformers_base import TransformersBackbone
 
 FAMILIES = ["llama", "llama-untied", "mistral", "qwen2", "qwen3", "gemma2", "opt", "gpt2"]
 NAMES = ("causal", "spatial", "a.b", "a_2e_b")
@@ -188,7 +188,7 @@ def test_peft_holds_only_so_many_experts(monkeypatch: pytest.MonkeyPatch) -> Non
 # in the engine ------------------------------------------------------------------------------------------------
 
 
-def alone(backbone: ForeignBackbone, source: ExpertFolder, request: Request) -> tuple[int, ...]:
+def alone(backbone: TransformersBackbone, source: ExpertFolder, request: Request) -> tuple[int, ...]:
     """Greedy ids from merged weights, everything read again for every id."""
     merged(backbone.base, source, request.experts)
     drawn: list[int] = []
@@ -202,7 +202,7 @@ def alone(backbone: ForeignBackbone, source: ExpertFolder, request: Request) -> 
 def test_rows_of_one_batch_have_experts_of_their_own(family: str) -> None:
     from reverie.engine import Sampling
 
-    backbone = toy_foreign(family)
+    backbone = toy_transformers_base(family)
     source = shelf(backbone.base)
     engine = Engine(backbone, experts=source)
     prefixes = [(30, 40, 50), (30, 40, 50), (30, 40, 50, 60, 70), (25, 26), (30, 40, 50)]
@@ -210,20 +210,20 @@ def test_rows_of_one_batch_have_experts_of_their_own(family: str) -> None:
         Request(prefix, sampling=Sampling(0), max_new_ids=6, experts=choice)
         for prefix, choice in zip(prefixes, CHOICES, strict=True)
     ]
-    wanted = [alone(toy_foreign(family), source, request) for request in requests]
+    wanted = [alone(toy_transformers_base(family), source, request) for request in requests]
     for _ in range(2):
         assert [each.ids for each in engine.generate(requests)] == wanted
     for request in requests:
-        twin = toy_foreign(family)
+        twin = toy_transformers_base(family)
         merged(twin.base, source, request.experts)
         given = engine.score(request.prefix, [99, 12, 13], request.experts)
         assert np.allclose(given, Engine(twin).score(request.prefix, [99, 12, 13]), atol=1e-3)
-        assert np.allclose(engine.embed(request.prefix), Engine(toy_foreign(family)).embed(request.prefix))
+        assert np.allclose(engine.embed(request.prefix), Engine(toy_transformers_base(family)).embed(request.prefix))
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_contributions_are_norms_of_what_each_expert_adds(family: str) -> None:
-    backbone = toy_foreign(family)
+    backbone = toy_transformers_base(family)
     linear = next(name for name in linears_of(backbone.base) if "lm_head" not in name)
     first = toy_adapter(backbone.base, 0).factors[linear]
     source = ExpertFolder(

@@ -20,7 +20,7 @@ from reverie.experts.inject import linears_of
 from reverie.files import atomic_folder
 from reverie.logs import quiet_transformers
 from reverie.model.quantized import check_quantizer, fits, quantization
-from reverie.model.transformers_base import ForeignBackbone, check_causal, extend, load_model
+from reverie.model.transformers_base import TransformersBackbone, check_causal, extend, load_model
 from reverie.precision import choose_precision, usual_device
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar, save_grammar
@@ -145,7 +145,7 @@ def _dtype(settings: InitSettings, on_step: Callable[[str], None]) -> str:
 
 
 def _save(
-    backbone: ForeignBackbone, folder: Path, bits: str, dtype: torch.dtype, on_step: Callable[[str], None]
+    backbone: TransformersBackbone, folder: Path, bits: str, dtype: torch.dtype, on_step: Callable[[str], None]
 ) -> None:
     backbone.save(folder)
     if bits:
@@ -161,7 +161,7 @@ def _save(
             raise UsageError("none of the base's linears fits 4 bits (multiples of 32 by 64); take --quantize 8bit")
         plain = folder.rename(folder.with_name("unquantized"))
         quantized = load_model(plain, dtype=dtype, quantization_config=quantization(bits, dtype, whole))
-        ForeignBackbone(quantized, backbone.num_grammar).save(folder)
+        TransformersBackbone(quantized, backbone.num_grammar).save(folder)
         shutil.rmtree(plain)
 
 

@@ -20,7 +20,7 @@ from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter, Prompter
 from reverie.dreaming.session import Session
 from reverie.errors import BundleError
 from reverie.model import Backbone
-from reverie.model.transformers_base import ForeignBackbone
+from reverie.model.transformers_base import TransformersBackbone
 from reverie.settings import build_settings
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
@@ -42,7 +42,7 @@ class Bundle:
     manifest: dict[str, Any]
     grammar: Grammar
     tokenizer: ImageTokenizer
-    backbone: Backbone | ForeignBackbone
+    backbone: Backbone | TransformersBackbone
     worlds: dict[str, int]
     prompter: Prompter
     confidence: ConfidenceModel | None
@@ -87,11 +87,11 @@ def load_bundle(name: str | Path = "nano") -> Bundle:
     folder = find_bundle(name)
     manifest = verify_bundle(folder)
     grammar, base = load_grammar(folder), manifest.get("base")
-    backbone: Backbone | ForeignBackbone
+    backbone: Backbone | TransformersBackbone
     if base is None:
         backbone = Backbone.load(folder / "backbone")
     else:
-        backbone = ForeignBackbone.load(folder / "backbone", grammar.vocabulary.text_start)
+        backbone = TransformersBackbone.load(folder / "backbone", grammar.vocabulary.text_start)
     bundle = Bundle(
         folder=folder,
         name=manifest["name"],

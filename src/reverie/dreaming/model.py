@@ -18,7 +18,7 @@ from reverie.dreaming.prompting import GrammarPrompter, Prompter
 from reverie.engine import Engine
 from reverie.errors import UsageError
 from reverie.model import Backbone
-from reverie.model.transformers_base import ForeignBackbone
+from reverie.model.transformers_base import TransformersBackbone
 from reverie.nouns import Dream, Frame
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.image import ImageTokenizer
@@ -110,7 +110,7 @@ class Model:
 def open_model(
     grammar: Grammar,
     tokenizer: ImageTokenizer,
-    backbone: Backbone | ForeignBackbone,
+    backbone: Backbone | TransformersBackbone,
     worlds: Mapping[str, int],
     *,
     name: str = "unnamed",

@@ -15,7 +15,7 @@ from reverie.engine.scheduler import Scheduler
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice, ExpertSource, ResolvedExperts, check_choice
 from reverie.model import Backbone
-from reverie.model.transformers_base import ForeignBackbone
+from reverie.model.transformers_base import TransformersBackbone
 
 __all__ = ["Engine", "open_decoder"]
 
@@ -24,10 +24,10 @@ MAX_SOFT = 4096  # soft vectors kept at once; beyond that all are forgotten, wit
 
 
 def open_decoder(
-    backbone: Backbone | ForeignBackbone, experts: ExpertSource | None = None, expert_bytes: int = EXPERT_BYTES
+    backbone: Backbone | TransformersBackbone, experts: ExpertSource | None = None, expert_bytes: int = EXPERT_BYTES
 ) -> Decoder:
     """The decoder that runs ``backbone``. Raises BundleError for a base that no decoder runs."""
-    if isinstance(backbone, ForeignBackbone):
+    if isinstance(backbone, TransformersBackbone):
         from reverie.engine.transformers_decoder import TransformersDecoder
 
         return TransformersDecoder(backbone, experts, expert_bytes)
@@ -48,13 +48,13 @@ class Engine:
 
     def __init__(
         self,
-        backbone: Backbone | ForeignBackbone | Decoder,
+        backbone: Backbone | TransformersBackbone | Decoder,
         max_branches: int = 64,
         cached_ids: int = 16384,
         experts: ExpertSource | None = None,
         expert_bytes: int = EXPERT_BYTES,
     ):
-        if isinstance(backbone, (Backbone, ForeignBackbone)):
+        if isinstance(backbone, (Backbone, TransformersBackbone)):
             backbone = open_decoder(backbone, experts, expert_bytes)
         self.decoder = backbone
         self._prefixes = PrefixCache(backbone, cached_ids)

@@ -16,7 +16,7 @@ from reverie.engine.contract import Read, State, Traits
 from reverie.errors import BundleError, UsageError, shorten
 from reverie.experts.contract import Choice, ExpertSource, ResolvedExperts
 from reverie.experts.inject import inject
-from reverie.model.transformers_base import ForeignBackbone
+from reverie.model.transformers_base import TransformersBackbone
 
 __all__ = ["TransformersDecoder"]
 
@@ -28,7 +28,7 @@ class TransformersDecoder:
     base with another kind of state (sliding windows, recurrences) runs each prefix's rows on their own.
     """
 
-    def __init__(self, backbone: ForeignBackbone, source: ExpertSource | None, expert_bytes: int):
+    def __init__(self, backbone: TransformersBackbone, source: ExpertSource | None, expert_bytes: int):
         self.backbone, self.base = backbone, backbone.base
         self.vocab_size, self.hidden_size = backbone.config.vocab_size, backbone.config.hidden_size
         self.max_positions = backbone.config.max_positions

@@ -18,7 +18,7 @@ from torch.nn.utils import parametrize
 from reverie.errors import ConfigError, MissingExtraError, nearest
 from reverie.experts.contract import Adapter, Factors
 from reverie.model import Backbone
-from reverie.model.transformers_base import ForeignBackbone
+from reverie.model.transformers_base import TransformersBackbone
 
 __all__ = ["LoraConfig", "LowRank", "attach", "detach"]
 
@@ -58,7 +58,7 @@ class LowRank(nn.Module):
 
 
 def attach(
-    base: Backbone | ForeignBackbone, config: LoraConfig, generator: torch.Generator
+    base: Backbone | TransformersBackbone, config: LoraConfig, generator: torch.Generator
 ) -> tuple[nn.Module, Callable[[], Adapter]]:
     """Freeze ``base`` and give its linears trainable changes, which act from now on.
 
@@ -66,7 +66,7 @@ def attach(
     Raises ConfigError for a target that the base does not have.
     """
     base.requires_grad_(False)
-    if isinstance(base, ForeignBackbone):
+    if isinstance(base, TransformersBackbone):
         return _attach_peft(base.base, config, generator)
     if config.dropout:
         raise ConfigError("LoRA's dropout is for bases made elsewhere; here the change is part of the weight")

@@ -20,7 +20,7 @@ from reverie.model.quantized import check_quantizer
 from reverie.precision import choose_precision, usual_device
 from reverie.tokens.id_map import IdMap
 
-__all__ = ["ForeignBackbone", "ForeignConfig", "check_causal", "extend", "load_model", "read_config"]
+__all__ = ["TransformersBackbone", "TransformersBackboneConfig", "check_causal", "extend", "load_model", "read_config"]
 
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 _BROKEN = (
@@ -36,7 +36,7 @@ _NOISE = 0.1  # of the embeddings' spread: tells new rows apart, and leaves them
 
 
 @dataclass(frozen=True)
-class ForeignConfig:
+class TransformersBackboneConfig:
     """What the rest of the house must know of it; names as in ``BackboneConfig``."""
 
     vocab_size: int  # text and grammar ids
@@ -45,7 +45,7 @@ class ForeignConfig:
     architecture: str  # such as "LlamaForCausalLM"
 
 
-class ForeignBackbone(nn.Module):
+class TransformersBackbone(nn.Module):
     """The language model, speaking the grammar's ids: ids int64 (B, T) in [0, vocab_size) → logits float (B, T, V).
 
     ``base``: a causal model of transformers whose last ``num_grammar`` ids are the grammar's. Raises UsageError when it
@@ -58,7 +58,7 @@ class ForeignBackbone(nn.Module):
         super().__init__()
         self.base = base
         settings = base.config.get_text_config()
-        self.config = ForeignConfig(
+        self.config = TransformersBackboneConfig(
             base.get_input_embeddings().weight.shape[0],
             settings.hidden_size,
             next((getattr(settings, name) for name in _POSITIONS if getattr(settings, name, None)), _ENDLESS),
@@ -69,7 +69,7 @@ class ForeignBackbone(nn.Module):
         self.ids = IdMap(self.config.vocab_size - num_grammar, num_grammar)
 
     @classmethod
-    def load(cls, folder: Path, num_grammar: int) -> ForeignBackbone:
+    def load(cls, folder: Path, num_grammar: int) -> TransformersBackbone:
         """Read the folder that ``save`` wrote. Raises BundleError when it is damaged or of another kind.
 
         One in bf16 is read into fp32 where bf16 would be emulated: the same numbers, several times faster.
@@ -152,7 +152,7 @@ class ForeignBackbone(nn.Module):
 
 
 @torch.no_grad()
-def extend(base: Any, num_text: int, num_grammar: int, generator: torch.Generator) -> ForeignBackbone:
+def extend(base: Any, num_text: int, num_grammar: int, generator: torch.Generator) -> TransformersBackbone:
     """Add ``num_grammar`` ids after the first ``num_text``. New rows lie near the mean of the old, each apart."""
     old = min(num_text, base.get_input_embeddings().weight.shape[0])
     with quiet_transformers(), torch.random.fork_rng():
@@ -167,7 +167,7 @@ def extend(base: Any, num_text: int, num_grammar: int, generator: torch.Generato
         table[old:] = (known.mean(0) + _NOISE * known.std(0) * noise).to(table.dtype)
     if head is not None and getattr(head, "bias", None) is not None:
         head.bias[old:] = head.bias[:old].float().mean().to(head.bias.dtype)
-    return ForeignBackbone(base.eval().requires_grad_(False), num_grammar)
+    return TransformersBackbone(base.eval().requires_grad_(False), num_grammar)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

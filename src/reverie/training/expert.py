@@ -21,7 +21,7 @@ from reverie.experts.lowrank import LoraConfig, attach
 from reverie.files import atomic_write_json
 from reverie.jsonio import read_object
 from reverie.model import Backbone
-from reverie.model.transformers_base import ForeignBackbone
+from reverie.model.transformers_base import TransformersBackbone
 from reverie.paths import find_bundle
 from reverie.progress import Progress, no_progress
 from reverie.splits import share_of
@@ -186,7 +186,7 @@ class ExpertObjective:
         )
 
 
-def _load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | ForeignBackbone, Prompter]:
+def _load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | TransformersBackbone, Prompter]:
     """The backbone of a bundle, or of a folder with what a bundle's backbone needs, and how to ask it."""
     if not isinstance(grammar.text, BaseTokenizer):
         return Backbone.load(folder / "backbone").eval(), GrammarPrompter(grammar)
@@ -196,7 +196,7 @@ def _load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | ForeignBackbo
     except (KeyError, TypeError) as error:
         raise BundleError(f"the bundle {folder} is damaged: its manifest.json tells nothing of its base") from error
     prompter = ChatPrompter(folder / "backbone", grammar, style) if style else GrammarPrompter(grammar)
-    return ForeignBackbone.load(folder / "backbone", grammar.vocabulary.text_start), prompter
+    return TransformersBackbone.load(folder / "backbone", grammar.vocabulary.text_start), prompter
 
 
 def _at_most(documents: list[Document], num_ids: int) -> list[Document]:
