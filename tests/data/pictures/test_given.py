@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reverie.data.pictures.given import Columns, Found, find_pictures
+from reverie.data.pictures.picture_sources import Columns, Found, find_pictures
 from reverie.errors import DataError, UnknownNameError
 from toy_pictures import drawing, drawings, save
 

@@ -18,10 +18,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from reverie.data.pictures.collection import METADATA_FILE, PREPARE_FILE, SPLITS, Collection, PictureRecord
-from reverie.data.pictures.given import Found, Given, Problem, find_pictures
 from reverie.data.pictures.images import ENDINGS, open_picture, resize_picture
 from reverie.data.pictures.journal import Journal
 from reverie.data.pictures.phrases import Template, bare_phrase, cut_caption, find_style, with_prefix
+from reverie.data.pictures.picture_sources import Found, Given, Problem, find_pictures
 from reverie.data.pictures.prepare_folder import (
     check_free,
     check_places,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from reverie.data.pictures.collection import METADATA_FILE, PREPARE_FILE, SPLITS
-from reverie.data.pictures.given import Found
 from reverie.data.pictures.journal import WORK_DIR, told_difference
+from reverie.data.pictures.picture_sources import Found
 from reverie.data.pictures.prepare_report import SHEET_FILE, read_statistics
 from reverie.errors import DataError
 from reverie.jsonio import read_object

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from reverie.data.pictures.given import Columns
 from reverie.data.pictures.phrases import Template, find_style
+from reverie.data.pictures.picture_sources import Columns
 from reverie.data.pictures.screening import Rules
 from reverie.errors import ConfigError
 
