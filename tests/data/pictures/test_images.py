@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reverie.data.pictures.contact_sheet import contact_sheet
 from reverie.data.pictures.images import TooManyPixelsError, fit_square, open_picture, resize_picture
-from reverie.data.pictures.sheet import contact_sheet
 from reverie.errors import PictureError
 from toy_pictures import drawing, photo, png_header, save
 

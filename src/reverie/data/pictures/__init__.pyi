@@ -3,6 +3,7 @@ from .collection import METADATA_FILE as METADATA_FILE
 from .collection import PREPARE_FILE as PREPARE_FILE
 from .collection import Collection as Collection
 from .collection import PictureRecord as PictureRecord
+from .contact_sheet import contact_sheet as contact_sheet
 from .images import fit_square as fit_square
 from .images import is_grey as is_grey
 from .images import open_picture as open_picture
@@ -10,4 +11,3 @@ from .images import resize_picture as resize_picture
 from .images import save_picture as save_picture
 from .images import to_rgb as to_rgb
 from .phrases import Template as Template
-from .sheet import contact_sheet as contact_sheet

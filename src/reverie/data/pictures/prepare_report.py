@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from reverie.data.pictures.collection import CAPTION_SOURCES, SPLITS, Collection, PictureRecord
+from reverie.data.pictures.contact_sheet import contact_sheet
 from reverie.data.pictures.images import save_picture
 from reverie.data.pictures.picture_sources import Found, Problem
 from reverie.data.pictures.screening import PICTURE_RULES, Examined
-from reverie.data.pictures.sheet import contact_sheet
 from reverie.data.pictures.splitting import group_near
 from reverie.errors import DataError
 from reverie.jsonio import read_object
