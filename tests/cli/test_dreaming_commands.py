@@ -192,7 +192,7 @@ def test_no_folder_is_made_for_pictures_that_do_not_come(
 def test_a_full_disk_names_the_file_and_leaves_no_half_set(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, written = album.atomic_write_bytes, list[Path]()
+    write, written = export.atomic_write_bytes, list[Path]()
 
     def write_two(path: Path, data: bytes) -> None:
         if len(written) == 2:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reverie.generator.album import CAPTIONS, GIF, SHEET, Album, read_captions, save_walk, walk_gif
+from reverie.generator.export_images import CAPTIONS, GIF, SHEET, ImageExport, read_captions, save_walk, walk_gif
 from reverie.generator.generator import Sample
 
 
@@ -26,49 +26,49 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def test_pictures_are_kept_exactly(tmp_path: Path) -> None:
-    with Album(tmp_path) as album:
-        path = album.add(sample(7))
+    with ImageExport(tmp_path) as export:
+        path = export.add(sample(7))
     assert path == tmp_path / "seed-000007.png"
     assert (pixels(path) == sample(7).picture).all()
 
 
 def test_captions_may_hold_any_letters(tmp_path: Path) -> None:
     caption = 'line one\nline two\u2028"three" é \x00'
-    with Album(tmp_path) as album:
-        album.add(sample(1, caption=caption))
+    with ImageExport(tmp_path) as export:
+        export.add(sample(1, caption=caption))
     assert [record["caption"] for record in read_captions(tmp_path)] == [caption]
 
 
 def test_a_later_call_adds_to_the_captions_and_replaces_those_of_pictures_it_draws_anew(tmp_path: Path) -> None:
     for seeds, words in ((range(5, 8), "old"), (range(7, 9), "new"), (range(1), "first")):
-        with Album(tmp_path) as album:
+        with ImageExport(tmp_path) as export:
             for seed in seeds:
-                album.add(sample(seed, caption=words))
+                export.add(sample(seed, caption=words))
     found = [(record["seed"], record["caption"]) for record in read_captions(tmp_path)]
     assert found == [(0, "first"), (5, "old"), (6, "old"), (7, "new"), (8, "new")]
 
 
 def test_captions_of_pictures_that_are_gone_and_lines_that_are_none_are_left_out(tmp_path: Path) -> None:
-    with Album(tmp_path) as album:
-        album.add(sample(1))
-        album.add(sample(2))
+    with ImageExport(tmp_path) as export:
+        export.add(sample(1))
+        export.add(sample(2))
     (tmp_path / "seed-000001.png").unlink()
     with (tmp_path / CAPTIONS).open("a") as file:
         file.write('[1]\n{"file": 3}\n{"file": "x", "se')
-    with Album(tmp_path) as album:
-        album.add(sample(3))
+    with ImageExport(tmp_path) as export:
+        export.add(sample(3))
     assert [record["seed"] for record in read_captions(tmp_path)] == [2, 3]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_what_was_written_before_an_error_has_its_caption(error: type[BaseException], tmp_path: Path) -> None:
-    def stopped(album: Album) -> None:
+    def stopped(export: ImageExport) -> None:
         with album:
-            album.add(sample(1))
+            export.add(sample(1))
             raise error
 
     with pytest.raises(error):
-        stopped(Album(tmp_path))
+        stopped(ImageExport(tmp_path))
     assert [record["seed"] for record in read_captions(tmp_path)] == [1]
     assert (tmp_path / SHEET).exists()
 
@@ -77,31 +77,31 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
     def full(picture: np.ndarray, path: Path) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    def fill(album: Album) -> None:
+    def fill(export: ImageExport) -> None:
         with album:
-            album.add(sample(1))
-            monkeypatch.setattr("reverie.generator.album.save_picture", full)
-            album.add(sample(2))
+            export.add(sample(1))
+            monkeypatch.setattr("reverie.generator.export_images.save_picture", full)
+            export.add(sample(2))
 
     with pytest.raises(OSError, match="No space left"):
-        fill(Album(tmp_path))
+        fill(ImageExport(tmp_path))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["captions.jsonl", "seed-000001.png"]
 
 
 def test_an_album_without_samples_writes_nothing(tmp_path: Path) -> None:
-    with Album(tmp_path / "new"):
+    with ImageExport(tmp_path / "new"):
         pass
     assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_many_samples_need_no_more_memory_than_few(tmp_path: Path) -> None:
     def held(count: int) -> int:
-        with Album(tmp_path / str(count)) as album:
+        with ImageExport(tmp_path / str(count)) as export:
             for seed in range(count):
-                album.add(sample(seed, side=512))
+                export.add(sample(seed, side=512))
             tracemalloc.start()
             for seed in range(count):
-                album.add(sample(seed, side=512))
+                export.add(sample(seed, side=512))
             now, _ = tracemalloc.get_traced_memory()
             tracemalloc.stop()
         return now
@@ -111,12 +111,12 @@ def test_many_samples_need_no_more_memory_than_few(tmp_path: Path) -> None:
 
 
 def test_the_sheet_shows_the_first_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reverie.generator.album.MAX_ON_SHEET", 4)
+    monkeypatch.setattr("reverie.generator.export_images.MAX_ON_SHEET", 4)
 
     def sheet(count: int) -> np.ndarray:
-        with Album(tmp_path / str(count)) as album:
+        with ImageExport(tmp_path / str(count)) as export:
             for seed in range(count):
-                album.add(sample(seed, side=4))
+                export.add(sample(seed, side=4))
         return pixels(tmp_path / str(count) / SHEET)
 
     assert sheet(1).shape < sheet(4).shape

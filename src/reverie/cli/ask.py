@@ -73,7 +73,7 @@ def ask(
     folder, experts = save_dir(save), named_experts(expert, no_experts)
     with Output(as_json) as out:
         import reverie
-        from reverie.dreaming.album import answer_to_json, save_dreams
+        from reverie.dreaming.export_images import answer_to_json, save_dreams
         from reverie.paths import usual_memory
         from reverie.settings import load_settings
 

@@ -49,8 +49,8 @@ def dream(
     with Output(as_json) as out:
         import reverie
         from reverie.dreaming import DreamSettings, Question
-        from reverie.dreaming.album import dream_to_json, save_dreams
         from reverie.dreaming.answering import imagine
+        from reverie.dreaming.export_images import dream_to_json, save_dreams
 
         asked = Question(question, image or (), world, scene, experts)
         settings = DreamSettings(branches, depth, temperature, seed)

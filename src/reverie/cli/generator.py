@@ -123,7 +123,7 @@ def interpolate(
     check_seeds(first, option="--from")
     check_seeds(last, option="--to")
     with Output(as_json) as out:
-        from reverie.generator.album import GIF, SHEET, save_walk
+        from reverie.generator.export_images import GIF, SHEET, save_walk
 
         loaded = open_generator(model, lora, trust_base)
         prior = loaded.prior(prior).name
@@ -231,14 +231,14 @@ def _prior_of(loaded: Generator, prior: str, prompt: str) -> str:
 
 def _draw(loaded: Generator, seeds: range, folder: Path, how: dict[str, Any]) -> list[dict[str, Any]]:
     """Write the pictures of ``seeds`` one by one; what was written before Ctrl-C stays, with its captions."""
-    from reverie.generator.album import Album
+    from reverie.generator.export_images import ImageExport
 
     told: list[dict[str, Any]] = []
-    with shown_progress() as report, Album(folder) as album:
+    with shown_progress() as report, ImageExport(folder) as export:
         for seed in seeds:
             report("drawing", len(told), len(seeds))
             (drawn,) = loaded.sample([seed], **how)
-            told.append(_told(drawn, album.add(drawn)))
+            told.append(_told(drawn, export.add(drawn)))
     return told
 
 

@@ -37,7 +37,7 @@ def plan(
     folder = save_dir(save)
     with Output(as_json) as out:
         import reverie
-        from reverie.dreaming.album import save_dreams
+        from reverie.dreaming.export_images import save_dreams
         from reverie.errors import ReverieError
 
         session = reverie.load(model, enable_gpt51_codex_preview=False)
@@ -66,7 +66,7 @@ def _why_none(found: Plan, budget: int) -> str:
 
 
 def _payload(found: Plan, images: dict[Any, Any]) -> dict[str, Any]:
-    from reverie.dreaming.album import dream_to_json
+    from reverie.dreaming.export_images import dream_to_json
 
     return {
         "world": found.world,

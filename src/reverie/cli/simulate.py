@@ -80,7 +80,7 @@ def _rows(done: Simulation) -> list[Branch]:
 
 def _save(done: Simulation, rows: list[Branch], folder: Path) -> dict[str, Path]:
     from reverie.drawing import png_bytes
-    from reverie.dreaming.album import save_files
+    from reverie.dreaming.export_images import save_files
     from reverie.dreaming.strip import draw_strip
 
     title = f"{done.world}: {', '.join(done.actions)}"
@@ -94,7 +94,7 @@ def _save(done: Simulation, rows: list[Branch], folder: Path) -> dict[str, Path]
 
 
 def _payload(done: Simulation, files: dict[str, Path]) -> dict[str, Any]:
-    from reverie.dreaming.album import dream_to_json
+    from reverie.dreaming.export_images import dream_to_json
 
     steps = [
         {

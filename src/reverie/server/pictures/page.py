@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from reverie.errors import ReverieError
-from reverie.generator.album import picture_name, walk_gif
+from reverie.generator.export_images import picture_name, walk_gif
 from reverie.server.http.app import Page
 from reverie.server.pictures.page_client import Client, Received, Served
 from reverie.server.pictures.page_paths import PAGE_PATHS

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from reverie.errors import ReverieError
-from reverie.generator.album import walk_gif
 from reverie.generator.config import MAX_SEED
+from reverie.generator.export_images import walk_gif
 from reverie.generator.generator import Generator, Sample
 from reverie.server.http.errors import RequestError
 from reverie.server.http.settings import Limits

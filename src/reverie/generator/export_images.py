@@ -29,7 +29,7 @@ from reverie.files import atomic_write_bytes, atomic_write_text
 if TYPE_CHECKING:
     from reverie.generator.generator import Sample
 
-__all__ = ["CAPTIONS", "GIF", "SHEET", "Album", "picture_name", "save_walk", "walk_gif"]
+__all__ = ["CAPTIONS", "GIF", "SHEET", "ImageExport", "picture_name", "save_walk", "walk_gif"]
 
 CAPTIONS = "captions.jsonl"
 SHEET = "sheet.png"
@@ -38,7 +38,7 @@ MAX_ON_SHEET = 100  # pictures; more would make a sheet that nobody can look at
 _SHEET_SIDE = 160  # px of a picture on the sheet
 
 
-class Album:
+class ImageExport:
     """A folder that samples are written into as they come, used as a context.
 
     On leaving it, also by Ctrl-C or an error, captions and sheet of what was written are there. Captions of pictures
@@ -50,7 +50,7 @@ class Album:
         self._records: list[dict[str, Any]] = []
         self._small: list[np.ndarray] = []
 
-    def __enter__(self) -> Album:
+    def __enter__(self) -> ImageExport:
         self.folder.mkdir(parents=True, exist_ok=True)
         return self
 
