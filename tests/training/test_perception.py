@@ -14,7 +14,7 @@ from reverie.bundles import find_bundle
 from reverie.engine import Engine
 from reverie.errors import BundleError, ConfigError, UsageError
 from reverie.memory.attention import word_features
-from reverie.memory.perceiving import Perceiver
+from reverie.memory.perception import Perceiver
 from reverie.model.orchestrator import Orchestrator, OrchestratorConfig
 from reverie.model.vision import VisionConfig
 from reverie.training.objective import check_objective
@@ -138,17 +138,17 @@ def test_what_is_trained_is_loaded_again(tmp_path: Path) -> None:
     assert looked.sum(1).mean() == pytest.approx(result.metrics["experts"])
     test = objective.recorded.test
     for number, lesson in enumerate(test.lessons[:4]):
-        seen = perceiver.look(test.pictures[lesson.scene], lesson.question, lesson.facts)
+        seen = perceiver.predict(test.pictures[lesson.scene], lesson.question, lesson.facts)
         assert (seen.answers[0][0] == lesson.answer) == right[number]
         assert sum(share for _, share in seen.answers) == pytest.approx(1, abs=1e-4)
         assert {kind for kind, _ in seen.gates["vision"]} == {"tokens", "lite"}
         assert sum(share for _, share in seen.shows) == pytest.approx(1, abs=1e-4)
         assert seen.soft is None
-        assert perceiver.look(test.pictures[lesson.scene], "What is it?").shows == []
-    two = perceiver.look(test.pictures[0], "What happens?", answers=["Nothing.", "It sings."])
+        assert perceiver.predict(test.pictures[lesson.scene], "What is it?").shows == []
+    two = perceiver.predict(test.pictures[0], "What happens?", answers=["Nothing.", "It sings."])
     assert {answer for answer, _ in two.answers} == {"Nothing.", "It sings."}
     with pytest.raises(UsageError, match="no answers"):
-        perceiver.look(test.pictures[0], "What happens?", answers=[])
+        perceiver.predict(test.pictures[0], "What happens?", answers=[])
     (export / "perception.json").write_text("[]")
     with pytest.raises(BundleError, match="is damaged"):
         Perceiver.load(export, Path(DATA.bundle))

@@ -237,7 +237,7 @@ class Orchestrator(nn.Module):
 
     def _look(self, vision: Mixed) -> Tensor:
         """What is worth looking at in a picture, (B, D); facts are read with it in mind."""
-        scores = self.look(vision.states).squeeze(2)
+        scores = self.predict(vision.states).squeeze(2)
         shares = vision.weights * (SCORE_CAP * torch.tanh(scores / SCORE_CAP)).exp()
         shares = shares / (shares.sum(1, keepdim=True) + 1.0)  # 1: the share of nothing
         return torch.einsum("bs,bsd->bd", shares, vision.states)

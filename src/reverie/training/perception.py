@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from reverie.errors import ConfigError
 from reverie.memory.attention import EDGE_SIZE, fact_graph
-from reverie.memory.perceiving import read_words, save_perceiver, word_mean
+from reverie.memory.perception import read_words, save_perceiver, word_mean
 from reverie.model import Backbone
 from reverie.model.encoders import Words
 from reverie.model.graph_attention import GraphBatch

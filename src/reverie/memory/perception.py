@@ -69,7 +69,7 @@ class Perceiver:
         return cls(network, relations, answers, backbone, load_grammar(bundle))
 
     @torch.inference_mode()
-    def look(
+    def predict(
         self, picture: np.ndarray, question: str, facts: Sequence[Fact] = (), answers: Sequence[str] | None = None
     ) -> Perceived:
         """One uint8 (H, W, 3) picture; ``answers`` to choose from, by default those of training.
