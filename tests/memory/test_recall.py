@@ -268,7 +268,7 @@ def test_vectors_of_facts_are_used(tmp_path: Path) -> None:
         assert (best.subject, best.object) == ("car", "drive to work")
 
 
-@pytest.mark.parametrize("wrong", [{"hops": -1}, {"rim": 0}, {"asked": 1.5}, {"like": -0.1}])
+@pytest.mark.parametrize("wrong", [{"hops": -1}, {"frontier": 0}, {"asked": 1.5}, {"like": -0.1}])
 def test_settings_are_checked(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         RecallSettings(**wrong)  # type: ignore[arg-type]

@@ -99,12 +99,12 @@ def test_expand_goes_breadth_first_over_the_heaviest_edges(
 ) -> None:
     graph = build(edges).expand(start_nodes, hops, k)
     depths = dict.fromkeys(start_nodes, 0)
-    wanted, rim = set(), list(depths)
+    wanted, frontier = set(), list(depths)
     for hop in range(hops):
-        for other, number, _ in [entry for node in rim for entry in entries(edges, node)[:k]]:
+        for other, number, _ in [entry for node in frontier for entry in entries(edges, node)[:k]]:
             wanted.add(number)
             depths.setdefault(other, hop + 1)
-        rim = [node for node, depth in depths.items() if depth == hop + 1]
+        frontier = [node for node, depth in depths.items() if depth == hop + 1]
     assert dict(zip(graph.nodes.tolist(), graph.depths.tolist())) == depths
     assert len(graph.nodes) == len(depths)
     assert edges_in(graph) == {edge for edge in edges if edge[0] in wanted}

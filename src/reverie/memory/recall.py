@@ -1,7 +1,7 @@
 """What the memory has to say about a question: link, spread, and say why. No language model takes part.
 
 1. **Link**: nodes that the question names (``linking``), and nodes and facts whose vectors are like the question's.
-2. **Spread**: their weight runs along the edges, hop by hop, the strongest nodes first. An edge passes on more where
+2. **Propagation**: their weight runs along the edges, hop by hop, the strongest nodes first. An edge passes on more where
    the question asks for its relation (``cues``) and where its source is trusted; a personalised PageRank, or random
    walks drawn towards what is strong, add what many ways lead to.
 3. **Judge**: a fact is worth what reaches it; facts that lie behind one another are chains.
@@ -41,7 +41,7 @@ class RecallSettings:
     hops: int = 2  # steps from the nodes that the question names
     linked: int = 24  # most nodes to start from
     similar: int = 10  # most nodes, and facts, that are taken for their vectors
-    rim: int = 32  # nodes whose edges are followed in each hop
+    frontier: int = 32  # nodes whose edges are followed in each hop
     neighbours: int = 128  # edges followed of each
     asked: float = 0.9  # what passes along an edge whose relation the question asks for
     other: float = 0.4  # what passes along any other
@@ -55,7 +55,7 @@ class RecallSettings:
     lazy: int = 16  # most texts that are embedded on the way to an answer
 
     def __post_init__(self) -> None:
-        for name in ("linked", "rim", "neighbours"):
+        for name in ("linked", "frontier", "neighbours"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"recall: {name} must be at least 1, got {getattr(self, name)}")
         for name in ("hops", "similar", "walks", "chains", "lazy"):
@@ -122,7 +122,7 @@ class Recaller:
 
     def spread(
         self, question: str, links: Sequence[Link], vector: np.ndarray | None, starts: Mapping[int, float]
-    ) -> Spread:
+    ) -> Propagation:
         """How strongly the graph answers to ``question``."""
         settings = self.settings
         like_nodes = _alike(vector, self.node_vectors, 5 * settings.similar)
@@ -133,7 +133,7 @@ class Recaller:
                 start_nodes[node] = max(start_nodes.get(node, 0.0), settings.like * like_facts[edge.id])
         for node, weight in [*((link.node, link.weight) for link in links), *starts.items()]:
             start_nodes[node] = max(start_nodes.get(node, 0.0), weight)
-        spread = Spread(question, links, start_nodes, self.store.relations(), settings, like_nodes, like_facts)
+        spread = Propagation(question, links, start_nodes, self.store.relations(), settings, like_nodes, like_facts)
         spread.run(self.topology)
         if vector is not None and self.node_vectors is not None and len(spread.edges):
             ends = np.unique(np.concatenate((spread.subjects, spread.objects)))
@@ -141,7 +141,7 @@ class Recaller:
             spread.like_nodes = dict(zip(ends.tolist(), near.tolist(), strict=True)) | like_nodes
         return spread
 
-    def _told(self, spread: Spread, places: Sequence[int], scores: np.ndarray) -> dict[int, Fact]:
+    def _told(self, spread: Propagation, places: Sequence[int], scores: np.ndarray) -> dict[int, Fact]:
         """Facts in words, with scores and reasons, by their place; those that are deleted by now are left out."""
         by_id = {int(spread.edges[place]): place for place in places}
         return {
@@ -150,7 +150,7 @@ class Recaller:
         }
 
 
-class Spread:
+class Propagation:
     """How strongly each node and edge answers to one question.
 
     ``value``: node -> [0, 1]. ``way``: node -> place of the edge that reached it best. Columns of equal length, one
@@ -183,12 +183,12 @@ class Spread:
         followed: set[int] = set()
         for _ in range(self.settings.hops):
             waiting = [node for node in self.value if node not in followed]
-            rim = sorted(waiting, key=lambda node: (-self.value[node], node))[: self.settings.rim]
-            if not rim:
+            frontier = sorted(waiting, key=lambda node: (-self.value[node], node))[: self.settings.frontier]
+            if not frontier:
                 break
-            followed.update(rim)
-            self._follow(topology, rim)
-            self._pass_on(np.array(rim))
+            followed.update(frontier)
+            self._follow(topology, frontier)
+            self._pass_on(np.array(frontier))
         self._add_support(topology)
 
     def fact_scores(self) -> np.ndarray:
@@ -254,9 +254,9 @@ class Spread:
         like = max(self.like_facts.get(int(self.edges[place]), 0.0), *(self.like_nodes.get(node, 0.0) for node in ends))
         return "; ".join([*reasons, f"like the question: {like:.2f}"] if like else reasons)
 
-    def _follow(self, topology: Topology, rim: Sequence[int]) -> None:
-        """Add the edges of the nodes ``rim`` that are not there yet."""
-        graph = topology.expand(rim, hops=1, k=self.settings.neighbours)
+    def _follow(self, topology: Topology, frontier: Sequence[int]) -> None:
+        """Add the edges of the nodes ``frontier`` that are not there yet."""
+        graph = topology.expand(frontier, hops=1, k=self.settings.neighbours)
         fresh = ~np.isin(graph.edges, self.edges)
         trust, relations = np.clip(graph.weights[fresh], 0, 1), graph.relations[fresh]
         self.edges = np.concatenate((self.edges, graph.edges[fresh]))
@@ -280,10 +280,10 @@ class Spread:
         behind = (objects >= subjects) | np.isin(self.objects, start_nodes)
         return subjects * self.ahead * ahead, objects * self.behind * behind
 
-    def _pass_on(self, rim: np.ndarray) -> None:
-        """Raise what the nodes ``rim`` reach to the best that arrives there."""
+    def _pass_on(self, frontier: np.ndarray) -> None:
+        """Raise what the nodes ``frontier`` reach to the best that arrives there."""
         for near, far, share in ((self.subjects, self.objects, self.ahead), (self.objects, self.subjects, self.behind)):
-            places = np.flatnonzero(np.isin(near, rim))
+            places = np.flatnonzero(np.isin(near, frontier))
             arriving = share[places] * self._values(near[places], self.value)
             for place, node, value in zip(places.tolist(), far[places].tolist(), arriving.tolist(), strict=True):
                 if value > self.value.get(node, 0.0):
