@@ -18,7 +18,7 @@ from PIL import Image
 import reverie
 from reverie import progress
 from reverie.cli import main
-from reverie.dreaming import Session, album
+from reverie.dreaming import Session, export_images
 from reverie.dreaming.dreamer import DreamConstraint
 from toys import LakeOracle, toy_bundle
 
@@ -192,7 +192,7 @@ def test_no_folder_is_made_for_pictures_that_do_not_come(
 def test_a_full_disk_names_the_file_and_leaves_no_half_set(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, written = export.atomic_write_bytes, list[Path]()
+    write, written = export_images.atomic_write_bytes, list[Path]()
 
     def write_two(path: Path, data: bytes) -> None:
         if len(written) == 2:
@@ -200,7 +200,7 @@ def test_a_full_disk_names_the_file_and_leaves_no_half_set(
         write(path, data)
         written.append(path)
 
-    monkeypatch.setattr(album, "atomic_write_bytes", write_two)
+    monkeypatch.setattr(export_images, "atomic_write_bytes", write_two)
     command = ("ask", EGG, "--branches", "2", "--depth", "1", "--world", "FrozenLake", "--save")
     code, _, err = run(*command, tmp_path / "new" / "out")
     assert code == 1

@@ -149,7 +149,7 @@ def test_trusted_facts_change_the_answer_and_doubtful_ones_do_not() -> None:
     bundle = load_bundle("nano")
     for trust, broken in ((1.0, False), (0.3, True)):
         lie = FactRow(EGG, CAUSES, "the egg rises to the ceiling", "action", "outcome", "a dreamer", trust)
-        session = bundle.session(memory=None, seeds=[lie])
+        session = bundle.session(memory=None, starter_facts=[lie])
         answer = session.ask("What happens when you drop an egg?", branches=2)
         assert ("breaks" in answer.text) == broken
         assert answer.evidence[0].source == "a dreamer"
@@ -157,10 +157,10 @@ def test_trusted_facts_change_the_answer_and_doubtful_ones_do_not() -> None:
 
 
 def test_what_was_dreamed_is_recalled_by_the_next_question(tmp_path: Path) -> None:
-    session = load_bundle("nano").session(memory=tmp_path / "memory.db", seeds=[])
+    session = load_bundle("nano").session(memory=tmp_path / "memory.db", starter_facts=[])
     answer = session.ask("What happens when you drop an egg?", branches=2, remember=True)
     assert answer.evidence == ()
-    later = load_bundle("nano").session(memory=tmp_path / "memory.db", seeds=[])
+    later = load_bundle("nano").session(memory=tmp_path / "memory.db", starter_facts=[])
     fact = later.ask("What happens when you drop an egg?", branches=2).evidence[0]
     assert (fact.object, fact.source) == ("the egg breaks", "dreamed by nano")
     assert fact.origin == "what happens when you drop an egg?"

@@ -120,7 +120,7 @@ def facts(count: int, seed: int = 0) -> GraphBatch:
     nodes = count + 1 if count else 0
     return GraphBatch(
         nodes=torch.randn(nodes, 6, generator=generator),
-        seeds=torch.zeros(nodes),
+        start_nodes=torch.zeros(nodes),
         depths=torch.zeros(nodes, dtype=torch.int64),
         graph=torch.zeros(nodes, dtype=torch.int64),
         edges=torch.stack((torch.arange(count), torch.arange(1, count + 1))),

@@ -20,7 +20,7 @@ def encoded(edges: list[tuple[int, int]] = EDGES, num_nodes: int = 6) -> Encoded
     config = GraphAttentionConfig(num_relations=2, node_size=3, question_size=4, hidden_size=8, num_layers=2)
     batch = GraphBatch(
         nodes=torch.randn(num_nodes, 3, generator=generator),
-        seeds=torch.zeros(num_nodes),
+        start_nodes=torch.zeros(num_nodes),
         depths=torch.zeros(num_nodes, dtype=torch.int64),
         graph=torch.zeros(num_nodes, dtype=torch.int64),
         edges=torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).T,

@@ -322,8 +322,8 @@ def expand(
 
 @compiled
 def pagerank(
-    rows: Rows, start_nodes: np.ndarray, shares: np.ndarray, damping: float, tolerance: float, hub: float, volume: float,
-    top: int, residual: np.ndarray, score: np.ndarray, lists: np.ndarray,
+    rows: Rows, start_nodes: np.ndarray, shares: np.ndarray, damping: float, tolerance: float, hub: float,
+    volume: float, top: int, residual: np.ndarray, score: np.ndarray, lists: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The ``top`` nodes and scores, best first, by forward push from the start nodes.
 

@@ -101,7 +101,7 @@ class TripleFacts(nn.Module):
         ends = torch.cat((graph.nodes[subjects], graph.nodes[objects]), 1)
         row = graph.graph[subjects]
         facts = self.ends(ends) + self.relation(graph.relations) + self.edge(graph.edge_features)  # (E, D)
-        facts = facts * (1 + self.asked(asked)[row]) + self.seed(graph.seeds[subjects, None])
+        facts = facts * (1 + self.asked(asked)[row]) + self.seed(graph.start_nodes[subjects, None])
         states = self.out(facts)
         counts = torch.bincount(row, minlength=graph.num_graphs)
         longest = int(counts.max()) if len(counts) else 0
@@ -147,7 +147,7 @@ def check_graph_encoder(encoder: nn.Module, sizes: SenseSizes) -> list[str]:
     def facts(count: int) -> GraphBatch:
         return GraphBatch(
             nodes=torch.randn(count + 1, sizes.node_size, generator=generator),
-            seeds=torch.zeros(count + 1),
+            start_nodes=torch.zeros(count + 1),
             depths=torch.zeros(count + 1, dtype=torch.int64),
             graph=torch.zeros(count + 1, dtype=torch.int64),
             edges=torch.stack((torch.arange(count), torch.arange(1, count + 1))),
@@ -157,7 +157,7 @@ def check_graph_encoder(encoder: nn.Module, sizes: SenseSizes) -> list[str]:
         )
 
     nothing = facts(0)
-    none = GraphBatch(**{**nothing.tensors(), "nodes": nothing.nodes[:0], "seeds": nothing.seeds[:0],
+    none = GraphBatch(**{**nothing.tensors(), "nodes": nothing.nodes[:0], "start_nodes": nothing.start_nodes[:0],
                          "depths": nothing.depths[:0], "graph": nothing.graph[:0]})  # fmt: skip
     some = [facts(3), none, facts(1)]
     asked = torch.randn(3, sizes.asked_size, generator=generator)

@@ -159,7 +159,7 @@ def _pick_graphs(batch: GraphBatch, rows: Tensor) -> GraphBatch:
     node_place, graph_place = nodes.long().cumsum(0) - 1, kept.long().cumsum(0) - 1
     return GraphBatch(
         nodes=batch.nodes[nodes],
-        seeds=batch.seeds[nodes],
+        start_nodes=batch.start_nodes[nodes],
         depths=batch.depths[nodes],
         graph=graph_place[batch.graph[nodes]],
         edges=node_place[batch.edges[:, edges]],

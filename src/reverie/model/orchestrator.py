@@ -215,7 +215,8 @@ class Orchestrator(nn.Module):
             facts = replace(sensed.facts, nodes=self.usual_node(sensed.facts.nodes))
             if "vision" in mixed:
                 shown = self.ground(seen, facts)
-                facts = replace(facts, seeds=facts.seeds + shown.exp())  # facts are read from what the picture shows
+                # facts are read from what the picture shows
+                facts = replace(facts, start_nodes=facts.start_nodes + shown.exp())
             given = (facts, torch.cat((asked, seen), 1))
             mixed["graph"] = self.mixtures["graph"]([given] * len(self.config.graph), asked)
         if "text" in self.mixtures:
@@ -237,7 +238,7 @@ class Orchestrator(nn.Module):
 
     def _look(self, vision: Mixed) -> Tensor:
         """What is worth looking at in a picture, (B, D); facts are read with it in mind."""
-        scores = self.predict(vision.states).squeeze(2)
+        scores = self.look(vision.states).squeeze(2)
         shares = vision.weights * (SCORE_CAP * torch.tanh(scores / SCORE_CAP)).exp()
         shares = shares / (shares.sum(1, keepdim=True) + 1.0)  # 1: the share of nothing
         return torch.einsum("bs,bsd->bd", shares, vision.states)

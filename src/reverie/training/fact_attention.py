@@ -240,7 +240,7 @@ def support_examples(bundle: Path, count: int, seed: int, test: bool = False) ->
         start = torch.zeros(graph.num_nodes)
         start[graph.edges[1, 0]] = 1.0  # the first fact is About the thing
         support = torch.tensor([fact.subject == about for fact in facts])
-        examples.append(GraphExample(replace(graph, seeds=start), torch.from_numpy(features(question)), support))
+        examples.append(GraphExample(replace(graph, start_nodes=start), torch.from_numpy(features(question)), support))
     return examples
 
 

@@ -108,7 +108,7 @@ class BackboneScorer:
                 self.backbone.get_parameter(key).data = weight
 
 
-class Scorer(Protocol):
+class ScoringEngine(Protocol):
     """What ``EngineScorer`` needs of an engine."""
 
     def embed_many(self, texts: Sequence[Sequence[int]]) -> np.ndarray: ...

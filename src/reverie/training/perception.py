@@ -190,7 +190,7 @@ class PerceptionObjective:
         facts, asked = GraphBatch.join([split.graphs[place] for place in places]), split.asked[rows]
         if "text" in self.data.without:  # every question is the mean one, and starts nowhere
             asked = self.recorded.train.asked.mean(0).expand_as(asked)
-            facts = replace(facts, seeds=torch.zeros_like(facts.seeds))
+            facts = replace(facts, start_nodes=torch.zeros_like(facts.start_nodes))
         batch: dict[str, Any] = facts.tensors() | {
             "asked": asked,
             "pictures": pick_rows(self._prepared[id(split)], scenes),

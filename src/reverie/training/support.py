@@ -182,7 +182,7 @@ class SupportObjective:
     @torch.no_grad()
     def evaluate(self, step: int) -> dict[str, float]:
         """On unseen examples: ``edge_recall_share``, of the supporting edges among as many best-scored edges;
-        ``path_exact_share``, of the start nodes whose likeliest path runs over the supporting edges, as far as it can."""
+        ``path_exact_share``, of the start nodes whose likeliest path runs over supporting edges, as far as it can."""
         device = self.graph.norm.weight.device
         recalled, exact = [], []
         count = min(self.data.eval_questions or len(self.test), len(self.test))

@@ -164,7 +164,7 @@ def _looks() -> _Looks:
             patches.append(cell.reshape(-1).astype(np.float32))
         return ids[key]
 
-    def predict(kind: str, name: str, condition: str, sprite: Sprite) -> _Look:
+    def look(kind: str, name: str, condition: str, sprite: Sprite) -> _Look:
         at = zip(*np.nonzero(sprite.painted), strict=True)
         cells = tuple((int(row), int(column), patch_id(sprite.cells[row, column])) for row, column in at)
         return _Look(kind, name, condition, cells, sprite.shape)

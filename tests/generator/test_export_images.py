@@ -63,7 +63,7 @@ def test_captions_of_pictures_that_are_gone_and_lines_that_are_none_are_left_out
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_what_was_written_before_an_error_has_its_caption(error: type[BaseException], tmp_path: Path) -> None:
     def stopped(export: ImageExport) -> None:
-        with album:
+        with export:
             export.add(sample(1))
             raise error
 
@@ -78,7 +78,7 @@ def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device", str(path))
 
     def fill(export: ImageExport) -> None:
-        with album:
+        with export:
             export.add(sample(1))
             monkeypatch.setattr("reverie.generator.export_images.save_picture", full)
             export.add(sample(2))
