@@ -139,7 +139,7 @@ class Topology:
         top: int = 100,
         hub: float | None = None,
     ) -> list[tuple[int, float]]:
-        """The ``top`` nodes of the personalised PageRank of ``start_nodes`` (node -> weight > 0) and scores, best first.
+        """The ``top`` nodes of the personalised PageRank of ``start_nodes`` (node -> weight > 0), best first, and scores.
 
         A walker starts at a seed and goes on with probability ``damping`` to a neighbour, drawn by weight and without
         regard to direction, else ends; a score in [0, 1] is the share of walks that end at a node. At nodes whose
@@ -183,7 +183,7 @@ class Topology:
         rng: np.random.Generator,
         bias: Mapping[int, float] | None = None,
     ) -> np.ndarray:
-        """``count`` random walks from the start nodes in turn, in any direction of edges: node ids int64 (count, length).
+        """``count`` random walks from the start nodes in turn, in any direction: node ids int64 (count, length).
 
         ``bias`` draws walks to relevant nodes (node -> relevance >= 0, others 0): an edge is taken in proportion to its
         weight times (0.05 + relevance of its far end). A walk that finds no way on stays where it is.
@@ -210,7 +210,7 @@ class Topology:
         return kernels.walk(now.rows, now.columns, np.resize(starts, count), int(length), likely, _state(rng))
 
     def sample(self, start_nodes: Sequence[int], size: int, rng: np.random.Generator) -> Subgraph:
-        """A random subgraph of ``size`` nodes around the start nodes (less where they reach less), with all its edges.
+        """A random subgraph of ``size`` nodes around the start nodes (less where they reach less) and all its edges.
 
         It grows edge by edge, each drawn by weight and without replacement from all that lead out of it.
         """
