@@ -1,6 +1,6 @@
 """Benchmarks: figures beside trivial baselines and what others published. Read ``contract.py`` first.
 
-A benchmark takes ``BenchSettings`` and gives ``Findings``; ``run_benchmark`` makes the ``Report`` of them. What they
+A benchmark takes ``BenchConfig`` and gives ``Findings``; ``run_benchmark`` makes the ``Report`` of them. What they
 count with is in ``figures.py``, what reads their files in ``rows.py``; every other file is one benchmark, or a part of
 one that its name begins with. The product never imports this package; ``reverie bench`` does when it runs.
 """

@@ -1,5 +1,5 @@
+from .contract import BenchConfig as BenchConfig
 from .contract import Benchmark as Benchmark
-from .contract import BenchSettings as BenchSettings
 from .contract import Findings as Findings
 from .contract import Published as Published
 from .contract import Report as Report

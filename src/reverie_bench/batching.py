@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from reverie_bench.contract import Benchmark, BenchSettings, Findings
+from reverie_bench.contract import BenchConfig, Benchmark, Findings
 
 NUM_REQUESTS = 16
 NUM_ROUNDS = 7
@@ -25,7 +25,7 @@ ARRIVE_WITHIN = 1 / 3  # of the time that one batch takes
 Ids = list[tuple[int, ...]]
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     from reverie.bundles import load_bundle
     from reverie.engine import Engine, Request, Sampling, Worker
 

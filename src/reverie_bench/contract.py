@@ -12,7 +12,7 @@ from typing import Any
 from reverie.errors import ConfigError, ContractError
 from reverie.progress import Progress, no_progress
 
-__all__ = ["BenchSettings", "Benchmark", "Figures", "Findings", "Published", "Report", "check_report"]
+__all__ = ["BenchConfig", "Benchmark", "Figures", "Findings", "Published", "Report", "check_report"]
 
 Figures = dict[str, float]  # snake_case names; shares lie in [0, 1]; NaN where nothing was there to count
 
@@ -21,7 +21,7 @@ _SHARE = re.compile(r"accuracy|exact|share|known|auroc|ece$|rate$|recovery|succe
 
 
 @dataclass(frozen=True)
-class BenchSettings:
+class BenchConfig:
     """How a benchmark is run."""
 
     model: str = "nano"  # a packaged bundle's name, or its folder
@@ -74,7 +74,7 @@ class Benchmark:
 
     name: str
     about: str
-    run: Callable[[BenchSettings], Findings]
+    run: Callable[[BenchConfig], Findings]
     data: str = ""
     published: tuple[Published, ...] = ()
     options: type[Any] | None = None

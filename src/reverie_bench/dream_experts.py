@@ -19,7 +19,7 @@ from reverie.settings import load_settings
 from reverie.training.skills import skill_questions
 from reverie.worlds import Question
 from reverie.worlds.everyday import is_held_out, is_test_scene
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 from reverie_bench.everyday import make_rows
 from reverie_bench.figures import best_constant, is_right, share
 from reverie_bench.models import open_model
@@ -63,7 +63,7 @@ class Judged:
     chosen: tuple[str, ...]
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     options = load_settings(Options, None, settings.options)
     session, manifest = open_model(settings.model)
     if session.model.experts.library is None or not session.model.experts.library.names():
@@ -98,7 +98,7 @@ def _rows(count: int, seed: int, experts: Sequence[str]) -> list[Row]:
 
 
 def _judge(
-    session: Reverie, rows: Sequence[Row], experts: Sequence[str] | str | None, settings: BenchSettings, name: str
+    session: Reverie, rows: Sequence[Row], experts: Sequence[str] | str | None, settings: BenchConfig, name: str
 ) -> list[Judged]:
     """``experts``: as ``ask`` takes them, or "own": the expert trained for each row."""
     judged: list[Judged] = []
@@ -124,7 +124,7 @@ def _judge(
     return judged
 
 
-def _judge_single(rows: Sequence[Row], source: Path, scratch: Path, settings: BenchSettings) -> list[Judged]:
+def _judge_single(rows: Sequence[Row], source: Path, scratch: Path, settings: BenchConfig) -> list[Judged]:
     """One adapter on every row, from a library of its own."""
     from reverie.bundles import load_bundle
     from reverie.dreaming.preview import RuntimeConfig

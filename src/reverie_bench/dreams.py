@@ -15,7 +15,7 @@ import numpy as np
 
 from reverie.errors import UsageError
 from reverie.worlds.frozenlake import random_map
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 
 if TYPE_CHECKING:
     from reverie.bundles import Bundle
@@ -28,7 +28,7 @@ _SIDE, _STEPS = 6, 8  # of the lake that the prefix shows, and of the walk that 
 Rows = list[list[int]]
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     from reverie.bundles import find_bundle, load_bundle
     from reverie.engine import Engine, Request, Sampling
     from reverie.model import Backbone

@@ -19,7 +19,7 @@ from reverie.nouns import Answer, Frame
 from reverie.worlds import Question, World, make_world, record_episode
 from reverie.worlds.everyday import Scene, is_held_out, is_test_scene
 from reverie.worlds.everyday.picture import main_thing
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 from reverie_bench.figures import best_constant, grouped, is_right, share
 from reverie_bench.models import open_model
 from reverie_bench.rows import chunks, read_rows, thin
@@ -76,7 +76,7 @@ class Judged:
     ceiling: bool | None = None
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     rows = _rows(settings)
     session, manifest = open_model(settings.model)
     world = make_world("Everyday")
@@ -109,7 +109,7 @@ def run(settings: BenchSettings) -> Findings:
 # rows -----------------------------------------------------------------------------------------------------------
 
 
-def _rows(settings: BenchSettings) -> list[Row]:
+def _rows(settings: BenchConfig) -> list[Row]:
     if settings.data is not None:
         given = thin(read_rows(settings.data, _parse, DATA), settings.limit)
         world, rng = make_world("Everyday"), np.random.default_rng([settings.seed, 2])
@@ -174,7 +174,7 @@ def _pair(row: Row) -> tuple[str, str]:
 # judging --------------------------------------------------------------------------------------------------------
 
 
-def _judge(session: Reverie, world: World, row: Row, settings: BenchSettings) -> Judged:
+def _judge(session: Reverie, world: World, row: Row, settings: BenchConfig) -> Judged:
     episode = record_episode(world, row.options)
     opening, last = episode.transitions[0].what, episode.transitions[-1]
     answer = session.ask(row.question.text, [opening], branches=settings.branches, world="Everyday", seed=settings.seed)
@@ -208,7 +208,7 @@ def _shows(session: Reverie, world: World, frame: Frame, state: dict[str, Any]) 
     )
 
 
-def _blind(session: Reverie, rows: Sequence[Row], branches: int, settings: BenchSettings) -> float:
+def _blind(session: Reverie, rows: Sequence[Row], branches: int, settings: BenchConfig) -> float:
     """The accuracy without the picture."""
     right: list[bool] = []
     for some in chunks(rows, _CHUNK, "asking without pictures", settings.progress):

@@ -17,7 +17,7 @@ import numpy as np
 
 from reverie.errors import ConfigError
 from reverie.settings import load_settings
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ class Options:
                 raise ConfigError(f"{name} is at least {least}, got {value}")
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     options = load_settings(Options, None, settings.options)
     import peft  # noqa: F401  # found missing before anything is measured
 
@@ -301,10 +301,10 @@ def _grow(folder: Path, names: list[str], budget_mb: int, seed: int) -> tuple[fl
     """MB by which this process grew at most while it used all experts twice, and MB that they have in all."""
     import psutil
 
-    from reverie.experts.library import Library, LibrarySettings
+    from reverie.experts.library import Library, LibraryConfig
 
     process = psutil.Process()
-    library = Library.open(folder, _BASE, settings=LibrarySettings(budget_bytes=budget_mb * 10**6))
+    library = Library.open(folder, _BASE, settings=LibraryConfig(budget_bytes=budget_mb * 10**6))
     smallest = min(names, key=lambda name: sum(file.stat().st_size for file in (folder / name).iterdir()))
     library.adapter(smallest)  # what loading itself needs, torch and safetensors above all, is not the experts'
     start, peak, used = process.memory_info().rss, 0, 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.worlds import make_world, record_episode
 from reverie.worlds.frozenlake import in_test_split, parse_actions, parse_map
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings, Published
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Published
 from reverie_bench.figures import grouped, share
 from reverie_bench.models import open_model
 from reverie_bench.rows import chunks, read_rows, thin
@@ -48,7 +48,7 @@ class Judged:
         return in_test_split(self.row.desc)
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     rows = thin(read_rows(settings.data, parse, DATA), settings.limit)
     session, manifest = open_model(settings.model)
     judged: list[Judged] = []

@@ -22,7 +22,7 @@ from itertools import pairwise
 from typing import Any
 
 from reverie.worlds.frozenlake import ACTIONS, in_test_split
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings, Published
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Published
 from reverie_bench.figures import grouped, share
 from reverie_bench.models import open_model
 from reverie_bench.rows import chunks, read_rows, solvable_map, thin
@@ -57,7 +57,7 @@ class Judged:
     imagined: int
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     maps = thin(read_rows(settings.data, solvable_map, DATA), settings.limit)
     session, manifest = open_model(settings.model)
     judged: list[Judged] = []

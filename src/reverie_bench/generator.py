@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.errors import ConfigError, ReverieError
 from reverie.settings import load_settings
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 
 if TYPE_CHECKING:
     from reverie.data.pictures import Collection
     from reverie.generator.caption_tokenizer import CaptionTokenizer
     from reverie.generator.config import GeneratorConfig
-    from reverie.generator.evaluation import EvaluateSettings
+    from reverie.generator.evaluation import EvaluateConfig
     from reverie.generator.generator import Generator
     from reverie.generator.objective import GeneratorData
     from reverie.generator.real_pictures import RealPictures
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from reverie.training import LoopConfig, Objective
     from reverie_bench.generator_systems import OriginalObjective
 
-__all__ = ["ABLATIONS", "BENCHMARK", "GeneratorOptions", "ablated"]
+__all__ = ["ABLATIONS", "BENCHMARK", "GeneratorBenchConfig", "ablated"]
 
 DATA = "a prepared collection (see reverie data prepare)"
 ABLATIONS: dict[str, dict[str, float]] = {  # settings of GeneratorData; those of its weights behind a dot
@@ -46,7 +46,7 @@ _PROBE_STEPS = 4  # steps whose time says how many fit into the minutes
 
 
 @dataclass(frozen=True)
-class GeneratorOptions:
+class GeneratorBenchConfig:
     """What `bench generator` lets one set."""
 
     bundle: str = ""  # a trained generator of ours; "": one is trained here
@@ -82,12 +82,12 @@ class GeneratorOptions:
             raise ConfigError(f"generator: there is no ablation '{unknown[0]}'. Known: {', '.join(ABLATIONS)}.")
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     from reverie.data.pictures import Collection
     from reverie.generator.evaluate import extractor_for
     from reverie.generator.real_pictures import RealPictures
 
-    options = load_settings(GeneratorOptions, overrides=settings.options)
+    options = load_settings(GeneratorBenchConfig, overrides=settings.options)
     if settings.data is None:
         raise ConfigError(f"the benchmark generator needs --data: {DATA}")
     collection = Collection.open(settings.data)
@@ -112,8 +112,8 @@ def run(settings: BenchSettings) -> Findings:
 class _Bench:
     """What all systems share: the collection, and a folder for their runs."""
 
-    settings: BenchSettings
-    options: GeneratorOptions
+    settings: BenchConfig
+    options: GeneratorBenchConfig
     collection: Collection
     folder: Path
 
@@ -122,12 +122,12 @@ class _Bench:
         return {"bundle": self.options.bundle or None, "minutes": self.options.minutes}
 
     @property
-    def evaluation(self) -> EvaluateSettings:
-        from reverie.generator.evaluation import EvaluateSettings
+    def evaluation(self) -> EvaluateConfig:
+        from reverie.generator.evaluation import EvaluateConfig
         from reverie.generator.own_features import OwnFeaturesConfig
 
         own = OwnFeaturesConfig(steps=self.options.feature_steps)
-        return EvaluateSettings(
+        return EvaluateConfig(
             samples=self.options.samples, features=self.options.features, own=own, phrasing=self.options.phrasing
         )
 
@@ -161,13 +161,13 @@ class _Bench:
 
     def recipe(self, name: str, changes: dict[str, float]) -> GeneratorRecipe:
         from reverie.generator.objective import GeneratorData
-        from reverie.generator.priors import FitSettings
+        from reverie.generator.priors import PriorFitConfig
         from reverie.generator.recipe import GeneratorRecipe
 
         options, seed = self.options, self.settings.seed
         phrasings = tuple(dict.fromkeys(("{caption}", options.phrasing)))
         data = GeneratorData(str(self.collection.folder), phrasings, options.batch_size, seed=seed)
-        fit = FitSettings(seed=seed)
+        fit = PriorFitConfig(seed=seed)
         return GeneratorRecipe(
             run_dir=str(self.folder / name),
             preset=options.preset,
@@ -324,5 +324,5 @@ BENCHMARK = Benchmark(
     about="pictures and captions from seeds: ours from each prior, the original recipe, and the mean picture",
     run=run,
     data=DATA,
-    options=GeneratorOptions,
+    options=GeneratorBenchConfig,
 )

@@ -25,14 +25,14 @@ import numpy as np
 
 from reverie.errors import ConfigError
 from reverie.settings import load_settings
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings, Published
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Published
 
 if TYPE_CHECKING:
     from reverie.data.pictures import Collection
     from reverie.generator import Generator
     from reverie.generator.recipe import GeneratorRecipe
 
-__all__ = ["BENCHMARK", "DigitReader", "Digits", "DigitsOptions", "digits_recipe"]
+__all__ = ["BENCHMARK", "DigitReader", "Digits", "DigitsBenchConfig", "digits_recipe"]
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SIDE, LATENT = 8, 12
@@ -42,7 +42,7 @@ _JITTER_DEGREES, _JITTER_SIZE, _JITTER_PX = 12.0, 0.1, 0.7
 
 
 @dataclass(frozen=True)
-class DigitsOptions:
+class DigitsBenchConfig:
     """What `bench generator-digits` lets one set."""
 
     seeds: int = 3  # of weights, order and priors; the split and the reader are the same
@@ -58,8 +58,8 @@ class DigitsOptions:
             )
 
 
-def run(settings: BenchSettings) -> Findings:
-    options = load_settings(DigitsOptions, overrides=settings.options)
+def run(settings: BenchConfig) -> Findings:
+    options = load_settings(DigitsBenchConfig, overrides=settings.options)
     digits = Digits.load(settings.limit)
     settings.progress("teaching the reader", 0, 1)
     reader = DigitReader(digits)
@@ -193,11 +193,11 @@ def _jittered(row: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 # training and measuring ----------------------------------------------------------------------------------------------
 
 
-def digits_recipe(options: DigitsOptions, seed: int, folder: Path) -> GeneratorRecipe:
+def digits_recipe(options: DigitsBenchConfig, seed: int, folder: Path) -> GeneratorRecipe:
     """How ours is trained on the collection in ``folder / "digits"``."""
     from reverie.generator.losses import LossWeights
     from reverie.generator.objective import GeneratorData
-    from reverie.generator.priors import FitSettings
+    from reverie.generator.priors import PriorFitConfig
     from reverie.generator.priors.flow import FlowLessons
     from reverie.generator.recipe import GeneratorRecipe
     from reverie.generator.store import Augment
@@ -221,7 +221,7 @@ def digits_recipe(options: DigitsOptions, seed: int, folder: Path) -> GeneratorR
         ),
         checkpoint_epochs=0,
         loop=LoopConfig(steps=options.steps, lr=2e-3, weight_decay=0.02, seed=seed, **quiet),
-        fit=FitSettings(
+        fit=PriorFitConfig(
             mixture_components=LATENT,
             gaussians=(10, 20, 30, 40),
             flow=FlowLessons(num_components=LATENT, hidden_size=128, num_layers=4, batch_size=256),
@@ -232,7 +232,7 @@ def digits_recipe(options: DigitsOptions, seed: int, folder: Path) -> GeneratorR
     )
 
 
-def _train(digits: Digits, options: DigitsOptions, seed: int, folder: Path) -> Generator:
+def _train(digits: Digits, options: DigitsBenchConfig, seed: int, folder: Path) -> Generator:
     from reverie.generator import Generator
     from reverie.generator.recipe import train_generator
 
@@ -290,5 +290,5 @@ BENCHMARK = Benchmark(
         )
         for figure, value in (("joint_coherence", coherence), ("fid", distance))
     ),
-    options=DigitsOptions,
+    options=DigitsBenchConfig,
 )

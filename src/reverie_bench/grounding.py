@@ -17,7 +17,7 @@ from reverie.nouns import CAUSES, Part, situation
 from reverie.tokens.questions import clean_question
 from reverie.worlds import Episode, make_world, record_episode
 from reverie.worlds.everyday import is_held_out, is_test_scene
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 from reverie_bench.everyday import Row, make_rows
 from reverie_bench.figures import is_right, share
 from reverie_bench.rows import chunks
@@ -32,7 +32,7 @@ OBSERVERS = 3
 FALSE = 0.2  # share of what each observer says
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     from reverie.bundles import load_bundle
     from reverie.dreaming.preview import RuntimeConfig
 
@@ -89,13 +89,13 @@ def observations(episodes: Sequence[Episode], rng: np.random.Generator) -> tuple
     return rows, lies / len(rows)
 
 
-def _answers(session: Reverie, row: Row, episode: Episode, settings: BenchSettings) -> bool:
+def _answers(session: Reverie, row: Row, episode: Episode, settings: BenchConfig) -> bool:
     opening = episode.transitions[0].what
     answer = session.ask(row.question.text, [opening], branches=settings.branches, world="Everyday", seed=settings.seed)
     return answer.known and is_right(answer.text, row.question)
 
 
-def _directly(session: Reverie, row: Row, settings: BenchSettings) -> bool:
+def _directly(session: Reverie, row: Row, settings: BenchConfig) -> bool:
     """Without picture and dreams: what memory says reaches the backbone as soft tokens."""
     answer = session.ask(row.question.text, branches=0, seed=settings.seed)
     return answer.known and is_right(answer.text, row.question)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reverie.worlds import World, make_world, record_episode
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 from reverie_bench.models import open_model
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NUM_PICTURES = 300  # of each world
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     session, manifest = open_model(settings.model)
     by: dict[str, Figures] = {}
     plain: list[float] = []

@@ -15,7 +15,7 @@ import numpy as np
 
 from reverie.errors import BundleError, UsageError, shorten
 from reverie.jsonio import read_object
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings, Published
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Published
 
 if TYPE_CHECKING:
     from reverie.model.graph_attention import GraphAttention
@@ -25,7 +25,7 @@ TRAIN_STEPS = 1000  # of a network that is trained here; the recipe trains longe
 LINKS_FILE = "links.json"
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     from reverie.training.graph import both_ways, link_ranks, rank_figures
     from reverie.training.triples import TripleGraph, read_triples
 
@@ -87,7 +87,7 @@ def _open(folder: Path, triples: Triples) -> tuple[GraphAttention, int, int]:
     return GraphAttention.load(folder / "graph").eval(), hops, nodes
 
 
-def _train(settings: BenchSettings, folder: Path) -> Path:
+def _train(settings: BenchConfig, folder: Path) -> Path:
     from reverie.training.graph import GraphData
     from reverie.training.recipes import GraphRecipe
     from reverie.training.settings import LoopConfig

@@ -29,9 +29,9 @@ from reverie.memory.contract import EdgeArrays
 from reverie.memory.store import Store
 from reverie.memory.topology import Topology
 from reverie.settings import load_settings
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings, Published
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Published
 
-__all__ = ["BENCHMARK", "MemoryOptions", "random_edges", "time_opening"]
+__all__ = ["BENCHMARK", "MemoryBenchConfig", "random_edges", "time_opening"]
 
 PEERS = ("networkx", "igraph", "rustworkx", "scipy")
 DATA = "a file of facts that a reader knows (ConceptNet, CSV, JSON lines …); without it a random graph"
@@ -49,7 +49,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class MemoryOptions:
+class MemoryBenchConfig:
     """What one can set: ``reverie bench memory nodes=1000 edges=5000``."""
 
     nodes: int = 100_000  # of the random graph
@@ -67,8 +67,8 @@ class MemoryOptions:
             raise ConfigError(f"the benchmark memory races {', '.join(PEERS)}, got {', '.join(unknown)}")
 
 
-def run(settings: BenchSettings) -> Findings:
-    options = load_settings(MemoryOptions, None, settings.options)
+def run(settings: BenchConfig) -> Findings:
+    options = load_settings(MemoryBenchConfig, None, settings.options)
     rng = np.random.default_rng([settings.seed, 3])
     with tempfile.TemporaryDirectory(prefix="memory-") as folder, Store.open(Path(folder) / "kg.db") as store:
         _fill(store, settings, options)
@@ -119,7 +119,7 @@ def random_edges(nodes: int, edges: int, rng: np.random.Generator) -> tuple[np.n
     return subjects, objects, (1 - rng.random(edges)).astype(np.float32)
 
 
-def _rows(options: MemoryOptions, seed: int) -> Iterator[Row]:
+def _rows(options: MemoryBenchConfig, seed: int) -> Iterator[Row]:
     rng = np.random.default_rng([seed, 4])
     subjects, objects, weights = random_edges(options.nodes, options.edges, rng)
     relations = rng.integers(0, _RELATIONS, options.edges)
@@ -132,7 +132,7 @@ def _rows(options: MemoryOptions, seed: int) -> Iterator[Row]:
             yield FactRow(f"n{subject}", f"r{relation}", f"n{object_}", source=source, confidence=weight)
 
 
-def _fill(store: Store, settings: BenchSettings, options: MemoryOptions) -> None:
+def _fill(store: Store, settings: BenchConfig, options: MemoryBenchConfig) -> None:
     if settings.data is None:
         rows, count = _rows(options, settings.seed), options.edges
     else:
@@ -174,7 +174,7 @@ def _chance(topology: Topology, asked: Sequence[int]) -> Figures:
 
 
 def _pageranks(
-    topology: Topology, exact: Scipy, seeds: Sequence[list[int]], options: MemoryOptions, settings: BenchSettings
+    topology: Topology, exact: Scipy, seeds: Sequence[list[int]], options: MemoryBenchConfig, settings: BenchConfig
 ) -> tuple[Figures, Figures, list[set[int]]]:
     """Our figures, those of simply naming what two hops reach first, and the true best nodes of the first seeds."""
 
@@ -252,7 +252,7 @@ def time_opening(path: str, node: int) -> None:
     os.write(1, json.dumps(told).encode())
 
 
-def _openings(store: Store, node: int, compiling: bool, settings: BenchSettings) -> Figures:
+def _openings(store: Store, node: int, compiling: bool, settings: BenchConfig) -> Figures:
     """A fresh process that has compiled code on disk, and one that has not."""
     assert store.path is not None
     Topology.open(store)  # saves it
@@ -487,5 +487,5 @@ BENCHMARK = Benchmark(
             "getzep/graphiti issue 186: a message through OpenAI's models, facts and entities extracted by them",
         ),
     ),
-    options=MemoryOptions,
+    options=MemoryBenchConfig,
 )

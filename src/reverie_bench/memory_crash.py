@@ -25,7 +25,7 @@ import numpy as np
 from reverie.data import FactRow
 from reverie.errors import ConfigError, MemoryStoreError, ReverieError
 from reverie.memory.store import Store
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings, Published
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Published
 
 __all__ = ["BENCHMARK", "work"]
 
@@ -39,7 +39,7 @@ _BATCH, _EDGES, _SINGLES = 5000, 1_000_000, 300  # of the rate
 _NODES_AN_EDGE = 0.1
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     kills = min(settings.limit or KILLS, KILLS)
     share = kills / KILLS
     if settings.data is not None and not settings.data.is_dir():
@@ -123,7 +123,7 @@ class _Kept:
     problems: list[str] = field(default_factory=list)
 
 
-def _kill_writers(folder: Path, kills: int, settings: BenchSettings) -> Figures:
+def _kill_writers(folder: Path, kills: int, settings: BenchConfig) -> Figures:
     rng = np.random.default_rng([settings.seed, 1])
     total, unreadable, while_opening = _Kept(), 0, 0
     writers: list[_Writer] = []
@@ -201,7 +201,7 @@ def _look(path: Path, seed: int, writers: Sequence[_Writer], largest: int) -> _K
 # several writers ------------------------------------------------------------------------------------------------
 
 
-def _write_together(folder: Path, seconds: float, settings: BenchSettings) -> Figures:
+def _write_together(folder: Path, seconds: float, settings: BenchConfig) -> Figures:
     path, largest = folder / "together.db", 1000
     Store.open(path).close()
     writers = [_Writer.start(path, settings.seed, number, largest, seconds) for number in range(WRITERS)]
@@ -225,7 +225,7 @@ def _write_together(folder: Path, seconds: float, settings: BenchSettings) -> Fi
 # how fast -------------------------------------------------------------------------------------------------------
 
 
-def _rates(folder: Path, edges: int, settings: BenchSettings) -> tuple[Figures, dict[str, Figures]]:
+def _rates(folder: Path, edges: int, settings: BenchConfig) -> tuple[Figures, dict[str, Figures]]:
     """Durable edges a second of the store in batches, one by one, and of bare SQLite without nodes, ids or history."""
     batches = list(_facts(edges, settings.seed))
     with Store.open(folder / "rate.db") as store:
@@ -269,7 +269,7 @@ def _timed(
     batches: Sequence[Sequence[FactRow]],
     write: Callable[[Sequence[FactRow]], object],
     what: str,
-    settings: BenchSettings,
+    settings: BenchConfig,
 ) -> list[float]:
     seconds = []
     for place, rows in enumerate(batches):

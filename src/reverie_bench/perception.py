@@ -18,7 +18,7 @@ import numpy as np
 
 from reverie.errors import ConfigError
 from reverie.settings import load_settings
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 
 if TYPE_CHECKING:
     from reverie.model.orchestrator import OrchestratorConfig
@@ -35,7 +35,7 @@ VARIANTS = (*_EXPERTS, "without_vision", "without_graph", "without_text")  # the
 
 
 @dataclass(frozen=True)
-class PerceptionOptions:
+class PerceptionBenchConfig:
     """What `bench perception` lets one set."""
 
     steps: int = 2500  # of training, each variant and seed; after a few hundred none has learned to look
@@ -56,11 +56,11 @@ class PerceptionOptions:
             )
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     from reverie.bundles import find_bundle
     from reverie.training.perception import PerceptionData, Recorded
 
-    options = load_settings(PerceptionOptions, overrides=settings.options)
+    options = load_settings(PerceptionBenchConfig, overrides=settings.options)
     data = PerceptionData(
         bundle=str(find_bundle(settings.model)),
         batch_size=options.batch_size,
@@ -107,7 +107,7 @@ def variant(data: PerceptionData, name: str) -> PerceptionData:
     )
 
 
-def _measure(data: PerceptionData, recorded: Recorded, options: PerceptionOptions) -> Figures:
+def _measure(data: PerceptionData, recorded: Recorded, options: PerceptionBenchConfig) -> Figures:
     from reverie.training.loop import train
     from reverie.training.perception import PerceptionObjective
     from reverie.training.settings import LoopConfig
@@ -149,5 +149,5 @@ BENCHMARK = Benchmark(
     name="perception",
     about="questions about a picture and facts: 1 against 2 and 4 gated experts a modality, each modality taken away",
     run=run,
-    options=PerceptionOptions,
+    options=PerceptionBenchConfig,
 )

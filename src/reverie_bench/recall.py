@@ -22,7 +22,7 @@ from reverie.errors import UsageError, shorten
 from reverie.jsonio import read_json
 from reverie.memory.linking import bare_name, key_of
 from reverie.memory.memory import Memory
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings, Published
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Published
 from reverie_bench.rows import thin
 
 __all__ = ["BENCHMARK", "Asked", "Gold", "recall_at"]
@@ -140,7 +140,7 @@ def recall_at(ranked: Sequence[Sequence[int]], questions: Sequence[Asked]) -> Fi
     }
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     passages = _passages(settings.corpus)
     questions = thin(_questions(settings.questions, Gold(passages)), settings.limit)
     with tempfile.TemporaryDirectory() as folder:
@@ -235,7 +235,7 @@ def _objects(subject: str, evidence: Sequence[Sequence[str]]) -> list[str]:
 # asking ---------------------------------------------------------------------------------------------------------
 
 
-def _write(memory: Memory, passages: Sequence[NodeRow], settings: BenchSettings) -> dict[int, int]:
+def _write(memory: Memory, passages: Sequence[NodeRow], settings: BenchConfig) -> dict[int, int]:
     """Write the passages; returns their places by node id."""
     place_of: dict[int, int] = {}
     for start in range(0, len(passages), 1000):
@@ -247,7 +247,7 @@ def _write(memory: Memory, passages: Sequence[NodeRow], settings: BenchSettings)
 
 
 def _ask(
-    memory: Memory, questions: Sequence[Asked], place_of: Mapping[int, int], settings: BenchSettings, what: str
+    memory: Memory, questions: Sequence[Asked], place_of: Mapping[int, int], settings: BenchConfig, what: str
 ) -> tuple[list[list[int]], list[dict[str, float]]]:
     """The places of the passages recalled for each question, best first, and its seconds by part."""
     ranked, timed = [], []
@@ -271,7 +271,7 @@ def _dense(memory: Memory, questions: Sequence[Asked], place_of: Mapping[int, in
 
 
 def _cross_validated(
-    memory: Memory, questions: Sequence[Asked], place_of: Mapping[int, int], settings: BenchSettings
+    memory: Memory, questions: Sequence[Asked], place_of: Mapping[int, int], settings: BenchConfig
 ) -> float:
     """Recall at 5 where each half of the questions is answered by the settings that were best on the other half."""
     assert memory.embedder is not None

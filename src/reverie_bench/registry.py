@@ -6,7 +6,7 @@ import time
 
 from reverie.errors import ConfigError, MissingExtraError
 from reverie.registry import Registry
-from reverie_bench.contract import Benchmark, BenchSettings, Report, check_report
+from reverie_bench.contract import BenchConfig, Benchmark, Report, check_report
 from reverie_bench.machine import commit, hardware
 
 __all__ = ["benchmark_names", "get_benchmark", "register_benchmark", "run_benchmark"]
@@ -49,13 +49,13 @@ def register_benchmark(benchmark: Benchmark) -> None:
     _BENCHMARKS.register(benchmark.name, benchmark)
 
 
-def run_benchmark(name: str, settings: BenchSettings | None = None) -> Report:
+def run_benchmark(name: str, settings: BenchConfig | None = None) -> Report:
     """Run one benchmark.
 
     Raises UnknownNameError for its name, ConfigError for options that it does not have, UsageError for rows that are
     missing or malformed, MissingExtraError for a library that is not there, and what loading the bundle raises.
     """
-    settings = settings or BenchSettings()
+    settings = settings or BenchConfig()
     benchmark = get_benchmark(name)
     if settings.options and benchmark.options is None:
         raise ConfigError(

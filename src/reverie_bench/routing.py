@@ -18,7 +18,7 @@ from reverie.model import Backbone
 from reverie.settings import load_settings
 from reverie.training.measuring import BackboneScorer
 from reverie.training.routing_table import NOBODY, Table
-from reverie_bench.contract import Benchmark, BenchSettings, Findings, Published
+from reverie_bench.contract import BenchConfig, Benchmark, Findings, Published
 from reverie_bench.routing_ablations import ablations, at_thresholds
 from reverie_bench.routing_baselines import arrow, merge, nearest
 from reverie_bench.routing_figures import answer, cost_ratio, figures_by_kind, quality_figures, routing_figures
@@ -51,7 +51,7 @@ class Options:
             raise ConfigError(f"routing: single lies between 0.01 and 1000, or is 0, got {self.single}")
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     options = load_settings(Options, None, settings.options)
     data, progress = _data_folder(settings.data), settings.progress
     stages = RunFolder(Path(options.run_dir), Path(options.recipes), settings.seed, progress)

@@ -10,14 +10,14 @@ import time
 from collections.abc import Sequence
 
 from reverie.errors import ReverieError, shorten
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 
 NUM_ROUNDS = 3
 _LONGEST_S = 300
 _QUESTION = "What happens when you drop a ball?"
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     rounds = min(settings.limit or NUM_ROUNDS, NUM_ROUNDS)
     ours = {
         "import_s": ["-c", "import reverie"],

@@ -16,7 +16,7 @@ from reverie.nouns import Answer
 from reverie.worlds import make_world, record_episode
 from reverie.worlds.everyday import is_held_out, is_test_scene
 from reverie.worlds.frozenlake import in_test_split
-from reverie_bench.contract import Benchmark, BenchSettings, Figures, Findings, Published
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Published
 from reverie_bench.everyday import make_rows
 from reverie_bench.figures import auroc, calibration_error, share
 from reverie_bench.models import open_model
@@ -30,7 +30,7 @@ NUM_TAUGHT, NUM_STRANGE = 300, 500
 _CHUNK = 16  # questions asked together
 
 
-def run(settings: BenchSettings) -> Findings:
+def run(settings: BenchConfig) -> Findings:
     strange = read_trivia(settings.data, DATA)
     session, manifest = open_model(settings.model)
     order = np.random.default_rng(settings.seed).permutation(len(strange))
@@ -86,7 +86,7 @@ def _ids(session: Reverie, question: str) -> list[int]:
     return session.grammar.question_ids(clean_question(question))
 
 
-def _ask(session: Reverie, questions: Sequence[str], settings: BenchSettings) -> list[Answer]:
+def _ask(session: Reverie, questions: Sequence[str], settings: BenchConfig) -> list[Answer]:
     answers: list[Answer] = []
     for some in chunks(questions, _CHUNK, "asking", settings.progress):
         answers += session.ask_many(some, branches=settings.branches, seed=settings.seed)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from reverie.model import BackboneConfig
-from reverie_bench.contract import BenchSettings
+from reverie_bench.contract import BenchConfig
 from reverie_bench.matmul_floor import matmul_floor
 from reverie_bench.registry import run_benchmark
 
 
 def test_requests_that_arrive_draw_what_they_draw_in_one_batch() -> None:
-    report = run_benchmark("batching", BenchSettings(limit=1))
+    report = run_benchmark("batching", BenchConfig(limit=1))
     assert report.figures["rounds_equal"] == 1
     assert report.figures["over_one_after_another"] > 0
     assert set(report.baselines) == {"batch", "alone"}

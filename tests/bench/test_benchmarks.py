@@ -13,8 +13,8 @@ from reverie.errors import ConfigError, ContractError, MissingExtraError, Unknow
 from reverie.registry import Registry
 from reverie.worlds.everyday import is_held_out, is_test_scene
 from reverie_bench import (
+    BenchConfig,
     Benchmark,
-    BenchSettings,
     Findings,
     Report,
     benchmark_names,
@@ -62,7 +62,7 @@ def rows_file(folder: Path, rows: tuple[dict[str, object], ...]) -> Path:
 
 
 def test_outcomes_stand_beside_always_safe(bundle: str, tmp_path: Path) -> None:
-    report = run_benchmark("frozenlake-outcome", BenchSettings(bundle, rows_file(tmp_path, OUTCOMES)))
+    report = run_benchmark("frozenlake-outcome", BenchConfig(bundle, rows_file(tmp_path, OUTCOMES)))
     assert report.n == 3
     assert report.baselines["always_safe"]["accuracy"] == pytest.approx(1 / 3)
     assert report.baselines["world"]["accuracy"] == 1.0  # the walk over the goal and into a hole included
@@ -78,7 +78,7 @@ def test_outcomes_stand_beside_always_safe(bundle: str, tmp_path: Path) -> None:
 
 def test_plans_stand_beside_both_rules_at_every_size(bundle: str, tmp_path: Path) -> None:
     path = rows_file(tmp_path, ({"desc": ["SHF", "FFF", "FFG"]}, {"desc": ["GF", "FS"], "size": 2}))
-    report = run_benchmark("frozenlake-planning", BenchSettings(bundle, path))
+    report = run_benchmark("frozenlake-planning", BenchConfig(bundle, path))
     assert report.n == 2
     assert report.baselines["row_first"]["exact_match"] == 1.0
     assert report.baselines["column_first"]["exact_match"] == 0.5
@@ -91,7 +91,7 @@ def test_plans_stand_beside_both_rules_at_every_size(bundle: str, tmp_path: Path
 
 def test_everyday_makes_rows_that_were_never_trained_on(bundle: str, tmp_path: Path) -> None:
     written = tmp_path / "rows.jsonl"
-    report = run_benchmark("everyday", BenchSettings(bundle, limit=1, branches=1, write=written))
+    report = run_benchmark("everyday", BenchConfig(bundle, limit=1, branches=1, write=written))
     rows = [json.loads(line) for line in written.read_text().splitlines()]
     assert [is_held_out(row["options"]) for row in rows] == [False, True]
     assert is_test_scene(rows[0]["options"])
@@ -101,14 +101,14 @@ def test_everyday_makes_rows_that_were_never_trained_on(bundle: str, tmp_path: P
         report.figures
     )
     assert set(report.baselines) == {"majority", "majority_of_form", "direct"}
-    again = run_benchmark("everyday", BenchSettings(bundle, data=written, branches=1))
+    again = run_benchmark("everyday", BenchConfig(bundle, data=written, branches=1))
     assert again.figures == pytest.approx(report.figures, nan_ok=True)
 
 
 def test_everyday_asks_about_given_scenes(bundle: str, tmp_path: Path) -> None:
     scene = {"options": {"thing": "egg", "action": "drop"}}
     asked = scene | {"question": "What happens when you drop an egg?", "answer": "It breaks."}
-    report = run_benchmark("everyday", BenchSettings(bundle, rows_file(tmp_path, (scene, asked)), branches=1))
+    report = run_benchmark("everyday", BenchConfig(bundle, rows_file(tmp_path, (scene, asked)), branches=1))
     assert report.n == 2
     assert "form_given" in report.by
 
@@ -126,7 +126,7 @@ def test_a_malformed_scene_is_named_by_its_line(
     bundle: str, tmp_path: Path, row: dict[str, object], fault: str
 ) -> None:
     with pytest.raises(UsageError, match=f"line 1: .*{fault}"):
-        run_benchmark("everyday", BenchSettings(bundle, rows_file(tmp_path, (row,))))
+        run_benchmark("everyday", BenchConfig(bundle, rows_file(tmp_path, (row,))))
 
 
 def test_rows_are_the_same_for_the_same_seed() -> None:
@@ -135,7 +135,7 @@ def test_rows_are_the_same_for_the_same_seed() -> None:
 
 def test_unknown_compares_taught_questions_with_a_quiz(bundle: str, tmp_path: Path) -> None:
     (tmp_path / "quiz").write_text(TRIVIA + f"\n#Q {'why ' * 2000}?\n^ No\n")  # the last one is too long to be asked
-    report = run_benchmark("unknown", BenchSettings(bundle, tmp_path, limit=3, branches=1))
+    report = run_benchmark("unknown", BenchConfig(bundle, tmp_path, limit=3, branches=1))
     assert report.n == 3 + 2
     assert {"auroc", "ece", "known_share_taught", "known_share_strange"} <= set(report.figures)
     assert set(report.baselines) == {"question_length", "mean_log_prob"}
@@ -151,7 +151,7 @@ def test_half_of_the_taught_questions_are_about_lakes() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 def test_dreams_race_the_same_weights_to_the_same_ids(bundle: str) -> None:
     pytest.importorskip("transformers")
-    report = run_benchmark("dreams", BenchSettings(bundle, limit=1))
+    report = run_benchmark("dreams", BenchConfig(bundle, limit=1))
     assert report.figures["ids_equal"] == 1.0
     assert {"speedup_1", "speedup_4", "speedup_16", "floor_share_16", "steps_per_second_16"} <= set(report.figures)
     assert report.baselines["transformers_generate"]["ids_per_second_1"] > 0
@@ -159,14 +159,14 @@ def test_dreams_race_the_same_weights_to_the_same_ids(bundle: str) -> None:
 
 @pytest.mark.slow
 def test_startup_times_fresh_processes(bundle: str) -> None:
-    report = run_benchmark("startup", BenchSettings(bundle, limit=1))
+    report = run_benchmark("startup", BenchConfig(bundle, limit=1))
     assert set(report.figures) == {"import_s", "help_s", "ask_s"}
     assert set(report.baselines["bare"]) == {"python_s", "import_torch_s"}
 
 
 def test_the_image_tokenizer_is_measured_world_by_world(bundle: str) -> None:
     pytest.importorskip("torchmetrics")
-    report = run_benchmark("image-tokenizer", BenchSettings(bundle, limit=4))
+    report = run_benchmark("image-tokenizer", BenchConfig(bundle, limit=4))
     assert set(report.by) == {"world_frozenlake", "world_everyday"}
     assert {"psnr", "ssim", "perplexity", "state_recovery", "collisions"} <= set(report.figures)
     assert report.n == 8
@@ -222,7 +222,7 @@ def test_a_benchmark_without_its_rows_says_what_it_wants(name: str) -> None:
 
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match="limit >= 0"):
-        BenchSettings(limit=-1)
+        BenchConfig(limit=-1)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reverie.errors import ConfigError
-from reverie_bench import BenchSettings, run_benchmark
+from reverie_bench import BenchConfig, run_benchmark
 
 SMALL = (
     "backbones=[tiny]",
@@ -24,7 +24,7 @@ SMALL = (
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT asks for it
 def test_every_part_is_measured() -> None:
-    report = run_benchmark("experts", BenchSettings(options=SMALL))
+    report = run_benchmark("experts", BenchConfig(options=SMALL))
     assert set(report.figures) == {
         "parameters_tiny",
         *(f"{what}_ratio_{count}_tiny" for what in ("prefill", "decode") for count in ("one", "four")),
@@ -42,4 +42,4 @@ def test_every_part_is_measured() -> None:
 )
 def test_wrong_options_are_refused(option: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        run_benchmark("experts", BenchSettings(options=(option,)))
+        run_benchmark("experts", BenchConfig(options=(option,)))

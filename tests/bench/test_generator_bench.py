@@ -17,9 +17,9 @@ from reverie.generator.config import PRESETS
 from reverie.generator.generator import toy_generator
 from reverie.generator.objective import GeneratorData
 from reverie.training.objective import check_objective
-from reverie_bench import BenchSettings, run_benchmark
+from reverie_bench import BenchConfig, run_benchmark
 from reverie_bench.generator import ABLATIONS, ablated
-from reverie_bench.generator_digits import WORDS, DigitReader, Digits, DigitsOptions, digits_recipe, seed_figures
+from reverie_bench.generator_digits import WORDS, DigitReader, Digits, DigitsBenchConfig, digits_recipe, seed_figures
 from reverie_bench.generator_step import step_cost
 from reverie_bench.generator_systems import OriginalObjective, three_terms
 
@@ -80,7 +80,7 @@ def test_its_seeds_are_standard_normal_numbers_as_they_are(original: OriginalObj
 
 def test_every_system_is_trained_and_measured(collection: Collection, tmp_path: Path) -> None:
     options = (*SMALL, "ablations=[no_edge]", f"out={tmp_path / 'out'}")
-    report = run_benchmark("generator", BenchSettings(data=collection.folder, options=options))
+    report = run_benchmark("generator", BenchConfig(data=collection.folder, options=options))
     assert report.n == 6
     assert set(report.by) == {"ours normal", "ours mixture", "ours flow", "ablation no_edge"}
     assert set(report.baselines) == {"mean_picture", "original", "floor"}
@@ -99,7 +99,7 @@ def test_every_system_is_trained_and_measured(collection: Collection, tmp_path: 
 def test_a_trained_bundle_is_measured_as_it_is(collection: Collection, tmp_path: Path) -> None:
     bundle = toy_generator().save(tmp_path / "toy")
     options = (*SMALL, f"bundle={bundle}", "original=false", "split=train")
-    report = run_benchmark("generator", BenchSettings(data=collection.folder, options=options))
+    report = run_benchmark("generator", BenchConfig(data=collection.folder, options=options))
     assert report.n == 16
     assert set(report.baselines) == {"mean_picture", "floor"}
     assert "kid_over_normal" not in report.figures
@@ -109,7 +109,7 @@ def test_a_trained_bundle_is_measured_as_it_is(collection: Collection, tmp_path:
 @pytest.mark.slow
 def test_minutes_become_steps(collection: Collection) -> None:
     options = (*(one for one in SMALL if "steps" not in one), "minutes=0.001", "flow_steps=2")
-    report = run_benchmark("generator", BenchSettings(data=collection.folder, options=options))
+    report = run_benchmark("generator", BenchConfig(data=collection.folder, options=options))
     assert report.baselines["original"]["steps"] >= 2
 
 
@@ -141,14 +141,14 @@ def test_a_training_step_is_timed_in_a_process_of_its_own() -> None:
 )  # fmt: skip
 def test_wrong_settings_are_refused(options: tuple[str, ...], said: str, collection: Collection) -> None:
     with pytest.raises(ConfigError, match=said):
-        run_benchmark("generator", BenchSettings(data=collection.folder, options=options))
+        run_benchmark("generator", BenchConfig(data=collection.folder, options=options))
 
 
 def test_without_a_collection_it_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--data"):
         run_benchmark("generator")
     with pytest.raises(DataError):
-        run_benchmark("generator", BenchSettings(data=tmp_path, options=SMALL))
+        run_benchmark("generator", BenchConfig(data=tmp_path, options=SMALL))
 
 
 # bench generator-digits ----------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_what_knows_nothing_is_neither_coherent_nor_near(digits: Digits, reader:
 
 def test_a_small_run_reports_every_prior(digits: Digits, reader: DigitReader) -> None:
     options = ("seeds=2", "steps=3", "flow_steps=2", "samples=12")
-    report = run_benchmark("generator-digits", BenchSettings(limit=60, options=options))
+    report = run_benchmark("generator-digits", BenchConfig(limit=60, options=options))
     assert {"prior mixture", "prior flow", "seed 0", "seed 1"} == set(report.by)
     assert set(report.baselines) == {"normal", "constant", "real_training_digits"}
     assert report.n == 24
@@ -214,8 +214,8 @@ def test_a_small_run_reports_every_prior(digits: Digits, reader: DigitReader) ->
 
 
 def test_digits_are_trained_by_a_recipe_that_can_be(tmp_path: Path) -> None:
-    recipe = digits_recipe(DigitsOptions(), 1, tmp_path)
+    recipe = digits_recipe(DigitsBenchConfig(), 1, tmp_path)
     assert recipe.config.side == 8
     assert recipe.data.seed == recipe.fit.seed == recipe.loop.seed == 1
     with pytest.raises(ConfigError):
-        DigitsOptions(seeds=0)
+        DigitsBenchConfig(seeds=0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reverie.errors import BundleError, UsageError
-from reverie_bench import BenchSettings, link_prediction, run_benchmark
+from reverie_bench import BenchConfig, link_prediction, run_benchmark
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_a_network_trained_on_the_spot_beats_the_baselines(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_prediction, "TRAIN_STEPS", 50)
-    report = run_benchmark("link-prediction", BenchSettings(data=data))
+    report = run_benchmark("link-prediction", BenchConfig(data=data))
     assert report.n == 24
     assert report.settings["trained_here"]
     assert report.figures["recalled_share"] == 1.0
@@ -39,7 +39,7 @@ def test_a_network_trained_on_the_spot_beats_the_baselines(data: Path, monkeypat
 
 def test_an_exported_network_is_measured_as_it_is(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_prediction, "TRAIN_STEPS", 2)
-    settings = BenchSettings(data=data, limit=5)
+    settings = BenchConfig(data=data, limit=5)
     export = link_prediction._train(settings, tmp_path)
     report = run_benchmark("link-prediction", replace(settings, model=str(export)))
     assert report.n == 10
@@ -55,10 +55,10 @@ def test_an_exported_network_is_measured_as_it_is(data: Path, tmp_path: Path, mo
 def test_what_is_missing_is_said_in_one_line(data: Path, tmp_path: Path) -> None:
     for wrong in (None, data / "train.txt"):
         with pytest.raises(UsageError, match="folder of train, valid and test"):
-            run_benchmark("link-prediction", BenchSettings(data=wrong))
+            run_benchmark("link-prediction", BenchConfig(data=wrong))
     for model in (tmp_path, tmp_path / "absent"):
         with pytest.raises(BundleError, match="export folder"):
-            run_benchmark("link-prediction", BenchSettings(data=data, model=str(model)))
+            run_benchmark("link-prediction", BenchConfig(data=data, model=str(model)))
     (data / "test.txt").write_text("")
     with pytest.raises(UsageError, match="no test triples"):
-        run_benchmark("link-prediction", BenchSettings(data=data))
+        run_benchmark("link-prediction", BenchConfig(data=data))

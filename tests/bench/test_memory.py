@@ -10,7 +10,7 @@ import pytest
 
 from reverie.cli import main
 from reverie.errors import ConfigError, UsageError
-from reverie_bench import BenchSettings, run_benchmark
+from reverie_bench import BenchConfig, run_benchmark
 from reverie_bench.memory import random_edges
 
 SMALL = ("nodes=300", "edges=1500", "queries=20", "peer_queries=1", "writes=3", "compiling=false")
@@ -19,7 +19,7 @@ SMALL = ("nodes=300", "edges=1500", "queries=20", "peer_queries=1", "writes=3", 
 def test_it_measures_ours_beside_the_others() -> None:
     for library in ("networkx", "igraph", "rustworkx", "scipy"):
         pytest.importorskip(library)
-    report = run_benchmark("memory", BenchSettings(options=SMALL))
+    report = run_benchmark("memory", BenchConfig(options=SMALL))
     assert report.n == 20
     figures = report.figures
     assert figures["edges"] > 1450  # a pair that is drawn twice with one relation is one edge
@@ -38,7 +38,7 @@ def test_it_measures_the_facts_of_a_file(tmp_path: Path) -> None:
     lines = [{"subject": f"thing {i}", "relation": "IsA", "object": f"thing {i // 2}"} for i in range(1, 60)]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     report = run_benchmark(
-        "memory", BenchSettings(data=path, options=("queries=2", "peers=[scipy]", "writes=1", "compiling=false"))
+        "memory", BenchConfig(data=path, options=("queries=2", "peers=[scipy]", "writes=1", "compiling=false"))
     )
     assert report.figures["edges"] == 59
     assert report.figures["pagerank_overlap_share"] == 1.0
@@ -66,12 +66,12 @@ def test_random_degrees_follow_a_power_law() -> None:
 )
 def test_wrong_options_are_refused(options: tuple[str, ...], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        run_benchmark("memory", BenchSettings(options=options))
+        run_benchmark("memory", BenchConfig(options=options))
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nowhere\.jsonl"):
-        run_benchmark("memory", BenchSettings(data=tmp_path / "nowhere.jsonl", options=SMALL))
+        run_benchmark("memory", BenchConfig(data=tmp_path / "nowhere.jsonl", options=SMALL))
 
 
 def test_a_benchmark_without_options_refuses_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from reverie.errors import ConfigError, ReverieError
 from reverie.memory.store import Store
-from reverie_bench import BenchSettings, memory_crash, run_benchmark
+from reverie_bench import BenchConfig, memory_crash, run_benchmark
 
 
 @pytest.fixture
@@ -48,12 +48,12 @@ def test_a_writer_that_fails_says_why(tmp_path: Path) -> None:
 
 def test_the_folder_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no folder"):
-        run_benchmark("memory-crash", BenchSettings(data=tmp_path / "nowhere"))
+        run_benchmark("memory-crash", BenchConfig(data=tmp_path / "nowhere"))
 
 
 @pytest.mark.slow
 def test_killed_writers_lose_nothing(tmp_path: Path) -> None:
-    report = run_benchmark("memory-crash", BenchSettings(data=tmp_path, limit=3))
+    report = run_benchmark("memory-crash", BenchConfig(data=tmp_path, limit=3))
     figures = report.figures
     assert report.n == figures["kills"] == 3
     assert figures["acknowledged_edges"] > 0

@@ -6,7 +6,7 @@ import pytest
 
 from reverie.errors import ConfigError
 from reverie.training.perception import PerceptionData
-from reverie_bench import BenchSettings, run_benchmark
+from reverie_bench import BenchConfig, run_benchmark
 from reverie_bench.perception import VARIANTS, variant
 
 
@@ -21,7 +21,7 @@ def test_variants_differ_as_their_names_say() -> None:
 
 def test_a_small_run_reports_all_it_was_asked_for() -> None:
     options = ("steps=2", "seeds=2", "scenes=60", "lessons=60", "batch_size=4", "variants=[one,two,without_text]")
-    report = run_benchmark("perception", BenchSettings(limit=8, options=options))
+    report = run_benchmark("perception", BenchConfig(limit=8, options=options))
     assert report.n == 8
     assert set(report.by) == {"one", "two", "without_text"}
     assert report.by["two"]["n"] == 16
@@ -33,4 +33,4 @@ def test_a_small_run_reports_all_it_was_asked_for() -> None:
 def test_variants_that_do_not_exist_are_refused() -> None:
     for options in (("variants=[three]",), ("seeds=0",), ("stops=3",)):
         with pytest.raises(ConfigError):
-            run_benchmark("perception", BenchSettings(options=options))
+            run_benchmark("perception", BenchConfig(options=options))

@@ -10,7 +10,7 @@ import pytest
 
 from reverie.data import NodeRow
 from reverie.errors import UsageError
-from reverie_bench import BenchSettings, run_benchmark
+from reverie_bench import BenchConfig, run_benchmark
 from reverie_bench.recall import Asked, Gold, recall_at
 
 TITLES = {
@@ -65,7 +65,7 @@ def test_a_small_corpus_from_files_to_report(tmp_path: Path) -> None:
     corpus, questions = tmp_path / "corpus.json", tmp_path / "questions.json"
     corpus.write_text(json.dumps([{"title": title, "text": text} for title, text in TITLES.items()]))
     questions.write_text(json.dumps([{"question": question, "evidence": evidence} for question, evidence in QUESTIONS]))
-    report = run_benchmark("recall", BenchSettings(corpus=corpus, questions=questions))
+    report = run_benchmark("recall", BenchConfig(corpus=corpus, questions=questions))
     assert report.n == 2
     assert report.figures["recall_at_5"] == report.figures["names_only_recall_at_5"] == 1
     assert report.figures["n_passages"] == 6
@@ -91,7 +91,7 @@ def test_bad_questions_are_one_clear_line(tmp_path: Path, questions: str) -> Non
     corpus.write_text(json.dumps([{"title": "a", "text": "b"}]))
     asked.write_text(questions)
     with pytest.raises(UsageError, match=r"questions\.json") as error:
-        run_benchmark("recall", BenchSettings(corpus=corpus, questions=asked))
+        run_benchmark("recall", BenchConfig(corpus=corpus, questions=asked))
     assert "\n" not in str(error.value)
 
 
@@ -100,4 +100,4 @@ def test_missing_files_say_what_is_wanted(tmp_path: Path) -> None:
         run_benchmark("recall")
     (tmp_path / "corpus.json").write_text('[{"title": "a", "text": "b"}]')
     with pytest.raises(UsageError, match="--questions FILE"):
-        run_benchmark("recall", BenchSettings(corpus=tmp_path / "corpus.json"))
+        run_benchmark("recall", BenchConfig(corpus=tmp_path / "corpus.json"))

@@ -9,7 +9,7 @@ import torch
 
 from reverie.errors import ConfigError, DataError, UsageError
 from reverie.training.routing_table import NOBODY, Table
-from reverie_bench import BenchSettings, run_benchmark
+from reverie_bench import BenchConfig, run_benchmark
 from reverie_bench.domains import GYM_TASKS, babi_domains, gym_domains, outsiders, read_rows, write_rows
 from reverie_bench.routing_baselines import nearest
 
@@ -135,7 +135,7 @@ def test_the_whole_benchmark_resumes_and_reports(data: Path, recipes: Path, tmp_
         f"run_dir={run_dir}", f"recipes={recipes}", "domains=[babi-01,gym-gcd,gym-products]", "draws=60", "test_rows=6",
         "router_rows=40", "gain_rows=20", "outsider_rows=8", "single=2",
     )  # fmt: skip
-    report = run_benchmark("routing", BenchSettings(data=data, options=options))
+    report = run_benchmark("routing", BenchConfig(data=data, options=options))
     wanted = {"own_expert", "base", "nearest_mean", "merged_ties", "uniform_average", "all_domains", "arrow"}
     assert wanted < set(report.baselines)
     assert report.baselines["own_expert"]["quality"] in (0.0, 1.0)  # of itself; 0 where it answers nothing
@@ -144,20 +144,20 @@ def test_the_whole_benchmark_resumes_and_reports(data: Path, recipes: Path, tmp_
     assert report.figures["routing_accuracy"] > 0.6
     assert {"babi-01", "gsm8k", "threshold 0.3", "router no_balance", "router later_experts"} < set(report.by)
     experts = {path: path.stat().st_mtime_ns for path in run_dir.glob("library/*/adapter_model.safetensors")}
-    again = run_benchmark("routing", BenchSettings(data=data / "babi", options=options))
+    again = run_benchmark("routing", BenchConfig(data=data / "babi", options=options))
     assert {path: path.stat().st_mtime_ns for path in experts} == experts
     assert {**again.figures, "cost_ratio": 0} == {**report.figures, "cost_ratio": 0}
     with pytest.raises(UsageError, match="other rows"):
-        run_benchmark("routing", BenchSettings(data=data, options=(*options, "draws=61")))
+        run_benchmark("routing", BenchConfig(data=data, options=(*options, "draws=61")))
 
 
 def test_bad_settings_are_one_line(tmp_path: Path, data: Path) -> None:
     with pytest.raises(UsageError, match="--data FOLDER"):
-        run_benchmark("routing", BenchSettings(data=tmp_path))
+        run_benchmark("routing", BenchConfig(data=tmp_path))
     with pytest.raises(UsageError, match="--data FOLDER"):
-        run_benchmark("routing", BenchSettings())
+        run_benchmark("routing", BenchConfig())
     with pytest.raises(ConfigError, match="at least 1"):
-        run_benchmark("routing", BenchSettings(data=data, options=("draws=0",)))
+        run_benchmark("routing", BenchConfig(data=data, options=("draws=0",)))
     options = (f"run_dir={tmp_path}", "domains=[cooking]", "draws=2")
     with pytest.raises(UsageError, match="no domains cooking"):
-        run_benchmark("routing", BenchSettings(data=data, options=options))
+        run_benchmark("routing", BenchConfig(data=data, options=options))

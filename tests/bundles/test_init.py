@@ -17,7 +17,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from bases import SMALL, quiet, save_base, toy_base, toy_words
 from reverie.bundles import load_bundle, read_manifest
 from reverie.bundles.bundle import seal_bundle
-from reverie.bundles.init import InitSettings, init_bundle
+from reverie.bundles.init import InitConfig, init_bundle
 from reverie.errors import BundleError, ConfigError, MissingExtraError, UsageError
 from reverie.experts.contract import Adapter, Factors
 from reverie.experts.files import base_hash
@@ -25,7 +25,7 @@ from reverie.experts.inject import RoutedInjection, inject
 from reverie.settings import build_settings
 from reverie.tokens.vocabulary import EOS, WHAT
 
-FULL = InitSettings(dtype="fp32")
+FULL = InitConfig(dtype="fp32")
 FAMILIES = ["llama", "qwen2", "qwen3", "gpt2"]
 
 
@@ -128,7 +128,7 @@ def test_a_base_is_kept_in_what_this_machine_is_fast_in(
 ) -> None:
     monkeypatch.setattr("reverie.precision._bf16_units", lambda device: units)
     told: list[str] = []
-    settings = InitSettings(name="mine")
+    settings = InitConfig(name="mine")
     folder = init_bundle(save_base(tmp_path / "base"), tmp_path / "mine", settings, on_step=told.append)
     manifest = read_manifest(folder)
     assert (manifest["name"], manifest["base"]["dtype"]) == ("mine", chosen)
@@ -137,7 +137,7 @@ def test_a_base_is_kept_in_what_this_machine_is_fast_in(
 
 
 def test_bf16_is_read_into_fp32_where_it_would_be_emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    half = init_bundle(save_base(tmp_path / "base"), tmp_path / "half", InitSettings(dtype="bf16"))
+    half = init_bundle(save_base(tmp_path / "base"), tmp_path / "half", InitConfig(dtype="bf16"))
     read = {}
     for units, dtype in (("AMX", torch.bfloat16), ("", torch.float32)):
         monkeypatch.setattr("reverie.precision._bf16_units", lambda device, units=units: units)
@@ -155,7 +155,7 @@ def test_a_chat_template_is_used_where_there_is_one(tmp_path: Path) -> None:
     start = bundle.grammar.vocabulary.text_start
     said = bundle.grammar.text.decode([token - start for token in bundle.prompter.ids("What falls?")])
     assert said == "<user>What falls?<assistant>"
-    plain = init_bundle(tmp_path / "base", tmp_path / "plain", InitSettings(dtype="fp32", prompt="plain"))
+    plain = init_bundle(tmp_path / "base", tmp_path / "plain", InitConfig(dtype="fp32", prompt="plain"))
     asked = load_bundle(plain).prompter
     assert bundle.grammar.text.decode([token - start for token in asked.ids(" Once upon ")]) == "Once upon"
 
@@ -186,7 +186,7 @@ def test_linears_in_few_bits_answer_nearly_the_same(bits: Any, off: float, tmp_p
     sizes = {"hidden_size": 64, "intermediate_size": 128, "initializer_range": 0.05}
     base = save_base(tmp_path / "base", "llama", **sizes)
     whole, folder = (
-        init_bundle(base, tmp_path / name, InitSettings(dtype="fp32", quantize=quantize))
+        init_bundle(base, tmp_path / name, InitConfig(dtype="fp32", quantize=quantize))
         for name, quantize in (("whole", ""), ("quantized", bits))
     )
     bundle = load_bundle(folder)
@@ -206,7 +206,7 @@ def test_linears_in_few_bits_answer_nearly_the_same(bits: Any, off: float, tmp_p
 def test_experts_hang_onto_quantized_linears(bits: Any, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     base = save_base(tmp_path / "base", "llama", hidden_size=64, intermediate_size=128)
-    model = load_bundle(init_bundle(base, tmp_path / "bundle", InitSettings("fp32", bits))).backbone.base
+    model = load_bundle(init_bundle(base, tmp_path / "bundle", InitConfig("fp32", bits))).backbone.base
     name = "model.layers.1.mlp.down_proj"  # the last linear before the head: what it adds is seen at once
     factors = Factors(torch.randn(2, 128) * 0.1, torch.randn(64, 2) * 0.1)
 
@@ -234,14 +234,14 @@ def test_a_missing_quantizer_is_named_with_its_install_command(tmp_path: Path, m
     monkeypatch.setitem(__import__("sys").modules, "bitsandbytes", None)
     base = save_base(tmp_path / "base")
     with pytest.raises(MissingExtraError, match=r"reverie\[quant\]"):
-        init_bundle(base, tmp_path / "bundle", InitSettings(quantize="4bit"))
+        init_bundle(base, tmp_path / "bundle", InitConfig(quantize="4bit"))
     assert not (tmp_path / "bundle").exists()
 
 
 def test_sizes_that_no_block_fits_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     with pytest.raises(UsageError, match="take --quantize 8bit"):
-        init_bundle(save_base(tmp_path / "base"), tmp_path / "bundle", InitSettings(quantize="4bit"))
+        init_bundle(save_base(tmp_path / "base"), tmp_path / "bundle", InitConfig(quantize="4bit"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base"]
 
 
@@ -389,17 +389,17 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path) -> None:
 def test_a_quantized_base_is_not_quantized_again(tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     base = save_base(tmp_path / "base", "llama", hidden_size=64, intermediate_size=128)
-    folder = init_bundle(base, tmp_path / "once", InitSettings("fp32", "8bit"))
+    folder = init_bundle(base, tmp_path / "once", InitConfig("fp32", "8bit"))
     with pytest.raises(UsageError, match="quantized already"):
-        init_bundle(folder / "backbone", tmp_path / "twice", InitSettings("fp32", "4bit"))
+        init_bundle(folder / "backbone", tmp_path / "twice", InitConfig("fp32", "4bit"))
 
 
 def test_settings_and_prompts_that_cannot_be_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="one of auto, fp32, bf16, fp16"):
-        build_settings(InitSettings, {"dtype": "int3"})
+        build_settings(InitConfig, {"dtype": "int3"})
     base = save_base(tmp_path / "base")
     with pytest.raises(UsageError, match="no chat template"):
-        init_bundle(base, tmp_path / "bundle", InitSettings(dtype="fp32", prompt="chat"))
+        init_bundle(base, tmp_path / "bundle", InitConfig(dtype="fp32", prompt="chat"))
     refused(base, tmp_path, "no bundle 'nono'", UsageError, image_tokenizer="nono")
 
 

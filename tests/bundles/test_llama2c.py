@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bases import quiet, toy_base
 from reverie.bundles import load_bundle
-from reverie.bundles.init import InitSettings, init_bundle
+from reverie.bundles.init import InitConfig, init_bundle
 from reverie.bundles.llama2c import convert, read_pieces
 from reverie.errors import BundleError, UsageError
 
@@ -117,7 +117,7 @@ def test_ids_of_words_are_those_of_run_c(text: str, tmp_path: Path) -> None:
 def test_a_checkpoint_becomes_a_bundle(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "model.bin", toy_base("llama", **SIZES))
     words = write_tokenizer(tmp_path / "tokenizer.bin")  # where it lies beside, it need not be named
-    settings = InitSettings(dtype="fp32", prompt="plain")
+    settings = InitConfig(dtype="fp32", prompt="plain")
     folder = init_bundle(checkpoint, tmp_path / "bundle", settings)
     bundle = load_bundle(folder)
     assert bundle.name == "model"

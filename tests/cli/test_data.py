@@ -16,7 +16,7 @@ import pytest
 
 from reverie.cli import app as cli
 from reverie.data.pictures import Collection
-from reverie.data.pictures.prepare import PrepareSettings
+from reverie.data.pictures.prepare import PrepareConfig
 from toy_pictures import drawing, drawings, photo, save
 
 
@@ -116,7 +116,7 @@ def test_the_options_have_the_defaults_of_the_settings() -> None:
     from reverie.cli.data import prepare
 
     parameters = inspect.signature(prepare).parameters
-    for name, field in PrepareSettings.__dataclass_fields__.items():
+    for name, field in PrepareConfig.__dataclass_fields__.items():
         assert parameters[name].default == field.default, name
 
 

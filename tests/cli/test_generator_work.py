@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reverie.data.pictures.prepare import PrepareSettings, prepare
+from reverie.data.pictures.prepare import PrepareConfig, prepare
 from reverie.files import atomic_write_text
 from reverie.generator import toy_generator
 
@@ -35,7 +35,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(picture).save(source / f"{number}.png")
         atomic_write_text(source / f"{number}.txt", f"a bar at {left}, from {top} down")
     out = tmp_path_factory.mktemp("prepared") / "bars"
-    prepare(source, out, PrepareSettings(size=16, min_side=8, val_share=0.25, duplicates=True, workers=1))
+    prepare(source, out, PrepareConfig(size=16, min_side=8, val_share=0.25, duplicates=True, workers=1))
     return out
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bases import save_base
 from reverie.bundles import load_bundle
-from reverie.bundles.init import InitSettings, init_bundle
+from reverie.bundles.init import InitConfig, init_bundle
 from reverie.bundles.loading import Bundle
 from reverie.dreaming import DreamSettings, Question
 from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter
@@ -22,7 +22,7 @@ EGG = "What happens when you drop an egg?"
 def chat(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A base with a chat template."""
     home = tmp_path_factory.mktemp("chat")
-    return load_bundle(init_bundle(save_base(home / "base", chat=True), home / "bundle", InitSettings(dtype="fp32")))
+    return load_bundle(init_bundle(save_base(home / "base", chat=True), home / "bundle", InitConfig(dtype="fp32")))
 
 
 def said(bundle: Bundle, question: Question) -> str:

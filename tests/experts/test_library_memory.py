@@ -10,7 +10,7 @@ import pytest
 
 from reverie.errors import ConfigError
 from reverie.experts import library as library_module
-from reverie.experts.library import Library, LibrarySettings
+from reverie.experts.library import Library, LibraryConfig
 from reverie.paths import default_library
 from toy_experts import BASE, save_expert, toy_adapter
 
@@ -25,7 +25,7 @@ def fill(folder: Path, number: int) -> Library:
 def test_memory_stays_in_its_budget_and_what_is_used_longest_ago_goes(folder: Path) -> None:
     fill(folder, 5)
     size = toy_adapter().nbytes
-    library = Library.open(folder, BASE, settings=LibrarySettings(budget_bytes=3 * size, reserve_bytes=0))
+    library = Library.open(folder, BASE, settings=LibraryConfig(budget_bytes=3 * size, reserve_bytes=0))
     for name in library.names():
         library.adapter(name)
     told = library.stats()
@@ -40,7 +40,7 @@ def test_memory_stays_in_its_budget_and_what_is_used_longest_ago_goes(folder: Pa
 def test_pinned_experts_stay_in_memory_and_another_process_may_say_so(folder: Path) -> None:
     fill(folder, 4)
     size = toy_adapter().nbytes
-    library = Library.open(folder, BASE, settings=LibrarySettings(budget_bytes=size, reserve_bytes=0))
+    library = Library.open(folder, BASE, settings=LibraryConfig(budget_bytes=size, reserve_bytes=0))
     pinned = library.adapter("e0")
     Library.open(folder, BASE).pin("e0")
     for name in ("e1", "e2", "e3"):
@@ -57,7 +57,7 @@ def test_what_is_in_use_stays_while_threads_load_others_and_memory_is_short(
     fill(folder, 12)
     size, free = toy_adapter().nbytes, [10 * 2**30]
     monkeypatch.setattr(library_module, "free_memory", lambda: free[0])
-    library = Library.open(folder, BASE, settings=LibrarySettings(budget_bytes=4 * size, reserve_bytes=100 * size))
+    library = Library.open(folder, BASE, settings=LibraryConfig(budget_bytes=4 * size, reserve_bytes=100 * size))
     stop, wrong = threading.Event(), list[str]()
 
     def churn(start: int) -> None:
@@ -103,9 +103,9 @@ def test_an_adapter_is_read_without_looking_at_the_others(folder: Path, monkeypa
 
 def test_settings_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ConfigError, match="budget_bytes"):
-        LibrarySettings(budget_bytes=-1)
+        LibraryConfig(budget_bytes=-1)
     with pytest.raises(ConfigError, match="reserve_bytes"):
-        LibrarySettings(reserve_bytes=0.5)  # type: ignore[arg-type]
+        LibraryConfig(reserve_bytes=0.5)  # type: ignore[arg-type]
 
 
 def test_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -17,13 +17,13 @@ from reverie.data.pictures import Collection, write_collection
 from reverie.errors import ConfigError, DataError, ReverieError, UnknownNameError
 from reverie.generator.evaluate import caption_perplexity, evaluate, joint_figures
 from reverie.generator.evaluate_files import write_files
-from reverie.generator.evaluation import EvaluateSettings
+from reverie.generator.evaluation import EvaluateConfig
 from reverie.generator.features import PixelFeatures
 from reverie.generator.generator import Generator, Sample, toy_generator
 from reverie.generator.own_features import OwnFeaturesConfig
 from reverie.generator.real_pictures import RealPictures
 
-SETTINGS = EvaluateSettings(samples=6, features="pixels", prompts=3, shown=4)
+SETTINGS = EvaluateConfig(samples=6, features="pixels", prompts=3, shown=4)
 OWN = OwnFeaturesConfig(side=16, widths=(8, 16), steps=2, batch_size=8)
 
 

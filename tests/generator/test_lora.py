@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from reverie.errors import BundleError, ConfigError, ExpertError, MissingExtraError, TrainingError
 from reverie.files import sha256_of
 from reverie.generator.generator import Generator, toy_generator
-from reverie.generator.lora import LoraObjective, LoraRecipe, LoraSettings, load_with_lora, train_lora
+from reverie.generator.lora import GeneratorLoraConfig, LoraObjective, LoraRecipe, load_with_lora, train_lora
 from reverie.generator.lora_merge import merge_factors
 from reverie.generator.objective import GeneratorData
-from reverie.generator.priors import FitSettings
+from reverie.generator.priors import PriorFitConfig
 from reverie.generator.priors.flow import FlowLessons
 from reverie.generator.recipe import GeneratorResult
 from reverie.training import LoopConfig
@@ -30,7 +30,7 @@ LOOP = LoopConfig(
     steps=6, lr=3e-3, weight_decay=0.0, warmup_steps=0, precision="fp32", eval_every=2, patience=3, tensorboard=False
 )
 FLOW_LOOP = LoopConfig(steps=2, warmup_steps=0, precision="fp32", eval_every=0, checkpoint_every=0, tensorboard=False)
-FIT = FitSettings(mixture_components=4, gaussians=(1,), flow=FlowLessons(4, 16, 1, 8), flow_loop=FLOW_LOOP)
+FIT = PriorFitConfig(mixture_components=4, gaussians=(1,), flow=FlowLessons(4, 16, 1, 8), flow_loop=FLOW_LOOP)
 TUNED = "adapter_model.safetensors"
 
 
@@ -44,7 +44,9 @@ def recipe(base: Path, tmp_path_factory: pytest.TempPathFactory) -> LoraRecipe:
     folder = tmp_path_factory.mktemp("lora")
     toy_collection(folder / "collection", num_train=6, num_val=4)
     data = GeneratorData(str(folder / "collection"), batch_size=4, adversarial_from=0.0)
-    return LoraRecipe(str(folder / "run"), str(base), "discs", data, LoraSettings(rank=2), LOOP, fit=FIT, views=0)
+    return LoraRecipe(
+        str(folder / "run"), str(base), "discs", data, GeneratorLoraConfig(rank=2), LOOP, fit=FIT, views=0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +127,7 @@ def test_checkpoints_hold_the_factors_alone(recipe: LoraRecipe, adapter: Path) -
 
 
 def test_parts_that_are_not_named_stay_as_they_are(recipe: LoraRecipe, base: Path, tmp_path: Path) -> None:
-    some = replace(recipe, lora=LoraSettings(rank=1, parts=("picture_decoder",)))
+    some = replace(recipe, lora=GeneratorLoraConfig(rank=1, parts=("picture_decoder",)))
     from reverie.data.pictures import Collection
 
     objective = LoraObjective(some, Generator.load(base), Collection.open(recipe.data.collection))
@@ -218,13 +220,13 @@ def test_what_cannot_be_trained_is_refused_at_once(recipe: LoraRecipe, tmp_path:
     with pytest.raises(TrainingError, match="two pictures or more"):
         train_lora(replace(new, data=replace(recipe.data, collection=str(tmp_path / "one"))))
     with pytest.raises(ConfigError, match="parts are some of"):
-        LoraSettings(parts=("nothing",))  # type: ignore[arg-type]
+        GeneratorLoraConfig(parts=("nothing",))  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_folder_of_other_settings_is_refused(recipe: LoraRecipe, adapter: Path) -> None:
     with pytest.raises(TrainingError, match=r"lora\.rank was 2 and is 3 now"):
-        train_lora(replace(recipe, lora=LoraSettings(rank=3)))
+        train_lora(replace(recipe, lora=GeneratorLoraConfig(rank=3)))
 
 
 def test_without_peft_the_extra_is_named(recipe: LoraRecipe, monkeypatch: pytest.MonkeyPatch) -> None:

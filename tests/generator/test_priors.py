@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reverie.errors import BundleError, TrainingError, UnknownNameError
-from reverie.generator.priors import PRIORS, FitSettings, Prior, check_prior, fit_prior, load_prior, save_prior
+from reverie.generator.priors import PRIORS, Prior, PriorFitConfig, check_prior, fit_prior, load_prior, save_prior
 from reverie.generator.priors.components import Components
 from reverie.generator.priors.contract import spherical
 from reverie.generator.priors.flow import FlowLessons, FlowObjective
@@ -17,7 +17,7 @@ LOOP = LoopConfig(
     steps=500, lr=5e-3, warmup_steps=10, precision="fp32", eval_every=100, checkpoint_every=100, tensorboard=False,
     ema_decay=0.98, weight_decay=0.0,
 )  # fmt: skip
-SETTINGS = FitSettings(
+SETTINGS = PriorFitConfig(
     mixture_components=4, gaussians=(1, 2, 3), flow=FlowLessons(4, 48, 2, 128, silent=0.3, dropout=0.0), flow_loop=LOOP
 )
 

@@ -12,7 +12,7 @@ import pytest
 from reverie.errors import ConfigError, DataError, MissingExtraError, TrainingError
 from reverie.generator import Generator
 from reverie.generator.objective import GeneratorData
-from reverie.generator.priors import FitSettings
+from reverie.generator.priors import PriorFitConfig
 from reverie.generator.priors.flow import FlowLessons
 from reverie.generator.recipe import GeneratorRecipe, train_generator
 from reverie.training import LoopConfig
@@ -32,7 +32,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> GeneratorRecipe:
         data=GeneratorData(collection=str(folder / "toy"), batch_size=8),
         loop=loop,
         checkpoint_epochs=2,
-        fit=FitSettings(mixture_components=4, gaussians=(1, 2), flow=FlowLessons(8, 16, 1, 16), flow_loop=FLOW),
+        fit=PriorFitConfig(mixture_components=4, gaussians=(1, 2), flow=FlowLessons(8, 16, 1, 16), flow_loop=FLOW),
         views=1,
     )
 

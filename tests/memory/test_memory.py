@@ -13,7 +13,7 @@ from reverie.errors import MemoryStoreError, UnknownNameError
 from reverie.memory.embedders import WordsEmbedder
 from reverie.memory.linking import LINKED
 from reverie.memory.memory import Memory
-from reverie.memory.recall import RecallSettings
+from reverie.memory.recall import RecallConfig
 from reverie.memory.store import Store
 
 EGG = FactRow("egg", "AtLocation", "refrigerator", source="test")
@@ -122,7 +122,7 @@ def test_stale_vectors_are_replaced(tmp_path: Path) -> None:
 def test_recall_embeds_few_and_index_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     rows = [NodeRow(f"thing {number}") for number in range(600)]
     embedder = Counting()
-    with Memory.open(tmp_path / "kg.db", embedder, settings=RecallSettings(lazy=10)) as memory:
+    with Memory.open(tmp_path / "kg.db", embedder, settings=RecallConfig(lazy=10)) as memory:
         memory.write(rows)
         memory.recall("thing 5")
         assert len(embedder.texts) == 11, "ten things and the question"

@@ -16,7 +16,7 @@ from reverie.memory.contract import Node
 from reverie.memory.embedders import WordsEmbedder
 from reverie.memory.linking import further_names, key_of, link_question
 from reverie.memory.memory import Memory
-from reverie.memory.recall import RecallSettings
+from reverie.memory.recall import RecallConfig
 from reverie.memory.relation_patterns import asked_relations, relation_words, said_relations, stem
 
 KITCHEN = [
@@ -235,7 +235,7 @@ def test_an_empty_memory_recalls_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["pagerank", "walks", "nothing"])
 def test_every_way_of_spreading_is_repeatable(tmp_path: Path, way: str) -> None:
-    with Memory.open(tmp_path / "kg.db", settings=RecallSettings(spread_by=way)) as memory:  # type: ignore[arg-type]
+    with Memory.open(tmp_path / "kg.db", settings=RecallConfig(spread_by=way)) as memory:  # type: ignore[arg-type]
         memory.write(KITCHEN)
         first, second = memory.recall("Where is the egg?"), memory.recall("Where is the egg?")
         assert first.facts == second.facts
@@ -271,4 +271,4 @@ def test_vectors_of_facts_are_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", [{"hops": -1}, {"frontier": 0}, {"asked": 1.5}, {"like": -0.1}])
 def test_settings_are_checked(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        RecallSettings(**wrong)  # type: ignore[arg-type]
+        RecallConfig(**wrong)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from sqlalchemy import inspect
 from reverie.data import FactRow
 from reverie.errors import MemoryStoreError, MissingExtraError, UsageError
 from reverie.memory import schema
-from reverie.memory.database import DatabaseSettings
+from reverie.memory.database import DatabaseConfig
 from reverie.memory.store import Store
 from reverie.paths import default_memory
 
@@ -267,7 +267,7 @@ def test_a_read_only_folder_is_read_and_never_written(made: Path) -> None:
 
 
 def test_a_writer_that_waits_too_long_says_so(address: str) -> None:
-    with Store.open(address) as holder, Store.open(address, settings=DatabaseSettings(wait_s=0.1)) as store:
+    with Store.open(address) as holder, Store.open(address, settings=DatabaseConfig(wait_s=0.1)) as store:
         with (
             holder._database.writing(),
             pytest.raises(MemoryStoreError, match=r"another process has been writing for more than 0\.1 s"),

@@ -210,9 +210,9 @@ def test_a_base_made_elsewhere_gets_an_expert_that_peft_and_a_session_use_alike(
     from transformers import AutoModelForCausalLM
 
     from reverie.bundles import load_bundle
-    from reverie.bundles.init import InitSettings, init_bundle
+    from reverie.bundles.init import InitConfig, init_bundle
 
-    bundle = init_bundle(save_base(tmp_path / "base", family), tmp_path / "bundle", InitSettings(dtype="fp32"))
+    bundle = init_bundle(save_base(tmp_path / "base", family), tmp_path / "bundle", InitConfig(dtype="fp32"))
     made = data(bundle, rows, lora=LoraConfig(rank=2, dropout=0.1), name="adds")
     check_objective(ExpertObjective(made))
     run = tmp_path / "run"

@@ -3,7 +3,7 @@ from .bundle import packaged_bundles as packaged_bundles
 from .bundle import read_manifest as read_manifest
 from .bundle import verify_bundle as verify_bundle
 from .bundle import write_bundle as write_bundle
-from .init import InitSettings as InitSettings
+from .init import InitConfig as InitConfig
 from .init import init_bundle as init_bundle
 from .loading import Bundle as Bundle
 from .loading import load as load

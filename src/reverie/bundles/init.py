@@ -28,7 +28,7 @@ from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.text import BaseTokenizer
 from reverie.tokens.vocabulary import Vocabulary
 
-__all__ = ["InitSettings", "init_bundle"]
+__all__ = ["InitConfig", "init_bundle"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -36,7 +36,7 @@ _WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]  # of a hub
 
 
 @dataclass(frozen=True)
-class InitSettings:
+class InitConfig:
     """How the base is kept."""
 
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 where this machine computes it, else fp32
@@ -49,7 +49,7 @@ class InitSettings:
 def init_bundle(
     base: str | Path,
     folder: Path,
-    settings: InitSettings | None = None,
+    settings: InitConfig | None = None,
     *,
     tokenizer: Path | None = None,
     image_tokenizer: str | Path = "nano",
@@ -67,7 +67,7 @@ def init_bundle(
     The bundle appears whole or not at all. Raises UsageError where ``folder`` exists or the base does not,
     BundleError for a base that is damaged, too large for the disk, or no causal language model.
     """
-    settings = settings or InitSettings()
+    settings = settings or InitConfig()
     here = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if here == folder or not here.is_dir():
         where = "exists already" if here == folder else f"lies under a file, {here}"
@@ -94,7 +94,7 @@ def _write(
     words: Any,
     pictures: tuple[Path, ImageTokenizer, Grammar | None, dict[str, int]],
     folder: Path,
-    settings: InitSettings,
+    settings: InitConfig,
     source_name: str,
     on_step: Callable[[str], None],
 ) -> Path:
@@ -136,7 +136,7 @@ def _write(
 _OWN_WORDS = ((0.0,) * 5, (1.0,) * 5, (0.0, 0.0, 0.0, 0.0, 2.0), 2.0, 0.0)
 
 
-def _dtype(settings: InitSettings, on_step: Callable[[str], None]) -> str:
+def _dtype(settings: InitConfig, on_step: Callable[[str], None]) -> str:
     if settings.dtype != "auto":
         return settings.dtype
     chosen = choose_precision("auto", usual_device())

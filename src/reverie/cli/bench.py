@@ -64,7 +64,7 @@ def bench(
         own = [f"{key}={value}" for key, value in (("nodes", nodes), ("edges", edges)) if value is not None]
         own += options or []
         with shown_progress() as report:
-            settings = benchmarks.BenchSettings(
+            settings = benchmarks.BenchConfig(
                 model, data, limit, seed, branches, write, report, corpus, questions, tuple(own)
             )
             payload = jsonable(benchmarks.run_benchmark(name, settings))

@@ -128,13 +128,13 @@ def prepare(
     as_json: JsonOption = False,
 ) -> None:
     """Make a collection: filter, resize, caption and split the pictures of a folder. Run it again to go on."""
-    from reverie.data.pictures.prepare import PrepareSettings
+    from reverie.data.pictures.prepare import PrepareConfig
     from reverie.data.pictures.prepare import prepare as run
     from reverie.settings import build_settings
 
-    chosen = {name: value for name, value in locals().items() if name in PrepareSettings.__dataclass_fields__}
+    chosen = {name: value for name, value in locals().items() if name in PrepareConfig.__dataclass_fields__}
     with Output(as_json) as told:
-        settings = build_settings(PrepareSettings, {name: _plain(value) for name, value in chosen.items()})
+        settings = build_settings(PrepareConfig, {name: _plain(value) for name, value in chosen.items()})
         writer = _captioner(captioner, prompt, caption_batch, device)
         statistics = _run(told, lambda report: run(source, out, settings, writer, report, overwrite))
         _tell(told, out, statistics)

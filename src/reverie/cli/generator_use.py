@@ -76,11 +76,11 @@ def evaluate(
     with Output(as_json) as out:
         from reverie.generator.evaluate import evaluate as measure
         from reverie.generator.evaluate_files import write_files
-        from reverie.generator.evaluation import EvaluateSettings
+        from reverie.generator.evaluation import EvaluateConfig
         from reverie.settings import load_settings
 
         flags = flags_of({"features": features, "first_seed": seed})
-        settings = load_settings(EvaluateSettings, None, [*flags, *(overrides or [])])
+        settings = load_settings(EvaluateConfig, None, [*flags, *(overrides or [])])
         loaded = open_generator(model, lora, trust_base)
         collection = open_collection(data, split)
         folder = None if out_dir is None else make_dir(out_dir)
@@ -114,11 +114,11 @@ def demo(
     Settings after the options are those of the server, such as max_count=20.
     """
     with Output(as_json) as out:
-        from reverie.server.pictures.demo import DemoSettings, run_demo
+        from reverie.server.pictures.demo import DemoConfig, run_demo
         from reverie.settings import load_settings
 
         given = {"host": host, "port": port, "token": token, "page": page, "open_browser": open_browser}
-        settings = load_settings(DemoSettings, None, [*flags_of(given), *(overrides or [])])
+        settings = load_settings(DemoConfig, None, [*flags_of(given), *(overrides or [])])
         with bundle_folder(model, lora, trust_base) as folder:
 
             def ready(url: str) -> None:

@@ -59,14 +59,14 @@ def init(
     """
     with Output(as_json) as out_:
         from reverie.bundles.bundle import read_manifest
-        from reverie.bundles.init import InitSettings, init_bundle
+        from reverie.bundles.init import InitConfig, init_bundle
         from reverie.settings import build_settings
 
         values = {"dtype": dtype, "quantize": quantize or "", "prompt": prompt, "name": name, "seed": seed}
         folder = init_bundle(
             base,
             out,
-            build_settings(InitSettings, values),
+            build_settings(InitConfig, values),
             tokenizer=tokenizer,
             image_tokenizer=image_tokenizer,
             on_step=out_.note,

@@ -16,7 +16,7 @@ from .inject import Injection as Injection
 from .inject import inject as inject
 from .inject import linears_of as linears_of
 from .library import Library as Library
-from .library import LibrarySettings as LibrarySettings
+from .library import LibraryConfig as LibraryConfig
 from .lowrank import LoraConfig as LoraConfig
 from .lowrank import attach as attach
 from .lowrank import detach as detach

@@ -36,14 +36,14 @@ from reverie.experts.files import (
 )
 from reverie.experts.folder import ExpertFolder
 
-__all__ = ["Library", "LibrarySettings"]
+__all__ = ["Library", "LibraryConfig"]
 
 _KEPT = (".safetensors", ".json")  # of an expert's folder, when it is copied
 _TRIES = 40  # of a reader that meets a writer, 5 ms apart
 
 
 @dataclass(frozen=True)
-class LibrarySettings:
+class LibraryConfig:
     """What of a library is kept in memory."""
 
     budget_bytes: int = 512 * 2**20  # of adapters in memory, at float32
@@ -69,7 +69,7 @@ class Library:
         folder: Path | None,
         base: str,
         packaged: Path | None,
-        settings: LibrarySettings,
+        settings: LibraryConfig,
         linears: Shapes | None,
         known_as: Sequence[str],
     ):
@@ -90,7 +90,7 @@ class Library:
         folder: Path | None,
         base: str,
         packaged: Path | None = None,
-        settings: LibrarySettings | None = None,
+        settings: LibraryConfig | None = None,
         *,
         linears: Shapes | None = None,
         known_as: Sequence[str] = (),
@@ -108,7 +108,7 @@ class Library:
         folder = None if folder is None else Path(folder)
         if folder is not None and folder.exists() and not folder.is_dir():
             raise UsageError(f"a library of experts is a folder, and {folder} is a file")
-        return cls(folder, base, packaged, settings or LibrarySettings(), linears, known_as)
+        return cls(folder, base, packaged, settings or LibraryConfig(), linears, known_as)
 
     # reading ----------------------------------------------------------------------------------------------------
 

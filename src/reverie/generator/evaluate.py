@@ -21,7 +21,7 @@ from reverie.data.pictures import Collection
 from reverie.errors import UnknownNameError
 from reverie.generator import measures
 from reverie.generator.caption_tokenizer import PAD
-from reverie.generator.evaluation import EvaluateSettings, Evaluation, Figures, Shown, System
+from reverie.generator.evaluation import EvaluateConfig, Evaluation, Figures, Shown, System
 from reverie.generator.features import FeatureExtractor, Lesson, make_features
 from reverie.generator.generator import Sample
 from reverie.generator.objective import phrased
@@ -39,7 +39,7 @@ def evaluate(
     generator: System,
     collection: Collection,
     split: str = "val",
-    settings: EvaluateSettings | None = None,
+    settings: EvaluateConfig | None = None,
     progress: Progress = no_progress,
 ) -> tuple[Evaluation, Shown]:
     """Measure ``generator`` on a split of ``collection``; ``evaluate_files.py`` writes what comes of it.
@@ -47,7 +47,7 @@ def evaluate(
     Raises DataError for a split without pictures, UnknownNameError for a prior that it does not have or a phrasing with
     fields that no picture has, what ``make_features`` raises for features, and MissingExtraError without torchmetrics.
     """
-    settings = settings or EvaluateSettings()
+    settings = settings or EvaluateConfig()
     chosen_priors(generator, settings)  # before any work
     extractor = extractor_for(collection, settings, progress)
     progress("reading pictures", 0, len(collection))
@@ -56,7 +56,7 @@ def evaluate(
 
 
 def extractor_for(
-    collection: Collection, settings: EvaluateSettings, progress: Progress = no_progress
+    collection: Collection, settings: EvaluateConfig, progress: Progress = no_progress
 ) -> FeatureExtractor:
     """The extractor that the settings name, taught on the training split where it has to be."""
     train = collection.split("train")
@@ -75,7 +75,7 @@ def evaluate_beside(
     generator: System,
     reference: RealPictures,
     split: str,
-    settings: EvaluateSettings,
+    settings: EvaluateConfig,
     progress: Progress = no_progress,
 ) -> tuple[Evaluation, Shown]:
     """``evaluate`` with the real pictures ready, for several systems that are held against the same ones."""
@@ -149,7 +149,7 @@ def joint_figures(pictures: np.ndarray, captions: np.ndarray, prefix: str = "") 
     return figures
 
 
-def chosen_priors(generator: System, settings: EvaluateSettings) -> tuple[str, ...]:
+def chosen_priors(generator: System, settings: EvaluateConfig) -> tuple[str, ...]:
     """The priors to sample from; UnknownNameError for one that the generator does not have."""
     for name in settings.priors:
         if name not in generator.priors:
@@ -171,9 +171,7 @@ def _joint(generator: System, pictures: np.ndarray, captions: Sequence[str], pre
     return joint_figures(seen.numpy(), generator.match_captions(captions).numpy(), prefix)
 
 
-def _sample(
-    generator: System, prior: str, settings: EvaluateSettings, progress: Progress
-) -> tuple[list[Sample], float]:
+def _sample(generator: System, prior: str, settings: EvaluateConfig, progress: Progress) -> tuple[list[Sample], float]:
     """The samples, and the seconds that they took."""
     started, samples = time.perf_counter(), list[Sample]()
     for number in range(settings.samples):
@@ -183,7 +181,7 @@ def _sample(
 
 
 def _prompted(
-    generator: System, prior: str, prompts: Sequence[str], settings: EvaluateSettings, progress: Progress
+    generator: System, prior: str, prompts: Sequence[str], settings: EvaluateConfig, progress: Progress
 ) -> Figures:
     """Ask for held-out captions, and see whether the pictures that come find them again among all that were asked."""
     if not prompts or not getattr(generator.priors[prior], "follows_captions", False):

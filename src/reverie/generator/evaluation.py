@@ -15,7 +15,7 @@ from reverie.generator.generator import Sample
 from reverie.generator.own_features import OwnFeaturesConfig
 from reverie.generator.real_pictures import Near, RealPictures
 
-__all__ = ["EvaluateSettings", "Evaluation", "Figures", "Shown", "System"]
+__all__ = ["EvaluateConfig", "Evaluation", "Figures", "Shown", "System"]
 
 Figures = dict[str, float]
 
@@ -47,7 +47,7 @@ class System(Protocol):
 
 
 @dataclass(frozen=True)
-class EvaluateSettings:
+class EvaluateConfig:
     """How a generator is evaluated."""
 
     samples: int = 100  # pictures sampled from each prior

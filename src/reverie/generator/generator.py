@@ -274,7 +274,7 @@ class Generator:
 
 def toy_generator(seed: int = 0) -> Generator:
     """An untrained generator of 16 x 16 pictures with priors fitted to noise: it runs, and knows nothing."""
-    from reverie.generator.priors import FitSettings, fit_prior
+    from reverie.generator.priors import PriorFitConfig, fit_prior
     from reverie.generator.priors.flow import FlowLessons
     from reverie.training import LoopConfig
 
@@ -286,7 +286,7 @@ def toy_generator(seed: int = 0) -> Generator:
     network = GeneratorNetwork(config, draw)
     latents = torch.randn(64, config.latent_size, generator=draw)
     loop = LoopConfig(steps=2, warmup_steps=0, precision="fp32", eval_every=0, checkpoint_every=0, tensorboard=False)
-    settings = FitSettings(mixture_components=8, gaussians=(2,), flow=FlowLessons(8, 16, 1, 16), flow_loop=loop)
+    settings = PriorFitConfig(mixture_components=8, gaussians=(2,), flow=FlowLessons(8, 16, 1, 16), flow_loop=loop)
     parts = (latents[:48], latents[:48], latents[48:], latents[48:])
     priors = {name: fit_prior(name, *parts, settings) for name in ("mixture", "flow")}
     return Generator(network, tokenizer, priors, "flow", {"name": "toy"})

@@ -39,14 +39,14 @@ REVERIE_TOKEN set, the token is asked of everyone.
 import os
 from pathlib import Path
 
-from reverie.server.pictures.demo import DemoSettings, run_demo
+from reverie.server.pictures.demo import DemoConfig, run_demo
 
 GENERATOR = Path(__file__).parent / "generator"
 
 
-def settings() -> DemoSettings:
+def settings() -> DemoConfig:
     hosted = "SPACE_ID" in os.environ
-    return DemoSettings(
+    return DemoConfig(
         host=os.environ.get("HOST", "0.0.0.0" if hosted else "127.0.0.1"),
         port=int(os.environ.get("PORT", "7860")),
         token=os.environ.get("REVERIE_TOKEN", ""),

@@ -31,7 +31,7 @@ from reverie.generator.generator import Generator
 from reverie.generator.lora_merge import PREFIX, load_with_lora, merged_network, owner_of
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective
-from reverie.generator.priors import FitSettings, need_fitters
+from reverie.generator.priors import PriorFitConfig, need_fitters
 from reverie.generator.recipe import GeneratorRecipe, GeneratorResult, finish, note_recipe, sample_sheet
 from reverie.manifest import seal
 from reverie.progress import Progress, no_progress
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LoraObjective",
     "LoraRecipe",
-    "LoraSettings",
+    "GeneratorLoraConfig",
     "load_with_lora",
     "train_lora",
 ]
@@ -56,7 +56,7 @@ PARTS: tuple[Part, ...] = ("picture_encoder", "picture_decoder", "caption_encode
 
 
 @dataclass(frozen=True)
-class LoraSettings:
+class GeneratorLoraConfig:
     """How much may change."""
 
     rank: int = 8  # of each change
@@ -84,12 +84,12 @@ class LoraRecipe:
     name: str = ""  # of the fine-tuning; else that of the run folder
     # A new critic joins at once: without one, the sharpness goes that the base learned from its own.
     data: GeneratorData = field(default_factory=lambda: GeneratorData(batch_size=16, adversarial_from=0.0))
-    lora: LoraSettings = field(default_factory=LoraSettings)
+    lora: GeneratorLoraConfig = field(default_factory=GeneratorLoraConfig)
     loop: LoopConfig = LoopConfig(
         steps=600, lr=2e-3, weight_decay=0.0, warmup_steps=20, eval_every=50, patience=4, checkpoint_every=50
     )
     priors: tuple[Literal["mixture", "flow"], ...] = ("mixture", "flow")
-    fit: FitSettings = field(default_factory=FitSettings)
+    fit: PriorFitConfig = field(default_factory=PriorFitConfig)
     views: int = 4  # times that each training picture, cut and toned anew, is encoded for the priors
 
     def __post_init__(self) -> None:
@@ -214,7 +214,7 @@ class _Factors(nn.Module):
         return self
 
 
-def _lora_config(settings: LoraSettings, network: GeneratorNetwork) -> LoraConfig:
+def _lora_config(settings: GeneratorLoraConfig, network: GeneratorNetwork) -> LoraConfig:
     from peft import LoraConfig
 
     targets = [

@@ -21,7 +21,7 @@ from reverie.generator.config import PRESETS, GeneratorConfig
 from reverie.generator.generator import Generator
 from reverie.generator.network import GeneratorNetwork
 from reverie.generator.objective import GeneratorData, GeneratorObjective, phrased, steps_per_epoch
-from reverie.generator.priors import FitSettings, Prior, fit_prior, need_fitters
+from reverie.generator.priors import Prior, PriorFitConfig, fit_prior, need_fitters
 from reverie.generator.priors.contract import energy_distance
 from reverie.generator.store import PictureStore, all_grey
 from reverie.progress import Progress, no_progress
@@ -57,7 +57,7 @@ class GeneratorRecipe:
     checkpoint_epochs: int = 5  # passes between checkpoints; 0: loop.checkpoint_every says how often
     loop: LoopConfig = LoopConfig(steps=3000, lr=1e-3, weight_decay=0.02, warmup_steps=100)
     priors: tuple[Literal["mixture", "flow"], ...] = ("mixture", "flow")
-    fit: FitSettings = field(default_factory=FitSettings)
+    fit: PriorFitConfig = field(default_factory=PriorFitConfig)
     views: int = 4  # times that each training picture, cut and toned anew, is encoded for the priors
 
     def __post_init__(self) -> None:

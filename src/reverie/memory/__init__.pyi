@@ -1,5 +1,5 @@
 from .embedders import make_embedder as make_embedder
 from .memory import Memory as Memory
-from .recall import RecallSettings as RecallSettings
+from .recall import RecallConfig as RecallConfig
 from .store import Store as Store
 from .topology import Topology as Topology

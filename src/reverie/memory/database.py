@@ -24,7 +24,7 @@ from reverie.errors import MemoryStoreError, MissingExtraError, UsageError, shor
 from reverie.memory.schema import is_newest, migrate, tables
 from reverie.paths import data_dir
 
-__all__ = ["Database", "DatabaseSettings", "by_ids", "copy_out", "fetch", "insert"]
+__all__ = ["Database", "DatabaseConfig", "by_ids", "copy_out", "fetch", "insert"]
 
 _LOCK = 0x7265766572696500  # the number of our advisory lock: "reverie\0"
 _ASK = 5_000  # ids in one question
@@ -32,7 +32,7 @@ _SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True)
-class DatabaseSettings:
+class DatabaseConfig:
     wait_s: float = 120.0  # how long a writer waits for another one
     cache_mb: int = 64  # pages of SQLite kept in memory, for each connection
     checkpoint_pages: int = 16_000  # of SQLite's write-ahead log before it is folded into the file
@@ -41,8 +41,8 @@ class DatabaseSettings:
 class Database:
     """A connected database with our tables. ``read_only`` where its file, or the folder around it, takes no writes."""
 
-    def __init__(self, url: str | Path, create: bool = True, settings: DatabaseSettings | None = None):
-        self.settings = settings or DatabaseSettings()
+    def __init__(self, url: str | Path, create: bool = True, settings: DatabaseConfig | None = None):
+        self.settings = settings or DatabaseConfig()
         parsed = _parse(url)
         self.url = parsed.render_as_string(hide_password=True)
         self.path = Path(parsed.database).absolute() if parsed.get_backend_name() == "sqlite" else None  # type: ignore[arg-type]
@@ -245,7 +245,7 @@ def _parse(url: str | Path) -> URL:
     )
 
 
-def _reason(error: DBAPIError, settings: DatabaseSettings) -> str:
+def _reason(error: DBAPIError, settings: DatabaseConfig) -> str:
     said = str(error.orig)
     if "database is locked" in said or "lock timeout" in said:
         return f"another process has been writing for more than {settings.wait_s:g} s. Try again"

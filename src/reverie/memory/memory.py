@@ -24,7 +24,7 @@ from reverie.memory.contract import Embedder, Recalled, Written
 from reverie.memory.embedders import PictureEmbedder, make_embedder
 from reverie.memory.embeddings import Embedded
 from reverie.memory.linking import LINKED, EntityIndex, bare_name, further_names, passage_facts
-from reverie.memory.recall import Recaller, RecallSettings
+from reverie.memory.recall import RecallConfig, Recaller
 from reverie.memory.relation_patterns import relation_words
 from reverie.memory.store import Store
 from reverie.memory.vectors import VectorIndex
@@ -59,12 +59,12 @@ class Memory:
         self,
         store: Store,
         embedder: Embedder | None = None,
-        settings: RecallSettings | None = None,
+        settings: RecallConfig | None = None,
         folder: Path | None = None,
         pictures: PictureEmbedder | None = None,
     ):
         self.store, self.embedder, self.pictures = store, embedder, pictures
-        self.settings = settings or RecallSettings()
+        self.settings = settings or RecallConfig()
         self.names = EntityIndex()
         self._shared = store.path is None  # a server keeps the vectors for all
         self._lock = threading.RLock()
@@ -82,7 +82,7 @@ class Memory:
         url: str | Path,
         embedder: Embedder | str | None = None,
         create: bool = True,
-        settings: RecallSettings | None = None,
+        settings: RecallConfig | None = None,
         pictures: PictureEmbedder | None = None,
     ) -> Memory:
         """Open the memory at ``url`` (see ``Store.open``); vectors lie beside a SQLite file, in ``<name>.vectors/``, or

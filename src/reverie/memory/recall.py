@@ -31,11 +31,11 @@ from reverie.nouns import Fact
 if TYPE_CHECKING:
     from reverie.memory.topology import Topology
 
-__all__ = ["RecallSettings", "Recaller"]
+__all__ = ["RecallConfig", "Recaller"]
 
 
 @dataclass(frozen=True)
-class RecallSettings:
+class RecallConfig:
     """How a question is answered from the graph. Weights are shares of 1."""
 
     hops: int = 2  # steps from the nodes that the question names
@@ -77,7 +77,7 @@ class Recaller:
         store: Store,
         topology: Topology,
         names: EntityIndex,
-        settings: RecallSettings,
+        settings: RecallConfig,
         node_vectors: VectorIndex | None = None,
         fact_vectors: VectorIndex | None = None,
     ):
@@ -164,7 +164,7 @@ class Propagation:
         links: Sequence[Link],
         start_nodes: Mapping[int, float],
         relations: Sequence[str],
-        settings: RecallSettings,
+        settings: RecallConfig,
         like_nodes: Mapping[int, float],
         like_facts: Mapping[int, float],
     ):

@@ -21,7 +21,7 @@ from reverie.data import NODE_KINDS, Row
 from reverie.errors import MemoryStoreError
 from reverie.memory.checks import problems
 from reverie.memory.contract import Changes, Edge, EdgeArrays, Node, Written
-from reverie.memory.database import Database, DatabaseSettings, by_ids, fetch
+from reverie.memory.database import Database, DatabaseConfig, by_ids, fetch
 from reverie.memory.embeddings import Embedded, get_vectors, nearest, put_vectors
 from reverie.memory.merging import delete_edges, edges_at, end_nodes, merge_nodes
 from reverie.memory.schema import fold
@@ -46,7 +46,7 @@ class Store:
         self._lock = threading.Lock()  # threads of one process queue here instead of polling SQLite's lock
 
     @classmethod
-    def open(cls, url: str | Path, create: bool = True, settings: DatabaseSettings | None = None) -> Store:
+    def open(cls, url: str | Path, create: bool = True, settings: DatabaseConfig | None = None) -> Store:
         """Open ``kg.db``, ``sqlite:///kg.db`` or ``postgresql+psycopg://user@host/db``, made where there is none yet.
 
         A folder that is not there is not made, but for the user's own of ``paths.data_dir``. An older schema is

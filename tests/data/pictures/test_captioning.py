@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 
 from reverie.data.pictures.captioning import CaptionerConfig, load_captioner
 from reverie.data.pictures.collection import Collection
-from reverie.data.pictures.prepare import PrepareSettings, prepare
+from reverie.data.pictures.prepare import PrepareConfig, prepare
 from reverie.errors import BundleError, ConfigError
 from toy_captioners import toy_captioner
 from toy_pictures import drawing, photo, save
@@ -54,7 +54,7 @@ def test_a_captioner_fills_the_gaps_of_a_collection(models: Path, tmp_path: Path
         save(drawing(seed), tmp_path / "in" / f"{seed}.png")
     (tmp_path / "in" / "1.txt").write_text("A given caption.")
     captioner = load_captioner(CaptionerConfig(str(models / "blip"), max_tokens=6, batch_size=2, device="cpu"))
-    settings = PrepareSettings(style="engraving", size=32, workers=1)
+    settings = PrepareConfig(style="engraving", size=32, workers=1)
     statistics = prepare(tmp_path / "in", tmp_path / "out", settings, captioner)
     captions = Collection.open(tmp_path / "out").captions
     assert captions[1] == "A given caption."

@@ -12,7 +12,7 @@ import pytest
 
 from reverie.data.pictures.collection import Collection, PictureRecord
 from reverie.data.pictures.images import fit_square, resize_picture
-from reverie.data.pictures.prepare import PrepareSettings, prepare
+from reverie.data.pictures.prepare import PrepareConfig, prepare
 from reverie.errors import DataError, UnknownNameError
 from toy_pictures import drawing, drawings
 
@@ -23,7 +23,7 @@ RECORD = PictureRecord(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    prepare(drawings(tmp_path / "in", 6), tmp_path / "out", PrepareSettings(size=32, val_share=0.34, workers=1))
+    prepare(drawings(tmp_path / "in", 6), tmp_path / "out", PrepareConfig(size=32, val_share=0.34, workers=1))
     return tmp_path / "out"
 
 

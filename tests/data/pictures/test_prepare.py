@@ -19,13 +19,13 @@ import pytest
 
 from reverie.data.pictures.collection import Collection
 from reverie.data.pictures.images import open_picture, resize_picture
-from reverie.data.pictures.prepare import PrepareSettings, prepare
+from reverie.data.pictures.prepare import PrepareConfig, prepare
 from reverie.errors import BundleError, ConfigError, DataError, UnknownNameError
 from toy_pictures import drawing, drawings, photo, png_header, save
 
 
-def settings(**changes: Any) -> PrepareSettings:
-    return PrepareSettings(**{"size": 32, "workers": 1, **changes})
+def settings(**changes: Any) -> PrepareConfig:
+    return PrepareConfig(**{"size": 32, "workers": 1, **changes})
 
 
 class Namer:
@@ -287,7 +287,7 @@ _KILLED = """
 import os, signal
 from pathlib import Path
 import psutil
-from reverie.data.pictures.prepare import PrepareSettings, prepare
+from reverie.data.pictures.prepare import PrepareConfig, prepare
 
 def killer(what, done, of):
     if (what, done) == {when!r}:
@@ -301,7 +301,7 @@ if {when!r}[0] == "name":
         return real(self, target)
     Path.replace = replace
 if __name__ == "__main__":
-    prepare(Path({source!r}), Path({out!r}), PrepareSettings(size=32, workers={workers}), None, killer)
+    prepare(Path({source!r}), Path({out!r}), PrepareConfig(size=32, workers={workers}), None, killer)
 """
 
 
@@ -463,4 +463,4 @@ def test_a_picture_keeps_its_place_in_its_square(tmp_path: Path) -> None:
 )
 def test_settings_that_cannot_be_are_one_line(wrong: dict[str, Any]) -> None:
     with pytest.raises((ConfigError, UnknownNameError)):
-        PrepareSettings(**wrong)
+        PrepareConfig(**wrong)

@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from reverie.errors import ConfigError
 from reverie.server.http.guard import AccessMiddleware
-from reverie.server.http.settings import AccessPolicy, Limits, ServerSettings, is_loopback
+from reverie.server.http.settings import AccessPolicy, Limits, ServerConfig, is_loopback
 from reverie.server.pictures.page_paths import PAGE_PATHS
 
 JSON = {"Content-Type": "application/json"}
@@ -212,11 +212,11 @@ def test_browsers_are_told_to_load_nothing_from_elsewhere() -> None:
 def test_a_network_is_not_served_without_a_token_unless_that_is_said() -> None:
     for host in ("0.0.0.0", "::", "192.168.0.5", "prints.example"):
         with pytest.raises(ConfigError, match="no token is set"):
-            ServerSettings(host=host)
-        assert ServerSettings(host=host, token=TOKEN).policy.any_address
-        assert ServerSettings(host=host, allow_open=True).policy.token == ""
-    assert not ServerSettings().policy.any_address
-    assert ServerSettings(host="localhost").policy.allowed_hosts == ()
+            ServerConfig(host=host)
+        assert ServerConfig(host=host, token=TOKEN).policy.any_address
+        assert ServerConfig(host=host, allow_open=True).policy.token == ""
+    assert not ServerConfig().policy.any_address
+    assert ServerConfig(host="localhost").policy.allowed_hosts == ()
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_network_is_not_served_without_a_token_unless_that_is_said() -> None:
 )
 def test_wrong_settings_are_one_line(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as error:
-        ServerSettings(**wrong)
+        ServerConfig(**wrong)
     assert "\n" not in str(error.value)
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from reverie.errors import BundleError, ConfigError, MissingExtraError, ReverieError, UsageError
 from reverie.generator import Generator
-from reverie.server.pictures.demo import DemoSettings, facts_of, prepared_demo, run_demo
+from reverie.server.pictures.demo import DemoConfig, facts_of, prepared_demo, run_demo
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def bundle(generator: Generator, tmp_path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(bundle: Path, settings: DemoSettings) -> Iterator[str]:
+def running(bundle: Path, settings: DemoConfig) -> Iterator[str]:
     """The address of a server that runs in a thread."""
     ready = threading.Event()
     with prepared_demo(bundle, settings) as (server, listener):
@@ -53,7 +53,7 @@ def asked(url: str, body: Any = None, **headers: str) -> tuple[int, Any]:
 
 
 def test_a_bundle_is_served_over_the_network_and_stops_when_told(bundle: Path) -> None:
-    with running(bundle, DemoSettings(port=0, page=False)) as url:
+    with running(bundle, DemoConfig(port=0, page=False)) as url:
         status, answer = asked(f"{url}/v1/images/generations", {"prompt": "", "seed": 3})
         assert (status, answer["data"][0]["seed"]) == (200, 3)
         assert asked(f"{url}/v1/models")[1]["data"][0]["id"] == "toy"
@@ -65,7 +65,7 @@ def test_a_bundle_is_served_over_the_network_and_stops_when_told(bundle: Path) -
 
 
 def test_a_token_is_asked_of_everyone_but_the_watchman(bundle: Path) -> None:
-    with running(bundle, DemoSettings(port=0, page=False, host="0.0.0.0", token="a-long-secret")) as url:
+    with running(bundle, DemoConfig(port=0, page=False, host="0.0.0.0", token="a-long-secret")) as url:
         assert asked(f"{url}/v1/models")[0] == 401
         assert asked(f"{url}/v1/models", Authorization="Bearer a-long-secret")[0] == 200
         assert asked(f"{url}/healthz")[0] == 200
@@ -78,7 +78,7 @@ def test_the_one_who_starts_it_is_told_the_address_and_ctrl_c_ends_it(bundle: Pa
         told.append(url)
         raise KeyboardInterrupt
 
-    run_demo(bundle, DemoSettings(port=0, page=False), ready)
+    run_demo(bundle, DemoConfig(port=0, page=False), ready)
     assert told[0].startswith("http://127.0.0.1:")
 
 
@@ -91,7 +91,7 @@ def test_a_watchmans_signal_ends_it_and_leaves_nothing_behind(bundle: Path) -> N
         os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
-    run_demo(bundle, DemoSettings(port=0, page=False), ready)
+    run_demo(bundle, DemoConfig(port=0, page=False), ready)
     assert not caches[0].exists()
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -100,18 +100,18 @@ def test_a_port_that_is_taken_is_one_line(bundle: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1, port {port}: .*Choose another"):
-            run_demo(bundle, DemoSettings(port=port, page=False))
+            run_demo(bundle, DemoConfig(port=port, page=False))
 
 
 @pytest.mark.parametrize(
     ("start", "kind"),
     [
-        (lambda bundle: run_demo(bundle / "nowhere", DemoSettings(port=0, page=False)), BundleError),
+        (lambda bundle: run_demo(bundle / "nowhere", DemoConfig(port=0, page=False)), BundleError),
         (
-            lambda bundle: run_demo(bundle, DemoSettings(port=0, host="no.such.host.invalid", token="12345678")),
+            lambda bundle: run_demo(bundle, DemoConfig(port=0, host="no.such.host.invalid", token="12345678")),
             UsageError,
         ),
-        (lambda bundle: run_demo(bundle, DemoSettings(port=0, host="0.0.0.0")), ConfigError),
+        (lambda bundle: run_demo(bundle, DemoConfig(port=0, host="0.0.0.0")), ConfigError),
     ],
 )
 def test_what_cannot_be_served_is_one_line(
@@ -125,13 +125,13 @@ def test_what_cannot_be_served_is_one_line(
 def test_a_missing_library_is_named_with_its_install_command(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'reverie\[serve\]'"):
-        run_demo(bundle, DemoSettings(port=0, page=False))
+        run_demo(bundle, DemoConfig(port=0, page=False))
 
 
 def test_the_surroundings_are_as_before(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
     monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
-    with prepared_demo(bundle, DemoSettings(port=0, page=False)):
+    with prepared_demo(bundle, DemoConfig(port=0, page=False)):
         cache = Path(os.environ["GRADIO_TEMP_DIR"])
         assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
         assert cache.is_dir()

@@ -18,7 +18,7 @@ pytest.importorskip("gradio", reason="needs the extra 'serve'")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 from reverie.generator import Generator  # noqa: E402
-from reverie.server.pictures.demo import DemoSettings, prepared_demo  # noqa: E402
+from reverie.server.pictures.demo import DemoConfig, prepared_demo  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -35,7 +35,7 @@ def address(generator: Generator, tmp_path_factory: pytest.TempPathFactory) -> I
     """Where a server with the toy listens."""
     bundle = generator.save(tmp_path_factory.mktemp("bundle") / "toy")
     ready = threading.Event()
-    with prepared_demo(bundle, DemoSettings(port=0, token="a-long-secret")) as (server, listener):
+    with prepared_demo(bundle, DemoConfig(port=0, token="a-long-secret")) as (server, listener):
         server.when_ready = ready.set
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -31,7 +31,7 @@ from reverie.data.pictures.prepare_folder import (
     telling_of_the_disk,
 )
 from reverie.data.pictures.prepare_report import statistics_of, write_sheet
-from reverie.data.pictures.prepare_settings import MAX_PIXELS, PrepareSettings
+from reverie.data.pictures.prepare_settings import MAX_PIXELS, PrepareConfig
 from reverie.data.pictures.screening import Examined
 from reverie.data.pictures.splitting import choose_kept, choose_splits, group_near
 from reverie.data.pictures.workers import examine_all
@@ -40,7 +40,7 @@ from reverie.files import atomic_write_json, atomic_write_text
 from reverie.progress import Progress, no_progress
 from reverie.settings import settings_to_dict
 
-__all__ = ["Captioner", "PrepareSettings", "prepare"]
+__all__ = ["Captioner", "PrepareConfig", "prepare"]
 
 _MOST_SIDE = 1_024  # px of what a captioner sees
 
@@ -71,7 +71,7 @@ class _Kept:
 def prepare(
     source: Path,
     out: Path,
-    settings: PrepareSettings | None = None,
+    settings: PrepareConfig | None = None,
     captioner: Captioner | None = None,
     progress: Progress = no_progress,
     overwrite: bool = False,
@@ -83,7 +83,7 @@ def prepare(
     (what, done, of). Raises DataError where there is nothing to prepare, nothing is left, or ``out`` holds something
     else; UnknownNameError on columns and fields that are not there.
     """
-    source, out, settings = Path(source), Path(out), settings or PrepareSettings()
+    source, out, settings = Path(source), Path(out), settings or PrepareConfig()
     check_places(source, out)
     found = find_pictures(source, settings.columns(), skip=out)
     template = Template(settings.caption or "{caption}")
@@ -109,7 +109,7 @@ def prepare(
 
 def _prepare(
     found: Found,
-    settings: PrepareSettings,
+    settings: PrepareConfig,
     template: Template,
     captioner: Captioner | None,
     journal: Journal,
@@ -163,7 +163,7 @@ def _without_doubles(kept: list[_Kept], distance: int, rejected: list[Problem]) 
     return [one for index, one in enumerate(kept) if index not in gone]
 
 
-def _split(kept: list[_Kept], settings: PrepareSettings) -> list[_Kept]:
+def _split(kept: list[_Kept], settings: PrepareConfig) -> list[_Kept]:
     groups = group_near([one.found.hash for one in kept], settings.group_distance)
     names, given = [one.given.name for one in kept], [one.given.split for one in kept]
     splits = choose_splits(names, groups, given, settings.val_share, settings.seed)
@@ -172,7 +172,7 @@ def _split(kept: list[_Kept], settings: PrepareSettings) -> list[_Kept]:
 
 def _captioned(
     kept: list[_Kept],
-    settings: PrepareSettings,
+    settings: PrepareConfig,
     template: Template,
     captioner: Captioner | None,
     journal: Journal,
@@ -228,7 +228,7 @@ def _said(template: Template, given: Given, caption: str) -> str:
     return template.render({**own, **fields, "caption": caption})
 
 
-def _record(index: int, one: _Kept, settings: PrepareSettings) -> PictureRecord:
+def _record(index: int, one: _Kept, settings: PrepareConfig) -> PictureRecord:
     extra = dict(one.given.fields)
     if one.given.caption and one.given.caption != one.caption:
         extra["given_caption"] = cut_caption(one.given.caption, settings.max_caption)
@@ -256,7 +256,7 @@ def _key(given: Given) -> str:
     return hashlib.sha256(state.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
-def _identity(settings: PrepareSettings, captioner: Captioner | None) -> dict[str, Any]:
+def _identity(settings: PrepareConfig, captioner: Captioner | None) -> dict[str, Any]:
     """All that the result depends on besides the pictures."""
     values = settings_to_dict(settings)
     del values["workers"]

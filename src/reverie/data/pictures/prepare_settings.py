@@ -10,13 +10,13 @@ from reverie.data.pictures.picture_sources import Columns
 from reverie.data.pictures.screening import Rules
 from reverie.errors import ConfigError
 
-__all__ = ["MAX_PIXELS", "PrepareSettings"]
+__all__ = ["MAX_PIXELS", "PrepareConfig"]
 
 MAX_PIXELS = 178_956_970  # where Pillow itself refuses
 
 
 @dataclass(frozen=True)
-class PrepareSettings:
+class PrepareConfig:
     """How a folder becomes a collection. Raises ConfigError on what cannot be; 0 switches a limit off."""
 
     style: str = "none"  # one of phrases.STYLES

@@ -8,11 +8,11 @@ Read ``contract.py`` first.
 """
 
 from reverie.generator.priors.contract import PRIORS, Prior, check_prior, load_prior, save_prior
-from reverie.generator.priors.fitting import FitSettings, fit_prior, need_fitters
+from reverie.generator.priors.fitting import PriorFitConfig, fit_prior, need_fitters
 
 __all__ = [
     "PRIORS",
-    "FitSettings",
+    "PriorFitConfig",
     "Prior",
     "check_prior",
     "fit_prior",

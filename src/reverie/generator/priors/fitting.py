@@ -18,11 +18,11 @@ from reverie.generator.priors.mixture import GaussianMixturePrior
 from reverie.progress import Progress, no_progress
 from reverie.training import LoopConfig
 
-__all__ = ["FitSettings", "fit_prior", "need_fitters"]
+__all__ = ["PriorFitConfig", "fit_prior", "need_fitters"]
 
 
 @dataclass(frozen=True)
-class FitSettings:
+class PriorFitConfig:
     """How priors are fitted."""
 
     mixture_components: int = 160  # principal components of the mixture
@@ -52,7 +52,7 @@ def fit_prior(
     captions: Tensor,
     unseen: Tensor,
     unseen_captions: Tensor,
-    settings: FitSettings | None = None,
+    settings: PriorFitConfig | None = None,
     run_dir: Path | None = None,
     progress: Progress = no_progress,
 ) -> Prior:
@@ -62,7 +62,7 @@ def fit_prior(
     Raises UnknownNameError, TrainingError with fewer than two latents or when stopped, and MissingExtraError.
     """
     need_fitters([name])
-    settings = settings or FitSettings()
+    settings = settings or PriorFitConfig()
     if PRIORS.get(name) is NormalPrior:
         return NormalPrior(latents.shape[1])
     if len(latents) < 2:

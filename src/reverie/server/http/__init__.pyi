@@ -5,7 +5,7 @@ from .guard import AccessMiddleware as AccessMiddleware
 from .guard import PagePaths as PagePaths
 from .settings import AccessPolicy as AccessPolicy
 from .settings import Limits as Limits
-from .settings import ServerSettings as ServerSettings
+from .settings import ServerConfig as ServerConfig
 from .worker import Job as Job
 from .worker import Worker as Worker
 from .worker import finish as finish

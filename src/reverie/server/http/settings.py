@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reverie.errors import ConfigError, shorten
 
-__all__ = ["AccessPolicy", "Limits", "ServerSettings", "is_loopback"]
+__all__ = ["AccessPolicy", "Limits", "ServerConfig", "is_loopback"]
 
 _HOST_NAME = re.compile(r"\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 
@@ -40,7 +40,7 @@ class AccessPolicy:
 
 
 @dataclass(frozen=True)
-class ServerSettings(Limits):
+class ServerConfig(Limits):
     """Where a server listens and what it allows; open to a network without a token is refused. Raises ConfigError."""
 
     host: str = "127.0.0.1"  # the address to listen on; 0.0.0.0 is all of this machine's

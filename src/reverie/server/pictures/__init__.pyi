@@ -1,3 +1,3 @@
-from .demo import DemoSettings as DemoSettings
+from .demo import DemoConfig as DemoConfig
 from .demo import run_demo as run_demo
 from .service import GenerationService as GenerationService

@@ -17,24 +17,24 @@ from typing import TYPE_CHECKING, Any
 from reverie.errors import MissingExtraError
 from reverie.files import sha256_of
 from reverie.server.http.serve import listen, make_server, serve, url_of
-from reverie.server.http.settings import ServerSettings
+from reverie.server.http.settings import ServerConfig
 
 if TYPE_CHECKING:
     from reverie.server.http.app import Application
     from reverie.server.pictures.service import BundleFacts
 
-__all__ = ["DemoSettings", "prepared_demo", "run_demo"]
+__all__ = ["DemoConfig", "prepared_demo", "run_demo"]
 
 
 @dataclass(frozen=True)
-class DemoSettings(ServerSettings):
+class DemoConfig(ServerConfig):
     """Where the demo listens, what it allows, and whether it shows a page. Raises ConfigError."""
 
     page: bool = True  # the web page at /; False leaves the endpoints alone
     open_browser: bool = False  # show the page once it is ready
 
 
-def run_demo(generator_dir: Path, settings: DemoSettings, ready: Callable[[str], None] | None = None) -> None:
+def run_demo(generator_dir: Path, settings: DemoConfig, ready: Callable[[str], None] | None = None) -> None:
     """Serve the generator in ``generator_dir`` until Ctrl-C or SIGTERM; then finish what is under way and return.
 
     Args:
@@ -50,13 +50,13 @@ def run_demo(generator_dir: Path, settings: DemoSettings, ready: Callable[[str],
 
 
 @contextlib.contextmanager
-def prepared_demo(generator_dir: Path, settings: DemoSettings) -> Iterator[tuple[Any, socket.socket]]:
+def prepared_demo(generator_dir: Path, settings: DemoConfig) -> Iterator[tuple[Any, socket.socket]]:
     """A server that is not yet running and the socket for its ``run``. It ends when ``should_exit`` is set."""
     with _quiet_surroundings() as cache, listen(settings.host, settings.port) as listener:
         yield make_server(_make_app(Path(generator_dir), settings, cache)), listener
 
 
-def _make_app(folder: Path, settings: DemoSettings, cache: Path) -> Application:
+def _make_app(folder: Path, settings: DemoConfig, cache: Path) -> Application:
     _need_libraries(settings.page)
     from reverie.generator import Generator
     from reverie.server.http.app import make_app
@@ -105,7 +105,7 @@ def _need_libraries(page: bool) -> None:
             raise MissingExtraError("the demo", "serve")
 
 
-def _announce(url: str, settings: DemoSettings, ready: Callable[[str], None] | None) -> None:
+def _announce(url: str, settings: DemoConfig, ready: Callable[[str], None] | None) -> None:
     if ready is not None:
         ready(url)
     if settings.open_browser and settings.page:
