@@ -250,7 +250,7 @@ def test_one_constraint_for_two_branches_is_refused(engine: Engine) -> None:
 def test_soft_vectors_are_read_like_ids(backbone: Backbone) -> None:
     engine = Engine(backbone)
     vectors = np.random.default_rng(0).standard_normal((3, CONFIG.hidden_size)).astype(np.float32)
-    soft = engine.soft_ids(vectors)
+    soft = engine.prefix_embedding_ids(vectors)
     assert len(set(soft)) == 3
     assert min(soft) >= VOCAB
     requests = [Request(soft + LONG, seed, Sampling(0), None, 8) for seed in range(4)] + [
@@ -268,18 +268,18 @@ def test_soft_vectors_are_read_like_ids(backbone: Backbone) -> None:
 
 
 def test_soft_vectors_make_room_for_new_ones(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reverie.engine.engine.MAX_SOFT", 4)
+    monkeypatch.setattr("reverie.engine.engine.MAX_PREFIX_EMBEDDINGS", 4)
     engine, rng = Engine(backbone), np.random.default_rng(0)
     first, second = (rng.standard_normal((3, CONFIG.hidden_size)).astype(np.float32) for _ in range(2))
     alone = Engine(backbone)
     for vectors in (first, first, second, first):
-        request = Request(engine.soft_ids(vectors) + SHORT, 0, Sampling(0), None, 5)
-        fresh = Request(alone.soft_ids(vectors) + SHORT, 0, Sampling(0), None, 5)
+        request = Request(engine.prefix_embedding_ids(vectors) + SHORT, 0, Sampling(0), None, 5)
+        fresh = Request(alone.prefix_embedding_ids(vectors) + SHORT, 0, Sampling(0), None, 5)
         assert engine.generate([request])[0].ids == alone.generate([fresh])[0].ids
         alone = Engine(backbone)
 
 
 @pytest.mark.parametrize("vectors", [np.zeros(CONFIG.hidden_size), np.zeros((1, 3)), np.full((1, 32), np.nan)])
 def test_soft_vectors_of_another_shape_are_refused(engine: Engine, vectors: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="soft vectors"):
-        engine.soft_ids(vectors)
+    with pytest.raises(UsageError, match="prefix embeddings"):
+        engine.prefix_embedding_ids(vectors)

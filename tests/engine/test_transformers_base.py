@@ -126,12 +126,12 @@ def test_soft_ids_are_read_as_the_vectors_they_stand_for(family: str) -> None:
     ids = [40, 50, 60, 70]
     with torch.no_grad():
         vectors = backbone.embedded(torch.tensor(ids[:2])).numpy()
-    soft = engine.soft_ids(vectors)
-    assert soft == engine.soft_ids(vectors)
+    soft = engine.prefix_embedding_ids(vectors)
+    assert soft == engine.prefix_embedding_ids(vectors)
     assert min(soft) >= backbone.config.vocab_size
     assert np.allclose(engine.score((*soft, 60), [70, 80]), engine.score(ids[:3], [70, 80]), atol=1e-4)
-    with pytest.raises(UsageError, match="soft vectors are finite"):
-        engine.soft_ids(np.full((1, backbone.config.hidden_size), np.nan))
+    with pytest.raises(UsageError, match="prefix embeddings are finite"):
+        engine.prefix_embedding_ids(np.full((1, backbone.config.hidden_size), np.nan))
 
 
 def test_streaming_gives_the_same_ids() -> None:

@@ -55,15 +55,15 @@ def test_a_reading_scores_every_fact(reader: FactAttention) -> None:
     assert reading.scores.shape == reading.attention.shape == (3,)
     assert ((reading.scores > 0) & (reading.scores < 1)).all()
     assert ((reading.attention > 0) & (reading.attention <= 1)).all()
-    assert reading.soft.shape == (3, 10)
+    assert reading.prefix_embeddings.shape == (3, 10)
     other = reader.read("Is an egg fragile?", FACTS[:1])
-    assert not np.allclose(reading.soft, other.soft)
+    assert not np.allclose(reading.prefix_embeddings, other.soft)
 
 
 def test_nothing_to_read_is_a_reading_too(reader: FactAttention) -> None:
     reading = reader.read("Is an egg fragile?", [])
     assert reading.scores.shape == (0,)
-    assert np.isfinite(reading.soft).all()
+    assert np.isfinite(reading.prefix_embeddings).all()
 
 
 def test_a_saved_reader_reads_alike(reader: FactAttention, tmp_path: Path) -> None:

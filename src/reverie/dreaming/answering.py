@@ -113,7 +113,9 @@ def recall(model: Model, grounding: MemoryGrounding, prompted: Prompted) -> Prom
     return replace(
         prompted,
         facts=tuple(sorted(facts, key=lambda fact: -fact.score)),
-        soft=model.engine.soft_ids(reading.soft) if reading.scores.max(initial=0.0) >= _DECIDES else (),
+        prefix_embeddings=model.engine.prefix_embedding_ids(reading.prefix_embeddings)
+        if reading.scores.max(initial=0.0) >= _DECIDES
+        else (),
         attention={fact.id: float(share) for fact, share in zip(heard, reading.attention, strict=True)},
     )
 

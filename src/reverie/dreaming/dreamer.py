@@ -39,7 +39,7 @@ class Prompt:
         temperature: above 0 samples
         depth: most triplets of the whole document
         pictured: every result must be a picture
-        soft: ids of soft tokens that the model reads before the prefix (``Engine.soft_ids``)
+        soft: ids of soft tokens that the model reads before the prefix (``Engine.prefix_embedding_ids``)
         experts: who dreams it, by name and weight; () is the bare backbone
         voice: what may be said, and what it means; None: dreams of the grammar
     """
@@ -51,7 +51,7 @@ class Prompt:
     temperature: float = 0.0
     depth: int = 1000
     pictured: bool = False
-    soft: tuple[int, ...] = ()
+    prefix_embeddings: tuple[int, ...] = ()
     experts: Choice = ()
     voice: Voice | None = None
 
@@ -112,7 +112,7 @@ class Dreamer:
         return dreamed
 
     def _room(self, prompt: Prompt) -> int:
-        room = self.max_positions - len(prompt.soft) - len(prompt.prefix)
+        room = self.max_positions - len(prompt.prefix_embeddings) - len(prompt.prefix)
         if room <= len(prompt.script):
             raise UsageError(
                 f"{len(prompt.prefix)} ids are given, and the model has {self.max_positions} positions: "
@@ -123,7 +123,7 @@ class Dreamer:
     def request(self, prompt: Prompt, room: int) -> Request:
         """As ``Voice.request``."""
         return Request(
-            prefix=prompt.soft + prompt.prefix,
+            prefix=prompt.prefix_embeddings + prompt.prefix,
             seed=prompt.seed,
             sampling=Sampling(temperature=prompt.temperature),
             constraint=DreamConstraint(self.grammar.state(prompt.prefix, prompt.stop), self._masks, prompt),

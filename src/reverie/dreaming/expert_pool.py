@@ -90,7 +90,7 @@ def expert_shares(
     ``alone``: also by how many nats its ids would be less probable without that expert.
     """
     prompt, ids = dreamed.prompt, list(dreamed.ids)
-    prefix, choice = [*prompt.soft, *prompt.prefix], prompt.experts
+    prefix, choice = [*prompt.prefix_embeddings, *prompt.prefix], prompt.experts
     given = engine.contributions(prefix, ids, choice)  # (T, experts)
     answer = ids.index(ANS) + 1 if ANS in ids else 0
     shares: dict[str, ExpertShare] = {}

@@ -56,7 +56,7 @@ class Prompted:
         voice: what may be said, and what it means; None: dreams of the grammar
         world: the world it plays in, where one is named
         pictured: whether the dreams start from a picture
-        facts: what was recalled for it; ``soft``: ids of what they say in soft tokens, where they are to be heard
+        facts: what was recalled for it; ``prefix_embeddings``: ids of what they say in soft tokens, where they are to be heard
             before a direct answer; ``attention``: a fact's id -> how much of it that got
     """
 
@@ -72,7 +72,7 @@ class Prompted:
     world: World | None = None
     pictured: bool = False
     facts: tuple[Fact, ...] = ()
-    soft: tuple[int, ...] = ()
+    prefix_embeddings: tuple[int, ...] = ()
     attention: Mapping[int, float] = field(default_factory=dict)
 
     @property
@@ -93,7 +93,7 @@ class Prompted:
                 temperature=temperature,
                 depth=settings.depth,
                 pictured=True,
-                soft=() if dreams else self.soft,
+                prefix_embeddings=() if dreams else self.prefix_embeddings,
                 experts=experts,
                 voice=self.voice,
             )

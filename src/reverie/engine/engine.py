@@ -20,7 +20,9 @@ from reverie.model.transformers_base import TransformersBackbone
 __all__ = ["Engine", "open_decoder"]
 
 EXPERT_BYTES = 256 * 2**20
-MAX_SOFT = 4096  # soft vectors kept at once; beyond that all are forgotten, with the prefixes that were read
+MAX_PREFIX_EMBEDDINGS = (
+    4096  # prefix embeddings kept at once; beyond that all are forgotten, with the prefixes that were read
+)
 
 
 def open_decoder(
@@ -59,7 +61,7 @@ class Engine:
         self.decoder = backbone
         self._prefixes = PrefixCache(backbone, cached_ids)
         self._scheduler = Scheduler(backbone, self._prefixes, max_branches)
-        self._soft: dict[bytes, int] = {}  # a soft vector's bytes → its id
+        self._embedding_ids: dict[bytes, int] = {}  # a prefix embedding's bytes → its id
 
     @property
     def busy(self) -> bool:
@@ -174,29 +176,29 @@ class Engine:
             return np.zeros((0, self.decoder.hidden_size), np.float32)
         return self.decoder.embed([np.asarray(ids, dtype=np.int64) for ids in texts], contextual).numpy()
 
-    def soft_ids(self, vectors: np.ndarray) -> tuple[int, ...]:
+    def prefix_embedding_ids(self, vectors: np.ndarray) -> tuple[int, ...]:
         """Ids of their own for vectors (n, D) in the space of the embeddings: a soft prefix to begin requests with.
 
-        They are good until ``MAX_SOFT`` others were made; equal vectors have equal ids. None of them is ever drawn.
+        They are good until ``MAX_PREFIX_EMBEDDINGS`` others were made; equal vectors have equal ids. None of them is ever drawn.
         """
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         size = self.decoder.hidden_size
         if vectors.ndim != 2 or vectors.shape[1] != size or not np.isfinite(vectors).all():
-            raise UsageError(f"soft vectors are finite and (n, {size}), got {vectors.shape}")
-        if len(self._soft.keys() | {row.tobytes() for row in vectors}) > MAX_SOFT:
-            self._soft = {}
+            raise UsageError(f"prefix embeddings are finite and (n, {size}), got {vectors.shape}")
+        if len(self._embedding_ids.keys() | {row.tobytes() for row in vectors}) > MAX_PREFIX_EMBEDDINGS:
+            self._embedding_ids = {}
             self._prefixes.clear()
-        before = len(self._soft)
+        before = len(self._embedding_ids)
         for row in vectors:
-            self._soft.setdefault(row.tobytes(), self.decoder.vocab_size + len(self._soft))
-        if len(self._soft) > before:
-            rows: list[Tensor] = [torch.frombuffer(bytearray(key), dtype=torch.float32) for key in self._soft]
+            self._embedding_ids.setdefault(row.tobytes(), self.decoder.vocab_size + len(self._embedding_ids))
+        if len(self._embedding_ids) > before:
+            rows: list[Tensor] = [torch.frombuffer(bytearray(key), dtype=torch.float32) for key in self._embedding_ids]
             self.decoder.set_prefix_embeddings(torch.stack(rows))
-        return tuple(self._soft[row.tobytes()] for row in vectors)
+        return tuple(self._embedding_ids[row.tobytes()] for row in vectors)
 
     @property
     def _num_inputs(self) -> int:
-        return self.decoder.vocab_size + len(self._soft)
+        return self.decoder.vocab_size + len(self._embedding_ids)
 
     def _opened(
         self, prefix: Sequence[int], following: Sequence[int], experts: Choice

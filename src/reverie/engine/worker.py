@@ -145,9 +145,9 @@ class Worker:
         """As ``Engine.contributions``."""
         return self._call(lambda: self._engine.contributions(prefix, ids, experts))
 
-    def soft_ids(self, vectors: np.ndarray) -> tuple[int, ...]:
-        """As ``Engine.soft_ids``."""
-        return self._call(lambda: self._engine.soft_ids(vectors))
+    def prefix_embedding_ids(self, vectors: np.ndarray) -> tuple[int, ...]:
+        """As ``Engine.prefix_embedding_ids``."""
+        return self._call(lambda: self._engine.prefix_embedding_ids(vectors))
 
     @property
     def decoder(self) -> Any:

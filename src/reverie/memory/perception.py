@@ -33,7 +33,7 @@ class Perceived:
     """What came of one look."""
 
     answers: list[tuple[str, float]]  # with their probabilities, best first; empty for a network that says its answers
-    soft: np.ndarray | None  # float32 (n, width of the backbone): soft tokens to say the answer from
+    prefix_embeddings: np.ndarray | None  # float32 (n, width of the backbone): soft tokens to say the answer from
     gates: dict[str, list[tuple[str, float]]]  # by modality: each expert with its gate in [0, 1]
     shows: list[tuple[str, float]]  # names in the facts, and how likely the picture shows each; best first
 

@@ -234,21 +234,21 @@ class Backbone(nn.Module):
         device = self.embeddings.device.type
         return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.embeddings.dtype
 
-    def hidden(self, ids: Tensor, soft: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, D)
+    def hidden(self, ids: Tensor, prefix_embeddings: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, D)
         """The final states, after the last norm. Raises UsageError for more ids than there are positions.
 
-        ``soft``: float (B, n, D), read before the ids as if they were embeddings of n more (a soft prefix); their own
+        ``prefix_embeddings``: float (B, n, D), read before the ids as if they were embeddings of n more (a soft prefix); their own
         states are left out.
         """
-        length = ids.shape[1] + (0 if soft is None else soft.shape[1])
+        length = ids.shape[1] + (0 if prefix_embeddings is None else prefix_embeddings.shape[1])
         if length > self.config.max_positions:
             raise UsageError(f"{length} ids are more than the {self.config.max_positions} positions of this backbone")
         dtype = self._compute_dtype()
         cos, sin = self.cos[:length].to(dtype), self.sin[:length].to(dtype)
         with torch.autocast(ids.device.type, enabled=False):  # the casts below are ours: one a weight and step
             x = F.embedding(ids, self.embeddings)
-            if soft is not None:
-                x = torch.cat((soft.to(x.dtype), x), 1)
+            if prefix_embeddings is not None:
+                x = torch.cat((prefix_embeddings.to(x.dtype), x), 1)
             for layer in self.layers:
                 x = layer(x, cos, sin)
             return _Norm.apply(x[:, length - ids.shape[1] :], self.model.norm.weight, self.config.norm_eps, dtype)
@@ -259,8 +259,8 @@ class Backbone(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:  # (B, T) → (B, T, V)
         return self.logits(self.hidden(ids))
 
-    def loss(self, ids: Tensor, weights: Tensor, soft: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, after ``soft`` where it is given (see ``hidden``).
+    def loss(self, ids: Tensor, weights: Tensor, prefix_embeddings: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, after ``prefix_embeddings`` where it is given (see ``hidden``).
 
         ``weights`` float (B, T), each >= 0: how much predicting ids[:, t] counts; column 0 has nothing before it and
         is ignored. Returns the loss (scalar, float32) and the nats at each position (B, T, detached; 0 where the
@@ -268,7 +268,9 @@ class Backbone(nn.Module):
         """
         wanted = weights[:, 1:].reshape(-1)
         chosen = wanted.nonzero().squeeze(1)
-        hidden = self.hidden(ids, soft)[:, :-1].reshape(-1, self.config.hidden_size).index_select(0, chosen)
+        hidden = (
+            self.hidden(ids, prefix_embeddings)[:, :-1].reshape(-1, self.config.hidden_size).index_select(0, chosen)
+        )
         shares = wanted[chosen].float()
         shares = shares / shares.sum().clamp_min(torch.finfo(torch.float32).tiny)
         with torch.autocast(ids.device.type, enabled=False):

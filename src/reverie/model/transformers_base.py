@@ -110,27 +110,27 @@ class TransformersBackbone(nn.Module):
     def embedded(self, ids: Tensor) -> Tensor:  # (...) → (..., D)
         return self.base.get_input_embeddings()(self.ids.to_base_ids(ids))
 
-    def hidden(self, ids: Tensor, soft: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, D)
-        """The final states. ``soft``: float (B, n, D), read before the ids; their own states are left out."""
+    def hidden(self, ids: Tensor, prefix_embeddings: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, D)
+        """The final states. ``prefix_embeddings``: float (B, n, D), read before the ids; their own states are left out."""
         x = self.embedded(ids)
-        if soft is not None:
-            x = torch.cat((soft.to(x.dtype), x), 1)
+        if prefix_embeddings is not None:
+            x = torch.cat((prefix_embeddings.to(x.dtype), x), 1)
         self._check_length(x.shape[1])
         states = self.base.base_model(inputs_embeds=x, use_cache=False).last_hidden_state
         return states[:, x.shape[1] - ids.shape[1] :]
 
-    def forward(self, ids: Tensor, soft: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, V)
+    def forward(self, ids: Tensor, prefix_embeddings: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, V)
         x = self.embedded(ids)
-        if soft is not None:
-            x = torch.cat((soft.to(x.dtype), x), 1)
+        if prefix_embeddings is not None:
+            x = torch.cat((prefix_embeddings.to(x.dtype), x), 1)
         self._check_length(x.shape[1])
         logits = self.base(inputs_embeds=x, use_cache=False).logits
         return self.ids.rotate_logits(logits[:, x.shape[1] - ids.shape[1] :])
 
-    def loss(self, ids: Tensor, weights: Tensor, soft: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def loss(self, ids: Tensor, weights: Tensor, prefix_embeddings: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, and each position's; as ``Backbone.loss``."""
         wanted = weights[:, 1:].float()
-        logits = self(ids, soft)[:, :-1]
+        logits = self(ids, prefix_embeddings)[:, :-1]
         nats = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(wanted.shape)
         nats = torch.where(wanted > 0, nats, 0.0)
         loss = (nats * wanted).sum() / wanted.sum().clamp_min(torch.finfo(torch.float32).tiny)
