@@ -133,7 +133,7 @@ def test_everyday_documents_are_legal_and_end_in_the_true_answer(grammar: Gramma
 
 
 def test_told_dreams_say_the_end_in_words_and_the_answer_follows(grammar: Grammar) -> None:
-    source = everyday(grammar, 60, direct=0.0, told=1.0)
+    source = everyday(grammar, 60, direct=0.0, outcome_in_words=1.0)
     rng = np.random.default_rng(0)
     documents = [grammar.decode(flatten(source.draw(rng))[0]) for _ in range(30)]
     dreams = [document for document in documents if document.triplets]

@@ -83,7 +83,7 @@ class FactAttentionObjective:
         self.features = word_features(Engine(self.backbone), self.grammar)
         self.world = _telling_world(folder)
         self.train, self.test = (
-            _episodes(self.world, self.grammar, tokenizer, count, data.seed + test, bool(test), told=1.0)
+            _episodes(self.world, self.grammar, tokenizer, count, data.seed + test, bool(test), outcome_in_words=1.0)
             for test, count in ((0, data.episodes), (1, data.eval_questions))
         )
         self.known = _by_thing(_facts_of(folder / "memory.jsonl"))

@@ -100,7 +100,9 @@ class DocumentConfig:
     """How documents of recorded episodes are drawn. A world that has more to say about its own has its own class."""
 
     direct: float = 0.0  # share of questions answered without a dream
-    told: float = 0.0  # share of dreams that go to the end in one step and say it in words, as a memory tells it
+    outcome_in_words: float = (
+        0.0  # share of dreams that go to the end in one step and say it in words, as a memory tells it
+    )
 
 
 class World(gymnasium.Env[Any, int]):

@@ -62,7 +62,9 @@ def documents_of(
     if source is None:
         recorded = record_frames(world, tokenizer, episodes, seed, test)
         config = config or world.document_config()
-        source = EpisodeDreams(grammar, world.narrator, recorded, config.direct, config.told, wordless=world.wordless)
+        source = EpisodeDreams(
+            grammar, world.narrator, recorded, config.direct, config.outcome_in_words, wordless=world.wordless
+        )
     return source
 
 
@@ -84,12 +86,12 @@ class EpisodeDreams:
         narrator: Narrator,
         episodes: Sequence[Recorded],
         direct: float = 0.0,
-        told: float = 0.0,
+        outcome_in_words: float = 0.0,
         tell: Tell | None = None,
         wordless: bool = False,
     ):
         self.grammar, self.narrator, self.episodes = grammar, narrator, episodes
-        self.direct, self.told, self.wordless = direct, told, wordless
+        self.direct, self.outcome_in_words, self.wordless = direct, told, wordless
         self.tell: Tell = tell or (lambda episode, question, rng: (question, episode.transitions[-1].result_text))
 
     def draw(self, rng: np.random.Generator) -> Segments:
@@ -104,7 +106,7 @@ class EpisodeDreams:
         question = group[rng.integers(len(group))]
         if from_memory or rng.random() < self.direct:
             return answer_at_once(self.grammar, question)
-        if self.told and rng.random() < self.told:
+        if self.outcome_in_words and rng.random() < self.outcome_in_words:
             question, result = self.tell(episode, question, rng)
             told = replace(episode, transitions=(replace(episode.transitions[0], result_text=result),))
             return self.document(question, told, frames[:1])

@@ -97,10 +97,10 @@ class EverydayDocuments(DocumentConfig):
     motion: int = 1  # how often scenes of pushing, throwing and stacking count: where things end is hardest there
 
     def __post_init__(self) -> None:
-        if not (0 <= self.direct <= 1 and 0 <= self.told <= 1) or self.motion < 1:
+        if not (0 <= self.direct <= 1 and 0 <= self.outcome_in_words <= 1) or self.motion < 1:
             raise ConfigError(
                 f"direct and told are shares between 0 and 1, motion is at least 1; "
-                f"got {self.direct}, {self.told} and {self.motion}"
+                f"got {self.direct}, {self.outcome_in_words} and {self.motion}"
             )
 
 
@@ -248,8 +248,8 @@ class Everyday(World):
         recorded = record_frames(
             self, tokenizer, episodes, seed, test, lambda options: made.motion if options["action"] in _MOTIONS else 1
         )
-        tell = Retelling(self.narrator, recorded) if made.told else None
-        return EpisodeDreams(grammar, self.narrator, recorded, made.direct, made.told, tell)
+        tell = Retelling(self.narrator, recorded) if made.outcome_in_words else None
+        return EpisodeDreams(grammar, self.narrator, recorded, made.direct, made.outcome_in_words, tell)
 
     def skill_documents(
         self, skill: str, grammar: Grammar, tokenizer: ImageTokenizer, *, seed: int, test: bool
