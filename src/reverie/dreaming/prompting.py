@@ -56,8 +56,8 @@ class Prompted:
         voice: what may be said, and what it means; None: dreams of the grammar
         world: the world it plays in, where one is named
         pictured: whether the dreams start from a picture
-        facts: what was recalled for it; ``prefix_embeddings``: ids of what they say in soft tokens, where they are to be heard
-            before a direct answer; ``attention``: a fact's id -> how much of it that got
+        facts: what was recalled for it; ``prefix_embeddings``: ids of what they say in soft tokens, where they
+            are to be heard before a direct answer; ``attention``: a fact's id -> how much of it that got
     """
 
     asked: str

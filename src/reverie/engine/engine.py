@@ -177,9 +177,9 @@ class Engine:
         return self.decoder.embed([np.asarray(ids, dtype=np.int64) for ids in texts], contextual).numpy()
 
     def prefix_embedding_ids(self, vectors: np.ndarray) -> tuple[int, ...]:
-        """Ids of their own for vectors (n, D) in the space of the embeddings: a soft prefix to begin requests with.
+        """Ids of their own for vectors (n, D) in the space of the embeddings, to begin requests with (prompt tuning).
 
-        They are good until ``MAX_PREFIX_EMBEDDINGS`` others were made; equal vectors have equal ids. None of them is ever drawn.
+        They are good until ``MAX_PREFIX_EMBEDDINGS`` others were made; equal vectors have equal ids. None is ever drawn.
         """
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         size = self.decoder.hidden_size

@@ -35,7 +35,7 @@ Features = Callable[[str], np.ndarray]  # words → float32 (F,)
 @dataclass(frozen=True)
 class Reading:
     """What came of some facts: ``scores`` in [0, 1] (n facts,), ``attention`` in [0, 1], the mean over layers and heads
-    of what each fact's edge says to its object (n facts,), and ``prefix_embeddings`` tokens (tokens, width of the backbone)."""
+    of what each fact's edge says to its object (n facts,), and ``prefix_embeddings`` (tokens, backbone's width)."""
 
     scores: np.ndarray
     attention: np.ndarray

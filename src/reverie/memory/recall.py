@@ -2,8 +2,8 @@
 
 1. **Link**: nodes that the question names (``linking``), and nodes and facts whose vectors are like the question's.
 2. **Propagation**: their weight runs along the edges, hop by hop, the strongest nodes first. An edge passes on more
-   where the question asks for its relation (``relation_patterns``) and where its source is trusted; a personalised PageRank, or random
-   walks drawn towards what is strong, add what many ways lead to.
+   where the question asks for its relation (``relation_patterns``) and where its source is trusted; a personalised
+   PageRank, or random walks drawn towards what is strong, add what many ways lead to.
 3. **Judge**: a fact is worth what reaches it; facts that lie behind one another are chains.
 
 Retrieval by spreading over a graph of passages is HippoRAG's idea (arXiv:2405.14831, arXiv:2502.14802), which has a

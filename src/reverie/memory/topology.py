@@ -139,9 +139,9 @@ class Topology:
         top: int = 100,
         hub: float | None = None,
     ) -> list[tuple[int, float]]:
-        """The ``top`` nodes of the personalised PageRank of ``start_nodes`` (node -> weight > 0), best first, and scores.
+        """The ``top`` nodes, best first, of the personalised PageRank of ``start_nodes`` (node -> weight > 0).
 
-        A walker starts at a seed and goes on with probability ``damping`` to a neighbour, drawn by weight and without
+        A walker begins at a start node and goes on with probability ``damping`` to a neighbour, drawn by weight and without
         regard to direction, else ends; a score in [0, 1] is the share of walks that end at a node. At nodes whose
         weights sum to more than ``hub``, it goes on with ``damping * hub / sum`` only, which keeps walks from spreading
         over all that a hub is joined to. A smaller ``tolerance`` is slower and closer to the exact scores; this

@@ -237,8 +237,8 @@ class Backbone(nn.Module):
     def hidden(self, ids: Tensor, prefix_embeddings: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, D)
         """The final states, after the last norm. Raises UsageError for more ids than there are positions.
 
-        ``prefix_embeddings``: float (B, n, D), read before the ids as if they were embeddings of n more (a soft prefix); their own
-        states are left out.
+        ``prefix_embeddings``: float (B, n, D), read before the ids as if they were embeddings of n more
+        (a soft prefix); their own states are left out.
         """
         length = ids.shape[1] + (0 if prefix_embeddings is None else prefix_embeddings.shape[1])
         if length > self.config.max_positions:

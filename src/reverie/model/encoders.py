@@ -80,7 +80,7 @@ class AttentionFacts(nn.Module):
     def forward(self, graph: GraphBatch, asked: Tensor) -> Seen:
         soft = self.net.soft_prefix(self.net(graph, asked))
         known = torch.bincount(graph.graph, minlength=graph.num_graphs) > 0
-        return soft, known[:, None].expand(prefix_embeddings.shape[:2])
+        return soft, known[:, None].expand(soft.shape[:2])
 
 
 class TripleFacts(nn.Module):

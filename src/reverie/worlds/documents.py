@@ -76,7 +76,7 @@ class EpisodeDreams:
 
     Args:
         direct: share of questions that are answered at once, without a dream
-        told: share of dreams that go to the end in one step and say it in words, unpictured: so can a memory tell it
+        outcome_in_words: share of dreams that go to the end in one step and say it in words, unpictured: so can a memory tell it
         tell: a question about an episode and the end of it in words; default: as it came
     """
 
@@ -91,7 +91,7 @@ class EpisodeDreams:
         wordless: bool = False,
     ):
         self.grammar, self.narrator, self.episodes = grammar, narrator, episodes
-        self.direct, self.outcome_in_words, self.wordless = direct, told, wordless
+        self.direct, self.outcome_in_words, self.wordless = direct, outcome_in_words, wordless
         self.tell: Tell = tell or (lambda episode, question, rng: (question, episode.transitions[-1].result_text))
 
     def draw(self, rng: np.random.Generator) -> Segments:

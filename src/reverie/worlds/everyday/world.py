@@ -99,7 +99,7 @@ class EverydayDocuments(DocumentConfig):
     def __post_init__(self) -> None:
         if not (0 <= self.direct <= 1 and 0 <= self.outcome_in_words <= 1) or self.motion < 1:
             raise ConfigError(
-                f"direct and told are shares between 0 and 1, motion is at least 1; "
+                f"direct and outcome_in_words are shares between 0 and 1, motion is at least 1; "
                 f"got {self.direct}, {self.outcome_in_words} and {self.motion}"
             )
 
