@@ -74,7 +74,7 @@ def test_the_app_is_open_on_a_host_and_closed_elsewhere(space: Path, monkeypatch
     monkeypatch.setenv("REVERIE_TOKEN", "a-long-secret")
     hosted = app["settings"]()
     assert (hosted.host, hosted.allow_open, hosted.token) == ("0.0.0.0", True, "a-long-secret")
-    assert hosted.doors.frame_ancestors == ("https://huggingface.co",)
+    assert hosted.policy.frame_ancestors == ("https://huggingface.co",)
 
 
 def test_a_folder_of_ours_and_a_fresh_clone_are_written_again(bundle: Path, space: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_collection_smaller_than_a_batch_is_repeated(tmp_path: Path) -> None:
 
 def test_pictures_are_read_once_within_the_budget_and_again_beyond_it(collection: Collection) -> None:
     whole, none = PictureStore(collection, 16), PictureStore(collection, 16, most_bytes=0)
-    assert np.array_equal(whole.plain(3), none.plain(3))
+    assert np.array_equal(whole.original(3), none.original(3))
     rng = [np.random.default_rng(5) for _ in range(2)]
     varied = [store.varied(3, Augment(), own) for store, own in zip((whole, none), rng)]
     assert np.array_equal(*varied)

@@ -57,7 +57,7 @@ def test_a_reading_scores_every_fact(reader: FactAttention) -> None:
     assert ((reading.attention > 0) & (reading.attention <= 1)).all()
     assert reading.prefix_embeddings.shape == (3, 10)
     other = reader.read("Is an egg fragile?", FACTS[:1])
-    assert not np.allclose(reading.prefix_embeddings, other.soft)
+    assert not np.allclose(reading.prefix_embeddings, other.prefix_embeddings)
 
 
 def test_nothing_to_read_is_a_reading_too(reader: FactAttention) -> None:
@@ -71,7 +71,7 @@ def test_a_saved_reader_reads_alike(reader: FactAttention, tmp_path: Path) -> No
     again = FactAttention.load(tmp_path, features)
     assert again.relations == reader.relations
     first, second = (one.read("Is an egg fragile?", FACTS) for one in (reader, again))
-    np.testing.assert_array_equal(first.soft, second.soft)
+    np.testing.assert_array_equal(first.prefix_embeddings, second.prefix_embeddings)
     (tmp_path / "relations.json").write_text("[1, 2]")
     with pytest.raises(BundleError, match=r"relations\.json is damaged"):
         FactAttention.load(tmp_path, features)

@@ -80,7 +80,7 @@ def test_any_document_survives_the_round_trip(document: Document, full_frames: b
 def test_the_mask_allows_exactly_what_can_be_read(document: Document, data: Any) -> None:
     ids = GRAMMAR.encode(document)
     place = data.draw(st.integers(0, len(ids) - 1))
-    walker = GRAMMAR.walker(ids[:place])
+    walker = GRAMMAR.state(ids[:place])
     allowed = walker.allowed()
     assert bool(allowed[ids[place]])
     wrong = data.draw(st.integers(0, V.size - 1))
@@ -156,7 +156,7 @@ def test_a_glimpse_reads_what_the_picture_holds() -> None:
     ids = GRAMMAR.encode(Document("", (triplet,)))
     start = ids.index(LOOK)
     assert ids[start : start + 4] == [LOOK, V.position(1, 2), V.code_start + 5, END]
-    allowed = GRAMMAR.walker(ids[: start + 2]).allowed()
+    allowed = GRAMMAR.state(ids[: start + 2]).allowed()
     assert allowed.nonzero().ravel().tolist() == [V.code_start + 5]
     assert GRAMMAR.decode(ids).triplets == (triplet,)
     with pytest.raises(GrammarError, match="outside"):
@@ -167,7 +167,7 @@ def test_a_glimpse_reads_what_the_picture_holds() -> None:
 def test_a_walker_is_done_where_it_was_told_to_stop(stop: str, ends_with: int) -> None:
     frame = Frame(np.zeros((2, 2), dtype=int))
     ids = GRAMMAR.encode(Document("", (Triplet(Part("", frame), Part("up"), Part("safe", frame)),)))
-    walker = GRAMMAR.walker(ids[:2], stop)
+    walker = GRAMMAR.state(ids[:2], stop)
     for token in ids[2:]:
         walker.advance(token)
         if walker.done:

@@ -61,7 +61,7 @@ def test_what_is_exported_reads_facts(objective: FactAttentionObjective, tmp_pat
     lesson = objective.lesson(np.random.default_rng(5), objective.train)
     with torch.inference_mode():
         _, soft, _ = objective._read(objective._collate([lesson]))
-    np.testing.assert_allclose(reader.read(lesson.question, lesson.facts).soft, soft[0].numpy(), atol=1e-5)
+    np.testing.assert_allclose(reader.read(lesson.question, lesson.facts).prefix_embeddings, soft[0].numpy(), atol=1e-5)
 
 
 def test_settings_that_cannot_be_are_refused() -> None:

@@ -143,7 +143,7 @@ def test_what_is_trained_is_loaded_again(tmp_path: Path) -> None:
         assert sum(share for _, share in seen.answers) == pytest.approx(1, abs=1e-4)
         assert {kind for kind, _ in seen.gates["vision"]} == {"tokens", "lite"}
         assert sum(share for _, share in seen.shows) == pytest.approx(1, abs=1e-4)
-        assert seen.soft is None
+        assert seen.prefix_embeddings is None
         assert perceiver.predict(test.pictures[lesson.scene], "What is it?").shows == []
     two = perceiver.predict(test.pictures[0], "What happens?", answers=["Nothing.", "It sings."])
     assert {answer for answer, _ in two.answers} == {"Nothing.", "It sings."}

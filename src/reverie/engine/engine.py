@@ -179,7 +179,7 @@ class Engine:
     def prefix_embedding_ids(self, vectors: np.ndarray) -> tuple[int, ...]:
         """Ids of their own for vectors (n, D) in the space of the embeddings, to begin requests with (prompt tuning).
 
-        They are good until ``MAX_PREFIX_EMBEDDINGS`` others were made; equal vectors have equal ids. None is ever drawn.
+        They are good until ``MAX_PREFIX_EMBEDDINGS`` others were made; equal vectors have equal ids. None is drawn.
         """
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         size = self.decoder.hidden_size

@@ -260,7 +260,7 @@ class Backbone(nn.Module):
         return self.logits(self.hidden(ids))
 
     def loss(self, ids: Tensor, weights: Tensor, prefix_embeddings: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, after ``prefix_embeddings`` where it is given (see ``hidden``).
+        """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, after ``prefix_embeddings`` (see ``hidden``).
 
         ``weights`` float (B, T), each >= 0: how much predicting ids[:, t] counts; column 0 has nothing before it and
         is ignored. Returns the loss (scalar, float32) and the nats at each position (B, T, detached; 0 where the

@@ -111,7 +111,7 @@ class TransformersBackbone(nn.Module):
         return self.base.get_input_embeddings()(self.ids.to_base_ids(ids))
 
     def hidden(self, ids: Tensor, prefix_embeddings: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, D)
-        """The final states. ``prefix_embeddings``: float (B, n, D), read before the ids; their own states are left out."""
+        """The final states. ``prefix_embeddings``: float (B, n, D), read before the ids, whose states it gives."""
         x = self.embedded(ids)
         if prefix_embeddings is not None:
             x = torch.cat((prefix_embeddings.to(x.dtype), x), 1)

@@ -76,7 +76,7 @@ class EpisodeDreams:
 
     Args:
         direct: share of questions that are answered at once, without a dream
-        outcome_in_words: share of dreams that go to the end in one step and say it in words, unpictured: so can a memory tell it
+        outcome_in_words: share of dreams that go to the end in one step and say it in words, as a memory can
         tell: a question about an episode and the end of it in words; default: as it came
     """
 
