@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,9 +18,6 @@ __all__ = [
     "atomic_write_bytes",
     "atomic_write_json",
     "atomic_write_text",
-    "fault_among",
-    "home_dir",
-    "list_files",
     "remove_leftovers",
     "sha256_of",
     "sync",
@@ -97,35 +94,6 @@ def sha256_of(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def list_files(folder: Path, besides: str) -> dict[str, dict[str, Any]]:
-    """Every file below ``folder``, but for the one called ``besides``: its name -> {"bytes", "sha256"}."""
-    return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != besides
-    }
-
-
-def fault_among(folder: Path, files: Mapping[str, Any]) -> str:
-    """What is wrong with the files of ``folder`` beside what ``list_files`` said of them, in words; "" for nothing."""
-    for name, said in files.items():
-        path = folder / name
-        if Path(name).is_absolute() or ".." in Path(name).parts or not isinstance(said, dict):
-            return f"its list of files names {name[:60]!r}"
-        if not path.is_file():
-            return f"{name} is missing"
-        if (size := path.stat().st_size) != said.get("bytes"):
-            return f"{name} has {size} bytes, not {said.get('bytes')}"
-        if sha256_of(path) != said.get("sha256"):
-            return f"{name} differs from what was saved (SHA-256)"
-    return ""
-
-
-def home_dir() -> Path:
-    """Where what belongs to the user is kept: ``$REVERIE_HOME``, by default ``~/.reverie``."""
-    return Path(os.environ.get("REVERIE_HOME") or Path.home() / ".reverie")
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:
