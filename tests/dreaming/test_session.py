@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import pytest
 from PIL import Image
 
 from reverie.dreaming import Arbiter, ConfidenceModel, Question, Reverie, Session
+from reverie.dreaming.model import Model
+from reverie.engine import Engine, Worker
 from reverie.errors import PictureError, UnknownNameError, UsageError, WorldError
 from reverie.nouns import Answer
-from toys import toy_session
+from toys import toy_backbone, toy_session
 
 EGG = "What happens when you drop an egg?"
 
@@ -41,6 +45,20 @@ def test_an_answer_rests_on_scored_dreams(certain: Reverie) -> None:
     assert answer.backend == "local"
     assert [dream.seed for dream in answer.dreams] == [0, 1, 2]
     assert answer.seconds > 0
+
+
+def test_sessions_of_many_threads_share_an_engine_and_answer_as_alone(session: Reverie) -> None:
+    def told(model: Model, seed: int) -> Answer:
+        with closing(Session(model, memory=False)) as own:
+            return untimed(own.ask(EGG, branches=2, depth=1, seed=seed))
+
+    alone = [told(session.model, seed) for seed in range(4)]
+    with Worker(Engine(toy_backbone())) as worker, ThreadPoolExecutor(4) as threads:
+        shared = session.model.through(worker)
+        for one, other in zip(threads.map(lambda seed: told(shared, seed), range(4)), alone, strict=True):
+            assert (one.text, one.known) == (other.text, other.known)
+            assert [dream.triplets for dream in one.dreams] == [dream.triplets for dream in other.dreams]
+            assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
 
 
 def test_a_random_model_admits_that_it_does_not_know(session: Reverie) -> None:

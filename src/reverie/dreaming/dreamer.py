@@ -13,7 +13,7 @@ from typing import Protocol
 
 import torch
 
-from reverie.engine import Completion, Engine, Request, Sampling
+from reverie.engine import AnyEngine, Completion, Request, Sampling
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 from reverie.nouns import Dream, Frame, Part
@@ -94,7 +94,7 @@ class Dreamed:
 class Dreamer:
     """Runs prompts on one engine and grammar. It is itself the voice of rows that dream in the grammar."""
 
-    def __init__(self, grammar: Grammar, engine: Engine, max_positions: int):
+    def __init__(self, grammar: Grammar, engine: AnyEngine, max_positions: int):
         self.grammar, self.engine, self.max_positions = grammar, engine, max_positions
         self._masks: dict[tuple[object, ...], torch.Tensor] = {}  # shared by all leashes
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from reverie.dreaming.dreamer import Dreamed
-from reverie.engine import Engine
+from reverie.engine import AnyEngine
 from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice, check_choice
 from reverie.experts.dynamic_router import DynamicRouter
@@ -83,7 +83,7 @@ def branch_choices(choice: Choice, branches: int) -> list[Choice]:
 
 
 def expert_shares(
-    engine: Engine, grammar: Grammar, dreamed: Dreamed, alone: bool = False
+    engine: AnyEngine, grammar: Grammar, dreamed: Dreamed, alone: bool = False
 ) -> tuple[dict[str, ExpertShare], tuple[str, ...]]:
     """What each expert gave to a branch, by name, and the names of the branch's ids.
 

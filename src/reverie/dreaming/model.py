@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.dreamer import Dreamer
 from reverie.dreaming.expert_pool import ExpertPool
 from reverie.dreaming.prompting import GrammarPrompter, Prompter
-from reverie.engine import Engine
+from reverie.engine import AnyEngine, Engine
 from reverie.errors import UsageError
 from reverie.model import Backbone
 from reverie.model.transformers_base import TransformersBackbone
@@ -51,7 +51,7 @@ class Model:
     name: str
     grammar: Grammar
     tokenizer: ImageTokenizer
-    engine: Engine
+    engine: AnyEngine
     worlds: Mapping[str, int]
     dreamer: Dreamer
     prompter: Prompter
@@ -89,6 +89,10 @@ class Model:
             raise UsageError("this model was taught no world; name the world of the picture")
         world = self.world(min(self.worlds, key=lambda name: self.worlds[name]))
         return world.cell_px, world.default_side
+
+    def through(self, engine: AnyEngine) -> Model:
+        """The same model, asked through another engine: a ``Worker``, so that sessions of many threads share steps."""
+        return replace(self, engine=engine, dreamer=Dreamer(self.grammar, engine, self.dreamer.max_positions))
 
     def world_of(self, frame: Frame) -> str | None:
         """The taught world whose backdrop a frame shows most of, None where it shows too little of any."""

@@ -7,5 +7,6 @@ from .requests import Constraint as Constraint
 from .requests import Request as Request
 from .sampling import Sampling as Sampling
 from .slow import SlowEngine as SlowEngine
+from .worker import AnyEngine as AnyEngine
 from .worker import Handle as Handle
 from .worker import Worker as Worker

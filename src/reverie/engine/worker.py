@@ -15,7 +15,7 @@ from reverie.engine.requests import Branch, Completion, Request
 from reverie.errors import ReverieError, UsageError
 from reverie.experts.contract import Choice
 
-__all__ = ["Handle", "Worker"]
+__all__ = ["AnyEngine", "Handle", "Worker"]
 
 T = TypeVar("T")
 
@@ -207,3 +207,7 @@ class Worker:
             except BaseException as error:  # noqa: BLE001
                 handle._done.set_exception(error)
             handle._ids.put(None)
+
+
+AnyEngine = Engine | Worker
+"""What a model can be asked through: an engine of its own, or one that many threads share."""

@@ -21,7 +21,7 @@ from reverie.model.graph_attention import GraphAttention, GraphBatch
 from reverie.nouns import Fact
 
 if TYPE_CHECKING:
-    from reverie.engine import Engine
+    from reverie.engine import AnyEngine
     from reverie.tokens.grammar import Grammar
 
 __all__ = ["EDGE_SIZE", "FactAttention", "Reading", "fact_graph", "word_features"]
@@ -103,7 +103,7 @@ def fact_graph(question: str, facts: Sequence[Fact], relations: dict[str, int], 
     )
 
 
-def word_features(engine: Engine, grammar: Grammar, kept: int = 16_384) -> Features:
+def word_features(engine: AnyEngine, grammar: Grammar, kept: int = 16_384) -> Features:
     """Words → float32 (2D,): the mean of the backbone's embeddings of their ids, and of its final states, each of
     length 1."""
 
