@@ -18,6 +18,7 @@ from reverie.dreaming.dreamer import Dreamed, Dreamer, Prompt
 from reverie.dreaming.expert_pool import ExpertPool
 from reverie.dreaming.model import open_model
 from reverie.dreaming.preview import RuntimeConfig
+from reverie.dreaming.prompting import GrammarPrompter
 from reverie.engine import Engine
 from reverie.model import Backbone, BackboneConfig
 from reverie.nouns import Part, Triplet
@@ -80,7 +81,9 @@ def as_saved(module: M) -> M:
 
 def toy_session(experts: ExpertPool | None = None, dreamer: Dreamer | None = None) -> Session:
     """A session that knows nothing: its dreams are legal nonsense, unless a ``dreamer`` knows better."""
-    model = open_model(toy_grammar(), toy_tokenizer(), toy_backbone(), WORLDS, name="toy", experts=experts)
+    grammar = toy_grammar()
+    prompter = GrammarPrompter(grammar)
+    model = open_model(grammar, toy_tokenizer(), toy_backbone(), WORLDS, prompter=prompter, name="toy", experts=experts)
     model = replace(model, dreamer=dreamer or model.dreamer)
     return Session(model, runtime=RuntimeConfig(enable_gpt51_codex_preview=False))
 

@@ -14,9 +14,9 @@ from reverie.data import BadRow, Row, make_reader
 from reverie.dreaming.arbiter import Arbiter
 from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.evaluators import Evaluator
-from reverie.dreaming.model import Model, open_model
+from reverie.dreaming.model import Model, Prompter, open_model
 from reverie.dreaming.preview import RuntimeConfig
-from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter, Prompter
+from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter
 from reverie.dreaming.session import Session
 from reverie.errors import BundleError
 from reverie.model import Backbone

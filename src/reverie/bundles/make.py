@@ -18,6 +18,7 @@ from reverie.dreaming.answering import signals
 from reverie.dreaming.confidence import ConfidenceModel, fit_confidence
 from reverie.dreaming.model import Model, open_model
 from reverie.dreaming.out_of_domain import out_of_domain_questions
+from reverie.dreaming.prompting import GrammarPrompter
 from reverie.dreaming.question import DreamSettings, Question
 from reverie.errors import ExpertError
 from reverie.experts import Library, Router, base_hash, base_linears
@@ -64,12 +65,9 @@ def make_bundle(
             Router.load(router, base_hash(parts / "backbone"))
             shutil.copytree(router, parts / ROUTER, dirs_exist_ok=True)
         if questions:
-            model = open_model(
-                load_grammar(parts),
-                ImageTokenizer.load(parts / "image_tokenizer"),
-                Backbone.load(parts / "backbone"),
-                cells,
-            )
+            grammar, tokenizer = load_grammar(parts), ImageTokenizer.load(parts / "image_tokenizer")
+            backbone = Backbone.load(parts / "backbone")
+            model = open_model(grammar, tokenizer, backbone, cells, prompter=GrammarPrompter(grammar))
             calibrate(model, taught_questions(worlds, questions, seed), seed).save(parts / "confidence.json")
         write_starter_facts(worlds, parts / STARTER_FACTS)
         return write_bundle(folder, parts, name=name, worlds=cells, recipe=recipe, figures=figures)

@@ -16,7 +16,8 @@ from reverie.dreaming.evaluators import Context
 from reverie.dreaming.expert_pool import expert_shares
 from reverie.dreaming.grounding import Evidence, MemoryGrounding, agreed, named_first
 from reverie.dreaming.model import Model, frames_of
-from reverie.dreaming.prompting import GrammarPrompter, Prompted
+from reverie.dreaming.prompted import Prompted
+from reverie.dreaming.prompting import GrammarPrompter
 from reverie.dreaming.question import DreamSettings, Question
 from reverie.errors import UsageError
 from reverie.nouns import DIRECT, Answer, Attribution, Dream, Fact, Frame, Signals, Verdict

@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import torch
 
 from reverie.dreaming.arbiter import Arbiter
 from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.dreamer import Dreamer
 from reverie.dreaming.expert_pool import ExpertPool
-from reverie.dreaming.prompting import GrammarPrompter, Prompter
+from reverie.dreaming.prompted import Prompted
+from reverie.dreaming.question import Question
 from reverie.engine import AnyEngine, Engine
 from reverie.errors import UsageError
 from reverie.model import Backbone
@@ -28,9 +30,33 @@ if TYPE_CHECKING:
     from reverie.data import Row
     from reverie.memory.attention import FactAttention
 
-__all__ = ["Model", "frames_of", "open_model"]
+__all__ = ["Model", "Prompter", "frames_of", "open_model"]
 
 _SHOWS = 0.25  # share of equal cells from which a picture is taken for one of a world
+
+
+class Prompter(Protocol):
+    """How the model of a bundle is asked, and taught what to answer."""
+
+    def prompt(self, model: Model, questions: Sequence[Question], seed: int) -> list[Prompted]:
+        """The questions as ``model`` meets them; ``seed`` draws what their scenes leave open.
+
+        Raises UsageError, PictureError and WorldError for what cannot be asked or shown.
+        """
+        ...
+
+    def ids(self, question: str) -> tuple[int, ...]:
+        """The ids of a question, in the grammar's numbering."""
+        ...
+
+    def answer_ids(self, question: str, answer: str) -> tuple[int, ...]:
+        """The ids that would be drawn after those of ``question`` if it answered so, to the end."""
+        ...
+
+    def answered(self, ids: torch.Tensor, judged: torch.Tensor) -> torch.Tensor:
+        """Which ids of documents (B, T) belong to answers: bool (B, T - 1), of all but the first id; ``judged`` are
+        those that were learned in full."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,14 +144,14 @@ def open_model(
     worlds: Mapping[str, int],
     *,
     name: str = "unnamed",
-    prompter: Prompter | None = None,
+    prompter: Prompter,
     confidence: ConfidenceModel | None = None,
     experts: ExpertPool | None = None,
     facts: Callable[[], Iterable[Row]] = tuple,
     reader: Path | None = None,
 ) -> Model:
-    """A model of the parts of a bundle, as ``Model`` has them; ``confidence`` None uses the rough probe, ``prompter``
-    None asks in the grammar, ``experts`` None leaves everything to the bare backbone."""
+    """A model of the parts of a bundle, as ``Model`` has them; ``confidence`` None uses the rough probe,
+    ``experts`` None leaves everything to the bare backbone."""
     experts = experts or ExpertPool()
     engine = Engine(backbone, experts=experts.library)
     return Model(
@@ -135,7 +161,7 @@ def open_model(
         engine=engine,
         worlds=dict(worlds),
         dreamer=Dreamer(grammar, engine, backbone.config.max_positions),
-        prompter=prompter or GrammarPrompter(grammar),
+        prompter=prompter,
         confidence=confidence or ConfidenceModel.rough(),
         experts=experts,
         facts=facts,

@@ -7,24 +7,25 @@ its own users would ask it (``ChatPrompter``), in one of three ways: ``chat`` (t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
-from reverie.dreaming.dreamer import Dreamed, Prompt, Voice
-from reverie.dreaming.expert_pool import branch_choices
+from reverie.dreaming.dreamer import Dreamed, Prompt
+from reverie.dreaming.model import Model
 from reverie.dreaming.pictures import fit_picture, open_picture
-from reverie.dreaming.question import DreamSettings, Question
+from reverie.dreaming.prompted import Prompted
+from reverie.dreaming.question import Question
 from reverie.dreaming.scenes import open_scene
 from reverie.engine import Completion, Request, Sampling
 from reverie.errors import BundleError, UsageError, shorten
 from reverie.experts.contract import Choice
 from reverie.experts.features import question_features
-from reverie.nouns import Fact, Frame, Part
+from reverie.nouns import Frame, Part
 from reverie.tokens.grammar import Document, Grammar
 from reverie.tokens.questions import clean_question
 from reverie.tokens.vocabulary import ACT, ANS, EOS, WHAT
@@ -33,98 +34,12 @@ from reverie.worlds import World
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from reverie.dreaming.model import Model
 
-__all__ = ["ChatPrompter", "GrammarPrompter", "PromptStyle", "Prompted", "Prompter"]
+__all__ = ["ChatPrompter", "GrammarPrompter", "PromptStyle"]
 
 PromptStyle = Literal["chat", "question", "plain"]
 MAX_NEW_IDS = 256
 _DIRECT = 0.8  # probability of answering at once from which the model is not made to dream
-
-
-@dataclass(frozen=True, eq=False)
-class Prompted:
-    """A question as the model meets it.
-
-    Args:
-        asked: its words, as the memory is asked
-        ids: of the question alone; the first ``given`` of them are no surprise to anybody
-        features: what the router sees of it (``experts.features``), float32 (2 D,)
-        experts: who was chosen to dream it
-        prefix: the ids that its dreams start from
-        forced, direct: the ids that every dream, and an answer without dreams, must begin with
-        voice: what may be said, and what it means; None: dreams of the grammar
-        world: the world it plays in, where one is named
-        pictured: whether the dreams start from a picture
-        facts: what was recalled for it; ``prefix_embeddings``: ids of what they say in soft tokens, where they
-            are to be heard before a direct answer; ``attention``: a fact's id -> how much of it that got
-    """
-
-    asked: str
-    ids: tuple[int, ...]
-    given: int
-    features: np.ndarray
-    experts: Choice
-    prefix: tuple[int, ...]
-    forced: tuple[int, ...] = ()
-    direct: tuple[int, ...] = ()
-    voice: Voice | None = None
-    world: World | None = None
-    pictured: bool = False
-    facts: tuple[Fact, ...] = ()
-    prefix_embeddings: tuple[int, ...] = ()
-    attention: Mapping[int, float] = field(default_factory=dict)
-
-    @property
-    def embedding(self) -> np.ndarray:
-        """The mean of the bare model's final states over the question: float64 (D,)."""
-        return self.features[: len(self.features) // 2].astype(np.float64)
-
-    def rows(self, settings: DreamSettings) -> list[Prompt]:
-        """The rows to dream; with 0 branches one that answers at once, greedily."""
-        dreams, seeds = settings.branches > 0, settings.branch_seeds
-        if self.pictured and not dreams:
-            raise UsageError("a question about a picture is answered by dreaming on from it; give at least 1 branch")
-        return [
-            Prompt(
-                self.prefix,
-                self.forced if dreams else self.direct,
-                seed=seed,
-                temperature=temperature,
-                depth=settings.depth,
-                pictured=True,
-                prefix_embeddings=() if dreams else self.prefix_embeddings,
-                experts=experts,
-                voice=self.voice,
-            )
-            for seed, temperature, experts in zip(
-                seeds, settings.temperatures, branch_choices(self.experts, len(seeds)), strict=True
-            )
-        ]
-
-
-class Prompter(Protocol):
-    """How the model of a bundle is asked, and taught what to answer."""
-
-    def prompt(self, model: Model, questions: Sequence[Question], seed: int) -> list[Prompted]:
-        """The questions as ``model`` meets them; ``seed`` draws what their scenes leave open.
-
-        Raises UsageError, PictureError and WorldError for what cannot be asked or shown.
-        """
-        ...
-
-    def ids(self, question: str) -> tuple[int, ...]:
-        """The ids of a question, in the grammar's numbering."""
-        ...
-
-    def answer_ids(self, question: str, answer: str) -> tuple[int, ...]:
-        """The ids that would be drawn after those of ``question`` if it answered so, to the end."""
-        ...
-
-    def answered(self, ids: torch.Tensor, judged: torch.Tensor) -> torch.Tensor:
-        """Which ids of documents (B, T) belong to answers: bool (B, T - 1), of all but the first id; ``judged`` are
-        those that were learned in full."""
-        ...
 
 
 class GrammarPrompter:

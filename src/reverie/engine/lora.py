@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,9 +18,7 @@ from reverie.experts.cache import ByteCache
 from reverie.experts.contract import Choice, ExpertSource, Factors, ResolvedExperts
 from reverie.experts.routed import Order, loop, routed
 from reverie.experts.stacked import StackedFactors
-
-if TYPE_CHECKING:
-    from reverie.engine.packed import PackedDecoder
+from reverie.model import BackboneConfig
 
 __all__ = ["GROUPS", "FoldedExperts", "LoraMix", "LoraSum", "Weighing"]
 
@@ -31,6 +29,21 @@ GROUPS = {  # the linears of a layer that read the same, in one product
     "down": ("mlp.down_proj",),
 }
 Site = tuple[int, str]  # which layer, which group of its linears
+
+
+class Fused(Protocol):
+    """A decoder whose linears are fused: where a linear of the base went, and what its factors are there."""
+
+    config: BackboneConfig
+
+    def find(self, linear: str) -> tuple[int, str] | None:
+        """The layer and the last parts of a linear's name in the base; None where it has no such linear."""
+
+    def size(self, linear: str) -> tuple[int, int]:
+        """How many inputs and outputs it has."""
+
+    def fold(self, place: int, linear: str, factors: Factors) -> Factors:
+        """The factors for what the fused matrices read and give."""
 
 
 class LoraSum(Protocol):
@@ -126,7 +139,7 @@ class FoldedExperts:
     ``source`` None: there are none, and only nobody can be asked for.
     """
 
-    def __init__(self, decoder: PackedDecoder, source: ExpertSource | None, budget: int):
+    def __init__(self, decoder: Fused, source: ExpertSource | None, budget: int):
         self._decoder, self._source = decoder, source
         self._cache: ByteCache[Any, Any] = ByteCache(budget, lambda value: value.nbytes)
         self._ready = Stack({}, {})  # what was prepared last: reads and rows take from it what they need

@@ -88,19 +88,16 @@ class PackedDecoder:
         return heads.transpose(1, 2).reshape(weight.shape)
 
     def find(self, linear: str) -> tuple[int, str] | None:
-        """The layer and the last parts of a linear's name in the backbone; None where it has no such linear."""
         found = _LINEAR.fullmatch(linear)
         known = found is not None and int(found[1]) < len(self.layers) and found[2] in _HOMES
         return (int(found[1]), found[2]) if found is not None and known else None
 
     def size(self, linear: str) -> tuple[int, int]:
-        """How many inputs and outputs it has."""
         D, inner = self.config.hidden_size, self.config.intermediate_size
         return {"gate_up": (D, inner), "down": (inner, D)}.get(_HOMES[linear], (D, D))
 
     @torch.no_grad()
     def fold(self, place: int, linear: str, factors: Factors) -> Factors:
-        """The factors for what the fused matrices read and give."""
         layer, down, up = self.layers[place], factors.down, factors.up
         norm = {"qkv": layer.before, "gate_up": layer.between}.get(_HOMES[linear])
         if linear in GROUPS["qkv"][:2]:

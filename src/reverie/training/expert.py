@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter, Prompter
+from reverie.dreaming.model import Prompter
+from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter
 from reverie.errors import BundleError, ConfigError, DataError, shorten
 from reverie.experts.contract import ExpertCard, check_name
 from reverie.experts.files import base_hash, save_adapter

@@ -1,0 +1,79 @@
+"""A question as a model meets it: what a ``Prompter`` makes of it, and the dreams start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from reverie.dreaming.dreamer import Prompt, Voice
+from reverie.dreaming.expert_pool import branch_choices
+from reverie.dreaming.question import DreamSettings
+from reverie.errors import UsageError
+from reverie.experts.contract import Choice
+from reverie.nouns import Fact
+from reverie.worlds import World
+
+__all__ = ["Prompted"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prompted:
+    """A question as the model meets it.
+
+    Args:
+        asked: its words, as the memory is asked
+        ids: of the question alone; the first ``given`` of them are no surprise to anybody
+        features: what the router sees of it (``experts.features``), float32 (2 D,)
+        experts: who was chosen to dream it
+        prefix: the ids that its dreams start from
+        forced, direct: the ids that every dream, and an answer without dreams, must begin with
+        voice: what may be said, and what it means; None: dreams of the grammar
+        world: the world it plays in, where one is named
+        pictured: whether the dreams start from a picture
+        facts: what was recalled for it; ``prefix_embeddings``: ids of what they say in soft tokens, where they
+            are to be heard before a direct answer; ``attention``: a fact's id -> how much of it that got
+    """
+
+    asked: str
+    ids: tuple[int, ...]
+    given: int
+    features: np.ndarray
+    experts: Choice
+    prefix: tuple[int, ...]
+    forced: tuple[int, ...] = ()
+    direct: tuple[int, ...] = ()
+    voice: Voice | None = None
+    world: World | None = None
+    pictured: bool = False
+    facts: tuple[Fact, ...] = ()
+    prefix_embeddings: tuple[int, ...] = ()
+    attention: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def embedding(self) -> np.ndarray:
+        """The mean of the bare model's final states over the question: float64 (D,)."""
+        return self.features[: len(self.features) // 2].astype(np.float64)
+
+    def rows(self, settings: DreamSettings) -> list[Prompt]:
+        """The rows to dream; with 0 branches one that answers at once, greedily."""
+        dreams, seeds = settings.branches > 0, settings.branch_seeds
+        if self.pictured and not dreams:
+            raise UsageError("a question about a picture is answered by dreaming on from it; give at least 1 branch")
+        return [
+            Prompt(
+                self.prefix,
+                self.forced if dreams else self.direct,
+                seed=seed,
+                temperature=temperature,
+                depth=settings.depth,
+                pictured=True,
+                prefix_embeddings=() if dreams else self.prefix_embeddings,
+                experts=experts,
+                voice=self.voice,
+            )
+            for seed, temperature, experts in zip(
+                seeds, settings.temperatures, branch_choices(self.experts, len(seeds)), strict=True
+            )
+        ]
