@@ -332,8 +332,3 @@ def _main_name(state: dict[str, Any], hand: _Found | None) -> str | None:
         if thing["name"] not in SUPPORTS or thing["condition"] != "whole":
             return str(thing["name"])
     return str(dry[0]["name"]) if dry else None
-
-
-def distinct_patches() -> int:
-    """How many different 8×8 patches all sprites and the empty room have."""
-    return len(_looks().patches)
