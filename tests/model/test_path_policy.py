@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from reverie.errors import ConfigError, UsageError
 from reverie.model.graph_attention import Encoded, GraphAttention, GraphAttentionConfig, GraphBatch
-from reverie.model.path_policy import PathPolicy, PathPolicyConfig, path_attention
+from reverie.model.path_policy import PathPolicy, PathPolicyConfig
 
 EDGES = [(0, 1), (0, 2), (1, 3), (2, 3), (3, 4), (0, 1), (4, 4)]  # one edge given twice, one that leads nowhere
 
@@ -126,20 +125,6 @@ def test_imitation_learns_a_path_and_when_to_stop() -> None:
     assert torch.equal(best.edges[:, :3], paths)
     assert best.nodes[:, -1].tolist() == [3, 3]
     assert all(p.grad is not None for p in walker.parameters())
-
-
-def test_a_chain_comes_with_the_attention_its_nodes_paid() -> None:
-    graph = encoded()
-    attention = torch.rand(2, 2, len(EDGES), 4, generator=torch.Generator().manual_seed(0))
-    paths = policy().beam(graph, torch.tensor([0]), 100)
-    shares = path_attention(replace(graph, attention=attention), paths)
-    for nodes, edges, share in zip(paths.nodes.tolist(), paths.edges.tolist(), shares, strict=True):
-        for place, edge in enumerate(edges):
-            way = 0 if edge >= 0 and EDGES[edge] == (nodes[place], nodes[place + 1]) else 1
-            wanted = attention[:, way, edge].mean() if edge >= 0 else torch.tensor(0.0)
-            torch.testing.assert_close(share[place], wanted)
-    with pytest.raises(UsageError, match="attention=True"):
-        path_attention(graph, paths)
 
 
 def test_without_edges_there_is_only_stopping() -> None:

@@ -12,12 +12,13 @@ from tests.toys import toy_backbone, toy_bundle, toy_grammar
 from reverie.engine import Engine
 from reverie.errors import ConfigError, DataError, ExpertError, UnknownNameError, UsageError
 from reverie.experts.contract import Adapter, ExpertCard, Factors
+from reverie.experts.features import question_features
 from reverie.experts.files import base_hash
 from reverie.experts.library import Library
 from reverie.experts.prototypes import load_prototype
 from reverie.experts.router import Router, RouterConfig
 from reverie.training import LoopConfig, check_objective, train
-from reverie.training.measuring import BackboneScorer, EngineScorer, Row, make_table
+from reverie.training.measuring import BackboneScorer, Row, make_table
 from reverie.training.recipes import RouterRecipe
 from reverie.training.routing import RouterData, RouterObjective
 from reverie.training.routing_rows import RowReader
@@ -80,24 +81,27 @@ def test_nats_are_those_of_the_base_with_the_weights_added() -> None:
         assert nats[place] == pytest.approx(-float(log_probs[-sum(row.judged) :].mean()), abs=1e-4)
 
 
-def test_both_judges_see_the_same() -> None:
+def test_features_are_those_of_an_engine() -> None:
     backbone, rows = toy_backbone(5), toy_rows()
-    slow, fast = EngineScorer(Engine(backbone)), BackboneScorer(backbone, Source())
-    torch.testing.assert_close(slow.features(rows), fast.features(rows), atol=1e-4, rtol=1e-4)
+    fast = BackboneScorer(backbone, Source())
+    slow = torch.from_numpy(question_features(Engine(backbone).embed_many, [row.question for row in rows]))
+    torch.testing.assert_close(slow, fast.features(rows), atol=1e-4, rtol=1e-4)
     each = fast.features(rows, per_token=True)
     last = [each[place, len(row.question) - 1] for place, row in enumerate(rows)]
     torch.testing.assert_close(torch.stack(last), fast.features(rows))
     states = backbone.hidden(torch.tensor([rows[0].question]))[0]
     torch.testing.assert_close(fast.features(rows[:1])[0], torch.cat((states.mean(0), states[-16:].mean(0))))
-    with pytest.raises(ExpertError, match="per token"):
-        slow.features(rows, per_token=True)
 
 
 def test_an_engine_runs_the_experts_that_the_backbone_adds() -> None:
     backbone, source, rows = toy_backbone(5), Source(), toy_rows()
     choices = [(("a", 0.75), ("b", 0.5)), (("b", 1.0),), *[()] * 8]
-    slow, fast = EngineScorer(Engine(backbone, experts=source)), BackboneScorer(backbone, source)
-    torch.testing.assert_close(slow.nats(rows, choices), fast.nats(rows, choices), atol=1e-4, rtol=1e-4)
+    asked = [(row.question, row.answer, choice) for row, choice in zip(rows, choices, strict=True)]
+    scored = Engine(backbone, experts=source).score_many(asked)
+    nats = [-log_probs[np.array(row.judged)].mean() if row.judged else 0.0 for row, log_probs in zip(rows, scored)]
+    torch.testing.assert_close(
+        torch.tensor(nats), BackboneScorer(backbone, source).nats(rows, choices), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_an_expert_that_does_not_fit_is_refused_and_the_base_unchanged() -> None:

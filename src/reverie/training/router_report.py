@@ -57,7 +57,7 @@ def report_router(
     found = evaluate(router, table, measure, targets=recipe.data.targets)
     judge = measured.judge
     timed: dict[str, float] = {}
-    if speed and isinstance(judge, BackboneScorer):
+    if speed:
         timed = time_router(router, judge, rows[:_BATCH], list(table.names))
     report: dict[str, Any] = {"router": str(folder), **asdict(found), "speed": timed, "files": []}
     if out is not None:

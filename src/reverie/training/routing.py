@@ -18,7 +18,7 @@ from reverie.experts.router import Router, RouterConfig
 from reverie.model import Backbone
 from reverie.paths import default_library, find_bundle
 from reverie.progress import Progress, no_progress
-from reverie.training.measuring import BackboneScorer, Row, RowScorer, make_table
+from reverie.training.measuring import BackboneScorer, Row, make_table
 from reverie.training.routing_evaluation import evaluate
 from reverie.training.routing_losses import Targets, gate_targets, router_loss
 from reverie.training.routing_rows import RowReader
@@ -81,7 +81,7 @@ class Measured:
 
     table: Table
     rows: Sequence[Row]
-    judge: RowScorer
+    judge: BackboneScorer
 
 
 def gather_rows(data: RouterData, names: Sequence[str]) -> tuple[list[Row], list[int]]:
