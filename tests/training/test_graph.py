@@ -60,7 +60,7 @@ def link_data(**changes: object) -> GraphData:
 
 
 def examples(count: int, seed: int) -> list[GraphExample]:
-    """From the seed a way of two edges with the relations that the question names; the rest is noise."""
+    """From the start node a way of two edges with the relations that the question names; the rest is noise."""
     rng = np.random.default_rng(seed)
     made = []
     for _ in range(count):

@@ -66,8 +66,8 @@ def toy_rows(count: int = 9) -> list[Row]:
 def test_nats_are_those_of_the_base_with_the_weights_added() -> None:
     backbone, source, rows = toy_backbone(5), Source(), toy_rows()
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
-    judge, choice = BackboneScorer(backbone, source), (("a", 0.75), ("b", 0.5))
-    nats = judge.nats(rows, [choice] * 5 + [()] * 5)
+    scorer, choice = BackboneScorer(backbone, source), (("a", 0.75), ("b", 0.5))
+    nats = scorer.nats(rows, [choice] * 5 + [()] * 5)
     assert nats[-1] == 0  # no answer, nothing to judge
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
     merged = toy_backbone.__wrapped__(5)
@@ -132,21 +132,21 @@ def test_a_stopped_measurement_goes_on_where_it_was(tmp_path: Path) -> None:
     owners = [0, 1] * 4 + [UNKNOWN, NOBODY]
     with pytest.raises(KeyboardInterrupt):
         make_table(Counting(), rows, owners, "ab", path=path)
-    judge = Counting()
+    scorer = Counting()
     table = make_table(
-        judge, rows, owners, "ab", path=path, progress=lambda what, done, of: told.append(f"{what}: {done} of {of}")
+        scorer, rows, owners, "ab", path=path, progress=lambda what, done, of: told.append(f"{what}: {done} of {of}")
     )
-    assert judge.asked == ["b"]
+    assert scorer.asked == ["b"]
     assert told[-1] == "measured rows  with b: 3 of 3"
     plain = make_table(BackboneScorer(toy_backbone(5), Source()), rows, owners, "ab")
     torch.testing.assert_close(table.nats, plain.nats)
-    judge = Counting()
-    make_table(judge, rows, owners, "ab", keys=["a", "new"], path=path)
-    assert judge.asked == ["b"]  # changed since
-    judge = Counting()
+    scorer = Counting()
+    make_table(scorer, rows, owners, "ab", keys=["a", "new"], path=path)
+    assert scorer.asked == ["b"]  # changed since
+    scorer = Counting()
     with pytest.raises(KeyboardInterrupt):
-        make_table(judge, rows[:-1], owners[:-1], "ab", path=path)
-    assert judge.asked == ["base", "a", "b"]  # other rows
+        make_table(scorer, rows[:-1], owners[:-1], "ab", path=path)
+    assert scorer.asked == ["base", "a", "b"]  # other rows
 
 
 def separable(per_token: bool = False) -> Table:

@@ -273,7 +273,10 @@ class GraphAttention(nn.Module):
         )
 
     def score_links(self, encoded: Encoded) -> Tensor:  # → (N,)
-        """A logit for each node to be what the question asks for: with ``relation_questions``, (seed, relation, ?)."""
+        """A logit for each node to be what the question asks for.
+
+        With ``relation_questions`` that is (start node, relation, ?).
+        """
         asked = encoded.question.index_select(0, encoded.batch.graph)
         return self.link_head(torch.cat((encoded.nodes, asked), 1)).squeeze(1)
 

@@ -98,7 +98,7 @@ class BackboneScorer:
 
 
 def make_table(
-    judge: BackboneScorer,
+    scorer: BackboneScorer,
     rows: Sequence[Row],
     owners: Sequence[int],
     names: Sequence[str],
@@ -118,11 +118,11 @@ def make_table(
     columns = [("", "base"), *zip(names, keys or names, strict=True)]
     described = hashlib.sha256(json.dumps([base, per_token, [(r.question, r.answer, r.judged) for r in rows]]).encode())
     kept = _Columns(path, described.hexdigest())
-    features = kept.get("features", lambda: judge.features(rows, per_token))
+    features = kept.get("features", lambda: scorer.features(rows, per_token))
     nats = []
     for place, (name, key) in enumerate(columns):
         choice: Choice = ((name, 1.0),) if name else ()
-        nats.append(kept.get(f"nats.{name}", lambda: judge.nats(rows, [choice] * len(rows)), key))  # noqa: B023
+        nats.append(kept.get(f"nats.{name}", lambda: scorer.nats(rows, [choice] * len(rows)), key))  # noqa: B023
         progress(f"measured rows  with {name or 'the base'}", place + 1, len(columns))
     return Table(tuple(names), features, torch.stack(nats, 1), torch.tensor(owners, dtype=torch.int64), base)
 
