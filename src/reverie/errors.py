@@ -16,7 +16,7 @@
     ├── BackendError             a remote model that did not answer
     ├── ContractError            an entry of a registry that does not keep what its kind promises; a ValueError
     ├── MissingExtraError        an optional dependency that is not installed; names the install command
-    └── RequestError             (server.errors) a request that the server refuses, with its HTTP status
+    └── RequestError             (server.http.errors) a request that the server refuses, with its HTTP status
 
 The command line and the server turn each into one line; library code lets them rise.
 """

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from reverie.errors import ReverieError, shorten
 
-__all__ = ["json_lines", "read_json", "read_object"]
+__all__ = ["json_lines", "jsonable", "read_json", "read_object"]
 
 
 def read_json(path: str | Path, error: type[ReverieError], what: str) -> Any:
@@ -55,3 +57,18 @@ def json_lines(path: str | Path, error: type[ReverieError], what: str) -> Iterat
         raise error(f"{what} is missing: there is no file {path}") from fault
     except OSError as fault:
         raise error(f"{what} {path} cannot be read: {fault.strerror or fault}") from fault
+
+
+def jsonable(value: Any) -> Any:
+    """``value`` in JSON's own types: dataclasses and mappings become objects, paths strings, NaN and infinity null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: jsonable(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # numpy arrays and numbers, torch tensors; importing neither here
+        return jsonable(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value

@@ -23,7 +23,7 @@ from reverie.jsonio import json_lines
 from reverie.splits import share_of
 from reverie_bench.rows import read_trivia
 
-__all__ = ["GYM_TASKS", "Domain", "babi_domains", "gym_domains", "outsiders", "read_rows", "write_rows"]
+__all__ = ["GYM_TASKS", "Domain", "babi_domains", "gym_domains", "outsiders", "write_rows"]
 
 MAX_CHARS = 600  # of a question; longer ones are left out
 _TEST_SHARE = 0.15  # of a task that has no files for testing
@@ -143,11 +143,6 @@ def write_rows(path: Path, rows: Iterable[tuple[str, str]], domain: str) -> None
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = (json.dumps({"question": q, "answer": a, "domain": domain}) for q, a in rows)
     atomic_write_text(path, "".join(f"{line}\n" for line in lines))
-
-
-def read_rows(path: Path) -> list[tuple[str, str]]:
-    """(question, answer) of each line of what ``write_rows`` wrote. Raises DataError."""
-    return [(row["question"], row["answer"]) for _, row in json_lines(path, DataError, "the file of questions")]
 
 
 def _task_number(path: Path) -> int:

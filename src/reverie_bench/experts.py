@@ -125,15 +125,20 @@ def _batches(name: str, options: Options, seed: int, scratch: Path) -> tuple[Fig
 
     config = _config(name, options)
     backbone = Backbone(config, torch.Generator().manual_seed(seed))
-    shelf = _Shelf({f"expert{place}": _adapter(config, options.rank, seed + place) for place in range(options.experts)})
+    adapters = _Adapters(
+        {f"expert{place}": _adapter(config, options.rank, seed + place) for place in range(options.experts)}
+    )
     rng = np.random.default_rng(seed)
     prefixes = rng.integers(VOCAB, size=(options.rows, options.prefix_ids)).tolist()
     choices: dict[str, list[Choice]] = {
         "bare": [()] * options.rows,
-        "one": [_choose(rng, shelf, 1) for _ in prefixes],
-        "four": [_choose(rng, shelf, EACH) for _ in prefixes],
+        "one": [_choose(rng, adapters, 1) for _ in prefixes],
+        "four": [_choose(rng, adapters, EACH) for _ in prefixes],
     }
-    engines = {"prefill": Engine(backbone, cached_ids=1, experts=shelf), "decode": Engine(backbone, experts=shelf)}
+    engines = {
+        "prefill": Engine(backbone, cached_ids=1, experts=adapters),
+        "decode": Engine(backbone, experts=adapters),
+    }
 
     def dream(what: str, who: list[Choice]) -> Callable[[], object]:
         ids = 1 if what == "prefill" else options.new_ids
@@ -145,12 +150,12 @@ def _batches(name: str, options: Options, seed: int, scratch: Path) -> tuple[Fig
     for what in engines:
         found = ratios(race({name: dream(what, who) for name, who in choices.items()}, options))
         ours |= {f"{what}_ratio_{count}": ratio for count, ratio in found.items()}
-    return ours, _peft_batches(backbone, shelf, prefixes, choices["one"], options, scratch)
+    return ours, _peft_batches(backbone, adapters, prefixes, choices["one"], options, scratch)
 
 
 def _peft_batches(
     backbone: Backbone,
-    shelf: Mapping[str, Adapter],
+    adapters: Mapping[str, Adapter],
     prefixes: Sequence[Sequence[int]],
     choices: Sequence[Choice],
     options: Options,
@@ -159,7 +164,7 @@ def _peft_batches(
     """The same rows in transformers, one expert a row as PEFT's mixed batches have it, over transformers alone."""
     import torch
 
-    bare, mixed = _peft_models(backbone, shelf, scratch)
+    bare, mixed = _peft_models(backbone, adapters, scratch)
     ids, names = torch.tensor(prefixes), [choice[0][0] for choice in choices]
 
     def prefill(model: Any, **more: Any) -> Any:
@@ -184,8 +189,8 @@ def _peft_batches(
     return told
 
 
-def _peft_models(backbone: Backbone, shelf: Mapping[str, Adapter], scratch: Path) -> tuple[Any, Any]:
-    """The backbone as transformers loads it, bare, and with all experts of ``shelf`` in PEFT."""
+def _peft_models(backbone: Backbone, adapters: Mapping[str, Adapter], scratch: Path) -> tuple[Any, Any]:
+    """The backbone as transformers loads it, bare, and with all experts of ``adapters`` in PEFT."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -194,7 +199,7 @@ def _peft_models(backbone: Backbone, shelf: Mapping[str, Adapter], scratch: Path
 
     backbone.save(scratch / "base", torch.float32)
     bare, mixed = (AutoModelForCausalLM.from_pretrained(scratch / "base", dtype=torch.float32).eval() for _ in range(2))
-    for name, adapter in shelf.items():
+    for name, adapter in adapters.items():
         save_adapter(adapter, scratch / name, torch.float32)
         if isinstance(mixed, PeftModel):
             mixed.load_adapter(str(scratch / name), name)
@@ -318,7 +323,7 @@ def _grow(folder: Path, names: list[str], budget_mb: int, seed: int) -> tuple[fl
 _BASE = "0" * 64  # a hash for experts that belong to no real base
 
 
-class _Shelf(dict[str, "Adapter"]):
+class _Adapters(dict[str, "Adapter"]):
     """Experts in memory."""
 
     def key(self, name: str) -> str:
@@ -365,8 +370,8 @@ def _fill(folder: Path, config: BackboneConfig, ranks: Sequence[int], seed: int)
     return [card.name for card in cards]
 
 
-def _choose(rng: np.random.Generator, shelf: ExpertSource, count: int) -> Choice:
-    names = rng.choice(sorted(shelf), count, replace=False).tolist()  # type: ignore[call-overload]
+def _choose(rng: np.random.Generator, adapters: ExpertSource, count: int) -> Choice:
+    names = rng.choice(sorted(adapters), count, replace=False).tolist()  # type: ignore[call-overload]
     return tuple((name, float(weight)) for name, weight in zip(names, rng.uniform(0.2, 1, count), strict=True))
 
 

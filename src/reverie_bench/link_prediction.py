@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from reverie.training.triples import TripleGraph, Triples
 
 TRAIN_STEPS = 1000  # of a network that is trained here; the recipe trains longer
-LINKS_FILE = "links.json"
 
 
 def run(settings: BenchConfig) -> Findings:
@@ -75,6 +74,7 @@ def run(settings: BenchConfig) -> Findings:
 def _open(folder: Path, triples: Triples) -> tuple[GraphAttention, int, int]:
     """The network of an export folder, and how it recalls; its relation numbers must be those of the triples."""
     from reverie.model.graph_attention import GraphAttention
+    from reverie.training.graph import LINKS_FILE
 
     path = folder / LINKS_FILE
     try:

@@ -39,7 +39,7 @@ _BATCH = 20_000  # rows of a write
 _WIDTH = 32  # heaviest neighbours
 _TOP = 100
 _DAMPING = 0.85
-_SEEDS = 3  # nodes that a PageRank starts from
+_START_NODES = 3  # nodes that a PageRank starts from
 _LARGE = 2_000_000  # edges from which on only scipy is raced: others need gigabytes, and minutes a query
 _RELATIONS = 20
 _LONGEST_S = 600
@@ -79,16 +79,18 @@ def run(settings: BenchConfig) -> Findings:
         topology, figures["build_s"] = _timed(Topology.build, arrays)
         nodes = np.unique(np.concatenate((arrays.subjects, arrays.objects)))
         asked = rng.choice(nodes, options.queries).tolist()
-        seeds = [rng.choice(nodes, min(_SEEDS, len(nodes)), replace=False).tolist() for _ in range(options.queries)]
+        start_nodes = [
+            rng.choice(nodes, min(_START_NODES, len(nodes)), replace=False).tolist() for _ in range(options.queries)
+        ]
         figures |= {"nodes": len(nodes), "edges": topology.num_edges}
         figures |= _two_hops(topology, asked) | _chance(topology, asked)
-        pageranks, naive, true = _pageranks(topology, Scipy(arrays), seeds, options, settings)
+        pageranks, naive, true = _pageranks(topology, Scipy(arrays), start_nodes, options, settings)
         figures |= pageranks
         baselines = {"first_reached": naive}
         for name in options.peers if topology.num_edges <= _LARGE else ("scipy",):
             settings.progress(f"racing {name}", 0, 1)
             peer, seconds = _timed(_PEERS[name], arrays)
-            raced = _race(peer, topology, asked[:100], seeds, true[: options.peer_queries])
+            raced = _race(peer, topology, asked[:100], start_nodes, true[: options.peer_queries])
             baselines[name] = raced | {"build_s": seconds}
             del peer
             settings.progress(f"racing {name}", 1, 1)
@@ -98,7 +100,7 @@ def run(settings: BenchConfig) -> Findings:
         n=len(asked),
         figures=figures,
         baselines=baselines,
-        settings={"peers": list(baselines), "queries": options.queries, "seeds": _SEEDS, "top": _TOP},
+        settings={"peers": list(baselines), "queries": options.queries, "start_nodes": _START_NODES, "top": _TOP},
     )
 
 
@@ -174,17 +176,21 @@ def _chance(topology: Topology, asked: Sequence[int]) -> Figures:
 
 
 def _pageranks(
-    topology: Topology, exact: Scipy, seeds: Sequence[list[int]], options: MemoryBenchConfig, settings: BenchConfig
+    topology: Topology,
+    exact: Scipy,
+    start_nodes: Sequence[list[int]],
+    options: MemoryBenchConfig,
+    settings: BenchConfig,
 ) -> tuple[Figures, Figures, list[set[int]]]:
-    """Our figures, those of simply naming what two hops reach first, and the true best nodes of the first seeds."""
+    """Our figures, those of simply naming what two hops reach first, and the true best nodes of the first questions."""
 
     def ask(some: Sequence[int]) -> list[tuple[int, float]]:
         return topology.pagerank(dict.fromkeys(some, 1.0), damping=_DAMPING, top=_TOP)
 
-    ask(seeds[0])
-    seconds = [_timed(ask, some)[1] for some in seeds[: max(1, options.queries // 3)]]
+    ask(start_nodes[0])
+    seconds = [_timed(ask, some)[1] for some in start_nodes[: max(1, options.queries // 3)]]
     true, shares, naive, errors = list[set[int]](), list[float](), list[float](), [0.0]
-    checked = seeds[: max(options.peer_queries, options.queries // 20)]
+    checked = start_nodes[: max(options.peer_queries, options.queries // 20)]
     for place, some in enumerate(checked):
         settings.progress("exact PageRanks", place, len(checked))
         scores, found = exact.pagerank(some), ask(some)
@@ -307,7 +313,7 @@ class Peer(Protocol):
         """The heaviest neighbours of a node."""
         ...
 
-    def pagerank(self, seeds: Sequence[int]) -> np.ndarray:
+    def pagerank(self, start_nodes: Sequence[int]) -> np.ndarray:
         """Scores of all nodes."""
         ...
 
@@ -323,8 +329,8 @@ class Networkx:
         edges = ((edge["weight"], other) for other, several in near for edge in several.values())
         return [other for _, other in heapq.nlargest(_WIDTH, edges)]
 
-    def pagerank(self, seeds: Sequence[int]) -> np.ndarray:
-        personal = dict.fromkeys(seeds, 1.0)
+    def pagerank(self, start_nodes: Sequence[int]) -> np.ndarray:
+        personal = dict.fromkeys(start_nodes, 1.0)
         return _array(self._library.pagerank(self.graph, _DAMPING, personalization=personal, tol=1e-9, max_iter=500))
 
 
@@ -339,9 +345,9 @@ class Igraph:
         best = heapq.nlargest(_WIDTH, edges, key=self.weights.__getitem__)
         return [one.target if one.source == node else one.source for one in self.graph.es[best]]
 
-    def pagerank(self, seeds: Sequence[int]) -> np.ndarray:
+    def pagerank(self, start_nodes: Sequence[int]) -> np.ndarray:
         found = self.graph.personalized_pagerank(
-            damping=_DAMPING, reset_vertices=list(seeds), weights=self.weights, directed=False
+            damping=_DAMPING, reset_vertices=list(start_nodes), weights=self.weights, directed=False
         )
         return np.array(found)
 
@@ -361,8 +367,8 @@ class Rustworkx:
         edges = ((weight, other) for _, other, weight in self.graph.out_edges(node))
         return [other for _, other in heapq.nlargest(_WIDTH, edges)]
 
-    def pagerank(self, seeds: Sequence[int]) -> np.ndarray:
-        personal = dict.fromkeys(seeds, 1.0)
+    def pagerank(self, start_nodes: Sequence[int]) -> np.ndarray:
+        personal = dict.fromkeys(start_nodes, 1.0)
         found = self._library.pagerank(self.graph, _DAMPING, float, personalization=personal, tol=1e-9, max_iter=500)
         return _array(dict(found.items()))
 
@@ -390,10 +396,10 @@ class Scipy:
         found: list[int] = others.tolist()
         return found
 
-    def pagerank(self, seeds: Sequence[int]) -> np.ndarray:
+    def pagerank(self, start_nodes: Sequence[int]) -> np.ndarray:
         """Power iteration, until scores move by less than 1e-10 in sum: the exact answer."""
         start = np.zeros(self.steps.shape[0])
-        start[list(seeds)] = 1 / len(seeds)
+        start[list(start_nodes)] = 1 / len(start_nodes)
         scores = start
         while True:
             later: np.ndarray = (1 - _DAMPING) * start + _DAMPING * (self.steps @ scores)
@@ -414,7 +420,7 @@ def _race(
     peer: Peer,
     topology: Topology,
     asked: Sequence[int],
-    seeds: Sequence[list[int]],
+    start_nodes: Sequence[list[int]],
     true: Sequence[set[int]],
 ) -> Figures:
     """``two_hop_equal`` is low where many edges weigh the same: which of equals are taken is each library's choice."""
@@ -428,7 +434,7 @@ def _race(
         found, taken = _timed(two_hops, node)
         same.append(found == set(topology.expand([node], 2, _WIDTH).nodes.tolist()))
         seconds.append(taken)
-    for some, best in zip(seeds, true):
+    for some, best in zip(start_nodes, true):
         scores, taken = _timed(peer.pagerank, some)
         ranked.append(taken)
         shares.append(_share(best, _best(scores)))

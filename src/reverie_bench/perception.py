@@ -8,7 +8,6 @@ the bundle whose backbone and image tokenizer they stand on.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +18,7 @@ import numpy as np
 from reverie.errors import ConfigError
 from reverie.settings import load_settings
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
+from reverie_bench.figures import share
 
 if TYPE_CHECKING:
     from reverie.model.orchestrator import OrchestratorConfig
@@ -136,13 +136,9 @@ def _baselines(recorded: Recorded) -> dict[str, Figures]:
     like = [train.lessons[place].answer == answer for place, answer in zip(nearest, answers, strict=True)]
     return {
         "constant": {"answers_share": max(Counter(answers).values()) / len(answers)},
-        "like_question": {"answers_share": _share(like)},
-        "world": {"answers_share": _share([not one.told for one in test.lessons])},
+        "like_question": {"answers_share": share(like)},
+        "world": {"answers_share": share([not one.told for one in test.lessons])},
     }
-
-
-def _share(holds: Sequence[bool]) -> float:
-    return float(np.mean(holds))
 
 
 BENCHMARK = Benchmark(

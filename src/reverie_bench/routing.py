@@ -61,8 +61,8 @@ def run(settings: BenchConfig) -> Findings:
     alike = stages.make_single(options.single, library) | _merged(stages, library)
     test = stages.rows_of("test", settings.limit or options.test_rows)
     backbone = Backbone.load(stages.bundle / "backbone").eval()
-    judge = BackboneScorer(backbone, library)
-    table = stages.table("test", test, judge, library)
+    scorer = BackboneScorer(backbone, library)
+    table = stages.table("test", test, scorer, library)
     learned = stages.features("router", stages.rows_of("train", options.router_rows), library.base)
     router = stages.router("owner", learned, {})
 
@@ -77,13 +77,13 @@ def run(settings: BenchConfig) -> Findings:
     for system, choices in systems.items():
         chosen = [choices[place] for place in owned]
         exact[system] = answer(engine, rows, chosen, system, progress)
-        nats[system] = judge.nats(rows, chosen).tolist()
+        nats[system] = scorer.nats(rows, chosen).tolist()
     if options.arrow:
         folders = [library.folder_of(name) for name in names]
         exact["arrow"], nats["arrow"] = arrow(stages.bundle / "backbone", folders, rows, progress)
 
     def gains() -> Table:
-        return stages.table("gain", stages.rows_of("train", options.gain_rows), judge, library)
+        return stages.table("gain", stages.rows_of("train", options.gain_rows), scorer, library)
 
     quality = {system: quality_figures(system, exact, nats) for system in exact}
     quality["nearest_mean"] |= routing_figures(systems["nearest_mean"], test, names)

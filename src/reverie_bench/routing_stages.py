@@ -147,7 +147,7 @@ class RunFolder:
             found.kinds.extend([path.stem if owner == NOBODY else self.names[owner]] * len(rows))
         return found
 
-    def table(self, name: str, rows: Rows, judge: BackboneScorer, library: Library) -> Table:
+    def table(self, name: str, rows: Rows, scorer: BackboneScorer, library: Library) -> Table:
         """Features of the rows and their nats with every expert; kept in tables/."""
         path = self.folder / "tables" / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
@@ -156,14 +156,14 @@ class RunFolder:
         def tell(what: str, done: int, of: int) -> None:
             self.progress(f"table {name}", done, of)
 
-        return make_table(judge, rows.rows, rows.owners, self.names, library.base, False, keys, path, tell)
+        return make_table(scorer, rows.rows, rows.owners, self.names, library.base, False, keys, path, tell)
 
     def features(self, name: str, rows: Rows, base: str) -> Table:
         """Features alone: all that a router needs that is told whose each row is."""
-        judge = _Reader(Backbone.load(self.bundle / "backbone").eval(), Library.open(None, base))
+        scorer = _Reader(Backbone.load(self.bundle / "backbone").eval(), Library.open(None, base))
         path = self.folder / "tables" / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
-        return make_table(judge, rows.rows, rows.owners, self.names, base, path=path)
+        return make_table(scorer, rows.rows, rows.owners, self.names, base, path=path)
 
     def router(self, name: str, table: Table, overrides: Mapping[str, Any]) -> Router:
         """A router by the recipe and ``overrides`` (dotted keys) on ``table``: another table, another folder."""

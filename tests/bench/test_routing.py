@@ -9,8 +9,9 @@ import torch
 
 from reverie.errors import ConfigError, DataError, UsageError
 from reverie.training.routing_table import NOBODY, Table
+from reverie.training.rows import read_rows
 from reverie_bench import BenchConfig, run_benchmark
-from reverie_bench.domains import GYM_TASKS, babi_domains, gym_domains, outsiders, read_rows, write_rows
+from reverie_bench.domains import GYM_TASKS, babi_domains, gym_domains, outsiders, write_rows
 from reverie_bench.routing_baselines import nearest
 
 RECIPES = {

@@ -13,7 +13,7 @@ from rich.console import Console
 from reverie.dreaming import Arbiter, check_evaluator, evaluator_names, make_evaluator, register_evaluator
 from reverie.dreaming.arbiter import report
 from reverie.dreaming.evaluators import EVALUATORS, Agreement, Context, Likelihood, Rules
-from reverie.errors import ReverieError, UnknownNameError
+from reverie.errors import ContractError, UnknownNameError
 from reverie.nouns import Dream, Frame, Part, Triplet
 from reverie.worlds import make_world
 
@@ -38,7 +38,7 @@ def test_the_check_finds_a_broken_evaluator(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(EVALUATORS, "_entries", dict(EVALUATORS._entries))
     register_evaluator("boastful", Boastful)
-    with pytest.raises(ReverieError, match="boastful breaks its contract: scores lie between 0 and 1"):
+    with pytest.raises(ContractError, match="boastful breaks the contract of an evaluator: scores lie between 0 and 1"):
         check_evaluator("boastful")
 
 

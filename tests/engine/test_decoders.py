@@ -12,7 +12,7 @@ from bases import BASES, toy_transformers_base
 from reverie.engine import check_decoder, open_decoder
 from reverie.engine.contract import Read, State
 from reverie.engine.packed import PackedDecoder
-from reverie.errors import UsageError
+from reverie.errors import ContractError
 from reverie.experts.contract import Choice
 from reverie.model import Backbone, BackboneConfig
 
@@ -56,5 +56,5 @@ class Forgetful(PackedDecoder):
 
 
 def test_a_decoder_that_breaks_a_promise_is_told_which() -> None:
-    with pytest.raises(UsageError, match="one id is read on from a state"):
+    with pytest.raises(ContractError, match="one id is read on from a state"):
         check_decoder(Forgetful(backbone(), None, 0), plainly)

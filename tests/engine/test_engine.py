@@ -142,9 +142,9 @@ def test_no_forbidden_id_is_ever_drawn(engine: Engine) -> None:
 
 
 def test_the_constraint_is_told_every_id(engine: Engine) -> None:
-    walker = Turns(6)
-    (completion,) = engine.generate([Request(SHORT, 3, constraint=walker, max_new_ids=9)])
-    assert tuple(walker.taken) == completion.ids
+    constraint = Turns(6)
+    (completion,) = engine.generate([Request(SHORT, 3, constraint=constraint, max_new_ids=9)])
+    assert tuple(constraint.taken) == completion.ids
 
 
 def test_a_constraint_that_is_done_at_once_dreams_nothing(engine: Engine) -> None:
@@ -242,9 +242,9 @@ def test_a_constraint_that_allows_nothing_is_reported(engine: Engine) -> None:
 
 
 def test_one_constraint_for_two_branches_is_refused(engine: Engine) -> None:
-    walker = Turns(3)
+    constraint = Turns(3)
     with pytest.raises(UsageError, match="share one constraint"):
-        engine.generate([Request(SHORT, 1, constraint=walker), Request(SHORT, 2, constraint=walker)])
+        engine.generate([Request(SHORT, 1, constraint=constraint), Request(SHORT, 2, constraint=constraint)])
 
 
 def test_soft_vectors_are_read_like_ids(backbone: Backbone) -> None:

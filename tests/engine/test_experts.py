@@ -41,7 +41,7 @@ CHOICES: list[Choice] = [
 ]
 
 
-class Shelf(dict[str, Adapter]):
+class Source(dict[str, Adapter]):
     """A toy source of experts: a dict, whose keys change when a value does."""
 
     def key(self, name: str) -> str:
@@ -75,8 +75,8 @@ def backbone() -> Backbone:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf(
+def source() -> Source:
+    return Source(
         wide=make_adapter(1, [8]),
         narrow=make_adapter(2, [1]),
         mixed=make_adapter(3, [3, 0, 16, 5]),
@@ -85,13 +85,13 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-def engine(backbone: Backbone, shelf: Shelf) -> Engine:
-    return Engine(backbone, experts=shelf)
+def engine(backbone: Backbone, source: Source) -> Engine:
+    return Engine(backbone, experts=source)
 
 
 @pytest.fixture
-def reference(backbone: Backbone, shelf: Shelf) -> SlowEngine:
-    return SlowEngine(backbone, shelf)
+def reference(backbone: Backbone, source: Source) -> SlowEngine:
+    return SlowEngine(backbone, source)
 
 
 def mixed_requests() -> list[Request]:
@@ -122,9 +122,9 @@ def test_the_experts_matter(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("max_branches", [1, 3])
-def test_the_batch_does_not_change_a_dream(backbone: Backbone, shelf: Shelf, max_branches: int) -> None:
-    narrow = Engine(backbone, max_branches, cached_ids=1, experts=shelf, expert_bytes=0)
-    assert_same(narrow.generate(mixed_requests()), Engine(backbone, experts=shelf).generate(mixed_requests()))
+def test_the_batch_does_not_change_a_dream(backbone: Backbone, source: Source, max_branches: int) -> None:
+    narrow = Engine(backbone, max_branches, cached_ids=1, experts=source, expert_bytes=0)
+    assert_same(narrow.generate(mixed_requests()), Engine(backbone, experts=source).generate(mixed_requests()))
 
 
 def test_the_order_of_a_choice_does_not_matter(engine: Engine) -> None:
@@ -151,19 +151,19 @@ def test_embedding_stays_the_bare_one(backbone: Backbone, engine: Engine) -> Non
     assert np.array_equal(engine.embed(LONG), Engine(backbone).embed(LONG))
 
 
-def test_an_expert_that_changes_is_used_anew(engine: Engine, shelf: Shelf, backbone: Backbone) -> None:
+def test_an_expert_that_changes_is_used_anew(engine: Engine, source: Source, backbone: Backbone) -> None:
     requests = [Request(LONG, 3, max_new_ids=12, experts=CHOICES[1])]
     before = engine.generate(requests)
-    shelf["wide"] = make_adapter(9, [2])
+    source["wide"] = make_adapter(9, [2])
     after = engine.generate(requests)
     assert after != before
-    assert_same(after, SlowEngine(backbone, shelf).generate(requests))
+    assert_same(after, SlowEngine(backbone, source).generate(requests))
 
 
-def test_an_expert_that_is_gone_is_missed(engine: Engine, shelf: Shelf) -> None:
+def test_an_expert_that_is_gone_is_missed(engine: Engine, source: Source) -> None:
     requests = [Request(LONG, 3, max_new_ids=2, experts=CHOICES[1])]
     engine.generate(requests)
-    del shelf["wide"]
+    del source["wide"]
     with pytest.raises(UnknownNameError, match="wide"):
         engine.generate(requests)
 
@@ -187,16 +187,16 @@ def test_an_engine_without_experts_says_so(backbone: Backbone) -> None:
     ],
 )
 def test_an_expert_that_does_not_fit_is_refused(
-    engine: Engine, shelf: Shelf, linear: str, shape: tuple[int, int], message: str
+    engine: Engine, source: Source, linear: str, shape: tuple[int, int], message: str
 ) -> None:
-    shelf["odd"] = Adapter({linear: Factors(torch.zeros(2, shape[1]), torch.zeros(shape[0], 2))})
+    source["odd"] = Adapter({linear: Factors(torch.zeros(2, shape[1]), torch.zeros(shape[0], 2))})
     with pytest.raises(ExpertError, match=f"the expert odd {message}"):
         engine.generate([Request(LONG, max_new_ids=3, experts=(("odd", 1.0),))])
     assert engine.generate([Request(LONG, max_new_ids=3)])[0].ids
 
 
 def test_contributions_are_what_hooks_on_the_backbone_measure(
-    backbone: Backbone, engine: Engine, shelf: Shelf, reference: SlowEngine
+    backbone: Backbone, engine: Engine, source: Source, reference: SlowEngine
 ) -> None:
     """Held to the unfolded weights: inputs of every linear of the merged model, times base weights and factors."""
     choice, ids = CHOICES[3], GROWN[:9]
@@ -210,7 +210,7 @@ def test_contributions_are_what_hooks_on_the_backbone_measure(
     merged.load_state_dict(backbone.state_dict(), strict=False)
     with torch.no_grad():
         for name, weight in choice:
-            for linear, factors in shelf[name].factors.items():
+            for linear, factors in source[name].factors.items():
                 merged.get_parameter(f"{linear}.weight").add_(factors.up @ factors.down, alpha=weight)
     base, given = torch.zeros(9), torch.zeros(9, 4)
 
@@ -218,8 +218,8 @@ def test_contributions_are_what_hooks_on_the_backbone_measure(
         x = x[0, len(LONG) - 1 :]
         base.add_((x @ backbone.get_parameter(f"{linear}.weight").t()).square().sum(1))
         for place, (name, weight) in enumerate(choice):
-            if linear in shelf[name].factors:
-                factors = shelf[name].factors[linear]
+            if linear in source[name].factors:
+                factors = source[name].factors[linear]
                 given[:, place].add_((weight * x @ factors.down.t() @ factors.up.t()).square().sum(1))
 
     for linear in LINEARS:

@@ -108,15 +108,15 @@ def test_score_and_embed_are_the_base_s(family: str) -> None:
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mistral-sliding"])
 def test_the_grammar_s_ids_are_the_base_s_last_ones(family: str) -> None:
     backbone = foreign(family)
-    G, size = backbone.num_grammar, backbone.config.vocab_size
+    G, size = backbone.ids.num_grammar, backbone.config.vocab_size
     theirs = torch.randint(0, size - G, (1, 8), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         logits = backbone.base(input_ids=theirs).logits
-        ours = backbone(backbone.ours(theirs))
+        ours = backbone(backbone.ids.to_grammar_ids(theirs))
     assert torch.allclose(ours[..., G:], logits[..., : size - G], atol=1e-5)
     assert torch.allclose(ours[..., :G], logits[..., size - G :], atol=1e-5)
     everything = torch.arange(size)
-    assert torch.equal(backbone.theirs(backbone.ours(everything)), everything)
+    assert torch.equal(backbone.ids.to_base_ids(backbone.ids.to_grammar_ids(everything)), everything)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])

@@ -59,7 +59,7 @@ def toy_adapter(model: nn.Module, seed: int, rank: int = 3, keep: int = 1) -> Ad
     return Adapter(factors)
 
 
-def shelf(model: nn.Module) -> ExpertFolder:
+def experts_of(model: nn.Module) -> ExpertFolder:
     return ExpertFolder({name: toy_adapter(model, place, 2 + place, 1 + place) for place, name in enumerate(NAMES)})
 
 
@@ -87,7 +87,7 @@ def logits(model: Any, given: Tensor) -> Tensor:
 def test_a_row_is_under_the_weighted_sum_of_its_experts(family: str) -> None:
     model = toy_base(family)
     bare = logits(model, ids(5))
-    injection, source = inject(model, shelf(model)), shelf(model)
+    injection, source = inject(model, experts_of(model)), experts_of(model)
     assert isinstance(injection, PeftInjection if family == "gpt2" else RoutedInjection)
     resolved = [injection.resolve(choice) for choice in CHOICES]
     if injection.per_row:
@@ -153,7 +153,7 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
     chosen = injection.resolve((("good", 1.0),))
     with injection.rows([chosen] * 3), pytest.raises(UsageError, match="experts are set for 3 rows"):
         logits(model, ids(4))
-    peft_way = inject(toy_base("gpt2"), shelf(toy_base("gpt2")))
+    peft_way = inject(toy_base("gpt2"), experts_of(toy_base("gpt2")))
     with pytest.raises(UsageError, match="one mixture"), peft_way.rows([peft_way.resolve(CHOICES[0]), ()]):
         pass
 
@@ -176,11 +176,11 @@ def test_an_expert_that_changed_under_its_name_is_used_anew(family: str) -> None
 def test_peft_holds_only_so_many_experts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[inject.__module__], "PEFT_EXPERTS", 2)
     model = toy_base("gpt2")
-    injection = inject(model, shelf(model))
+    injection = inject(model, experts_of(model))
     for name in NAMES:
         with injection.rows([injection.resolve(((name, 1.0),))]):
             given = logits(model, ids(1))
-    wanted = logits(merged(toy_base("gpt2"), shelf(toy_base("gpt2")), ((NAMES[-1], 1.0),)), ids(1))
+    wanted = logits(merged(toy_base("gpt2"), experts_of(toy_base("gpt2")), ((NAMES[-1], 1.0),)), ids(1))
     assert torch.allclose(given, wanted, atol=1e-4 * float(wanted.abs().max()))
     assert max(len(module.lora_A) for module in model.modules() if hasattr(module, "lora_A")) <= 2
 
@@ -203,7 +203,7 @@ def test_rows_of_one_batch_have_experts_of_their_own(family: str) -> None:
     from reverie.engine import Sampling
 
     backbone = toy_transformers_base(family)
-    source = shelf(backbone.base)
+    source = experts_of(backbone.base)
     engine = Engine(backbone, experts=source)
     prefixes = [(30, 40, 50), (30, 40, 50), (30, 40, 50, 60, 70), (25, 26), (30, 40, 50)]
     requests = [

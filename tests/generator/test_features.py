@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.errors import BundleError, ConfigError, DataError, PictureError, UsageError
+from reverie.errors import BundleError, ConfigError, ContractError, DataError, PictureError, UsageError
 from reverie.generator.features import (
     EXTRACTORS,
     FeatureExtractor,
@@ -134,7 +134,7 @@ def test_the_check_names_what_an_extractor_breaks() -> None:
         def features(self, pictures: object) -> np.ndarray:
             return np.zeros((len(pictures), 256), np.float32)  # type: ignore[arg-type]
 
-    with pytest.raises(ValueError, match="two different pictures"):
+    with pytest.raises(ContractError, match="two different pictures"):
         check_features(Forgetful())
 
 

@@ -58,7 +58,7 @@ def test_the_same_graph_gives_the_same_picture() -> None:
 
 def test_seeds_are_framed_in_gold_and_kinds_have_their_colours() -> None:
     plain = draw_graph(Graph((Box("egg", "outcome"),)))
-    framed = draw_graph(Graph((Box("egg", "outcome", seed=True),)))
+    framed = draw_graph(Graph((Box("egg", "outcome", named=True),)))
     colors = [{color for _, color in picture.getcolors(1 << 20) or []} for picture in (plain, framed)]
     assert draw._COLORS["outcome"][0] in colors[0] & colors[1]
     assert draw._GOLD in colors[1] - colors[0]
@@ -110,7 +110,7 @@ def test_the_graph_of_a_question_holds_its_best_facts(tmp_path: Path) -> None:
         start_nodes = [store.find("egg")[0].id]
         graph = graph_of(store, found, start_nodes)
         assert [box.name for box in graph.boxes] == ["egg", *(f"thing {number}" for number in range(9)), "note"]
-        assert [box.seed for box in graph.boxes] == [True] + [False] * 10
+        assert [box.named for box in graph.boxes] == [True] + [False] * 10
         assert graph.boxes[-1].kind == "passage"
         assert [(arrow.start, arrow.end, arrow.label) for arrow in graph.arrows] == [
             (0, n, "IsA") for n in range(1, 10)

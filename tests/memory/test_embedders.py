@@ -18,9 +18,7 @@ from reverie.memory.embedders import (
     PictureEmbedder,
     WordsEmbedder,
     check_embedder,
-    embedder_names,
     make_embedder,
-    register_embedder,
 )
 from reverie.tokens.image import ImageTokenizer, ImageTokenizerConfig
 
@@ -111,8 +109,8 @@ def test_a_missing_extra_names_its_command(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_registered_embedders_are_made_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EMBEDDERS, "_entries", {})
-    register_embedder("mine", lambda _: WordsEmbedder(64))
-    assert embedder_names() == ["mine"]
+    EMBEDDERS.register("mine", lambda _: WordsEmbedder(64))
+    assert EMBEDDERS.names() == ["mine"]
     assert make_embedder("mine").size == 64
 
 

@@ -130,9 +130,7 @@ def test_node_rows_add_aliases_and_replace_texts(store: Store) -> None:
     store.write([NodeRow("a", aliases=())])  # no text: the old one stays
     (node,) = store.nodes(first.nodes.tolist())
     assert (node.name, node.text, node.aliases) == ("a", "two", ("x", "y"))
-    assert store.node_sources([node.id, 2, 99]) == {}  # whoever said the second text has no name
     store.write([NodeRow("b", text="said", source="book")])
-    assert store.node_sources([1, 2]) == {2: "book"}
     assert sorted(name for batch in store.names() for _, name, _ in batch) == ["a", "b", "x", "y"]
     assert list(store.names(after_seq=store.seq())) == []
     assert {number for batch in store.names(after_seq=first.seq) for number, _, _ in batch} == {1, 2}

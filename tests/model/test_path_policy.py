@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from reverie.errors import ConfigError, UsageError
 from reverie.model.graph_attention import Encoded, GraphAttention, GraphAttentionConfig, GraphBatch
-from reverie.model.path_policy import PathPolicy, PathPolicyConfig, path_attention
+from reverie.model.path_policy import PathPolicy, PathPolicyConfig
 
 EDGES = [(0, 1), (0, 2), (1, 3), (2, 3), (3, 4), (0, 1), (4, 4)]  # one edge given twice, one that leads nowhere
 
@@ -59,33 +58,33 @@ def padded(paths: list[tuple[int, ...]], length: int) -> Tensor:
 
 @pytest.mark.parametrize("start", [0, 3, 5])
 def test_the_probabilities_of_all_simple_paths_sum_to_one(start: int) -> None:
-    walker, graph = policy(), encoded()
+    net, graph = policy(), encoded()
     paths = simple_paths(start, 3)
-    log_probs = walker.log_probs(graph, torch.full((len(paths),), start), padded(paths, 3))
+    log_probs = net.log_probs(graph, torch.full((len(paths),), start), padded(paths, 3))
     torch.testing.assert_close(log_probs.exp().sum(), torch.tensor(1.0))
 
 
 def test_a_wide_beam_finds_all_paths_in_order() -> None:
-    walker, graph = policy(), encoded()
-    found = walker.beam(graph, torch.tensor([0, 5, 3]), 100)
+    net, graph = policy(), encoded()
+    found = net.beam(graph, torch.tensor([0, 5, 3]), 100)
     for row, start in enumerate((0, 5, 3)):
         own = found.starts == row
         paths = [tuple(edge for edge in edges if edge >= 0) for edges in found.edges[own].tolist()]
         assert sorted(paths) == sorted(simple_paths(start, 3))
         totals = found.log_probs[own]
         assert (totals.diff() <= 1e-6).all()
-        given = walker.log_probs(graph, torch.full((len(paths),), start), padded(paths, 3))
+        given = net.log_probs(graph, torch.full((len(paths),), start), padded(paths, 3))
         torch.testing.assert_close(totals, given.detach())
-    assert (walker.beam(graph, torch.tensor([0, 3]), 1).starts == torch.tensor([0, 1])).all()
+    assert (net.beam(graph, torch.tensor([0, 3]), 1).starts == torch.tensor([0, 1])).all()
 
 
 def test_samples_follow_the_probabilities_and_repeat_with_the_seed() -> None:
-    walker, graph = policy(2), encoded()
+    net, graph = policy(2), encoded()
     starts = torch.zeros(4000, dtype=torch.int64)
-    drawn = walker.sample(graph, starts, torch.Generator().manual_seed(0))
-    again = walker.sample(graph, starts, torch.Generator().manual_seed(0))
+    drawn = net.sample(graph, starts, torch.Generator().manual_seed(0))
+    again = net.sample(graph, starts, torch.Generator().manual_seed(0))
     assert torch.equal(drawn.edges, again.edges)
-    torch.testing.assert_close(drawn.log_probs, walker.log_probs(graph, starts, drawn.edges[:, :2]))
+    torch.testing.assert_close(drawn.log_probs, net.log_probs(graph, starts, drawn.edges[:, :2]))
     counts: dict[tuple[int, ...], int] = {}
     for row in drawn.edges.tolist():
         path = tuple(edge for edge in row if edge >= 0)
@@ -93,53 +92,39 @@ def test_samples_follow_the_probabilities_and_repeat_with_the_seed() -> None:
     paths = simple_paths(0, 2)
     assert set(counts) <= set(paths)
     shares = torch.tensor([counts.get(path, 0) / 4000 for path in paths])
-    wanted = walker.log_probs(graph, starts[: len(paths)], padded(paths, 2)).exp()
+    wanted = net.log_probs(graph, starts[: len(paths)], padded(paths, 2)).exp()
     assert (shares - wanted).abs().max() < 0.04
 
 
 def test_reinforce_raises_the_reward() -> None:
-    walker, graph = policy(), encoded()
-    optimizer = torch.optim.Adam(walker.parameters(), lr=0.03)
+    net, graph = policy(), encoded()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.03)
     generator = torch.Generator().manual_seed(0)
     starts = torch.zeros(48, dtype=torch.int64)
     for _ in range(45):
-        paths = walker.sample(graph, starts, generator)
+        paths = net.sample(graph, starts, generator)
         reward = (paths.nodes[:, -1] == 4).float()
         loss = -((reward - reward.mean()) * paths.log_probs).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    last = walker.sample(graph, starts, generator).nodes[:, -1]
+    last = net.sample(graph, starts, generator).nodes[:, -1]
     assert (last == 4).float().mean() > 0.9
 
 
 def test_imitation_learns_a_path_and_when_to_stop() -> None:
-    walker, graph = policy(), encoded()
-    optimizer = torch.optim.Adam(walker.parameters(), lr=0.03)
+    net, graph = policy(), encoded()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.03)
     starts, paths = torch.tensor([0, 4]), torch.tensor([[1, 3, -1], [4, -1, -1]])
     for _ in range(50):
-        loss = -walker.log_probs(graph, starts, paths).mean()
+        loss = -net.log_probs(graph, starts, paths).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    best = walker.beam(graph, starts, 1)
+    best = net.beam(graph, starts, 1)
     assert torch.equal(best.edges[:, :3], paths)
     assert best.nodes[:, -1].tolist() == [3, 3]
-    assert all(p.grad is not None for p in walker.parameters())
-
-
-def test_a_chain_comes_with_the_attention_its_nodes_paid() -> None:
-    graph = encoded()
-    attention = torch.rand(2, 2, len(EDGES), 4, generator=torch.Generator().manual_seed(0))
-    paths = policy().beam(graph, torch.tensor([0]), 100)
-    shares = path_attention(replace(graph, attention=attention), paths)
-    for nodes, edges, share in zip(paths.nodes.tolist(), paths.edges.tolist(), shares, strict=True):
-        for place, edge in enumerate(edges):
-            way = 0 if edge >= 0 and EDGES[edge] == (nodes[place], nodes[place + 1]) else 1
-            wanted = attention[:, way, edge].mean() if edge >= 0 else torch.tensor(0.0)
-            torch.testing.assert_close(share[place], wanted)
-    with pytest.raises(UsageError, match="attention=True"):
-        path_attention(graph, paths)
+    assert all(p.grad is not None for p in net.parameters())
 
 
 def test_without_edges_there_is_only_stopping() -> None:
@@ -150,22 +135,22 @@ def test_without_edges_there_is_only_stopping() -> None:
 
 
 def test_paths_that_cannot_be_walked_are_refused() -> None:
-    walker, graph = policy(), encoded()
+    net, graph = policy(), encoded()
     for edges in ([2, -1, -1], [0, 5, -1], [6, -1, -1], [0, 2, 4, 6]):  # elsewhere, back, in place, too long
         with pytest.raises(UsageError, match="cannot be walked"):
-            walker.log_probs(graph, torch.tensor([0]), torch.tensor([edges]))
+            net.log_probs(graph, torch.tensor([0]), torch.tensor([edges]))
     with pytest.raises(UsageError, match="must start at a node"):
-        walker.beam(graph, torch.tensor([6]), 2)
+        net.beam(graph, torch.tensor([6]), 2)
     with pytest.raises(UsageError, match="at least 1 wide"):
-        walker.beam(graph, torch.tensor([0]), 0)
+        net.beam(graph, torch.tensor([0]), 0)
     with pytest.raises(ConfigError):
         PathPolicyConfig(max_steps=0)
 
 
 def test_save_and_load_give_the_same_policy(tmp_path: Path) -> None:
-    walker = policy()
-    walker.save(tmp_path)
+    net = policy()
+    net.save(tmp_path)
     again = PathPolicy.load(tmp_path)
-    assert again.config == walker.config
-    for a, b in itertools.zip_longest(walker.parameters(), again.parameters()):
+    assert again.config == net.config
+    for a, b in itertools.zip_longest(net.parameters(), again.parameters()):
         assert torch.equal(a, b)

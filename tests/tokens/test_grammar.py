@@ -80,13 +80,13 @@ def test_any_document_survives_the_round_trip(document: Document, full_frames: b
 def test_the_mask_allows_exactly_what_can_be_read(document: Document, data: Any) -> None:
     ids = GRAMMAR.encode(document)
     place = data.draw(st.integers(0, len(ids) - 1))
-    walker = GRAMMAR.state(ids[:place])
-    allowed = walker.allowed()
+    state = GRAMMAR.state(ids[:place])
+    allowed = state.allowed()
     assert bool(allowed[ids[place]])
     wrong = data.draw(st.integers(0, V.size - 1))
     if not bool(allowed[wrong]):
         with pytest.raises(GrammarError, match=f"at place {place}"):
-            walker.advance(wrong)
+            state.advance(wrong)
 
 
 def test_a_delta_frame_lists_only_what_changed() -> None:
@@ -164,13 +164,13 @@ def test_a_glimpse_reads_what_the_picture_holds() -> None:
 
 
 @pytest.mark.parametrize(("stop", "ends_with"), [("what", ACT), ("action", RES), ("result", EOS), ("end", EOS)])
-def test_a_walker_is_done_where_it_was_told_to_stop(stop: str, ends_with: int) -> None:
+def test_a_state_is_done_where_it_was_told_to_stop(stop: str, ends_with: int) -> None:
     frame = Frame(np.zeros((2, 2), dtype=int))
     ids = GRAMMAR.encode(Document("", (Triplet(Part("", frame), Part("up"), Part("safe", frame)),)))
-    walker = GRAMMAR.state(ids[:2], stop)
+    state = GRAMMAR.state(ids[:2], stop)
     for token in ids[2:]:
-        walker.advance(token)
-        if walker.done:
+        state.advance(token)
+        if state.done:
             break
     assert token == ends_with
 

@@ -21,7 +21,7 @@ from reverie.training.graph import (
     GraphData,
     LinkObjective,
     both_ways,
-    filtered_ranks,
+    filtered_rank,
     link_ranks,
     rank_figures,
 )
@@ -60,7 +60,7 @@ def link_data(**changes: object) -> GraphData:
 
 
 def examples(count: int, seed: int) -> list[GraphExample]:
-    """From the seed a way of two edges with the relations that the question names; the rest is noise."""
+    """From the start node a way of two edges with the relations that the question names; the rest is noise."""
     rng = np.random.default_rng(seed)
     made = []
     for _ in range(count):
@@ -74,12 +74,15 @@ def examples(count: int, seed: int) -> list[GraphExample]:
         question = np.zeros(8, dtype=np.float32)
         question[[first, 4 + second]] = 1
         ends = nodes[np.array(edges, dtype=np.int32)[order]]
-        graph = GraphBatch.of_arrays(
-            np.arange(6) == nodes[0],
-            ends[:, 0],
-            ends[:, 1],
-            np.array(relations)[order],
-            edge_features=rng.random((5, 1)),
+        graph = GraphBatch(
+            nodes=torch.zeros(6, 0),
+            start_nodes=(torch.arange(6) == int(nodes[0])).float(),
+            depths=torch.zeros(6, dtype=torch.int64),
+            graph=torch.zeros(6, dtype=torch.int64),
+            edges=torch.from_numpy(ends.T.astype(np.int64)),
+            relations=torch.from_numpy(np.array(relations, dtype=np.int64)[order]),
+            edge_features=torch.from_numpy(rng.random((5, 1), dtype=np.float64).astype(np.float32)),
+            num_graphs=1,
         )
         made.append(GraphExample(graph, torch.from_numpy(question), torch.from_numpy(order < 2)))
     return made
@@ -154,7 +157,7 @@ def test_a_node_without_triples_recalls_itself() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_filtered_ranks_equal_counting_by_hand(data: st.DataObject) -> None:
+def test_filtered_rank_equals_counting_by_hand(data: st.DataObject) -> None:
     n = data.draw(st.integers(2, 9))
     scores = np.array(data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)), dtype=float)
     answer = data.draw(st.integers(0, n - 1))
@@ -163,13 +166,13 @@ def test_filtered_ranks_equal_counting_by_hand(data: st.DataObject) -> None:
     better = sum(score > scores[answer] for score in others)
     equal = sum(score == scores[answer] for score in others)
     places = range(better + 1, better + equal + 1)
-    assert filtered_ranks(scores[None], np.array([answer]), [known])[0] == np.mean(places)
+    assert filtered_rank(scores, answer, known) == np.mean(places)
 
 
 def test_scores_that_are_no_numbers_never_help() -> None:
-    known = [np.array([1])]
-    assert filtered_ranks(np.array([[0.0, np.nan, 1.0]]), np.array([1]), known)[0] >= 3
-    assert filtered_ranks(np.array([[np.nan, 2.0, 1.0]]), np.array([1]), known)[0] == 2
+    known = np.array([1])
+    assert filtered_rank(np.array([0.0, np.nan, 1.0]), 1, known) >= 3
+    assert filtered_rank(np.array([np.nan, 2.0, 1.0]), 1, known) == 2
 
 
 def test_every_known_answer_is_filtered_in_both_directions() -> None:

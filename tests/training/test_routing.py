@@ -12,12 +12,13 @@ from tests.toys import toy_backbone, toy_bundle, toy_grammar
 from reverie.engine import Engine
 from reverie.errors import ConfigError, DataError, ExpertError, UnknownNameError, UsageError
 from reverie.experts.contract import Adapter, ExpertCard, Factors
+from reverie.experts.features import question_features
 from reverie.experts.files import base_hash
 from reverie.experts.library import Library
 from reverie.experts.prototypes import load_prototype
 from reverie.experts.router import Router, RouterConfig
 from reverie.training import LoopConfig, check_objective, train
-from reverie.training.measuring import BackboneScorer, EngineScorer, Row, make_table
+from reverie.training.measuring import BackboneScorer, Row, make_table
 from reverie.training.recipes import RouterRecipe
 from reverie.training.routing import RouterData, RouterObjective
 from reverie.training.routing_rows import RowReader
@@ -65,8 +66,8 @@ def toy_rows(count: int = 9) -> list[Row]:
 def test_nats_are_those_of_the_base_with_the_weights_added() -> None:
     backbone, source, rows = toy_backbone(5), Source(), toy_rows()
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
-    judge, choice = BackboneScorer(backbone, source), (("a", 0.75), ("b", 0.5))
-    nats = judge.nats(rows, [choice] * 5 + [()] * 5)
+    scorer, choice = BackboneScorer(backbone, source), (("a", 0.75), ("b", 0.5))
+    nats = scorer.nats(rows, [choice] * 5 + [()] * 5)
     assert nats[-1] == 0  # no answer, nothing to judge
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
     merged = toy_backbone.__wrapped__(5)
@@ -80,24 +81,27 @@ def test_nats_are_those_of_the_base_with_the_weights_added() -> None:
         assert nats[place] == pytest.approx(-float(log_probs[-sum(row.judged) :].mean()), abs=1e-4)
 
 
-def test_both_judges_see_the_same() -> None:
+def test_features_are_those_of_an_engine() -> None:
     backbone, rows = toy_backbone(5), toy_rows()
-    slow, fast = EngineScorer(Engine(backbone)), BackboneScorer(backbone, Source())
-    torch.testing.assert_close(slow.features(rows), fast.features(rows), atol=1e-4, rtol=1e-4)
+    fast = BackboneScorer(backbone, Source())
+    slow = torch.from_numpy(question_features(Engine(backbone).embed_many, [row.question for row in rows]))
+    torch.testing.assert_close(slow, fast.features(rows), atol=1e-4, rtol=1e-4)
     each = fast.features(rows, per_token=True)
     last = [each[place, len(row.question) - 1] for place, row in enumerate(rows)]
     torch.testing.assert_close(torch.stack(last), fast.features(rows))
     states = backbone.hidden(torch.tensor([rows[0].question]))[0]
     torch.testing.assert_close(fast.features(rows[:1])[0], torch.cat((states.mean(0), states[-16:].mean(0))))
-    with pytest.raises(ExpertError, match="per token"):
-        slow.features(rows, per_token=True)
 
 
 def test_an_engine_runs_the_experts_that_the_backbone_adds() -> None:
     backbone, source, rows = toy_backbone(5), Source(), toy_rows()
     choices = [(("a", 0.75), ("b", 0.5)), (("b", 1.0),), *[()] * 8]
-    slow, fast = EngineScorer(Engine(backbone, experts=source)), BackboneScorer(backbone, source)
-    torch.testing.assert_close(slow.nats(rows, choices), fast.nats(rows, choices), atol=1e-4, rtol=1e-4)
+    asked = [(row.question, row.answer, choice) for row, choice in zip(rows, choices, strict=True)]
+    scored = Engine(backbone, experts=source).score_many(asked)
+    nats = [-log_probs[np.array(row.judged)].mean() if row.judged else 0.0 for row, log_probs in zip(rows, scored)]
+    torch.testing.assert_close(
+        torch.tensor(nats), BackboneScorer(backbone, source).nats(rows, choices), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_an_expert_that_does_not_fit_is_refused_and_the_base_unchanged() -> None:
@@ -128,21 +132,21 @@ def test_a_stopped_measurement_goes_on_where_it_was(tmp_path: Path) -> None:
     owners = [0, 1] * 4 + [UNKNOWN, NOBODY]
     with pytest.raises(KeyboardInterrupt):
         make_table(Counting(), rows, owners, "ab", path=path)
-    judge = Counting()
+    scorer = Counting()
     table = make_table(
-        judge, rows, owners, "ab", path=path, progress=lambda what, done, of: told.append(f"{what}: {done} of {of}")
+        scorer, rows, owners, "ab", path=path, progress=lambda what, done, of: told.append(f"{what}: {done} of {of}")
     )
-    assert judge.asked == ["b"]
+    assert scorer.asked == ["b"]
     assert told[-1] == "measured rows  with b: 3 of 3"
     plain = make_table(BackboneScorer(toy_backbone(5), Source()), rows, owners, "ab")
     torch.testing.assert_close(table.nats, plain.nats)
-    judge = Counting()
-    make_table(judge, rows, owners, "ab", keys=["a", "new"], path=path)
-    assert judge.asked == ["b"]  # changed since
-    judge = Counting()
+    scorer = Counting()
+    make_table(scorer, rows, owners, "ab", keys=["a", "new"], path=path)
+    assert scorer.asked == ["b"]  # changed since
+    scorer = Counting()
     with pytest.raises(KeyboardInterrupt):
-        make_table(judge, rows[:-1], owners[:-1], "ab", path=path)
-    assert judge.asked == ["base", "a", "b"]  # other rows
+        make_table(scorer, rows[:-1], owners[:-1], "ab", path=path)
+    assert scorer.asked == ["base", "a", "b"]  # other rows
 
 
 def separable(per_token: bool = False) -> Table:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from reverie.errors import DataError, ExpertError, UsageError
+from reverie.errors import DataError, UsageError
 from reverie.experts.contract import Choice
 from reverie.experts.router import Router, RouterConfig
 from reverie.training.routing_evaluation import evaluate, reliability, time_ratio
 from reverie.training.routing_plots import draw_evaluation
-from reverie.training.routing_table import NOBODY, Table, join_tables
+from reverie.training.routing_table import NOBODY, Table
 
 
 def sure_router(**changes: object) -> Router:
@@ -110,7 +110,6 @@ def test_a_table_is_kept_as_it_is(tmp_path: Path) -> None:
     again = Table.load(tmp_path / "table.safetensors")
     assert (again.names, again.base) == (table().names, "x")
     assert all(torch.equal(getattr(again, part), getattr(table(), part)) for part in ("features", "nats", "owners"))
-    assert len(join_tables([again, again])) == 8
 
 
 def test_a_damaged_table_is_refused(tmp_path: Path) -> None:
@@ -127,8 +126,6 @@ def test_a_damaged_table_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError):
             Table(whole.names, whole.features, nats, owners)
-    with pytest.raises(ExpertError, match="the same base"):
-        join_tables([whole, Table(whole.names, whole.features, whole.nats, whole.owners, "y")])
 
 
 def test_the_time_of_nothing_beside_nothing_is_a_ratio() -> None:

@@ -161,7 +161,7 @@ def _save(
             raise UsageError("none of the base's linears fits 4 bits (multiples of 32 by 64); take --quantize 8bit")
         plain = folder.rename(folder.with_name("unquantized"))
         quantized = load_model(plain, dtype=dtype, quantization_config=quantization(bits, dtype, whole))
-        TransformersBackbone(quantized, backbone.num_grammar).save(folder)
+        TransformersBackbone(quantized, backbone.ids.num_grammar).save(folder)
         shutil.rmtree(plain)
 
 

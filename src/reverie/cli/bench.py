@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.options import JsonOption, ModelOption, SeedOption, command_app, examples
-from reverie.cli.output import Output, jsonable
+from reverie.cli.output import Output
 from reverie.errors import MissingExtraError, UsageError
+from reverie.jsonio import jsonable
 from reverie.progress import shown_progress
 
 if TYPE_CHECKING:

@@ -22,7 +22,6 @@ from reverie.cli.generator_parts import (
     check_prompt,
     check_seeds,
     picture_file,
-    printable,
     size_of,
 )
 from reverie.cli.generator_train import EPILOG as TRAIN_EPILOG
@@ -30,7 +29,7 @@ from reverie.cli.generator_train import train
 from reverie.cli.generator_use import DEMO_EPILOG, EVALUATE_EPILOG, EXPORT_EPILOG, demo, evaluate, export
 from reverie.cli.options import JsonOption, command_app, examples, make_dir
 from reverie.cli.output import Output
-from reverie.errors import PictureError, UsageError
+from reverie.errors import PictureError, UsageError, shorten
 from reverie.generator.finding import find_generator, open_generator
 from reverie.progress import shown_progress
 
@@ -173,7 +172,7 @@ def edit(
             "strength": strength,
             "caption": made.caption,
         }
-        out.result(payload, lambda console: say(console, f"{out_file}: {printable(made.caption)}"))
+        out.result(payload, lambda console: say(console, f"{out_file}: {shorten(made.caption, 600)}"))
 
 
 @app.command(
@@ -195,7 +194,7 @@ def caption(
         for problem in problems:
             out.note(f"{problem['problem']}")
         payload = {"captions": found, "problems": problems}
-        said = "\n".join(f"{one['file']}: {printable(one['caption'])}" for one in found)
+        said = "\n".join(f"{one['file']}: {shorten(one['caption'], 600)}" for one in found)
         out.result(payload, lambda console: say(console, said))
     if problems:
         raise typer.Exit(1)
@@ -273,7 +272,7 @@ def _show_sample(console: Console, drawn: Sample) -> None:
 
     if console.is_terminal and console.color_system not in (None, "standard"):
         console.print(half_blocks(drawn.picture, min(64, console.width - 1)))
-    say(console, printable(drawn.caption))
+    say(console, shorten(drawn.caption, 600))
     console.print(f"seed {drawn.seed}; keep it with --out DIR", style="dim", highlight=False)
 
 

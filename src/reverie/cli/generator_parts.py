@@ -35,7 +35,6 @@ __all__ = [
     "free_folder",
     "open_collection",
     "picture_file",
-    "printable",
     "size_of",
 ]
 
@@ -129,8 +128,3 @@ def flags_of(given: Mapping[str, object]) -> list[str]:
     """The options that were given, as overrides; a folder may be called 2024 or yes."""
     told = {key: json.dumps(value if isinstance(value, (int, float)) else str(value)) for key, value in given.items()}
     return [f"{key}={told[key]}" for key, value in given.items() if value is not None]
-
-
-def printable(caption: str) -> str:
-    """``caption`` on one line, without what would steer a terminal."""
-    return shorten("".join(letter if letter.isprintable() else " " for letter in caption), 600)

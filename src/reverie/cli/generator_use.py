@@ -20,9 +20,10 @@ from reverie.cli.generator_parts import (
     size_of,
 )
 from reverie.cli.options import JsonOption, Overrides, examples, make_dir
-from reverie.cli.output import Output, jsonable
+from reverie.cli.output import Output
 from reverie.errors import UnknownNameError, UsageError
 from reverie.generator.finding import open_generator
+from reverie.jsonio import jsonable
 from reverie.progress import Progress, shown_progress
 
 if TYPE_CHECKING:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
-import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
+
+from reverie.jsonio import jsonable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "jsonable", "printable"]
+__all__ = ["Output", "printable"]
 
 # What steers a terminal: control characters but for tabs and line feeds, and marks that turn the direction of writing.
 _STEERING = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -56,21 +55,6 @@ class Output:
     def note(self, message: str) -> None:
         """One line for people on stderr: progress, where a file went, what was assumed."""
         _console(sys.stderr).print(message, style="dim", markup=False, highlight=False)
-
-
-def jsonable(value: Any) -> Any:
-    """``value`` in JSON's own types: dataclasses and mappings become objects, paths strings, NaN and infinity null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: jsonable(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):  # numpy arrays and numbers, torch tensors; importing neither here
-        return jsonable(value.tolist())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [jsonable(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return str(value) if isinstance(value, Path) else value
 
 
 def printable(text: str) -> str:

@@ -192,31 +192,31 @@ class DreamConstraint:
     - a result without a picture where the prompt wants one.
     """
 
-    def __init__(self, walker: GrammarState, masks: dict[tuple[object, ...], torch.Tensor], prompt: Prompt):
-        self._walker, self._masks, self._prompt = walker, masks, prompt
+    def __init__(self, state: GrammarState, masks: dict[tuple[object, ...], torch.Tensor], prompt: Prompt):
+        self._state, self._masks, self._prompt = state, masks, prompt
         self._script = list(prompt.script)
-        self._text_start = walker.grammar.vocabulary.text_start
+        self._text_start = state.grammar.vocabulary.text_start
         self._words = self._triplets = 0
         for token in prompt.prefix:
             self._count(token)
 
     @property
     def done(self) -> bool:
-        return self._walker.done
+        return self._state.done
 
     def advance(self, token_id: int) -> None:
-        self._walker.advance(token_id)
+        self._state.advance(token_id)
         self._count(token_id)
         if self._script:
             del self._script[0]
-            self._walker.done = False  # an id of the script completes nothing
+            self._state.done = False  # an id of the script completes nothing
 
     def allowed(self) -> torch.Tensor:
         """Bool (V,), shared; do not change it."""
         bans: tuple[object, ...] = ("script", self._script[0]) if self._script else self._bans()
         if not bans:
-            return self._walker.allowed()
-        key = (self._walker.state(), bans)
+            return self._state.allowed()
+        key = (self._state.key(), bans)
         if key not in self._masks:
             self._masks[key] = self._mask(bans)
         return self._masks[key]
@@ -226,20 +226,20 @@ class DreamConstraint:
         self._triplets += token == RES
 
     def _bans(self) -> tuple[object, ...]:
-        walker, prompt = self._walker, self._prompt
-        needs_picture = prompt.pictured and walker.mode == "part" and walker.role == "result"
+        state, prompt = self._state, self._prompt
+        needs_picture = prompt.pictured and state.mode == "part" and state.role == "result"
         bans: list[object] = []
         given = "action" if prompt.stop == "result" else "question"  # its words are all there
-        if walker.role == given or self._words >= MAX_WORDS or needs_picture:
+        if state.role == given or self._words >= MAX_WORDS or needs_picture:
             bans.append("text")
         if self._triplets >= prompt.depth:
             bans.append(ACT)
-        if prompt.stop == "end" and not (walker.role == "answer" and self._words):
+        if prompt.stop == "end" and not (state.role == "answer" and self._words):
             bans.append(EOS)
         return tuple(bans)
 
     def _mask(self, bans: tuple[object, ...]) -> torch.Tensor:
-        allowed = self._walker.allowed()
+        allowed = self._state.allowed()
         if bans[0] == "script":
             mask = torch.zeros_like(allowed)
             mask[bans[1]] = allowed[bans[1]]  # type: ignore[index]

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from reverie.errors import ReverieError
 from reverie.nouns import CAUSES, Dream, Fact, Frame, Part, Triplet, situation
-from reverie.registry import Registry
+from reverie.registry import Promises, Registry
 from reverie.worlds import World
 
 if TYPE_CHECKING:
@@ -167,13 +166,7 @@ EVALUATORS: Registry[Callable[[], Evaluator]] = Registry(
 )
 
 
-def register_evaluator(name: str, entry: Callable[[], Evaluator]) -> None:
-    """Add an evaluator under ``name``; it should pass ``check_evaluator``."""
-    EVALUATORS.register(name, entry)
-
-
-def evaluator_names() -> list[str]:
-    return EVALUATORS.names()
+evaluator_names, register_evaluator = EVALUATORS.names, EVALUATORS.register  # a new one should pass ``check_evaluator``
 
 
 def make_evaluator(name: str) -> Evaluator:
@@ -186,15 +179,9 @@ def default_evaluators() -> list[Evaluator]:
 
 
 def check_evaluator(name: str) -> list[str]:
-    """Hold ``name`` to the contract on toy dreams and return what was checked; ReverieError names the first break."""
-    evaluator, passed = make_evaluator(name), list[str]()
-
-    def expect(promise: str, holds: bool) -> None:
-        if not holds:
-            raise ReverieError(f"the evaluator {name} breaks its contract: {promise}")
-        if promise not in passed:
-            passed.append(promise)
-
+    """Hold ``name`` to the contract on toy dreams and return what was checked; ContractError names the first break."""
+    evaluator, promises = make_evaluator(name), Promises("an evaluator", name)
+    expect = promises.expect
     expect("its name is the one it is registered under", evaluator.name == name)
     expect("its weight is above 0", evaluator.weight > 0)
     dreams = _toy_dreams()
@@ -208,7 +195,7 @@ def check_evaluator(name: str) -> list[str]:
             expect("the same dreams get the same scores", scores == evaluator.judge(group, context))
         forth, back = evaluator.judge(dreams, context), evaluator.judge(dreams[::-1], context)
         expect("the order of the dreams does not matter", forth == (back[::-1] if back else back))
-    return passed
+    return promises.kept
 
 
 def _toy_dreams() -> list[Dream]:

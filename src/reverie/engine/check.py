@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from reverie.engine.contract import Decoder, Read, State
-from reverie.errors import UsageError
 from reverie.experts.contract import Choice, ResolvedExperts
+from reverie.registry import Promises
 
 __all__ = ["check_decoder"]
 
@@ -22,7 +22,7 @@ def check_decoder(
     seed: int = 0,
     tolerance: float = 1e-3,
 ) -> list[str]:
-    """Run every promise of the contract; UsageError names the first that is broken. Returns what was checked.
+    """Run every promise of the contract; ContractError names the first that is broken. Returns what was checked.
 
     Args:
         plain: ids and experts → float32 logits (T, V), by the base's own forward without any cache
@@ -30,15 +30,11 @@ def check_decoder(
         tolerance: largest difference of two log-probabilities, in nats
     """
     rng = np.random.default_rng(seed)
-    traits, passed = decoder.traits, list[str]()
+    traits, promises = decoder.traits, Promises("a decoder", type(decoder).__name__)
+    expect = promises.expect
     long, short = (rng.integers(0, decoder.vocab_size, length) for length in (13, 4))
     prefixes = [long, short, long[:7], long] if traits.joins else [long] * 4
     experts = [decoder.resolve(choice) for choice in choices]
-
-    def expect(what: str, holds: bool) -> None:
-        if not holds:
-            raise UsageError(f"the decoder breaks its contract: {what}")
-        passed.append(what)
 
     def same(logits: Tensor, ids: Sequence[int] | np.ndarray, choice: Choice, count: int = 1) -> bool:
         wanted = plain([int(token_id) for token_id in ids], choice)[-count:]
@@ -77,7 +73,7 @@ def check_decoder(
     read_on = read(as_vectors, None, ())[1].logits
     expect("prefix embeddings are read like the ids whose they are", same(read_on, ids, ()))
     decoder.set_prefix_embeddings(vectors[:0])
-    return passed
+    return promises.kept
 
 
 def _expect_rows(

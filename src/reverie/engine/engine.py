@@ -14,12 +14,12 @@ from reverie.engine.requests import Branch, Completion, Request, check_ids, open
 from reverie.engine.scheduler import Scheduler
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice, ExpertSource, ResolvedExperts, check_choice
+from reverie.experts.inject import EXPERT_BYTES
 from reverie.model import Backbone
 from reverie.model.transformers_base import TransformersBackbone
 
 __all__ = ["Engine", "open_decoder"]
 
-EXPERT_BYTES = 256 * 2**20
 MAX_PREFIX_EMBEDDINGS = (
     4096  # prefix embeddings kept at once; beyond that all are forgotten, with the prefixes that were read
 )

@@ -118,8 +118,8 @@ class Branch:
 def open_branches(requests: Iterable[Request], vocab_size: int, max_positions: int) -> list[Branch]:
     """Checked branches, one a request. Raises UsageError for ids that the backbone cannot read or hold."""
     branches = [Branch(request, index) for index, request in enumerate(requests)]
-    walkers = [id(b.request.constraint) for b in branches if b.request.constraint is not None]
-    if len(set(walkers)) < len(walkers):
+    constraints = [id(b.request.constraint) for b in branches if b.request.constraint is not None]
+    if len(set(constraints)) < len(constraints):
         raise UsageError("two requests share one constraint object: give each its own, it walks along with one branch")
     for request in (branch.request for branch in branches):
         check_ids(request.prefix, vocab_size, max_positions)

@@ -116,12 +116,12 @@ class TransformersDecoder:
             x[vectors] = self._vectors.to(x.device, x.dtype)[ids[vectors] - self.vocab_size]
             inputs["inputs_embeds"] = x
         else:
-            inputs["input_ids"] = self.backbone.theirs(ids)
+            inputs["input_ids"] = self.backbone.ids.to_base_ids(ids)
         if self._keeps:
             inputs["logits_to_keep"] = keep
         with self._active(experts):
             logits = self.base(**inputs).logits[:, -keep:]
-        return self.backbone.turned(logits).cpu()
+        return self.backbone.ids.rotate_logits(logits).cpu()
 
     def _active(self, experts: Sequence[ResolvedExperts]) -> AbstractContextManager[None]:
         return self._experts.rows(experts) if self._experts and any(experts) else nullcontext()

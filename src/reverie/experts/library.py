@@ -76,7 +76,7 @@ class Library:
         self.folder, self.base, self.packaged, self.settings = folder, base, packaged, settings
         self.linears, self.known_as = linears, tuple(known_as)
         self._own = ExpertFolder(folder) if folder is not None else None
-        self._shelves = [*filter(None, [self._own]), *([ExpertFolder(packaged)] if packaged is not None else [])]
+        self._folders = [*filter(None, [self._own]), *([ExpertFolder(packaged)] if packaged is not None else [])]
         self._cache: ByteCache[str, Adapter] = ByteCache(
             settings.budget_bytes, lambda adapter: adapter.nbytes, lambda: free_memory() - settings.reserve_bytes
         )
@@ -114,7 +114,7 @@ class Library:
 
     def names(self) -> list[str]:
         """Of all experts, sorted."""
-        return sorted({name for shelf in self._shelves for name in shelf.names()})
+        return sorted({name for each in self._folders for name in each.names()})
 
     def __contains__(self, name: str) -> bool:
         return self._find(name) is not None
@@ -201,7 +201,7 @@ class Library:
                 check_expert(folder, self.base, self.linears)
             except ExpertError as error:
                 problems.append(str(error))
-            if sum(shelf.find(name) is not None for shelf in self._shelves) > 1:
+            if sum(each.find(name) is not None for each in self._folders) > 1:
                 problems.append(f"two experts are called '{name}': the bundle's is hidden by {folder}")
         return problems
 
@@ -259,17 +259,17 @@ class Library:
 
     def remove(self, name: str) -> None:
         """Delete an expert of the user's. Raises UnknownNameError, UsageError for a packaged one, ExpertError."""
-        with self._changing(name) as shelf:
-            shelf.remove(name)
+        with self._changing(name) as own:
+            own.remove(name)
         self._follow(name, "")
 
     def rename(self, old: str, new: str) -> None:
         """Give an expert of the user's another name. Raises as ``remove``, and ExpertError where it is taken."""
         check_name(new)
-        with self._changing(old) as shelf:
+        with self._changing(old) as own:
             self._refuse_taken(new, but=old)
             card = self.card(old)
-            save_card(replace(card, name=new), shelf.rename(old, new))
+            save_card(replace(card, name=new), own.rename(old, new))
         self._follow(old, "")
 
     def pin(self, name: str, on: bool = True) -> None:
@@ -290,7 +290,7 @@ class Library:
 
     def _find(self, name: str) -> Path | None:
         check_name(name)
-        return next(filter(None, (shelf.find(name) for shelf in self._shelves)), None)
+        return next(filter(None, (each.find(name) for each in self._folders)), None)
 
     def _load(self, name: str, key: str) -> Adapter:
         self._heed_pins(name)
@@ -360,14 +360,14 @@ class Library:
     @contextmanager
     def _new(self, name: str, over: bool = False) -> Iterator[Path]:
         """Yield an empty folder that becomes the expert ``name``; ExpertError where that name is taken."""
-        with self._changing() as shelf:
-            self._refuse_taken(name, but=name if over and shelf.find(name) else "")
-            with shelf.putting(name) as building:
+        with self._changing() as own:
+            self._refuse_taken(name, but=name if over and own.find(name) else "")
+            with own.putting(name) as building:
                 yield building
 
     @contextmanager
     def _changing(self, name: str | None = None) -> Iterator[ExpertFolder]:
-        """Yield the user's shelf to one writer at a time, to change the expert ``name`` if one is given."""
+        """Yield the user's folder to one writer at a time, to change the expert ``name`` if one is given."""
         if self._own is None:
             raise UsageError("this library has no folder of its own: nothing in it can be changed")
         if name is not None and self.is_packaged(name):

@@ -8,8 +8,7 @@ memorised-PRIOR.png       the samples that lie nearest to a training picture, ea
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from reverie.generator.evaluation import Evaluation, Shown
 from reverie.generator.generator import Sample
 from reverie.generator.measures import Nearest
 from reverie.generator.real_pictures import Near, RealPictures
+from reverie.jsonio import jsonable
 
 __all__ = ["write_files"]
 
@@ -46,7 +46,7 @@ def write_files(found: Evaluation, shown: Shown, most: int, out: Path) -> tuple[
     files = ("evaluation.json", *sheets)
     told = {"n": found.n, "figures": found.figures, "by": found.by, "settings": found.settings, "files": files}
     told["samples"] = {name: _told(reference, rows, shown.near[name]) for name, rows in shown.samples.items()}
-    atomic_write_json(out / "evaluation.json", _plain(told))
+    atomic_write_json(out / "evaluation.json", jsonable(told))
     return files
 
 
@@ -97,12 +97,3 @@ def _told(reference: RealPictures, samples: Sequence[Sample], near: Near) -> lis
 
 def _usual(held: Nearest) -> float:
     return float(np.median(held.distances))
-
-
-def _plain(value: Any) -> Any:
-    """For JSON, which has no NaN and no infinity: null stands for both."""
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

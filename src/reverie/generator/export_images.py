@@ -1,6 +1,6 @@
 """Samples for others to keep: one PNG a picture, their captions as JSON lines, a sheet of all, a GIF of a walk.
 
-An album's folder holds, beside whatever else lies there:
+The folder holds, beside whatever else lies there:
 
     seed-000007.png     the picture of seed 7
     captions.jsonl      {"file", "seed", "caption", "prompt"} of every picture, by seed
@@ -127,7 +127,7 @@ def save_captions(records: Sequence[dict[str, Any]], folder: Path) -> None:
 
 
 def read_captions(folder: Path) -> list[dict[str, Any]]:
-    """The records of an album; lines that are none are left out."""
+    """The records of a folder; lines that are none are left out."""
     try:
         lines = (folder / CAPTIONS).read_text(encoding="utf-8").split("\n")  # and at nothing else
     except (OSError, UnicodeDecodeError):

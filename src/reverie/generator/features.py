@@ -27,7 +27,7 @@ from reverie.jsonio import read_object
 from reverie.logs import quiet_transformers
 from reverie.model.vision import VisionConfig, VisionEncoder, make_vision
 from reverie.progress import Progress, no_progress
-from reverie.registry import Registry
+from reverie.registry import Promises, Registry
 
 __all__ = [
     "EXTRACTORS",
@@ -122,29 +122,25 @@ def make_features(name: str, lesson: Lesson) -> FeatureExtractor:
 
 
 def check_features(extractor: FeatureExtractor) -> None:
-    """Hold an extractor to the contract; ValueError says what it breaks."""
+    """Hold an extractor to the contract; ContractError says what it breaks."""
     rng = np.random.default_rng(0)
     pictures = [rng.integers(256, size=(side, side, 3), dtype=np.uint8) for side in (64, 64, 48, 20)]
-    name, size = extractor.name, extractor.size
-    rows = extractor.features(pictures)
-    if rows.shape != (4, size) or rows.dtype != np.float32:
-        raise ValueError(f"{name}: pictures become float32 (4, {size}), got {rows.dtype} {rows.shape}")
-    if not np.isfinite(rows).all():
-        raise ValueError(f"{name}: a feature is not finite")
-    if not np.allclose(rows[2:3], extractor.features(pictures[2:3]), atol=1e-4, rtol=1e-3):
-        raise ValueError(f"{name}: a picture's features depend on the pictures beside it")
-    if not np.allclose(rows[:2], extractor.features(np.stack(pictures[:2])), atol=1e-4, rtol=1e-3):
-        raise ValueError(f"{name}: an array of pictures has other features than a list of them")
-    if np.allclose(rows[0], rows[1], atol=1e-6):
-        raise ValueError(f"{name}: two different pictures have the same features")
-    if extractor.features([]).shape != (0, size):
-        raise ValueError(f"{name}: no pictures give no rows")
+    promises, rows = Promises("a feature extractor", extractor.name), extractor.features(pictures)
+    whole = rows.shape == (4, extractor.size) and rows.dtype == np.float32
+    promises.expect(f"pictures become float32 (4, {extractor.size})", whole, f"{rows.dtype} {rows.shape}")
+    promises.expect("features are finite", bool(np.isfinite(rows).all()))
+    alone = np.allclose(rows[2:3], extractor.features(pictures[2:3]), atol=1e-4, rtol=1e-3)
+    promises.expect("a picture's features do not depend on the pictures beside it", alone)
+    same = np.allclose(rows[:2], extractor.features(np.stack(pictures[:2])), atol=1e-4, rtol=1e-3)
+    promises.expect("an array of pictures has the features of a list of them", same)
+    promises.expect("two different pictures differ in features", not np.allclose(rows[0], rows[1], atol=1e-6))
+    promises.expect("no pictures give no rows", extractor.features([]).shape == (0, extractor.size))
     for bad in (np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3), np.float32), np.zeros((0, 8, 3), np.uint8)):
         try:
             extractor.features([bad])
         except PictureError:
             continue
-        raise ValueError(f"{name}: features of {bad.dtype} {bad.shape}, which is no picture")
+        promises.expect("what is no picture is refused with a PictureError", False, f"{bad.dtype} {bad.shape}")
 
 
 def _demand_pictures(pictures: Pictures) -> None:

@@ -1,7 +1,7 @@
 """Memory: a knowledge graph that grounds every dream.
 
 Read ``contract.py`` first, then ``store.py`` (the truth), ``topology.py`` and ``vectors.py`` (made from it), and
-``recall.py``; ``memory.py`` joins them and is the door for everybody else.
+``recall.py``; ``memory.py`` joins them, and is what everybody else uses.
 """
 
 import lazy_loader

@@ -54,11 +54,11 @@ _COLORS: dict[str, tuple[Color, Color]] = {  # of a node's kind: inside, edge
 
 @dataclass(frozen=True)
 class Box:
-    """A node of the picture. ``seed``: the question names it."""
+    """A node of the picture. ``named``: the question names it."""
 
     name: str
     kind: str = "entity"
-    seed: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def graph_of(store: Store, recalled: Recalled, start_nodes: Sequence[int] = (), 
     return Graph(tuple(boxes), tuple(arrows))
 
 
-def _box(node: Node, seed: bool) -> Box:
-    return Box(Path(node.name).name if node.kind == "picture" else node.name, node.kind, seed)
+def _box(node: Node, named: bool) -> Box:
+    return Box(Path(node.name).name if node.kind == "picture" else node.name, node.kind, named)
 
 
 def draw_graph(graph: Graph, title: str = "", note: str = "", seed: int = 0) -> Image.Image:
@@ -243,7 +243,7 @@ def _apart(at: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def _packed(centers: np.ndarray, sizes: np.ndarray, links: Sequence[_Link]) -> np.ndarray:
-    """The parts side by side on shelves, the largest first, from (0, 0) on."""
+    """The parts side by side in rows, the largest first, from (0, 0) on."""
     centers = centers.copy()
     boxes = []
     for part in _parts(len(sizes), links):
@@ -253,12 +253,12 @@ def _packed(centers: np.ndarray, sizes: np.ndarray, links: Sequence[_Link]) -> n
     area = sum((box[2] + _GAP).prod() for box in boxes)
     width = max([box[2][0] for box in boxes], default=0.0)
     width = max(width, 1.3 * np.sqrt(area), _NARROWEST - 2 * _PAD)
-    x = y = shelf = 0.0
+    x = y = row = 0.0
     for part, low, size in boxes:
         if x and x + size[0] > width:
-            x, y, shelf = 0.0, y + shelf + _GAP[1], 0.0
+            x, y, row = 0.0, y + row + _GAP[1], 0.0
         centers[part] += np.array([x, y]) - low
-        x, shelf = x + size[0] + _GAP[0], max(shelf, size[1])
+        x, row = x + size[0] + _GAP[0], max(row, size[1])
     return centers
 
 
@@ -416,13 +416,13 @@ class _Sheet:
 
     def _box(self, drawn: _Drawn, center: np.ndarray) -> None:
         inside, edge = _COLORS[drawn.box.kind]
-        if drawn.box.seed:
+        if drawn.box.named:
             self._rounded(center, drawn.size + 10, 15, _PAPER, _GOLD, 3)
         self._rounded(center, drawn.size, 4 if drawn.box.kind == "passage" else 11, inside, edge, 1.5)
         x, y = center + self._shift
         for number, line in enumerate(drawn.lines):
             at = (x - _width(line, _NAME) / 2, y - 10 * len(drawn.lines) + 20 * number + 1)
-            self._text(line, at, _NAME, _INK, bold=drawn.box.seed)
+            self._text(line, at, _NAME, _INK, bold=drawn.box.named)
 
     def _arrow(self, link: _Link, path: np.ndarray) -> None:
         color, width = _blend(_FAINT, _BLUE, link.score), 1.2 + 3.3 * link.score
@@ -456,7 +456,7 @@ class _Sheet:
             if kind in kinds:
                 self._rounded(np.array([x + 9, y + 9]), np.array([18, 14]), 5, *_COLORS[kind], 1.5)
                 x = self._word(kind, x + 26, y)
-        if any(box.box.seed for box in self.boxes):
+        if any(box.box.named for box in self.boxes):
             self._rounded(np.array([x + 9, y + 9]), np.array([20, 16]), 6, _PAPER, _GOLD, 3)
             x = self._word("named in the question", x + 26, y)
         if self.links:

@@ -33,9 +33,7 @@ __all__ = [
     "TransformerEmbedder",
     "WordsEmbedder",
     "check_embedder",
-    "embedder_names",
     "make_embedder",
-    "register_embedder",
 ]
 
 
@@ -178,13 +176,13 @@ def _builtin(model: LoadedModel | None) -> Embedder:
     return BuiltinEmbedder(model)
 
 
+#: What a factory makes must pass ``check_embedder``.
 EMBEDDERS: Registry[Factory] = Registry(
     "embedder",
     {"minilm": _minilm, "builtin": _builtin, "words": lambda _: WordsEmbedder()},
     "reverie.embedders",
     ("a Hugging Face folder or id",),
 )
-embedder_names, register_embedder = EMBEDDERS.names, EMBEDDERS.register  # what is made must pass ``check_embedder``
 
 
 def make_embedder(name: str, backbone: LoadedModel | None = None) -> Embedder:

@@ -251,13 +251,13 @@ def _grown(array: np.ndarray, count: int, room: int) -> np.ndarray:
 
 @compiled
 def _unique(start_nodes: np.ndarray) -> np.ndarray:
-    """Seeds without their repetitions, in the order given."""
+    """Start nodes without their repetitions, in the order given."""
     nodes, count = np.empty(len(start_nodes), np.int64), 0
     table = _hashed(nodes, 0, len(start_nodes))
-    for seed in start_nodes:
-        at = _find(table, nodes, seed)
+    for node in start_nodes:
+        at = _find(table, nodes, node)
         if table[at] == 0:
-            nodes[count] = seed
+            nodes[count] = node
             count += 1
             table[at] = count
     return nodes[:count]

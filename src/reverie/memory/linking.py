@@ -173,23 +173,19 @@ class EntityIndex:
         found = (nodes,) if isinstance(nodes, int) else nodes
         return (tuple(node for node in found if node not in self._gone) if self._gone else found), weight
 
-    def scan(self, words: Sequence[Word], nested: bool = False) -> list[tuple[int, int, tuple[int, ...], float]]:
-        """Names in a text: (first word, word after the last, nodes, weight), the longest at each place.
-
-        ``nested`` gives the names within longer names too.
-        """
+    def scan(self, words: Sequence[Word]) -> list[tuple[int, int, tuple[int, ...], float]]:
+        """Names in a text: (first word, word after the last, nodes, weight), the longest at each place."""
         found, place = [], 0
         while place < len(words):
             longest = min(self._longest.get(words[place].folded, 0), len(words) - place)
-            taken = 0
+            taken = 1
             for length in range(longest, 0, -1):
                 nodes, weight = self.find(" ".join(word.folded for word in words[place : place + length]))
                 if nodes:
                     found.append((place, place + length, nodes, weight))
-                    taken = max(taken, length)
-                    if not nested:
-                        break
-            place += 1 if nested else max(1, taken)
+                    taken = length
+                    break
+            place += taken
         return found
 
     def sharing(self, weights: Mapping[str, float], limit: int) -> list[int]:

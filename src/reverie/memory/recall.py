@@ -234,7 +234,7 @@ class Propagation:
         return kept[: self.settings.chains]
 
     def path(self, node: int) -> list[int]:
-        """Places of the edges that lead from a seed to ``node``, first to last."""
+        """Places of the edges that lead from a start node to ``node``, first to last."""
         places: list[int] = []
         while node in self.way and self.way[node] not in places:
             place = self.way[node]
@@ -272,8 +272,8 @@ class Propagation:
         self.behind[len(self.behind) - len(relations) :] *= settings.back
 
     def _arriving(self) -> tuple[np.ndarray, np.ndarray]:
-        """float64 (E,) twice: what reaches an edge from its subject and from its object. It comes from a seed, or from
-        the stronger end: what a seed has lent to its neighbour does not come back as news."""
+        """float64 (E,) twice: what reaches an edge from its subject and from its object. It comes from a start node, or
+        from the stronger end: what a start node has lent to its neighbour does not come back as news."""
         subjects, objects = self._values(self.subjects, self.value), self._values(self.objects, self.value)
         start_nodes = np.array(list(self.start_nodes), np.int64)
         ahead = (subjects >= objects) | np.isin(self.subjects, start_nodes)

@@ -152,12 +152,6 @@ class Store:
                 found[row[0]] = _node(row)
         return [found[number] for number in map(int, ids) if number in found]
 
-    def node_sources(self, ids: Sequence[int]) -> dict[int, str]:
-        """Who described each of these nodes, by id; left out where nobody is named, and what is not there."""
-        asked = "SELECT n.id, s.name FROM nodes n JOIN sources s ON s.id = n.source WHERE s.name <> '' AND n.id IN :ids"
-        with self._database.reading() as connection:
-            return {row[0]: row[1] for row in by_ids(connection, asked, ids)}
-
     def find(self, name: str, kind: str | None = None) -> list[Node]:
         """Living nodes with this name or alias, spelled in any case or spacing: own names first."""
         with self._database.reading() as connection:

@@ -37,7 +37,7 @@ _MOST = 2**30 - 1  # edges, and nodes: codes are int32
 _ROOM = 200_000, 4  # so many entries of changed rows, beside a quarter of all, before all is laid out afresh
 _STALE = 20_000, 64  # so many that are read from the store in opening, before all is saved again
 _PROBES = 64  # edges compared with the store before a saved topology is believed
-_LEAST = 1e-20  # share of a seed that counts
+_LEAST = 1e-20  # share of a start node that counts
 _FLOOR = 0.05  # a node without relevance draws walks this much
 
 _log = logging.getLogger(__name__)

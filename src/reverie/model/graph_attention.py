@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -85,34 +84,6 @@ class GraphBatch:
     def tensors(self) -> dict[str, Any]:
         """The fields by name: what a batch of the training loop is made of; ``GraphBatch(**tensors)`` is this again."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    @classmethod
-    def of_arrays(
-        cls,
-        start_nodes: np.ndarray,
-        subjects: np.ndarray,
-        objects: np.ndarray,
-        relations: np.ndarray,
-        nodes: np.ndarray | None = None,
-        edge_features: np.ndarray | None = None,
-        depths: np.ndarray | None = None,
-    ) -> GraphBatch:
-        """One subgraph from arrays of any number type, such as those of ``memory.Subgraph``; copies them."""
-
-        def tensor(values: np.ndarray | None, shape: tuple[int, ...], kind: type) -> Tensor:
-            return torch.from_numpy(np.zeros(shape, kind) if values is None else np.array(values, dtype=kind))
-
-        n, e = len(start_nodes), len(subjects)
-        return cls(
-            nodes=tensor(nodes, (n, 0), np.float32),
-            start_nodes=tensor(start_nodes, (n,), np.float32),
-            depths=tensor(depths, (n,), np.int64),
-            graph=torch.zeros(n, dtype=torch.int64),
-            edges=tensor(np.stack((subjects, objects)), (2, e), np.int64),
-            relations=tensor(relations, (e,), np.int64),
-            edge_features=tensor(edge_features, (e, 0), np.float32),
-            num_graphs=1,
-        )
 
     def to(self, device: torch.device) -> GraphBatch:
         tensors = {name: value.to(device) for name, value in self.tensors().items() if isinstance(value, Tensor)}
@@ -302,7 +273,10 @@ class GraphAttention(nn.Module):
         )
 
     def score_links(self, encoded: Encoded) -> Tensor:  # → (N,)
-        """A logit for each node to be what the question asks for: with ``relation_questions``, (seed, relation, ?)."""
+        """A logit for each node to be what the question asks for.
+
+        With ``relation_questions`` that is (start node, relation, ?).
+        """
         asked = encoded.question.index_select(0, encoded.batch.graph)
         return self.link_head(torch.cat((encoded.nodes, asked), 1)).squeeze(1)
 

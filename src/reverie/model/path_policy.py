@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from reverie.errors import ConfigError, UsageError
 from reverie.model.graph_attention import Encoded, initialise, load_weights, read_config, save_network
 
-__all__ = ["PathPolicy", "PathPolicyConfig", "PathState", "Paths", "Steps", "path_attention"]
+__all__ = ["PathPolicy", "PathPolicyConfig", "PathState", "Paths", "Steps"]
 
 
 @dataclass(frozen=True)
@@ -203,18 +203,6 @@ class PathPolicy(nn.Module):
     def load(cls, folder: str | Path) -> PathPolicy:
         """Reads such a folder. Raises BundleError when it is damaged, truncated or of another kind."""
         return load_weights(cls(read_config(PathPolicyConfig, folder)), folder)
-
-
-def path_attention(encoded: Encoded, paths: Paths) -> Tensor:
-    """(P, T) in [0, 1]: the share of attention, over layers and heads, that the end of each edge pays to the way that
-    the path took; 0 after stopping. Raises UsageError where ``encoded`` was made without attention."""
-    if encoded.attention is None:
-        raise UsageError("this subgraph was encoded without attention; ask for it with attention=True")
-    if not encoded.batch.num_edges:
-        return encoded.nodes.new_zeros(paths.edges.shape)
-    walked = paths.edges.clamp_min(0)
-    back = (encoded.batch.edges[0][walked] != paths.nodes[:, :-1]).long()
-    return encoded.attention.mean((0, 3))[back, walked] * (paths.edges >= 0)
 
 
 def segment_logsumexp(values: Tensor, rows: Tensor, size: int) -> Tensor:

@@ -94,19 +94,6 @@ class TransformersBackbone(nn.Module):
     def device(self) -> torch.device:
         return next(self.base.parameters()).device
 
-    @property
-    def num_grammar(self) -> int:
-        return self.ids.num_grammar
-
-    def theirs(self, ids: Tensor) -> Tensor:
-        return self.ids.to_base_ids(ids)
-
-    def ours(self, ids: Tensor) -> Tensor:
-        return self.ids.to_grammar_ids(ids)
-
-    def turned(self, logits: Tensor) -> Tensor:
-        return self.ids.rotate_logits(logits)
-
     def embedded(self, ids: Tensor) -> Tensor:  # (...) → (..., D)
         return self.base.get_input_embeddings()(self.ids.to_base_ids(ids))
 

@@ -41,7 +41,7 @@ _NEXT = {
     "action": (LOOK, RES),
     "answer": (EOS,),
 }
-#: what ends the part, or the whole, that a walker may be told to stop at
+#: what ends the part, or the whole, that a state may be told to stop at
 _STOPS = {"what": (ACT,), "action": (RES,), "result": (ACT, ANS, EOS), "dream": (ANS, EOS), "end": (EOS,)}
 
 
@@ -163,37 +163,37 @@ class Grammar:
 
         Raises GrammarError naming the place, what stood there and what could have stood there.
         """
-        walker = GrammarState(self)
+        state = GrammarState(self)
         for token in ids:
-            walker.advance(int(token))
-        if not partial and walker.mode != "done":
-            raise GrammarError(f"the ids end early, after {len(ids)}: expected {walker.expected()}")
-        return walker.document()
+            state.advance(int(token))
+        if not partial and state.mode != "done":
+            raise GrammarError(f"the ids end early, after {len(ids)}: expected {state.expected()}")
+        return state.document()
 
     def state(self, prefix: Sequence[int], stop: str = "end") -> GrammarState:
-        """A walker that has read ``prefix``; it is ``done`` when what ``stop`` names is complete:
+        """The state after ``prefix``; it is ``done`` when what ``stop`` names is complete:
         ``what``, ``action``, ``result`` (one part), ``dream`` (all triplets) or ``end``."""
-        walker = GrammarState(self)
+        state = GrammarState(self)
         for token in prefix:
-            walker.advance(int(token))
-        walker.stop, walker.done = stop, False
-        return walker
+            state.advance(int(token))
+        state.stop, state.done = stop, False
+        return state
 
-    def choices(self, walker: GrammarState) -> frozenset[int]:
-        """The ids that may come next for ``walker``, made once per kind of state."""
-        key = walker.state()
+    def choices(self, state: GrammarState) -> frozenset[int]:
+        """The ids that may come next for ``state``, made once per kind of state."""
+        key = state.key()
         if key not in self._choices:
-            self._choices[key] = frozenset(walker.next_ids())
+            self._choices[key] = frozenset(state.next_ids())
         return self._choices[key]
 
-    def mask(self, walker: GrammarState) -> torch.Tensor:
+    def mask(self, state: GrammarState) -> torch.Tensor:
         """The same as a shared bool tensor (V,)."""
-        key = walker.state()
+        key = state.key()
         if key not in self._masks:
             import torch
 
             mask = torch.zeros(self.vocabulary.size, dtype=torch.bool)
-            mask[sorted(self.choices(walker))] = True
+            mask[sorted(self.choices(state))] = True
             self._masks[key] = mask
         return self._masks[key]
 
@@ -244,10 +244,10 @@ class GrammarState:
         self.done = self.done or (ends and token in _STOPS[self.stop])
 
     def allowed(self) -> torch.Tensor:
-        """Bool tensor (V,): True where the next id may stand. Shared between walkers; do not change it."""
+        """Bool tensor (V,): True where the next id may stand. Shared between states; do not change it."""
         return self.grammar.mask(self)
 
-    def state(self) -> tuple[object, ...]:
+    def key(self) -> tuple[object, ...]:
         """All that decides what may come next."""
         if self.mode in ("position", "look", "blank"):
             return self.mode, self._shape, self._cell

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,7 +20,6 @@ __all__ = [
     "Answers",
     "GraphData",
     "LinkObjective",
-    "filtered_ranks",
     "link_ranks",
     "rank_figures",
 ]
@@ -203,11 +201,6 @@ def filtered_rank(scores: np.ndarray, answer: int, known: np.ndarray) -> float:
     scores[known] = -np.inf
     scores[answer] = -np.inf
     return 1 + float((~(scores <= own)).sum()) + float((scores == own).sum()) / 2
-
-
-def filtered_ranks(scores: np.ndarray, answers: np.ndarray, known: Sequence[np.ndarray]) -> np.ndarray:
-    """``filtered_rank`` of each row of ``scores`` (n, nodes)."""
-    return np.array([filtered_rank(*row) for row in zip(scores, answers, known, strict=True)])
 
 
 def rank_figures(ranks: np.ndarray) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """Measures rows for the router: features from the bare base, and the nats of every answer with every expert.
 
-``BackboneScorer`` is for our own backbone: an expert's changes are added to the weights while all rows are read in
-batches. ``EngineScorer`` is for every other base: it asks an engine.
+An expert's changes are added to the backbone's weights while all rows are read in batches.
 """
 
 from __future__ import annotations
@@ -12,15 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.errors import DataError, ExpertError
+from reverie.errors import DataError
 from reverie.experts.contract import Choice, ExpertSource
-from reverie.experts.features import cumulative_features, question_features
+from reverie.experts.features import cumulative_features
 from reverie.experts.merging import merged_weights
 from reverie.files import atomic_write_bytes
 from reverie.model import Backbone
@@ -28,7 +25,7 @@ from reverie.progress import Progress, no_progress
 from reverie.training.documents import pad
 from reverie.training.routing_table import Table
 
-__all__ = ["BackboneScorer", "EngineScorer", "RowScorer", "Row", "ScoringEngine", "make_table"]
+__all__ = ["BackboneScorer", "Row", "make_table"]
 
 _SIDE_BY_SIDE = 32  # rows of a batch
 
@@ -49,17 +46,6 @@ class Row:
             raise DataError("a row has a question, and says of each id of its answer whether it counts")
 
 
-class RowScorer(Protocol):
-    """Looks at rows with a base."""
-
-    def features(self, rows: Sequence[Row], per_token: bool = False) -> Tensor:
-        """Of each question by the bare base (see ``experts.features``), float32 (n, D), or of each of its ids with all
-        before it, (n, T, D), with NaN where a question is shorter than the longest."""
-
-    def nats(self, rows: Sequence[Row], choices: Sequence[Choice]) -> Tensor:
-        """Mean -log p of the judged ids of each row with its experts: float32 (n,)."""
-
-
 class BackboneScorer:
     """Our own backbone, and the experts of ``source``. The backbone's weights are as they were after each call."""
 
@@ -68,6 +54,8 @@ class BackboneScorer:
 
     @torch.no_grad()
     def features(self, rows: Sequence[Row], per_token: bool = False) -> Tensor:
+        """Of each question by the bare base (see ``experts.features``), float32 (n, D), or of each of its ids with all
+        before it, (n, T, D), with NaN where a question is shorter than the longest."""
         longest = max((len(row.question) for row in rows), default=1)
         size = 2 * self.backbone.config.hidden_size
         features = torch.full((len(rows), longest, size) if per_token else (len(rows), size), torch.nan)
@@ -84,6 +72,7 @@ class BackboneScorer:
 
     @torch.no_grad()
     def nats(self, rows: Sequence[Row], choices: Sequence[Choice]) -> Tensor:
+        """Mean -log p of the judged ids of each row with its experts: float32 (n,)."""
         nats = torch.zeros(len(rows))
         for choice in dict.fromkeys(choices):
             mine = [place for place, other in enumerate(choices) if other == choice and any(rows[place].judged)]
@@ -108,36 +97,8 @@ class BackboneScorer:
                 self.backbone.get_parameter(key).data = weight
 
 
-class ScoringEngine(Protocol):
-    """What ``EngineScorer`` needs of an engine."""
-
-    def embed_many(self, texts: Sequence[Sequence[int]]) -> np.ndarray: ...
-
-    def score_many(self, wanted: Sequence[tuple[Sequence[int], Sequence[int], Choice]]) -> list[np.ndarray]: ...
-
-
-class EngineScorer:
-    """Any engine that has its experts at hand. It gives no features per token."""
-
-    def __init__(self, engine: ScoringEngine):
-        self.engine = engine
-
-    def features(self, rows: Sequence[Row], per_token: bool = False) -> Tensor:
-        if per_token:
-            raise ExpertError("an engine gives one row of features per question; a router per token needs our backbone")
-        return torch.from_numpy(question_features(self.engine.embed_many, [row.question for row in rows]))
-
-    def nats(self, rows: Sequence[Row], choices: Sequence[Choice]) -> Tensor:
-        asked = [(row.question, row.answer, choice) for row, choice in zip(rows, choices, strict=True)]
-        nats = [
-            -float(log_probs[np.array(row.judged)].mean()) if any(row.judged) else 0.0
-            for row, log_probs in zip(rows, self.engine.score_many(asked), strict=True)
-        ]
-        return torch.tensor(nats)
-
-
 def make_table(
-    judge: RowScorer,
+    scorer: BackboneScorer,
     rows: Sequence[Row],
     owners: Sequence[int],
     names: Sequence[str],
@@ -157,11 +118,11 @@ def make_table(
     columns = [("", "base"), *zip(names, keys or names, strict=True)]
     described = hashlib.sha256(json.dumps([base, per_token, [(r.question, r.answer, r.judged) for r in rows]]).encode())
     kept = _Columns(path, described.hexdigest())
-    features = kept.get("features", lambda: judge.features(rows, per_token))
+    features = kept.get("features", lambda: scorer.features(rows, per_token))
     nats = []
     for place, (name, key) in enumerate(columns):
         choice: Choice = ((name, 1.0),) if name else ()
-        nats.append(kept.get(f"nats.{name}", lambda: judge.nats(rows, [choice] * len(rows)), key))  # noqa: B023
+        nats.append(kept.get(f"nats.{name}", lambda: scorer.nats(rows, [choice] * len(rows)), key))  # noqa: B023
         progress(f"measured rows  with {name or 'the base'}", place + 1, len(columns))
     return Table(tuple(names), features, torch.stack(nats, 1), torch.tensor(owners, dtype=torch.int64), base)
 

@@ -51,14 +51,14 @@ def report_router(
     router = Router.load(folder, table.base)
 
     def measure(chosen: Sequence[int], choices: Sequence[Choice]) -> list[float]:
-        nats: list[float] = measured.judge.nats([rows[place] for place in chosen], choices).tolist()
+        nats: list[float] = measured.scorer.nats([rows[place] for place in chosen], choices).tolist()
         return nats
 
     found = evaluate(router, table, measure, targets=recipe.data.targets)
-    judge = measured.judge
+    scorer = measured.scorer
     timed: dict[str, float] = {}
-    if speed and isinstance(judge, BackboneScorer):
-        timed = time_router(router, judge, rows[:_BATCH], list(table.names))
+    if speed:
+        timed = time_router(router, scorer, rows[:_BATCH], list(table.names))
     report: dict[str, Any] = {"router": str(folder), **asdict(found), "speed": timed, "files": []}
     if out is not None:
         report["files"] = [*draw_evaluation(found, out, timed.get("time_over_base")), out / "evaluation.json"]
@@ -79,13 +79,13 @@ def usual_rows(recipe: RouterRecipe, names: Sequence[str]) -> RouterRecipe:
     return replace(recipe, data=replace(recipe.data, rows=rows, outsiders=outsiders, rows_a_source=100, seed=1))
 
 
-def time_router(router: Router, judge: BackboneScorer, rows: Sequence[Row], names: Sequence[str]) -> dict[str, float]:
+def time_router(router: Router, scorer: BackboneScorer, rows: Sequence[Row], names: Sequence[str]) -> dict[str, float]:
     """``time_over_base``: of drawing ids for ``rows`` side by side with the chosen experts, over without any;
     ``routing_ms``: of reading one row's features and choosing. Raises UsageError without rows.
     """
     if not rows:
         raise UsageError("there are no rows to time the router on")
-    engine = Engine(judge.backbone, experts=judge.source)
+    engine = Engine(scorer.backbone, experts=scorer.source)
     start = time.perf_counter()
     features = torch.from_numpy(question_features(engine.embed_many, [row.question for row in rows]))
     choices = router.route(features, training=False, among=names)

@@ -18,7 +18,7 @@ from reverie.experts.router import Router, RouterConfig
 from reverie.model import Backbone
 from reverie.paths import default_library, find_bundle
 from reverie.progress import Progress, no_progress
-from reverie.training.measuring import BackboneScorer, Row, RowScorer, make_table
+from reverie.training.measuring import BackboneScorer, Row, make_table
 from reverie.training.routing_evaluation import evaluate
 from reverie.training.routing_losses import Targets, gate_targets, router_loss
 from reverie.training.routing_rows import RowReader
@@ -81,7 +81,7 @@ class Measured:
 
     table: Table
     rows: Sequence[Row]
-    judge: RowScorer
+    scorer: BackboneScorer
 
 
 def gather_rows(data: RouterData, names: Sequence[str]) -> tuple[list[Row], list[int]]:
@@ -117,9 +117,9 @@ def measure_library(data: RouterData, path: Path | None = None, progress: Progre
         raise ConfigError(f"there are no experts to route to in {library.folder}: train some and add them first")
     keys = [library.key(name) for name in names]
     rows, owners = gather_rows(data, names)
-    judge = BackboneScorer(Backbone.load(folder / "backbone").eval(), library)
+    scorer = BackboneScorer(Backbone.load(folder / "backbone").eval(), library)
     return Measured(
-        make_table(judge, rows, owners, names, base, data.router.per_token, keys, path, progress), rows, judge
+        make_table(scorer, rows, owners, names, base, data.router.per_token, keys, path, progress), rows, scorer
     )
 
 

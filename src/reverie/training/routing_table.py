@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from reverie.errors import DataError, ExpertError, shorten
+from reverie.errors import DataError, shorten
 from reverie.experts.contract import check_name
 from reverie.files import atomic_write_bytes
 
-__all__ = ["NOBODY", "UNKNOWN", "Table", "join_tables"]
+__all__ = ["NOBODY", "UNKNOWN", "Table"]
 
 _TENSORS = ("features", "nats", "owners")
 NOBODY, UNKNOWN = -1, -2  # owners: the row is known to belong to no expert; nobody said whose it is
@@ -80,11 +79,3 @@ class Table:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"the table {path} cannot be read: {shorten(str(error))}") from error
         return cls(names, **tensors, base=about.get("base", ""))
-
-
-def join_tables(tables: Sequence[Table]) -> Table:
-    """One table of the same experts and base. Raises ExpertError where they differ."""
-    if not tables or len({(one.names, one.base) for one in tables}) > 1:
-        raise ExpertError("tables to join have the same experts and the same base")
-    features, nats, owners = (torch.cat([getattr(one, name) for one in tables]) for name in _TENSORS)
-    return Table(tables[0].names, features, nats, owners, tables[0].base)

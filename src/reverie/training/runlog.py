@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from reverie.files import atomic_write_text
+from reverie.jsonio import jsonable
 from reverie.precision import ChosenPrecision
 from reverie.progress import Progress
 from reverie.training.checkpoint import kept_random_states
@@ -53,7 +53,7 @@ class RunLog:
 
     def write(self, step: int, kind: str, values: dict[str, float]) -> None:
         """One line of ``metrics.jsonl`` ({"step", "kind": "train" or "evaluate", …}), on the board and in the log."""
-        self._line({"step": step, "kind": kind, **{key: _json(value) for key, value in values.items()}})
+        self._line({"step": step, "kind": kind, **jsonable(values)})
         if self.board is not None:
             for key, value in values.items():
                 self.board.add_scalar(f"{kind}/{key}", value, step)
@@ -85,10 +85,6 @@ class RunLog:
             logger.warning("no TensorBoard events: install them with pip install 'reverie[train]'")
             return None
         return SummaryWriter(str(run_dir / "tensorboard"), purge_step=start)
-
-
-def _json(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no NaN
 
 
 def _short(value: float) -> str:

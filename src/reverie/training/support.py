@@ -85,7 +85,7 @@ def load_examples(path: str | Path) -> list[GraphExample]:
 
 
 def evidence_paths(example: GraphExample, max_steps: int) -> list[tuple[int, tuple[int, ...]]]:
-    """(start, edges) of a longest simple path over supporting edges from each seed that touches one."""
+    """(start, edges) of a longest simple path over supporting edges from each start node that touches one."""
     ends = example.graph.edges.T.tolist()
     ways: dict[int, list[tuple[int, int]]] = {}
     for edge in example.support.nonzero().squeeze(1).tolist():
@@ -100,8 +100,8 @@ def evidence_paths(example: GraphExample, max_steps: int) -> list[tuple[int, tup
         return max(tails, key=len, default=())
 
     start_nodes = (example.graph.start_nodes > 0).nonzero().squeeze(1).tolist()
-    found = [(seed, longest(seed, (seed,))) for seed in start_nodes]
-    return [(seed, edges) for seed, edges in found if edges]
+    found = [(node, longest(node, (node,))) for node in start_nodes]
+    return [(node, edges) for node, edges in found if edges]
 
 
 class SupportObjective:

@@ -7,6 +7,7 @@ import json
 import numpy as np
 
 from reverie.errors import GrammarError, WorldError
+from reverie.registry import Promises
 from reverie.worlds.contract import Episode, Source, World
 from reverie.worlds.documents import build_grammar, document_config, documents_of
 from reverie.worlds.registry import WORLDS, make_world, record_episode
@@ -17,7 +18,8 @@ _DOCUMENTS = 8  # drawn of each kind
 
 
 def check_world(name: str, episodes: int = 3) -> list[str]:
-    """Run every promise of the contract on ``name`` and return what was checked; WorldError names the first broken one.
+    """Run every promise of the contract on ``name`` and return what was checked; ContractError names the first broken
+    one.
 
     Also runs Gymnasium's own ``check_env``, and draws training documents with a small grammar.
     """
@@ -27,7 +29,7 @@ def check_world(name: str, episodes: int = 3) -> list[str]:
     world = make_world(name)
     check_env(world, skip_render_check=True)
     check = _Checks(world, name)
-    check.passed.append("gymnasium check_env")
+    check.expect("gymnasium check_env", True)
     check.expect("it has the name that it is found by", world.name == name)
     check.expect("one name per action", len(world.action_names) == getattr(world.action_space, "n", -1))
     check.picture(world.backdrop())
@@ -41,20 +43,13 @@ def check_world(name: str, episodes: int = 3) -> list[str]:
         world.reset(seed=index, options=options)
         check.actions()
     check.documents(episodes)
-    return check.passed
+    return check.kept
 
 
-class _Checks:
-    """What holds so far; ``expect`` raises WorldError where something does not."""
-
+class _Checks(Promises):
     def __init__(self, world: World, name: str):
-        self.world, self.name, self.passed = world, name, list[str]()
-
-    def expect(self, what: str, holds: bool) -> None:
-        if not holds:
-            raise WorldError(f"{self.name} breaks the contract of a world: {what}")
-        if what not in self.passed:
-            self.passed.append(what)
+        super().__init__("a world", name)
+        self.world = world
 
     def picture(self, picture: np.ndarray) -> None:
         world = self.world
@@ -127,7 +122,5 @@ class _Checks:
                 try:
                     grammar.decode([token for ids, _ in segments for token in ids])
                 except GrammarError as error:
-                    raise WorldError(
-                        f"{self.name} breaks the contract of a world: documents are legal: {error}"
-                    ) from error
+                    self.expect(f"documents are legal: {error}", False)
         self.expect("training documents are legal", True)

@@ -29,15 +29,7 @@ _OWN = {
     "Everyday": "reverie.worlds.everyday:Everyday",
 }
 WORLDS: Registry[Callable[..., World]] = Registry("world", _OWN, "reverie.worlds")
-
-
-def register_world(name: str, entry: Callable[..., World]) -> None:
-    """Add a world under ``name`` for this process; it should pass ``check_world``."""
-    WORLDS.register(name, entry)
-
-
-def world_names() -> list[str]:
-    return WORLDS.names()
+register_world, world_names = WORLDS.register, WORLDS.names  # a new one should pass ``check_world``
 
 
 def own_worlds() -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from reverie.data import (
     register_reader,
 )
 from reverie.data.facts.registry import READERS
-from reverie.errors import DataError, UnknownNameError, UsageError
+from reverie.errors import ContractError, DataError, UnknownNameError, UsageError
 
 IMAGE = {
     "objects": {"image_id": 7, "objects": [{"names": ["clock"], "object_id": 1}, {"names": ["street"]}]},
@@ -124,7 +124,7 @@ def read_pond(path, on_bad):
 def test_a_broken_promise_is_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(READERS, "_entries", {})
     register_reader("forgetful", lambda path, on_bad: iter([FactRow("a", "is", path.read_text())]))
-    with pytest.raises(DataError, match="forgetful breaks the contract of a reader: a missing file is a DataError"):
+    with pytest.raises(ContractError, match="forgetful breaks the contract of a reader: a missing file is a DataError"):
         check_reader("forgetful", write("x", "y"))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from reverie.data.facts.contract import BadRow, FactRow, NodeRow, Reader, Row
 from reverie.data.facts.lines import opened
 from reverie.errors import DataError
-from reverie.registry import Registry
+from reverie.registry import Promises, Registry
 
 __all__ = ["READERS", "check_reader", "guess_reader", "make_reader", "reader_names", "register_reader"]
 
@@ -69,16 +69,11 @@ def guess_reader(path: Path) -> str:
 
 
 def check_reader(name: str, sample: Path) -> list[str]:
-    """Run every promise of the contract on a reader and a good ``sample`` of its format; DataError names a broken one.
-
-    Returns what was checked.
+    """Run every promise of the contract on a reader and a good ``sample`` of its format; ContractError names a broken
+    one. Returns what was checked.
     """
-    reader, passed = make_reader(name), list[str]()
-
-    def expect(what: str, holds: bool) -> None:
-        if not holds:
-            raise DataError(f"{name} breaks the contract of a reader: {what}")
-        passed.append(what)
+    reader, promises = make_reader(name), Promises("a reader", name)
+    expect = promises.expect
 
     def read(path: Path) -> list[Row]:
         return list(reader(path, bad.append))
@@ -115,4 +110,4 @@ def check_reader(name: str, sample: Path) -> list[str]:
             expect("a gzipped file gives the same rows", read(broken) == rows)
             broken.write_bytes(whole.rstrip(b"\n") + b"\n\xff\xfe\x80{\t\n")
             expect("bytes that are no UTF-8 are told", refuses(broken) or bool(bad))
-    return passed
+    return promises.kept

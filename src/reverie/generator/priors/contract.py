@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from reverie.errors import BundleError, UnknownNameError
 from reverie.files import atomic_write_bytes, atomic_write_json
 from reverie.jsonio import read_object
-from reverie.registry import Registry
+from reverie.registry import Promises, Registry
 
 __all__ = [
     "PRIORS",
@@ -124,14 +124,9 @@ def load_prior(folder: Path) -> Prior:
 
 
 def check_prior(prior: Prior) -> list[str]:
-    """Raise ValueError, saying which promise of the contract ``prior`` breaks; else what was checked."""
-    passed = []
-
-    def expect(what: str, holds: bool) -> None:
-        if not holds:
-            raise ValueError(f"{prior.name} breaks the contract of a prior: {what}")
-        passed.append(what)
-
+    """Hold a prior to the contract, and return what was checked; ContractError says what it breaks."""
+    promises = Promises("a prior", prior.name)
+    expect = promises.expect
     with torch.no_grad():
         noise = prior.noise([5, 6, 7])
         made = prior.latents(noise)
@@ -149,4 +144,4 @@ def check_prior(prior: Prior) -> list[str]:
         ends = torch.allclose(line[0], made[0], atol=1e-3) and torch.allclose(line[-1], made[1], atol=1e-3)
         expect("a line ends at the two latents", ends)
         expect("nothing drawn is fine", prior.latents(prior.noise([])).shape == (0, prior.latent_size))
-    return passed
+    return promises.kept

@@ -136,10 +136,6 @@ class EverydayNarrator:
         """One question of every form that fits ``episode``, at random paraphrases."""
         return questions.ask(episode, rng)
 
-    def ask_all(self, episode: Episode) -> list[Question]:
-        """Every form and paraphrase frame that fits ``episode``; the canonical one of a form comes first."""
-        return questions.ask_all(episode)
-
 
 def _article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"

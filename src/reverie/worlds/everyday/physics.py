@@ -72,7 +72,7 @@ class _Room:
 
         self.space = pymunk.Space()
         self.space.gravity = (0.0, -GRAVITY)
-        self.grounds: dict[pymunk.Shape, Surface] = {}
+        self.surfaces: dict[pymunk.Shape, Surface] = {}
         self.surface, self.left = SURFACES[scene.surface], scene.surface_column
         floor, high = SURFACES["floor"], self.surface.height
         right = self.left + self.surface.columns
@@ -91,7 +91,7 @@ class _Room:
     def _add(self, shape: pymunk.Shape, ground: Surface) -> None:
         shape.elasticity, shape.friction, shape.collision_type = ground.bounce, ground.friction, _GROUND
         self.space.add(shape)
-        self.grounds[shape] = ground
+        self.surfaces[shape] = ground
 
     def _box(self, ground: Surface, left: float, low: float, right: float, high: float) -> None:
         import pymunk
@@ -152,7 +152,7 @@ class _Mover:
             self._go_limp()
 
     def _touch(self, arbiter: pymunk.Arbiter, space: pymunk.Space, data: Any) -> None:
-        ground = self.room.grounds[arbiter.shapes[1]]
+        ground = self.room.surfaces[arbiter.shapes[1]]
         self.contacts.append(ground)
         body = self.bodies[0][0]
         wet = self.room.in_water(body.position.x, body.position.y - self.thing.size[1] / 2)

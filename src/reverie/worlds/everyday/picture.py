@@ -35,10 +35,10 @@ def _overlap(a: Rect, b: Rect) -> bool:
     return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
-def _free(row: int, column: int, tall: int, blocked: list[Rect], columns: range = range(LAST_COLUMN + 1)) -> list[int]:
+def _free(row: int, column: int, tall: int, blocked: list[Rect]) -> list[int]:
     """The cell nearest to (row, column) where a thing two cells wide covers nothing that is there already."""
     for up in range(row + 1):
-        for side in sorted(columns, key=lambda at: (abs(at - column), -at)):
+        for side in sorted(range(LAST_COLUMN + 1), key=lambda at: (abs(at - column), -at)):
             if not any(_overlap((row - up, side, tall, 2), rect) for rect in blocked):
                 return [row - up, side]
     return [row, column]
@@ -332,8 +332,3 @@ def _main_name(state: dict[str, Any], hand: _Found | None) -> str | None:
         if thing["name"] not in SUPPORTS or thing["condition"] != "whole":
             return str(thing["name"])
     return str(dry[0]["name"]) if dry else None
-
-
-def distinct_patches() -> int:
-    """How many different 8×8 patches all sprites and the empty room have."""
-    return len(_looks().patches)

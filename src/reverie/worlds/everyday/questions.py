@@ -7,7 +7,6 @@ scene itself and need its picture.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -150,14 +149,6 @@ AFTER = (
     "What is {x} like after {g_it}?",
     "What does {x} look like once {p_it}?",
 )
-PICTURE = (
-    "What happens here if {s} {b}?",
-    "In this picture, what happens when {s} {b}?",
-    "What will happen in this scene if {s} {b}?",
-    "Look at the picture: what happens if {s} {b}?",
-    "What happens next when {s} {b} here?",
-    "From this picture, what happens if {s} {b}?",
-)
 
 
 @dataclass(frozen=True)
@@ -204,16 +195,16 @@ def decided(scene: Scene) -> Case | None:
 
 
 class Filler:
-    """Fills question frames; the generator None always takes the first wording."""
+    """Fills question frames with random wordings."""
 
-    def __init__(self, case: Case, rng: np.random.Generator | None) -> None:
+    def __init__(self, case: Case, rng: np.random.Generator) -> None:
         self.case, self.rng = case, rng
 
     def _one(self, wordings: Any) -> Any:
-        return wordings[0] if self.rng is None else wordings[int(self.rng.integers(len(wordings)))]
+        return wordings[int(self.rng.integers(len(wordings)))]
 
     def _chance(self, share: float) -> bool:
-        return self.rng is not None and self.rng.random() < share
+        return self.rng.random() < share
 
     def _at(self) -> str:
         """Surface and height, where they are not the default or by chance."""
@@ -321,14 +312,14 @@ def holds(case: Case, verb: str) -> bool:
     return _TESTS[verb](case.outcome, case.state)
 
 
-def _happens(case: Case, frame: str, rng: np.random.Generator | None, form: str = "happens") -> Question:
+def _happens(case: Case, frame: str, rng: np.random.Generator) -> Question:
     result = case.outcome
     accepts = tuple(dict.fromkeys(_sentence(words) for words in result.others if words != result.clause))
     text = Filler(case, rng).fill(frame)
-    return Question(text, _sentence(result.clause), form, result.kind, accepts, case.meta)
+    return Question(text, _sentence(result.clause), "happens", result.kind, accepts, case.meta)
 
 
-def _will(case: Case, verb: str, frame: str, rng: np.random.Generator | None) -> Question:
+def _will(case: Case, verb: str, frame: str, rng: np.random.Generator) -> Question:
     the, true = case.thing.the, holds(case, verb)
     text = Filler(case, rng).fill(frame, verb)
     if true:
@@ -353,7 +344,7 @@ def main_thing_of(case: Case) -> dict[str, Any]:
     return main_thing(case.state)
 
 
-def _whole(case: Case, frame: str, rng: np.random.Generator | None) -> Question:
+def _whole(case: Case, frame: str, rng: np.random.Generator) -> Question:
     the, true = case.thing.the, _is_whole(case)
     text = Filler(case, rng).fill(frame)
     answer = f"Yes, {the} stays whole." if true else f"No, {case.outcome.clause}."
@@ -362,7 +353,7 @@ def _whole(case: Case, frame: str, rng: np.random.Generator | None) -> Question:
     )
 
 
-def _where(case: Case, frame: str, rng: np.random.Generator | None) -> Question:
+def _where(case: Case, frame: str, rng: np.random.Generator) -> Question:
     place, event = case.state["place"], case.state["event"]
     at = {"floats": "floating on the water", "sinks": "at the bottom of the water"}.get(event, place_words(place))
     text = Filler(case, rng).fill(frame)
@@ -370,7 +361,7 @@ def _where(case: Case, frame: str, rng: np.random.Generator | None) -> Question:
     return Question(text, f"It ends up {at}.", "where", at, accepts, case.meta)
 
 
-def _after(case: Case, frame: str, rng: np.random.Generator | None) -> Question:
+def _after(case: Case, frame: str, rng: np.random.Generator) -> Question:
     condition = main_thing_of(case)["condition"]
     said = CONDITION_WORDS[condition][1]
     if condition == "cooked":  # bread is toasted
@@ -427,14 +418,6 @@ def _scene_of(episode: Episode) -> Scene:
     return Scene.of(episode.options)
 
 
-def _here(scene: Scene, frame: str, rng: np.random.Generator | None) -> Question:
-    question = _happens(play(scene), frame, rng, "picture")
-    return Question(
-        question.text, question.answer, "picture", question.kind, question.accepts,
-        question.meta | {"column": scene.column, "needs_picture": True},
-    )  # fmt: skip
-
-
 def ask(episode: Episode, rng: np.random.Generator) -> list[Question]:
     """One random paraphrase of each form that fits the episode; a property question is always among them."""
     scene = _scene_of(episode)
@@ -456,24 +439,3 @@ def ask(episode: Episode, rng: np.random.Generator) -> list[Question]:
 def _has_place(case: Case) -> bool:
     """Nobody asks where a popped thing is, or one that nobody moved."""
     return case.scene.action in _MOTIONS and case.outcome.kind != "pops"
-
-
-def ask_all(episode: Episode) -> list[Question]:
-    """Every frame of every form once, always the same for the same scene; the canonical one of a form comes first."""
-    scene = _scene_of(episode)
-    digest = hashlib.sha256(json.dumps(scene.options(), sort_keys=True).encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-    found: list[Question] = []
-    case = decided(scene)
-    if case is not None:
-        found += [_happens(case, frame, rng if at else None) for at, frame in enumerate(HAPPENS)]
-        for verb in verbs(case):
-            found += [_will(case, verb, frame, rng if at else None) for at, frame in enumerate(WILL)]
-        found += [_whole(case, frame, rng if at else None) for at, frame in enumerate(STILL_WHOLE)]
-        if _has_place(case):
-            found += [_where(case, frame, rng if at else None) for at, frame in enumerate(WHERE)]
-        found += [_after(case, frame, rng if at else None) for at, frame in enumerate(AFTER)]
-    found += [_here(scene, frame, rng if at else None) for at, frame in enumerate(PICTURE)]
-    thing = THINGS[scene.thing]
-    found += [_property(thing, of, frame) for of in properties_of(thing) for frame in of.frames]
-    return found
