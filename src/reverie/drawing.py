@@ -78,8 +78,7 @@ def wrap_lines(text: str, kind: Font, width: float, most: int) -> list[str]:
             lines.append(word)
     kept = lines[:most]
     if len(lines) > most and kept:
-        longer = f"{kept[-1]} {lines[most]}"
-        kept[-1] = longer if kind.getlength(longer) > width else f"{kept[-1]} …"
+        kept[-1] += " …"
     return [clip_line(line, kind, width) for line in kept]
 
 

@@ -89,14 +89,26 @@ class LoraMix:
         if site in self._stack.slots:
             loop(x, self._stack.slots[site], self._order, out)
 
-    def spread(self, counts: Sequence[int]) -> LoraMix:
-        """For so many ids of each row, one row after another."""
-        experts, weights = self._experts, self._weights
-        if bool((experts == experts[:1]).all() and (weights == weights[:1]).all()):
-            order = Order.alike(experts[0], weights[0], sum(counts))
-            return LoraMix(self._stack, experts[0], weights[0], order)
-        times = torch.tensor(counts)
-        return LoraMix(self._stack, experts.repeat_interleave(times, 0), weights.repeat_interleave(times, 0))
+    def spread(self, counts: Sequence[int]) -> LoraSum:
+        """For so many ids of each row, one row after another: dense sums, as all ids of a row have the same experts."""
+        parts, first = [], 0
+        for experts, weights, count in zip(self._experts, self._weights, counts, strict=True):
+            if bool((experts >= 0).any()):
+                mix = LoraMix(self._stack, experts, weights, Order.alike(experts, weights, count))
+                parts.append((slice(first, first + count), mix))
+            first += count
+        return _Parts(parts)
+
+
+class _Parts:
+    """Sums over stretches of ids, each with experts of its own."""
+
+    def __init__(self, parts: Sequence[tuple[slice, LoraMix]]):
+        self._parts = parts
+
+    def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
+        for ids, mix in self._parts:
+            mix.add(site, x[ids], out[ids], None)
 
 
 class Weighing:

@@ -278,7 +278,7 @@ class PackedRows:
         coming = sum(len(state.ids) for state in {*states} - self._places.keys())
         if self._used + coming > self._pool.shape[3]:  # then all prefixes move, those that no row needs excepted
             living = sum(len(state.ids) for state in {*self._states})
-            self._pool, self._used, self._places = self._empty(living + living // 2), 0, {}
+            self._pool, self._used, self._places = self._empty(living + (living // 2 if before else 0)), 0, {}
         for state, own in zip(self._states, self._experts, strict=True):
             if state not in self._places:
                 self._places[state] = own, self._place(state, own)

@@ -54,7 +54,10 @@ class LoopConfig:
         for name in ("decay_fraction", "final_lr_fraction"):
             _check(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
         _check(
-            not self.patience or self.eval_every > 0, "eval_every", "1 or more where there is patience", self.eval_every
+            not self.patience or self.eval_every > 0,
+            "eval_every",
+            "1 or more where there is patience (patience=0 for none)",
+            self.eval_every,
         )
         _check(0 < self.lr < math.inf, "lr", "above 0", self.lr)
         _check(0 <= self.ema_decay < 1, "ema_decay", "0 or more and below 1", self.ema_decay)
