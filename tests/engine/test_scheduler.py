@@ -124,6 +124,16 @@ def test_an_interrupted_step_leaves_an_engine_that_works(backbone: Backbone) -> 
     assert engine.generate([request]) == Engine(backbone).generate([request])
 
 
+def test_no_more_states_are_kept_than_their_logits_may_take(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reverie.engine.prefixes._LOGIT_BYTES", 0)  # 64 states at the least
+    engine = Engine(backbone)
+    scores = engine.score_many([((1, place % 60, place // 60), (5,), ()) for place in range(90)])
+    assert len(engine._prefixes._entries) == 64
+    assert np.allclose(scores[0], Engine(backbone).score((1, 0, 0), (5,)), atol=1e-4)
+
+
 def test_an_engine_takes_a_decoder_too(backbone: Backbone) -> None:
     request = requests(2)[1]
     assert Engine(open_decoder(backbone)).generate([request]) == Engine(backbone).generate([request])

@@ -12,6 +12,8 @@ from reverie.experts.contract import ResolvedExperts
 
 __all__ = ["PrefixCache", "common_length"]
 
+_LOGIT_BYTES = 64 * 2**20  # of the states' logits: with a large vocabulary they outweigh what a short prefix keeps
+
 
 class PrefixCache:
     """States of the prefixes used last, up to ``max_ids`` ids in all; shared beginnings are reused.
@@ -22,6 +24,7 @@ class PrefixCache:
     def __init__(self, decoder: Decoder, max_ids: int):
         self._decoder = decoder
         self._max_ids = max_ids
+        self._max_states = max(64, _LOGIT_BYTES // (4 * decoder.vocab_size))
         self._entries: OrderedDict[tuple[ResolvedExperts, tuple[int, ...]], State] = OrderedDict()
         self._num_ids = 0
 
@@ -41,7 +44,7 @@ class PrefixCache:
         states = [self._entries[experts, prefix] for prefix, experts in wanted]
         for prefix, experts in wanted:
             self._entries.move_to_end((experts, prefix))  # now among those used last
-        while self._num_ids > self._max_ids and len(self._entries) > 1:
+        while len(self._entries) > 1 and (self._num_ids > self._max_ids or len(self._entries) > self._max_states):
             self._num_ids -= len(self._entries.popitem(last=False)[1].ids)
         return states
 
