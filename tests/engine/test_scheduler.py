@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from reverie.engine import Engine, Request, Sampling, open_decoder
+from reverie.engine.contract import Read
 from reverie.errors import GrammarError
 from reverie.model import Backbone, BackboneConfig
 
@@ -122,6 +123,22 @@ def test_an_interrupted_step_leaves_an_engine_that_works(backbone: Backbone) -> 
     with pytest.raises(KeyboardInterrupt):
         engine.generate([request], interrupt)
     assert engine.generate([request]) == Engine(backbone).generate([request])
+
+
+def test_what_many_prefixes_begin_with_is_read_once(backbone: Backbone) -> None:
+    engine, read = Engine(backbone), list[int]()
+    plain = engine.decoder.read
+
+    def counted(reads: list[Read]) -> object:
+        read.extend(len(one.ids) for one in reads)
+        return plain(reads)
+
+    engine.decoder.read = counted  # type: ignore[method-assign, assignment]
+    system = tuple(range(30, 55))
+    requests = [Request((*system, place, 7), place, max_new_ids=3) for place in range(6)]
+    given = engine.generate(requests)
+    assert sum(read) == 27 + 5 * 2
+    assert [one.ids for one in given] == [Engine(backbone).generate([one])[0].ids for one in requests]
 
 
 def test_no_more_states_are_kept_than_their_logits_may_take(

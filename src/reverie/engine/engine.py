@@ -20,9 +20,7 @@ from reverie.model.transformers_base import TransformersBackbone
 
 __all__ = ["Engine", "open_decoder"]
 
-MAX_PREFIX_EMBEDDINGS = (
-    4096  # prefix embeddings kept at once; beyond that all are forgotten, with the prefixes that were read
-)
+MAX_PREFIX_EMBEDDINGS = 4096  # kept at once; beyond that all are forgotten, with the prefixes that were read
 
 
 def open_decoder(

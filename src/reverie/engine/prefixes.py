@@ -12,6 +12,11 @@ from reverie.experts.contract import ResolvedExperts
 
 __all__ = ["PrefixCache", "common_length"]
 
+Key = tuple[ResolvedExperts, tuple[int, ...]]  # who read a prefix, and its ids
+
+_WORTH_WAITING = (
+    8  # ids that are not read again, for which a prefix waits until the one that it shares them with is read
+)
 _LOGIT_BYTES = 64 * 2**20  # of the states' logits: with a large vocabulary they outweigh what a short prefix keeps
 
 
@@ -25,22 +30,14 @@ class PrefixCache:
         self._decoder = decoder
         self._max_ids = max_ids
         self._max_states = max(64, _LOGIT_BYTES // (4 * decoder.vocab_size))
-        self._entries: OrderedDict[tuple[ResolvedExperts, tuple[int, ...]], State] = OrderedDict()
+        self._entries: OrderedDict[Key, State] = OrderedDict()
         self._num_ids = 0
 
     def read(self, wanted: Sequence[tuple[tuple[int, ...], ResolvedExperts]]) -> list[State]:
         """The state after each prefix, read by its experts; what is not here is read together."""
-        missing, reads = [], []
-        for prefix, experts in dict.fromkeys(wanted):
-            if (experts, prefix) not in self._entries:
-                ids = np.asarray(prefix, dtype=np.int64)
-                past = self._longest_shared(ids, experts)
-                missing.append((experts, prefix))
-                reads.append(Read(ids[0 if past is None else len(past.ids) :], past, experts))
-        if reads:
-            for key, (_, state) in zip(missing, self._decoder.read(reads), strict=True):
-                self._entries[key] = state
-                self._num_ids += len(state.ids)
+        missing = sorted({(experts, prefix) for prefix, experts in wanted} - self._entries.keys())
+        while missing:
+            missing = self._read_wave(missing)
         states = [self._entries[experts, prefix] for prefix, experts in wanted]
         for prefix, experts in wanted:
             self._entries.move_to_end((experts, prefix))  # now among those used last
@@ -52,13 +49,34 @@ class PrefixCache:
         self._entries.clear()
         self._num_ids = 0
 
-    def _longest_shared(self, ids: np.ndarray, experts: ResolvedExperts) -> State | None:
-        """What some entry shares with ``ids``, of which at least one stays to be read."""
+    def _read_wave(self, missing: list[Key]) -> list[Key]:
+        """Read sorted prefixes together, but for those that share much with one of them: those, returned, wait."""
+        now, later, reads = list[Key](), list[Key](), list[Read]()
+        for key in missing:
+            experts, ids = key[0], np.asarray(key[1], dtype=np.int64)
+            past = self._longest_shared(ids, experts)
+            start = 0 if past is None else len(past.ids)
+            if now and now[-1][0] == experts and self._shared(np.asarray(now[-1][1]), ids) > start + _WORTH_WAITING:
+                later.append(key)
+            else:
+                now.append(key)
+                reads.append(Read(ids[start:], past, experts))
+        for key, (_, state) in zip(now, self._decoder.read(reads), strict=True):
+            self._entries[key] = state
+            self._num_ids += len(state.ids)
+        return later
+
+    def _shared(self, read: np.ndarray, ids: np.ndarray) -> int:
+        """How many ids of a prefix that was read need not be read again for ``ids``, of which one stays to be read."""
         traits = self._decoder.traits
+        shared = common_length(read, ids[:-1]) if traits.resumes else 0
+        return shared if traits.joins or shared == len(read) else 0
+
+    def _longest_shared(self, ids: np.ndarray, experts: ResolvedExperts) -> State | None:
+        """What some entry shares with ``ids``."""
         best, found = 0, None
         for (reader, _), state in self._entries.items():
-            shared = common_length(state.ids, ids[:-1]) if reader == experts and traits.resumes else 0
-            if shared > best and (traits.joins or shared == len(state.ids)):
+            if reader == experts and (shared := self._shared(state.ids, ids)) > best:
                 best, found = shared, state
         return self._decoder.cut(found, best) if found and best < len(found.ids) else found
 

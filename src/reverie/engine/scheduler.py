@@ -47,7 +47,7 @@ class Scheduler:
         try:
             self._admit()
             drawn = [branch for batch in self._batches.values() for branch in batch.draw()]
-            self._batches = {key: batch for key, batch in self._batches.items() if batch.keep_living()}
+            self._drop_finished()
             for batch in self._batches.values():
                 batch.feed()
             return drawn
@@ -59,9 +59,7 @@ class Scheduler:
             raise
 
     def _admit(self) -> None:
-        self._batches = {
-            key: batch for key, batch in self._batches.items() if batch.keep_living()
-        }  # some may be cancelled
+        self._drop_finished()  # some were cancelled since the last step
         room = self._max_branches - sum(len(batch.branches) for batch in self._batches.values())
         groups: dict[Any, list[Branch]] = {}
         while self._waiting and room:
@@ -73,7 +71,9 @@ class Scheduler:
         for key, branches in groups.items():
             batch = self._batches.setdefault(key, _Batch(self._decoder, self._prefixes))
             batch.add(branches)
-        self._batches = {key: batch for key, batch in self._batches.items() if batch.branches}
+
+    def _drop_finished(self) -> None:
+        self._batches = {key: batch for key, batch in self._batches.items() if batch.keep_living()}
 
     def _group(self, branch: Branch) -> Any:
         """Branches of one key can share steps."""

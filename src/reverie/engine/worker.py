@@ -12,7 +12,7 @@ import numpy as np
 
 from reverie.engine.engine import Engine
 from reverie.engine.requests import Branch, Completion, Request
-from reverie.errors import ReverieError, UsageError
+from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 
 __all__ = ["AnyEngine", "Handle", "Worker"]
@@ -93,7 +93,7 @@ class Worker:
         def begin() -> None:
             try:
                 (branch,) = self._engine.add([request])
-            except ReverieError as error:
+            except Exception as error:  # noqa: BLE001  whoever asked gets it, and the thread lives on
                 handle._done.set_exception(error)
                 handle._ids.put(None)
                 return
