@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from reverie.errors import ExpertError, UsageError, shorten
+from reverie.errors import ExpertError, shorten
 from reverie.experts.cache import ByteCache
-from reverie.experts.contract import Choice, ExpertSource, Factors, ResolvedExperts
-from reverie.experts.routed import Order, loop, routed
+from reverie.experts.contract import Choice, ExpertSource, Factors, ResolvedExperts, members_of, resolve
+from reverie.experts.routed import Order, loop, placed, routed
 from reverie.experts.stacked import StackedFactors
 from reverie.model import BackboneConfig
 
@@ -67,9 +67,9 @@ class Folded:
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Some experts side by side: ``places`` of (name, key)."""
+    """Some experts side by side."""
 
-    places: dict[tuple[str, str], int]
+    members: tuple[tuple[str, str], ...]  # name and key of each, in their order
     slots: dict[Site, StackedFactors]
 
     @property
@@ -82,7 +82,7 @@ class LoraMix:
 
     def __init__(self, stack: Stack, experts: Tensor, weights: Tensor, order: Order | None = None):
         self._stack, self._experts, self._weights = stack, experts, weights
-        self._order = order or Order.of(experts, weights, len(stack.places))
+        self._order = order or Order.of(experts, weights, len(stack.members))
 
     def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
         """x (N, in), which the linears of ``site`` read → added to out (N, out), which they gave."""
@@ -154,36 +154,26 @@ class FoldedExperts:
     def __init__(self, decoder: Fused, source: ExpertSource | None, budget: int):
         self._decoder, self._source = decoder, source
         self._cache: ByteCache[Any, Any] = ByteCache(budget, lambda value: value.nbytes)
-        self._ready = Stack({}, {})  # what was prepared last: reads and rows take from it what they need
+        self._ready = Stack((), {})  # what was prepared last: reads and rows take from it what they need
 
     def resolve(self, choice: Choice) -> ResolvedExperts:
-        if not choice:
-            return ()
-        if self._source is None:
-            raise UsageError(f"this engine has no experts, and a request names '{shorten(choice[0][0])}'")
-        return tuple(sorted((name, weight, self._source.key(name)) for name, weight in choice))
+        return resolve(choice, self._source)
 
     def prepare(self, experts: Sequence[ResolvedExperts]) -> None:
-        members = sorted({member for each in experts for member in _members(each)})
-        if members:
+        if members := members_of(experts):
             self._ready = self._cache.get(("stack", *members), partial(self._stack, members))
 
     def mix(self, experts: Sequence[ResolvedExperts]) -> LoraMix | None:
         """For rows with these experts; None where nobody has any."""
         if not any(experts):
             return None
-        if not all(member in self._ready.places for each in experts for member in _members(each)):
+        if not {*self._ready.members}.issuperset(members_of(experts)):
             self.prepare(experts)
-        chosen = torch.full((len(experts), max(map(len, experts))), -1)
-        weights = torch.zeros(chosen.shape)
-        for row, of_row in enumerate(experts):
-            for column, (name, weight, key) in enumerate(of_row):
-                chosen[row, column], weights[row, column] = self._ready.places[name, key], weight
-        return LoraMix(self._ready, chosen, weights)
+        return LoraMix(self._ready, *placed(experts, self._ready.members))
 
     def weighing(self, experts: ResolvedExperts) -> Weighing:
         weights = [weight for _, weight, _ in experts]
-        return Weighing(self._stack(_members(experts)), weights, self._decoder.config.head_size)
+        return Weighing(self._stack(members_of([experts])), weights, self._decoder.config.head_size)
 
     def _stack(self, members: Sequence[tuple[str, str]]) -> Stack:
         folded = [self._cache.get((name, key), partial(self._fold, name)).factors for name, key in members]
@@ -196,7 +186,7 @@ class FoldedExperts:
                 ]
                 if any(len(one.down) for one in stacked):
                     slots[place, group] = StackedFactors.fuse(stacked)
-        return Stack({member: place for place, member in enumerate(members)}, slots)
+        return Stack(tuple(members), slots)
 
     def _fold(self, name: str) -> Folded:
         """Raises ExpertError where the adapter does not fit."""
@@ -214,7 +204,3 @@ class FoldedExperts:
                 )
             factors[site] = self._decoder.fold(*site, given)
         return Folded(factors)
-
-
-def _members(experts: ResolvedExperts) -> list[tuple[str, str]]:
-    return [(name, key) for name, _, key in experts]

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from reverie.engine.contract import Read, State, Traits
-from reverie.errors import BundleError, UsageError, shorten
-from reverie.experts.contract import Choice, ExpertSource, ResolvedExperts
+from reverie.errors import BundleError
+from reverie.experts.contract import Choice, ExpertSource, ResolvedExperts, resolve
 from reverie.experts.inject import inject
 from reverie.model.transformers_base import TransformersBackbone
 
@@ -32,6 +32,7 @@ class TransformersDecoder:
         self.backbone, self.base = backbone, backbone.base
         self.vocab_size, self.hidden_size = backbone.config.vocab_size, backbone.config.hidden_size
         self.max_positions = backbone.config.max_positions
+        self._source = source
         self._experts = None if source is None else inject(backbone.base, source, expert_bytes)
         self._vectors = torch.empty(0, self.hidden_size)
         known = inspect.signature(self.base.forward).parameters
@@ -50,9 +51,7 @@ class TransformersDecoder:
         )
 
     def resolve(self, choice: Choice) -> ResolvedExperts:
-        if choice and self._experts is None:
-            raise UsageError(f"this engine has no experts, and a request names '{shorten(choice[0][0])}'")
-        return self._experts.resolve(choice) if self._experts else ()
+        return resolve(choice, self._source)
 
     def prepare(self, experts: Sequence[ResolvedExperts]) -> None:
         pass  # factors stay unstacked until rows have them

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
@@ -22,6 +22,8 @@ __all__ = [
     "Factors",
     "ResolvedExperts",
     "check_choice",
+    "members_of",
+    "resolve",
     "check_name",
 ]
 
@@ -133,3 +135,17 @@ def check_choice(choice: Sequence[tuple[str, float]]) -> Choice:
     if not all(math.isfinite(weight) for _, weight in choice):
         raise UsageError(f"an expert's weight is a finite number, got {list(choice)}")
     return tuple((name, float(weight)) for name, weight in choice if weight != 0)
+
+
+def resolve(choice: Choice, source: ExpertSource | None) -> ResolvedExperts:
+    """Who a checked ``choice`` is now. UsageError where there is no ``source``, UnknownNameError for unknown ones."""
+    if not choice:
+        return ()
+    if source is None:
+        raise UsageError(f"this engine has no experts, and a request names '{shorten(choice[0][0])}'")
+    return tuple(sorted((name, weight, source.key(name)) for name, weight in choice))
+
+
+def members_of(experts: Iterable[ResolvedExperts]) -> list[tuple[str, str]]:
+    """(name, key) of everybody among them, each once, sorted."""
+    return sorted({(name, key) for of_row in experts for name, _, key in of_row})

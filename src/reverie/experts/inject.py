@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from reverie.errors import MissingExtraError, UsageError
 from reverie.experts.cache import ByteCache
-from reverie.experts.contract import Adapter, Choice, ExpertSource, ResolvedExperts, check_choice
+from reverie.experts.contract import Adapter, Choice, ExpertSource, ResolvedExperts, check_choice, members_of, resolve
 from reverie.experts.files import check_fit
-from reverie.experts.routed import routed
+from reverie.experts.routed import placed, routed
 from reverie.experts.stacked import StackedFactors
 
 __all__ = ["Injection", "PeftInjection", "RoutedInjection", "Weighing", "inject", "linears_of"]
@@ -122,7 +122,7 @@ class _HookedExperts:
         self._names = dict(model.named_modules())
 
     def resolve(self, choice: Choice) -> ResolvedExperts:
-        return tuple(sorted((name, weight, self._source.key(name)) for name, weight in check_choice(choice)))
+        return resolve(check_choice(choice), self._source)
 
     @contextmanager
     def weighing(self, experts: ResolvedExperts, num_ids: int) -> Iterator[Weighing]:
@@ -163,17 +163,12 @@ class RoutedInjection(_HookedExperts):
 
     @contextmanager
     def rows(self, experts: Sequence[ResolvedExperts]) -> Iterator[None]:
-        members = sorted({(name, key) for of_row in experts for name, _, key in of_row})
+        members = members_of(experts)
         if not members:
             yield
             return
         stack = self._stacks.get(tuple(members), lambda: self._stack(members))
-        places = {member: place for place, member in enumerate(members)}
-        self._experts = torch.full((len(experts), max(map(len, experts))), -1)
-        self._weights = torch.zeros(self._experts.shape)
-        for row, of_row in enumerate(experts):
-            for column, (name, weight, key) in enumerate(of_row):
-                self._experts[row, column], self._weights[row, column] = places[name, key], weight
+        self._experts, self._weights = placed(experts, members)
         self._active = stack.slots
         try:
             yield

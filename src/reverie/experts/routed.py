@@ -11,6 +11,7 @@ Four ways, one answer, which is that of ``routed_plain``:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,9 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reverie.experts.contract import ResolvedExperts
 from reverie.experts.stacked import StackedFactors
 
-__all__ = ["Order", "concatenated", "grouped", "loop", "routed", "routed_plain", "segments"]
+__all__ = ["Order", "concatenated", "grouped", "loop", "placed", "routed", "routed_plain", "segments"]
 
 WASTE = 4  # concatenated ranks are faster than segments up to so many times the products that are needed
 
@@ -53,6 +55,17 @@ def routed_plain(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Ten
             ranks = slots.of(expert, part)
             parts[part] = parts[part] + weight * (x @ slots.down[ranks].t() @ slots.up[ranks])
     return torch.cat(parts, 1)
+
+
+def placed(experts: Sequence[ResolvedExperts], members: Sequence[tuple[str, str]]) -> tuple[Tensor, Tensor]:
+    """The experts of rows as places among ``members``, int64 (N, k) with -1 for none, and their weights (N, k)."""
+    places = {member: place for place, member in enumerate(members)}
+    chosen = torch.full((len(experts), max(map(len, experts))), -1)
+    weights = torch.zeros(chosen.shape)
+    for row, of_row in enumerate(experts):
+        for column, (name, weight, key) in enumerate(of_row):
+            chosen[row, column], weights[row, column] = places[name, key], weight
+    return chosen, weights
 
 
 @dataclass(frozen=True, eq=False)
