@@ -19,11 +19,16 @@ __all__ = ["Sampler", "Sampling"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an id is drawn. Filters apply in this order: temperature, then top-k, then top-p of what is left."""
+    """How an id is drawn. First logits of ids that the row holds already are weakened by ``repetition_penalty``, then
+    filters apply in this order: temperature, top-k, then top-p of what is left, then min-p of what is left."""
 
     temperature: float = 1.0  # 0 = greedy: the likeliest id
     top_k: int = 0  # keep the k likeliest ids; 0 = all
     top_p: float = 1.0  # keep the fewest likeliest ids whose probabilities reach p; 1 = all
+    min_p: float = 0.0  # keep ids at least so probable as this share of the likeliest; 0 = all
+    repetition_penalty: float = (
+        1.0  # logits above 0 of ids that were read or drawn are divided by it, others multiplied
+    )
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature < float("inf"):
@@ -32,6 +37,10 @@ class Sampling:
             raise ConfigError(f"top_k is a whole number of at least 0 (0 = all ids), got {self.top_k}")
         if not 0.0 < self.top_p <= 1.0:
             raise ConfigError(f"top_p lies above 0 and at most at 1 (1 = all ids), got {self.top_p}")
+        if not 0.0 <= self.min_p <= 1.0:
+            raise ConfigError(f"min_p lies between 0 (all ids) and 1, got {self.min_p}")
+        if not 0.0 < self.repetition_penalty < float("inf"):
+            raise ConfigError(f"repetition_penalty is a number above 0 (1 = none), got {self.repetition_penalty}")
 
     @property
     def filters(self) -> bool:

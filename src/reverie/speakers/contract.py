@@ -1,0 +1,132 @@
+"""What a speaker is: a model that is asked in words and answers in words, wherever it runs.
+
+A base under our own engine is one (``dreaming.engine_speaker``), and so are models behind HTTP and llama.cpp. They
+differ in what they can be held to: ``Abilities`` says it, and who asks makes do. ``check_speaker`` holds a speaker to
+this contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+from reverie.engine.sampling import Sampling
+from reverie.errors import ConfigError
+from reverie.experts.contract import Choice
+
+__all__ = ["Abilities", "Message", "Scored", "Speaker", "Speech", "SpeechRequest"]
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a speaker can be asked for."""
+
+    completes: bool = True  # goes on with a text as it stands; else it only answers talks
+    forms: bool = False  # is held to ``SpeechRequest.form``; else the form is asked for by example, and may be missed
+    scores: bool = False  # says how probable given words are (``Speaker.score``)
+    embeds: bool = False  # turns texts into vectors (``Speaker.embed``)
+    seeds: bool = True  # the same seed gives the same words
+    experts: bool = False  # has experts that a request may name
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a talk."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
+class SpeechRequest:
+    """What is to be said.
+
+    Args:
+        said: a text to go on with, or a talk whose last turn is to be answered
+        max_ids: most ids of the answer, at least 1
+        sampling: how they are drawn
+        seed: of this request alone
+        stop: texts that end the answer, and are no part of it
+        form: labels of further lines. The answer is then one line that holds words, and for each label a line that
+            begins with it and holds words; with ("Result:",) such as " you drop it\\nResult: it breaks". Who has not
+            ``Abilities.forms`` may miss it.
+        experts: who helps, where the speaker has experts
+    """
+
+    said: str | tuple[Message, ...]
+    max_ids: int = 256
+    sampling: Sampling = field(default_factory=Sampling)
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    form: tuple[str, ...] | None = None
+    experts: Choice = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.max_ids, int) or self.max_ids < 1:
+            raise ConfigError(f"max_ids is a whole number of at least 1, got {self.max_ids}")
+        if not self.said or any(not one for one in self.stop):
+            raise ConfigError("a speaker is asked with words, and no stop text is empty")
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What was said, without the stop text.
+
+    ``finished``: it came to an end by itself, by a stop text or by its form; False where ``max_ids`` ran out.
+    ``num_ids`` and ``log_prob`` (the sum over them, in nats, at temperature 1) are None where the speaker does not tell.
+    """
+
+    text: str
+    finished: bool
+    num_ids: int | None = None
+    log_prob: float | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How probable given words are: their log-probability in nats, summed over ``num_ids`` ids."""
+
+    log_prob: float
+    num_ids: int
+
+    @property
+    def mean(self) -> float:
+        return self.log_prob / max(self.num_ids, 1)
+
+
+class Speaker(Protocol):
+    """A model that is asked in words. One thread at a time unless it says otherwise."""
+
+    name: str  # such as "smol", "ollama:llama3.2"
+    abilities: Abilities
+    max_ids: int  # of a prompt and its answer together
+
+    def speak(
+        self, requests: Sequence[SpeechRequest], on_text: Callable[[int, str], None] | None = None
+    ) -> list[Speech]:
+        """One answer a request, in their order. ``on_text(request, piece)`` is told each piece as it is said; the pieces
+        of a request joined are its text.
+
+        Raises BackendError for a speaker that is away or answers nonsense, UsageError for what does not fit into
+        ``max_ids``, and for a text to go on with where ``abilities.completes`` is False.
+        """
+        ...
+
+    def score(self, wanted: Sequence[tuple[str, str]], experts: Choice = ()) -> list[Scored]:
+        """How probable the second text is after the first, for each pair. Raises UsageError without ``scores``."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 (n, D), one vector a text. Raises UsageError without ``embeds``."""
+        ...
+
+    def count(self, said: str | tuple[Message, ...]) -> int:
+        """How many ids that takes of ``max_ids``; an estimate that is rather too high where the speaker does not tell."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds. It may be called twice."""
+        ...
