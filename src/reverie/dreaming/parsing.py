@@ -24,7 +24,7 @@ _IRREGULAR = {
         "be": "am are is was were been being s", "do": "does did done", "have": "has had", "will": "would shall wo ll",
         "can": "could might may ca", "fall": "fell fallen", "throw": "threw thrown", "break": "broke broken",
         "freeze": "froze frozen", "light": "lit", "leave": "left", "hold": "held", "give": "gave given",
-        "go": "went gone", "get": "got gotten", "take": "took taken", "sink": "sank sunk", "rise": "rose risen",
+        "go": "went gone goes", "get": "got gotten", "take": "took taken", "sink": "sank sunk", "rise": "rose risen",
         "fly": "flew flown", "become": "became", "come": "came", "make": "made", "stand": "stood", "see": "saw seen",
         "sit": "sat", "lie": "lay lain lying", "keep": "kept", "catch": "caught", "stick": "stuck", "find": "found",
         "slide": "slid", "spill": "spilt", "burn": "burnt", "know": "knew known", "think": "thought", "not": "nt",
@@ -123,7 +123,7 @@ class Parser:
 
     def __init__(self, book: Phrasebook):
         self._slots = {name: (slot.binds, _trie(slot.values)) for name, slot in book.slots.items()}
-        self._texts = book.macros
+        self._texts, self._adverbs = book.macros, book.adverbs
         self._macros: dict[str, _Node] = {}
         patterns = [*book.patterns, *map(Pattern, book.fillers)]
         self._pieces = [(self._compile(one.text), one.binds) for one in patterns]
@@ -141,6 +141,9 @@ class Parser:
         """Every way in which pieces cover all of the words and agree, the ones in fewest pieces first."""
         if not 0 < len(words) <= _MAX_WORDS:
             return []
+        return self._read(words) or self._read([word for word in words if word not in self._adverbs])
+
+    def _read(self, words: Sequence[str]) -> list[Reading]:
         match = _Match(self._slots, self.stems(words))
         rest: dict[int, dict[Named, int]] = {len(words): {(): 0}}
         for start in range(len(words) - 1, -1, -1):
@@ -156,7 +159,7 @@ class Parser:
 
     def left_over(self, words: Sequence[str]) -> tuple[str, ...]:
         """The fewest words that no piece covers."""
-        words = words[:_MAX_WORDS]
+        words = [word for word in words[:_MAX_WORDS] if word not in self._adverbs]
         match = _Match(self._slots, self.stems(words))
         best: list[tuple[int, int, tuple[str, ...]]] = [(0, 0, ())]  # by the number of words from there to the end
         for start in range(len(words) - 1, -1, -1):

@@ -69,7 +69,12 @@ def rephrase(question: str, worlds: Sequence[str], speaker: Speaker | None = Non
     tried = [_rephrased(question, world, speaker) for world in worlds if _parser(world) is not None]
     if not tried:
         return Rephrased(question, reason="these worlds have no phrasebook")
-    return min(tried, key=lambda one: (not one.found, len(one.left_over)))
+    return min(tried, key=lambda one: (not one.found, bool(one.left_over), not _names_things(one.world), len(one.left_over)))
+
+
+def _names_things(world: str) -> bool:
+    book = make_world(world).phrasebook()
+    return book is not None and bool(book.slots)
 
 
 def answer_rephrased(session: Session, question: str, speaker: Speaker | None = None, **settings: Any) -> AnsweredRephrased:

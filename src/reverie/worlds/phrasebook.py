@@ -54,7 +54,8 @@ class Phrasebook:
         slots: by the name that patterns use
         macros: pieces of patterns, by name
         patterns: of a question
-        fillers: words and phrases that change nothing
+        fillers: words and phrases between the pieces that change nothing
+        adverbs: words that change nothing wherever they stand
         ask: from what was named, what to ask the model; a text says why nothing can be asked
     """
 
@@ -62,4 +63,5 @@ class Phrasebook:
     macros: Mapping[str, str]
     patterns: Sequence[Pattern]
     fillers: Sequence[str]
+    adverbs: frozenset[str]
     ask: Callable[[Bindings], Asking | str]

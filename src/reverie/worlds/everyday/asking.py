@@ -6,11 +6,11 @@ things have in common is asked of each of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
 
 from reverie.worlds.everyday.compare import SAID
-from reverie.worlds.everyday.phrases import FILLERS, MACROS, PATTERNS, SLOTS
+from reverie.worlds.everyday.phrases import ADVERBS, FILLERS, MACROS, PATTERNS, SLOTS
 from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
@@ -34,7 +34,10 @@ _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
 _GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")  # outcomes after which a thing is not whole
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
 _CONTRARY = "-"
-_WHY_VERBS = ("break", "bounce", "pop", "melt", "catch fire", "freeze", "float", "sink", "rise")
+_BECAUSE = {  # outcome → what its cause in the thing speaks of
+    "break": "fragile", "bounce": "springy", "pop": "thin skin", "melt": "melt", "catch fire": "burn",
+    "freeze": "freeze", "float": "water", "sink": "water", "rise": "lighter than air",
+}  # fmt: skip
 _OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
     "break": "fragile", "catch fire": "burns", "melt": "melts", "be cut": "cut", "float": "floats", "sink": "-floats",
     "roll": "rolls", "rise": "light",
@@ -45,12 +48,16 @@ _PROPERTIES = {each.name: each for each in PROPERTIES}
 def ask(named: Bindings) -> Asking | str:
     """What to ask for what is named; a text says why nothing can be asked."""
     form = named.get("form", "")
-    makers = {"property": _property, "heavier": _heavier, "common": _common, "most": _most, "which": _which, "many": _many}
+    makers: Mapping[str, Callable[[Bindings], Asking | str]] = {"property": _property, "heavier": _heavier, "common": _common, "most": _most, "which": _which, "many": _many}
     if form in makers:
         extra = {"action", "verb", "surface", "height", "said", "can", "support", "not"} & set(named)
         return "it joins what was taught apart" if extra else makers[form](named)
     if not form:
         return "it does not say what is asked"
+    if "liquid" in named:
+        if named.get("thing", named["liquid"]) != named["liquid"] or named.get("action") not in ("heat", "cool", "pour"):
+            return "it joins what was taught apart"
+        named = {**named, "thing": named["liquid"]}
     if "thing" not in named:
         return "it names no thing that was taught"
     if {"other", "third", "fourth", "most", "property"} & set(named):
@@ -63,7 +70,7 @@ def ask(named: Bindings) -> Asking | str:
 def _of_thing(named: Bindings) -> Asking | str:
     """A yes/no question about a thing with nothing done to it."""
     name = _OF_THING.get(named.get("verb", ""))
-    if named["form"] != "will" or not name or set(named) - {"form", "verb", "thing", "surface"}:
+    if named["form"] != "will" or not name or set(named) - {"form", "verb", "thing", "surface", "can"}:
         return "it does not say what is done"
     if named.get("surface", "water") != "water" or ("surface" in named and name not in ("floats", "-floats")):
         return "it does not say what is done"
@@ -152,7 +159,12 @@ class Event:
 
     def why(self, verb: str, happened: bool) -> tuple[str, ...]:
         x, no = self.thing.a, "" if happened else " not"
-        return (f"why does {x}{no} {verb} when you {self.does('it')}?",)
+        return (
+            f"why does {x}{no} {verb} when you {self.does('it')}?",
+            f"why would {x}{no} {verb} if you {self.does('it', 1)}?",
+            f"if you {self.does(x)}, why does it{no} {verb}?",
+            f"what is the reason for {x}{no} to {verb} after {self.gerund()}?",
+        )
 
     def dropped(self) -> Event:
         """The same thing let fall on the floor: where a push was not enough to get it off the table, but it fell."""
@@ -185,7 +197,7 @@ def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | str:
         asked = event.where() if form == "where" else event.after()
         return Asking((asked, event.happens()), lambda said: said[0] or said[1])
     if form == "whole":
-        return Asking((event.whole(), event.happens()), lambda said: said[0] or _whole(said[1]))
+        return Asking((event.whole(), event.happens()), lambda said: _checked(said[0], _whole(said[1])))
     if form == "why":
         return _why(event, _meant(event, verb), negated)
     return _will(event, _meant(event, verb))
@@ -223,8 +235,15 @@ def _meant(event: Event, verb: str) -> str:
 def _will(event: Event, verb: str) -> Asking:
     taught = ASKED[event.action] + (("float", "sink") if event.surface == "water" else ())
     if verb not in taught:
-        return Asking((event.happens(),), lambda said: _yes_no(event, verb, said[0]))
-    return Asking((event.will(verb), event.happens()), lambda said: said[0] or _yes_no(event, verb, said[1]))
+        return Asking((event.happens(),), lambda said: _yes_no(verb, said[0]))
+    return Asking((event.will(verb), event.happens()), lambda said: _checked(said[0], _yes_no(verb, said[1])))
+
+
+def _checked(said: str | None, happens: str | None) -> str | None:
+    """A yes or no, unless what happens says the contrary: of that the dreams are surer."""
+    if said is None or happens is None:
+        return said or happens
+    return said if said.split(",")[0] == happens.split(",")[0] else happens
 
 
 def _holds(verb: str, happens: str) -> bool:
@@ -237,7 +256,7 @@ def _holds(verb: str, happens: str) -> bool:
     return any(words in happens for words in _SHOWN[verb])
 
 
-def _yes_no(event: Event, verb: str, happens: str | None) -> str | None:
+def _yes_no(verb: str, happens: str | None) -> str | None:
     if happens is None:
         return None
     return f"{'Yes' if _holds(verb, happens) else 'No'}, {_lower(happens)}"
@@ -250,21 +269,38 @@ def _whole(happens: str | None) -> str | None:
 
 
 def _why(event: Event, verb: str, negated: bool) -> Asking | str:
-    if verb not in _WHY_VERBS:
+    if verb not in _BECAUSE:
         return f"why a thing does or does not {verb} was not taught"
 
     def word(said: Answers) -> str | None:
-        why, happens = said
+        *whys, happens = said
         if happens is None:
             return None
         if _holds(verb, happens) == negated:
-            return _denied(event, verb, negated, happens)
-        return why
+            return _denied(verb, negated, happens)
+        return next((why for why in whys if why and _explains(why, verb, event.action, not negated)), None)
 
-    return Asking((event.why(verb, not negated), event.happens()), word)
+    return Asking((*((why,) for why in event.why(verb, not negated)), event.happens()), word)
 
 
-def _denied(event: Event, verb: str, negated: bool, happens: str) -> str:
+def _explains(why: str, verb: str, action: str, happened: bool) -> bool:
+    """Whether a cause is one of that outcome, and speaks for it and not against it."""
+    if verb == "break" and action == "cut":
+        return ("hard" in why) != happened
+    if verb in ("break", "bounce") and ("from high up" in why or "from low down" in why):
+        return True
+    if verb in ("break", "bounce") and "soft" in why:
+        return ("not soft" in why) == happened
+    if verb in ("break", "bounce") and "is hard" in why:
+        return happened
+    words = {"float": ("lighter than water", "heavier than water"), "sink": ("heavier than water", "lighter than water")}
+    yes, no = words.get(verb, (_BECAUSE[verb], ""))
+    if no:
+        return (yes if happened else no) in why
+    return yes in why and any(word in why for word in ("not", "cannot")) != happened
+
+
+def _denied(verb: str, negated: bool, happens: str) -> str:
     """What is wrong with the question: it takes for granted what the dream denies."""
     if negated:
         return f"That is not so, it does {verb}: {_lower(happens)}"
@@ -421,5 +457,5 @@ def _alike(said: Answers) -> str | None:
     return said[0] if said[0] == said[1] else None
 
 
-PHRASEBOOK = Phrasebook(SLOTS, MACROS, PATTERNS, FILLERS, ask)
+PHRASEBOOK = Phrasebook(SLOTS, MACROS, PATTERNS, FILLERS, ADVERBS, ask)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from reverie.worlds.everyday.things import THINGS
 from reverie.worlds.phrasebook import Pattern, Slot
 
-__all__ = ["FILLERS", "MACROS", "PATTERNS", "SLOTS"]
+__all__ = ["ADVERBS", "FILLERS", "MACROS", "PATTERNS", "SLOTS"]
 
 # thing → what people also call it, beside its name and its indefinite forms
 _THINGS = {
@@ -265,7 +265,7 @@ _PARTICIPLES = {
 SLOTS = {
     **{name: Slot(name, _ALL_THINGS) for name in ("thing", "other", "third", "fourth")},
     "support": Slot("support", _ALL_THINGS),
-    "liquid": Slot("thing", _LIQUIDS),
+    "liquid": Slot("liquid", _LIQUIDS),
     "did": Slot("action", _PARTICIPLES),
     "surface": Slot("surface", _SURFACES),
     "table": Slot("surface", {"table": _SURFACES["table"]}),
@@ -288,9 +288,9 @@ MACROS = {
     "it": "(it|they|them|this|that|one|the thing|he|she)",
     "its": "(its|their)",
     "np": f"[{_DET}] [{_ADJ}] [{{did}}] {{thing}}",
-    "x": f"([{_DET}] [{_ADJ}] [{{did}}] {{thing}}|(it|they|them|this|that|one|the thing))",
+    "x": f"([{_DET}] [{_ADJ}] [{{did}}] {{thing}}|[the|some|my|this] {{liquid}}|(it|they|them|this|that|one|the thing))",
     "y": f"[{_DET}] [{_ADJ}] {{support}}",
-    "agent": f"(i|you|we|he|she|they|one|someone|somebody|anyone|anybody|people|[{_DET}] ({_PERSON}))",
+    "agent": f"(i|you|we|he|she|they|one|someone|somebody|anyone|anybody|people|[{_DET}] ({_PERSON}) [of (mine|ours|hers|his)])",
     "conj": "(if|when|once|after|whenever|as soon as|as|in case|suppose [that]|imagine [that]|assume [that]|"
             "say [that]|let us say [that]|by|from|of|upon|should|while|and|then|that|which|next if|the moment|every time|"
             "each time|let us (suppose|assume|imagine|pretend) [that]|follow|because of|because|with|given [that]|provide [that]|to|for|during|before and after|right after|just after|what if|and if|and when)",
@@ -375,6 +375,9 @@ def _patterns() -> Iterator[Pattern]:
     yield Pattern("<lead> (put|place|set|lay|dip|dunk|stick) <x> (in|in to|on) [<det>] {water}", {"action": "drop"})
     yield Pattern("[<conj>] <x> [be] (put|place|set|in|fall in|drop in) [in|in to] [<det>] {water}", {"action": "drop"})
     yield Pattern("[<conj>] [<agent>] [<mod>] wait <while>", {"action": "wait"})
+    yield Pattern("(from|at) [<det>] [very] {height}")
+    yield Pattern("[<det>] {did} {thing}")
+    yield Pattern("(take|i have|we have|here be|there be|consider|think of) <np>")
     yield Pattern("[<conj>] [<x>|then] [<mod>] (land|fall|come down|go|hit|end up) [on|on to|in|in to|down on] [<det>] {surface}")
     for form, cues in (("happens", _HAPPENS), ("where", _WHERE), ("after", _AFTER), ("why", _WHY)):
         yield Pattern("|".join(cues), {"form": form})
@@ -409,6 +412,7 @@ def _yes_no() -> Iterator[Pattern]:
                 yield Pattern(frame.replace("{v}", words), {"form": "whole"})
     yield Pattern("be <x> [<still>] (whole|intact|unbroken|undamaged|unharmed|ok|okay|fine|safe|in one piece|all right|alright)", {"form": "whole"})
     yield Pattern("without [<x>] (break|be break|shatter|be damage|crack|smash|damage) [<x>]", {"form": "whole"})
+    yield Pattern("{verb} <it>", will)
     yield Pattern("can <agent>", {"can": "yes"})
     yield Pattern("be it possible [for <agent>] to", {"can": "yes"})
     yield Pattern("without [<x>] (fall|fall off|fall down|slide off|roll off|topple|tip over|tumble) [off|down]", {"form": "will", "verb": "stay on top"})
@@ -438,7 +442,11 @@ def _whys() -> Iterator[Pattern]:
 def _about_things() -> Iterator[Pattern]:
     for name, frames in _PROPERTIES.items():
         for words in frames:
-            yield Pattern(words, {"form": "property", "property": name})
+            binds = {"form": "property", "property": name}
+            yield Pattern(words, binds)
+            asks, x, rest = words.partition(" <x> ")
+            if x and " " not in asks:  # whether it is
+                yield Pattern(f"[if|whether|that] <x> [{asks}] {rest}", binds)
     for words in ("be <x> (heavier|weightier|more heavy) than [<det>] {other}", "<do> <x> weigh more than [<det>] {other}", "will <x> be heavier than [<det>] {other}", "be <x> the heavier one compare with [<det>] {other}", "do <x> have more (mass|weight) than [<det>] {other}"):
         yield Pattern(words, {"form": "heavier"})
     for words in ("be [<det>] {other} (lighter|less heavy) than <np>", "do [<det>] {other} weigh less than <np>", "will [<det>] {other} (be lighter|weigh less) than <np>"):
@@ -465,8 +473,13 @@ def _about_things() -> Iterator[Pattern]:
 
 PATTERNS = tuple(_patterns())
 FILLERS = (
-    "please", "exactly", "just", "actually", "really", "accidentally", "by accident", "by mistake", "suddenly", "ever", "simply", "usually", "normally", "probably", "typically", "likely", "perhaps", "maybe", "generally",
+    "explain", "(do|will|can)", "please", "exactly", "just", "actually", "really", "accidentally", "by accident", "by mistake", "suddenly", "ever", "simply", "usually", "normally", "probably", "typically", "likely", "perhaps", "maybe", "generally",
     "do you think", "you think", "in your opinion", "i wonder", "i be wonder", "i want to know", "i will like to know", "can you (tell|show|explain to) me", "can you (say|tell|explain|predict|guess)", "tell me", "tell us", "do you know", "you know", "will you (tell|say)", "any idea", "i be curious",
     "hey", "hi", "hello", "so", "ok", "okay", "well", "oh", "um", "question", "quick question", "say", "guess", "let us see", "help", "oops", "imagine", "suppose", "there be", "here be", "i have", "be it true that", "be it the case that", "i guess", "i suppose", "i think", "i believe", "i bet", "right", "then", "now", "afterwards", "later", "still", "at all", "in the end", "and", "but", "also", "the moment", "eventually", "right away", "immediately", "straight away", "at once", "instead",
     "<place>", "let us say", "if so", "thanks", "thank you", "to me", "again", "possible", "for example", "in general", "when that happen", "after that", "as a result", "what do you say", "curious", "out of curiosity", "today", "yesterday", "this morning", "in real life", "according to physics", "physically", "in practice",
 )  # fmt: skip
+ADVERBS = frozenset(
+    "just accidentally simply actually really suddenly ever also please maybe perhaps probably usually normally "
+    "typically exactly carelessly unfortunately sadly possibly clumsily unintentionally basically literally "
+    "apparently certainly definitely surely obviously even".split()
+)
