@@ -52,10 +52,13 @@ def ask(named: Bindings) -> Asking | str:
     if form in makers:
         extra = {"action", "verb", "surface", "height", "said", "can", "support", "not"} & set(named)
         return "it joins what was taught apart" if extra else makers[form](named)
+    if not form and named.get("can") and named.get("action") == "stack":
+        form, named = "will", {**named, "form": "will", "verb": "stay on top"}
     if not form:
         return "it does not say what is asked"
     if "liquid" in named:
-        if named.get("thing", named["liquid"]) != named["liquid"] or named.get("action") not in ("heat", "cool", "pour"):
+        alone = "thing" not in named and named.get("action") not in ("heat", "cool", "pour")
+        if named.get("thing", named["liquid"]) != named["liquid"] or alone:
             return "it joins what was taught apart"
         named = {**named, "thing": named["liquid"]}
     if "thing" not in named:
@@ -177,7 +180,7 @@ def _of_event(named: Bindings) -> Asking | str:
         return event.problem
     form, verb = named["form"], named.get("verb", "")
     if verb and form not in ("will", "why"):
-        if "said" not in named or form == "whole":
+        if not {"said", "or"} & set(named) or form == "whole":
             return "it asks two things at once"
     if form == "will" and "said" in named:
         return "it asks two things at once"
@@ -225,6 +228,8 @@ def _meant(event: Event, verb: str) -> str:
         return "rise"
     if verb == "fall off" and event.action in ("drop", "let go", "throw"):
         return "come down"
+    if verb == "fall":
+        return {"stack": "fall off", "push": "fall over", "tip": "fall over"}.get(event.action, "come down")
     if verb == "spill" and not event.thing.contents:
         return "fall over"
     if verb == "rise" and wet and not event.thing.rises:
@@ -247,6 +252,7 @@ def _checked(said: str | None, happens: str | None) -> str | None:
 
 
 def _holds(verb: str, happens: str) -> bool:
+    happens = happens.lower()
     if verb == "change":
         return not any(words in happens for words in _UNCHANGED)
     if verb == "move" and "hardly moves" in happens:
@@ -324,7 +330,14 @@ def _property(named: Bindings) -> Asking | str:
     if not of.asks(thing):
         return f"that is not asked of {thing.a}"
     asked = tuple(frame.format(x=thing.a).lower() for frame in of.frames[:2])
+    if "or" in named:
+        return Asking((asked,), _without_yes)
     return Asking((asked,), _turned if contrary else None)
+
+
+def _without_yes(said: Answers) -> str | None:
+    rest = (said[0] or "").partition(", ")[2]
+    return f"{rest[0].upper()}{rest[1:]}" if rest else None
 
 
 def _turned(said: Answers) -> str | None:
