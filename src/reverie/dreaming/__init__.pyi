@@ -10,6 +10,9 @@ from .model import Model as Model
 from .plan import Plan as Plan
 from .question import DreamSettings as DreamSettings
 from .question import Question as Question
+from .rephrase import AnsweredRephrased as AnsweredRephrased
+from .rephrase import Rephrased as Rephrased
+from .rephrase import answer_rephrased as answer_rephrased
 from .session import Observer as Observer
 from .session import Reverie as Reverie
 from .session import Session as Session
