@@ -1,0 +1,112 @@
+"""A base under our own engine, asked in words: the speaker that can be held to everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from reverie.dreaming.said import FormConstraint, Pieces, SaidConstraint, TextMasks, before_stop
+from reverie.engine import AnyEngine, Completion, Request
+from reverie.errors import UsageError
+from reverie.experts.contract import Choice
+from reverie.speakers.contract import Abilities, Message, Scored, Speech, SpeechRequest
+from reverie.tokens.base_words import BaseWords
+
+__all__ = ["EngineSpeaker"]
+
+
+class EngineSpeaker:
+    """Speaks with a base.
+
+    Args:
+        name: of its bundle
+        engine: runs it
+        words: how it reads and ends texts
+        first: id of its first text id in the engine's numbering
+        vocab_size, max_ids: ids and positions of the base
+    """
+
+    def __init__(self, name: str, engine: AnyEngine, words: BaseWords, first: int, vocab_size: int, max_ids: int):
+        self.name, self.engine, self.words, self.max_ids = name, engine, words, max_ids
+        self.abilities = Abilities(forms=True, scores=True, embeds=True, experts=True)
+        self._first, self._masks = first, TextMasks(words, first, vocab_size)
+
+    def speak(
+        self, requests: Sequence[SpeechRequest], on_text: Callable[[int, str], None] | None = None
+    ) -> list[Speech]:
+        """As ``Speaker.speak``; all requests side by side."""
+        asked = [self._request(one) for one in requests]
+        if on_text is None:
+            drawn = self.engine.generate(asked)
+            return [self._speech(*each) for each in zip(requests, drawn, strict=True)]
+        ids: list[list[int]] = [[] for _ in requests]
+        pieces = [Pieces(partial(on_text, row), one.stop) for row, one in enumerate(requests)]
+
+        def tell(row: int, token: int) -> None:
+            ids[row].append(token)
+            pieces[row].tell(self._text(ids[row]))
+
+        drawn = self.engine.generate(asked, tell)
+        speeches = [self._speech(*each) for each in zip(requests, drawn, strict=True)]
+        for piece, speech in zip(pieces, speeches, strict=True):
+            piece.tell(speech.text, last=True)
+        return speeches
+
+    def score(self, wanted: Sequence[tuple[str, str]], experts: Choice = ()) -> list[Scored]:
+        """As ``Speaker.score``, all pairs in one pass. A space between the two texts belongs to the second."""
+        pairs = []
+        for before, after in wanted:
+            kept = before.rstrip(" ")
+            given = self._ids(self.words.encode(kept) if kept else self.words.start)
+            pairs.append((given, self._ids(self.words.encode(before[len(kept) :] + after, whole=False)), experts))
+        return [Scored(float(each.sum()), len(each)) for each in self.engine.score_many(pairs)]
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """The mean of the base's final states over each text: float32 (n, D)."""
+        return self.engine.embed_many([self._ids(self.words.encode(text) or self.words.start) for text in texts])
+
+    def count(self, said: str | tuple[Message, ...]) -> int:
+        return len(self.ids(said))
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def ids(self, said: str | tuple[Message, ...]) -> tuple[int, ...]:
+        """The engine's ids of a text, or of a talk up to where its answer begins. No turn of a talk can name the base's
+        special tokens. Raises UsageError for a talk where the base has no chat template."""
+        if isinstance(said, str):
+            return self._ids(self.words.encode(said) or self.words.start)
+        if self.words.template is None:
+            raise UsageError(f"{self.name} has no chat template to be talked to by: ask it to go on with a text")
+        turns = [{"role": one.role, "content": self.words.plain(one.content)} for one in said]
+        return self._ids(self.words.encode(self.words.template.render(turns), whole=False))
+
+    def _ids(self, ids: Sequence[int]) -> tuple[int, ...]:
+        return tuple(self._first + token for token in ids)
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return self.words.decode([token - self._first for token in ids])
+
+    def _request(self, one: SpeechRequest) -> Request:
+        prefix = self.ids(one.said)
+        room = self.max_ids - len(prefix)
+        if room < 1:
+            raise UsageError(f"{len(prefix)} ids of words do not fit into the {self.max_ids} of {self.name}: ask less")
+        constraint = SaidConstraint(self._masks, one.stop)
+        return Request(
+            prefix,
+            one.seed,
+            one.sampling,
+            constraint if one.form is None else FormConstraint(self._masks, one.form),
+            min(one.max_ids, room),
+            frozenset(self._first + token for token in self.words.ends),
+            one.experts,
+        )
+
+    def _speech(self, asked: SpeechRequest, drawn: Completion) -> Speech:
+        text = before_stop(self._text(drawn.ids), asked.stop)
+        if asked.form is not None:
+            text = text.removesuffix("\n")
+        return Speech(text, drawn.finished, len(drawn.ids), drawn.log_prob)
