@@ -17,6 +17,8 @@ _OWN: dict[str, Benchmark | str] = {
     "everyday": "reverie_bench.everyday:BENCHMARK",
     "unknown": "reverie_bench.unknown:BENCHMARK",
     "grounding": "reverie_bench.grounding:BENCHMARK",
+    "causal": "reverie_bench.causal:BENCHMARK",
+    "choice": "reverie_bench.choice:BENCHMARK",
     "dreams": "reverie_bench.dreams:BENCHMARK",
     "batching": "reverie_bench.batching:BENCHMARK",
     "startup": "reverie_bench.startup:BENCHMARK",
