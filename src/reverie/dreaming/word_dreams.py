@@ -58,7 +58,7 @@ class WordDreamer:
         self.arbiter = arbiter or Arbiter.of("likelihood", "contrast", "agreement", "support")
 
     def dream(self, asked: Asked, facts: Sequence[Fact], settings: DreamSettings) -> list[Dream]:
-        """One dream a branch, of what comes of the actions or of what led to what is asked about; a branch that holds no
+        """One dream a branch, of what comes of the actions or what led to what is asked about; a branch that holds no
         words is left out. Raises BackendError where none holds any."""
         dreams = self._causes(asked, settings) if asked.kind == "back" else self._results(asked, facts, settings)
         if not dreams:

@@ -22,7 +22,7 @@ from reverie.engine import Sampling
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 from reverie.nouns import DIRECT, Answer, Dream, Verdict
-from reverie.speakers.contract import Message, Speaker, SpeechRequest
+from reverie.speakers.contract import Message, SpeechRequest
 
 __all__ = ["PromptStyle", "WordConfig", "WordMind"]
 
