@@ -141,7 +141,7 @@ def test_bf16_is_read_into_fp32_where_it_would_be_emulated(tmp_path: Path, monke
     read = {}
     for units, dtype in (("AMX", torch.bfloat16), ("", torch.float32)):
         monkeypatch.setattr("reverie.precision._bf16_units", lambda device, units=units: units)
-        read[dtype] = load_bundle(half).backbone
+        read[dtype] = load_bundle(half, trainable=True).backbone
         assert {parameter.dtype for parameter in read[dtype].parameters()} == {dtype}
         assert load_bundle(half).session(memory=False).ask("What rolls?", branches=0).text
     for one, other in zip(*(backbone.parameters() for backbone in read.values()), strict=True):

@@ -77,8 +77,8 @@ class TransformersBackbone(nn.Module):
         model, device = load_model(folder), usual_device()
         if not getattr(model, "is_quantized", False):  # quantized ones are where they belong already
             model = model.to(device)
-            if model.dtype == torch.bfloat16:
-                model = model.to(choose_precision("auto", device).dtype)
+            if model.dtype == torch.bfloat16 and choose_precision("auto", device).name != "bf16":
+                model = model.float()  # never to bf16: that would round how positions turn, which stays in fp32
         return cls(model.eval().requires_grad_(False), num_grammar)
 
     @property
