@@ -133,7 +133,7 @@ def plainly(sampling: Sampling, logits: torch.Tensor, noise: float) -> int:  # (
 @pytest.mark.parametrize("rounded", [False, True], ids=["apart", "with equals"])
 def test_large_vocabularies_are_drawn_from_as_if_all_were_sorted(size: int, rounded: bool) -> None:
     rng = torch.Generator().manual_seed(size)
-    settings_drawn = [(1.0,), (0.7, 0, 0.9), (1.0, 40), (0.5, 300, 0.99), (3.0, 0, 0.999), (1.0, 7, 0.5), (2.0, 4700)]
+    settings_drawn = [(1.0,), (0.7, 0, 0.9), (1.0, 40), (0.5, 300, 0.987), (3.0, 0, 0.999), (1.0, 7, 0.5), (2.0, 4700)]
     samplings = [Sampling(*each) for each in settings_drawn]
     sampler = Sampler(samplings, range(len(samplings)), [30] * len(samplings))
     noise = torch.stack([torch.rand(30, generator=torch.Generator().manual_seed(row)) for row in range(len(samplings))])
@@ -142,12 +142,7 @@ def test_large_vocabularies_are_drawn_from_as_if_all_were_sorted(size: int, roun
         logits = (logits * 4).round() / 4 if rounded else logits
         ids, _ = sampler.draw(logits, None)
         wanted = [plainly(s, logits[row], float(noise[row, step])) for row, s in enumerate(samplings)]
-        print(
-            size,
-            rounded,
-            step,
-            [(i, settings_drawn[i], a, b) for i, (a, b) in enumerate(zip(ids.tolist(), wanted)) if a != b],
-        )
+        assert ids.tolist() == wanted
 
 
 def test_an_id_that_is_shut_out_is_never_drawn_from_a_large_vocabulary() -> None:
