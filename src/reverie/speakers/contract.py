@@ -77,7 +77,8 @@ class Speech:
     """What was said, without the stop text.
 
     ``finished``: it came to an end by itself, by a stop text or by its form; False where ``max_ids`` ran out.
-    ``num_ids`` and ``log_prob`` (the sum over them, in nats, at temperature 1) are None where it does not tell.
+    ``num_ids``, with the one that ended it where it counts that, and ``log_prob`` (the sum over them, in nats, at
+    temperature 1) are None where the speaker does not tell.
     """
 
     text: str
@@ -109,8 +110,8 @@ class Speaker(Protocol):
     def speak(
         self, requests: Sequence[SpeechRequest], on_text: Callable[[int, str], None] | None = None
     ) -> list[Speech]:
-        """One answer a request, in their order. ``on_text(request, piece)`` is told each piece as it is said; joined,
-        the pieces of a request are its text.
+        """One answer a request, in their order. ``on_text(request, piece)`` is told each piece as it is said, in the
+        caller's thread; the pieces of a request joined are its text.
 
         Raises BackendError for a speaker that is away or answers nonsense, UsageError for what does not fit into
         ``max_ids``, and for a text to go on with where ``abilities.completes`` is False.
