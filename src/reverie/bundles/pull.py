@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from reverie.bundles.bundle import GGUF, MANIFEST, find_bundle, packaged_bundles, read_manifest, verify_bundle
+from reverie.bundles.experts import bundle_base_hash
 from reverie.bundles.fetching import copy_checked, fetch, told_disk_full
 from reverie.bundles.init import InitConfig, init_bundle
 from reverie.bundles.known_models import KnownModel, known_models
@@ -103,7 +104,12 @@ def describe_model(name: str) -> dict[str, Any]:
     packaged = folder in packaged_bundles().values()
     kept = {key: value for key, value in manifest.get("base", {}).items() if value not in ("", None, [])}
     about = {"worlds": list(manifest["worlds"])} if not kept or kept["taught"] else {}
-    return {**_about(name, folder, manifest, packaged), **kept, **about, "base_sha256": _base_hash(folder, manifest)}
+    return {
+        **_about(name, folder, manifest, packaged),
+        **kept,
+        **about,
+        "base_sha256": bundle_base_hash(folder, manifest),
+    }
 
 
 def remove_model(name: str) -> Path:
@@ -308,8 +314,3 @@ def _about(name: str, folder: Path, manifest: Mapping[str, Any], packaged: bool)
         "packaged": packaged,
         "folder": folder,
     }
-
-
-def _base_hash(folder: Path, manifest: Mapping[str, Any]) -> str:
-    said = {name.removeprefix("backbone/"): file["sha256"] for name, file in manifest["files"].items()}
-    return base_hash(folder / "backbone", said)
