@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,20 +49,18 @@ def fetch(
         except _OtherFileError as error:
             part.unlink(missing_ok=True)
             if not before:
-                raise BundleError(
-                    f"{shown(url)} is not the file that was meant, so it was thrown away: {error}"
-                ) from error
+                said = f"{shown(url)} is not the file that was meant, and was thrown away: {error}"
+                raise BundleError(said) from error
         except httpx.HTTPStatusError as error:
-            raise BundleError(
-                f"{shown(url)} cannot be fetched: the server says {error.response.status_code}"
-            ) from error
+            said = f"{shown(url)} cannot be fetched: the server says {error.response.status_code}"
+            raise BundleError(said) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             idle = 0 if part.exists() and part.stat().st_size > before else idle + 1
             if idle >= _TRIES:
                 said = shorten(str(error) or type(error).__name__, 120)
-                raise BundleError(
-                    f"{shown(url)} cannot be fetched: {said}. The next try goes on where it ended."
-                ) from error
+                said = f"{shown(url)} cannot be fetched: {said}. Try again: it goes on where it ended."
+                raise BundleError(said) from error
+            time.sleep(_PAUSE_S * idle)
         except OSError as error:
             part.unlink(missing_ok=True)
             raise told_disk_full(error, part, size) from error
@@ -82,9 +81,8 @@ def copy_checked(source: IO[bytes], target: Path, sha256: str) -> None:
 def told_disk_full(error: OSError, path: Path, needed: int) -> BundleError:
     """What an OSError of writing is in words."""
     reason = error.strerror or str(error)
-    return BundleError(
-        f"{path} cannot be written: {reason}. About {needed / 1e6:.0f} MB are needed; nothing is left there."
-    )
+    room = f"About {needed / 1e6:.0f} MB are needed; nothing is left there."
+    return BundleError(f"{path} cannot be written: {reason}. {room}")
 
 
 def _fetch_rest(url: str, part: Path, start: int, size: int, client: httpx.Client, tell: Callable[[int], None]) -> None:
@@ -110,7 +108,11 @@ def _opened(url: str, start: int, client: httpx.Client) -> Iterator[tuple[Iterat
     """The bytes of ``url`` from ``start`` on, and where they begin: at 0 where a server does not know of parts."""
     here = local_path(url)
     if here is not None:
-        with here.open("rb") as file:
+        try:
+            opened = here.open("rb")
+        except OSError as error:
+            raise BundleError(f"{here} cannot be read: {error.strerror}") from error
+        with opened as file:
             file.seek(start)
             yield iter(lambda: file.read(_PIECE), b""), start
         return
@@ -120,4 +122,4 @@ def _opened(url: str, start: int, client: httpx.Client) -> Iterator[tuple[Iterat
             raise _OtherFileError("it is shorter than what lies here")
         answer.raise_for_status()
         partial = answer.status_code == 206 and answer.headers.get("content-range", "").startswith(f"bytes {start}-")
-        yield answer.iter_bytes(_PIECE), start if partial else 0
+        yield answer.iter_bytes(), start if partial else 0
