@@ -18,9 +18,12 @@ from reverie.dreaming.model import Model, Prompter, open_model
 from reverie.dreaming.preview import RuntimeConfig
 from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter
 from reverie.dreaming.session import Session
+from reverie.engine import AnyBackbone
 from reverie.errors import BundleError
 from reverie.model import Backbone
+from reverie.model.llama_base import LlamaBase
 from reverie.model.transformers_base import TransformersBackbone
+from reverie.precision import usual_device
 from reverie.settings import build_settings
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
@@ -42,7 +45,7 @@ class Bundle:
     manifest: dict[str, Any]
     grammar: Grammar
     tokenizer: ImageTokenizer
-    backbone: Backbone | TransformersBackbone
+    backbone: AnyBackbone
     worlds: dict[str, int]
     prompter: Prompter
     confidence: ConfidenceModel | None
@@ -79,26 +82,24 @@ class Bundle:
         return open_library(self.folder, self.manifest, library)
 
 
-def load_bundle(name: str | Path = "nano") -> Bundle:
+def load_bundle(name: str | Path = "nano", trainable: bool = False) -> Bundle:
     """Verify a bundle, by name or folder, and load its parts.
+
+    ``trainable``: its backbone is a module that can be trained and looked into, whatever base it is; else a base in
+    Llama layout is read on a CPU for the engine alone, which takes a fraction of the time.
 
     Raises UsageError for a name that is not known, BundleError for a bundle that is damaged, foreign or too new.
     """
     folder = find_bundle(name)
     manifest = verify_bundle(folder)
     grammar, base = load_grammar(folder), manifest.get("base")
-    backbone: Backbone | TransformersBackbone
-    if base is None:
-        backbone = Backbone.load(folder / "backbone")
-    else:
-        backbone = TransformersBackbone.load(folder / "backbone", grammar.vocabulary.text_start)
     bundle = Bundle(
         folder=folder,
         name=manifest["name"],
         manifest=manifest,
         grammar=grammar,
         tokenizer=ImageTokenizer.load(folder / "image_tokenizer"),
-        backbone=backbone,
+        backbone=_load_backbone(folder / "backbone", base, grammar.vocabulary.text_start, trainable),
         worlds={world: int(cell_px) for world, cell_px in manifest["worlds"].items()},
         confidence=ConfidenceModel.load(folder / "confidence.json") if "confidence.json" in manifest["files"] else None,
         starter_facts=folder / STARTER_FACTS if STARTER_FACTS in manifest["files"] else None,
@@ -109,6 +110,13 @@ def load_bundle(name: str | Path = "nano") -> Bundle:
     )
     _check_fit(folder, bundle)
     return bundle
+
+
+def _load_backbone(folder: Path, base: dict[str, Any] | None, num_grammar: int, trainable: bool) -> AnyBackbone:
+    if base is None:
+        return Backbone.load(folder)
+    found = None if trainable or usual_device() != "cpu" else LlamaBase.find(folder, num_grammar)
+    return found or TransformersBackbone.load(folder, num_grammar)
 
 
 def load(

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from reverie.dreaming.said import FormConstraint, Pieces, SaidConstraint, TextMasks, before_stop
-from reverie.engine import AnyEngine, Completion, Request
+from reverie.engine import AnyEngine, Completion, Request, Sampling
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 from reverie.speakers.contract import Abilities, Message, Scored, Speech, SpeechRequest
@@ -30,7 +30,8 @@ class EngineSpeaker:
 
     def __init__(self, name: str, engine: AnyEngine, words: BaseWords, first: int, vocab_size: int, max_ids: int):
         self.name, self.engine, self.words, self.max_ids = name, engine, words, max_ids
-        self.abilities = Abilities(forms=True, scores=True, embeds=True, experts=True)
+        self.abilities = Abilities(talks=words.template is not None, forms=True, scores=True, embeds=True, experts=True)
+        self.usual = _usual(words)
         self._first, self._masks = first, TextMasks(words, first, vocab_size)
 
     def speak(
@@ -74,10 +75,10 @@ class EngineSpeaker:
         """There is nothing to let go of."""
 
     def ids(self, said: str | tuple[Message, ...]) -> tuple[int, ...]:
-        """The engine's ids of a text, or of a talk up to where its answer begins. No turn of a talk can name the base's
-        special tokens. Raises UsageError for a talk where the base has no chat template."""
+        """The engine's ids of a text, or of a talk up to where its answer begins. Neither can name the base's special
+        tokens. Raises UsageError for a talk where the base has no chat template."""
         if isinstance(said, str):
-            return self._ids(self.words.encode(said) or self.words.start)
+            return self._ids(self.words.encode(self.words.plain(said)) or self.words.start)
         if self.words.template is None:
             raise UsageError(f"{self.name} has no chat template to be talked to by: ask it to go on with a text")
         turns = [{"role": one.role, "content": self.words.plain(one.content)} for one in said]
@@ -110,3 +111,16 @@ class EngineSpeaker:
         if asked.form is not None:
             text = text.removesuffix("\n")
         return Speech(text, drawn.finished, len(drawn.ids), drawn.log_prob)
+
+
+def _usual(words: BaseWords) -> Sampling:
+    told = words.drawing
+    if not told:
+        return Sampling(0.0)
+    return Sampling(
+        told.get("temperature", 1.0),
+        int(told.get("top_k", 0)),
+        told.get("top_p", 1.0),
+        told.get("min_p", 0.0),
+        told.get("repetition_penalty", 1.0),
+    )

@@ -31,7 +31,7 @@ class BaseWords:
         tokenizer: the base's, with what it puts around a text
         ends: ids that end an answer
         template: its chat template, None where it has none
-        drawing: its usual settings of drawing, as far as the engine's ``Sampling`` has them; empty: its likeliest words
+        drawing: its usual settings of drawing, by the names that ``Sampling`` has for them; empty: its likeliest words
     """
 
     def __init__(
