@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reverie.dreaming.choosing import CAUSAL, LABELS, Options, Way, choose_many
+from reverie.dreaming.choosing import CAUSAL, LABELS, Options, Way, choose_by_name, choose_many
 from reverie.dreaming.contrast import NEUTRAL, contrast
 from reverie.errors import ConfigError
 from reverie.settings import load_settings
@@ -72,17 +72,23 @@ def run(settings: BenchConfig) -> Findings:
     for some in chunks(rows, _CHUNK, "choosing", settings.progress):
         right += _judge(some, _choose(speaker, some))
     dreamed, num_ids = list[Judged](), 0
-    for some in chunks(thin(rows, options.dream_rows), _CHUNK, "dreaming", settings.progress):
-        picked, said = choose_by_dreams(speaker, [row.asked for row in some], settings.branches, settings.seed)
-        dreamed, num_ids = dreamed + _judge(some, picked), num_ids + said
-    by, dreams = _count(right), _count(dreamed)
-    packaged, plain = ([each[name] for _, each in right] for name in ("packaged", "plain"))
+    for few in chunks(thin(right, options.dream_rows), _CHUNK, "dreaming", settings.progress):
+        asked = [row.asked for row, _ in few]
+        picked, said = choose_by_dreams(speaker, asked, settings.branches, settings.seed)
+        if speaker.abilities.talks:
+            picked = [each | {"named": one.winner} for each, one in zip(picked, choose_by_name(speaker, asked))]
+        dreamed += _judge([row for row, _ in few], picked)
+        num_ids += said
+    by = _count(right)
+    beside = _count(thin(right, options.dream_rows))["packaged"]
+    packaged, blind = ([each[way] for _, each in right] for way in ("packaged", "plain" if "plain" in by else "first"))
     return Findings(
         n=len(rows),
-        figures={**by.pop("packaged"), **gain(packaged, plain)},
-        by=by | {f"dreams_{name}": figures | {"ids_said": num_ids / len(dreamed)} for name, figures in dreams.items()},
+        figures={**by.pop("packaged"), **gain(packaged, blind)},
+        by=by
+        | {f"dream_rows_{way}": figures for way, figures in _count(dreamed).items()}
+        | {"dream_rows_packaged": beside | {"ids_dreamed": num_ids / len(dreamed)}},
         baselines={
-            "plain_continuation": shares(plain),
             "first_option": shares([row.label == 0 for row in rows]),
             "longer_option": shares([_longer(row) == row.label for row in rows]),
         },
@@ -120,7 +126,7 @@ def _count(right: Sequence[Judged]) -> dict[str, Figures]:
             f"{wanted}_accuracy": share(each[way] for row, each in right if row.asked.wanted == wanted)
             for wanted in ("cause", "effect")
         }
-        for way in (right[0][1] if right else ())
+        for way in right[0][1]
     }
 
 
@@ -128,8 +134,10 @@ def _count(right: Sequence[Judged]) -> dict[str, Figures]:
 
 
 def _choose(speaker: Speaker, rows: Sequence[Row]) -> list[Picked]:
-    """What each way of reading chooses."""
+    """What each way of reading chooses; a speaker without scores has one way, and names an option."""
     asked = [row.asked for row in rows]
+    if not speaker.abilities.scores:
+        return [{"packaged": one.winner, "first": 0} for one in choose_many(speaker, asked)]
     plain = iter(contrast(speaker, [(one.asked, NEUTRAL, f" {option}") for one in asked for option in one.options]))
     pairs = [(next(plain), next(plain)) for _ in rows]
     labels = choose_many(speaker, asked, Way((LABELS,), contrast=CAUSAL.contrast, reverse=CAUSAL.reverse))

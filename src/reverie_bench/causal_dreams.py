@@ -31,11 +31,13 @@ def choose_by_dreams(
 
     ``by_meaning``: nearest to all dreams on the mean; ``winner_by_meaning``: to the one that the arbiter picks;
     ``by_likelihood``: what each dream adds to the option's log-probability, on the mean over dreams. The first two
-    only where the speaker has vectors.
+    only where the speaker has vectors, the last only where it has scores.
     """
     dreams = _dreams(speaker, asked, branches, seed)
-    likely = _likely(speaker, asked, dreams)
-    picked = [{"by_likelihood": int(scores.mean(0).argmax())} for scores in likely]
+    picked: list[dict[str, int]] = [{} for _ in asked]
+    if speaker.abilities.scores:
+        for each, scores in zip(picked, _likely(speaker, asked, dreams), strict=True):
+            each["by_likelihood"] = int(scores.mean(0).argmax())
     if speaker.abilities.embeds:
         for each, one, its, near in zip(picked, asked, dreams, _nearness(speaker, asked, dreams), strict=True):
             winner = Arbiter().decide(its, Context(one.asked))[1].branch

@@ -158,16 +158,18 @@ def _answer(speaker: Speaker, rows: Sequence[Row], settings: BenchConfig, ids: C
     direct = [int(np.argmax(one.scores["likelihood"])) for one in chosen]
     dreamed, taken = _dream(speaker, asked, settings)
     voted, said = _vote(speaker, asked, direct, taken, settings.seed)
-    named = [one.winner for one in choose_by_name(speaker, asked)]
+    talked = [{"named": one.winner} for one in choose_by_name(speaker, asked)] if speaker.abilities.talks else None
     ids += Counter(dreams=taken, vote=said, direct=_read_ids(speaker, asked), packaged=_read_ids(speaker, asked, True))
     ids["named"] += _read_ids(speaker, asked)
     return [
         Answered(
             row,
-            {"direct": straight, "packaged": one.winner, "vote": vote, "dreams": dream, "named": name},
+            {"direct": straight, "packaged": one.winner, "vote": vote, "dreams": dream} | talk,
             _margin(one),
         )
-        for row, straight, one, vote, dream, name in zip(rows, direct, chosen, voted, dreamed, named, strict=True)
+        for row, straight, one, vote, dream, talk in zip(
+            rows, direct, chosen, voted, dreamed, talked or [{}] * len(rows), strict=True
+        )
     ]
 
 
@@ -199,24 +201,23 @@ def _dream(speaker: Speaker, asked: Sequence[Options], settings: BenchConfig) ->
 def _vote(
     speaker: Speaker, asked: Sequence[Options], direct: Sequence[int], most: int, seed: int
 ) -> tuple[list[int], int]:
-    """What most of the free answers name, as many a question as ``most`` ids allow; ties are settled by ``direct``."""
-
-    first, taken = _answers(speaker, asked, range(seed, seed + 1))
-    more, also = _answers(speaker, asked, range(seed + 1, seed + max(1, round(most / max(taken, 1)))))
+    """What most of the free answers name, as many as fit into ``most`` ids; ``direct`` settles ties."""
+    answers: list[list[str]] = [[] for _ in asked]
+    taken = 0
+    while not answers[0] or most - taken >= _ANSWER_IDS * len(asked):
+        first, more = seed + len(answers[0]), max(1, (most - taken) // (_ANSWER_IDS * len(asked)))
+        prefixes = [_FORM.prefix(one.asked, True) for one in asked]
+        said = speaker.speak(
+            [_line(speaker, prefix, _ANSWER_IDS, first + number) for prefix in prefixes for number in range(more)]
+        )
+        taken += sum(max(1, each.num_ids or 0) for each in said)
+        for place, its in enumerate(answers):
+            its += [each.text for each in said[place * more : (place + 1) * more]]
     voted = []
-    for one, ahead, *answers in zip(asked, direct, first, more, strict=True):
-        votes = Counter(place for some in answers for said in some if (place := named(said, one.options)) is not None)
+    for one, ahead, its in zip(asked, direct, answers, strict=True):
+        votes = Counter(place for text in its if (place := named(text, one.options)) is not None)
         voted.append(max(range(len(one.options)), key=lambda place: (votes[place], place == ahead)))
-    return voted, taken + also
-
-
-def _answers(speaker: Speaker, asked: Sequence[Options], seeds: range) -> tuple[list[list[str]], int]:
-    """One free answer a seed to each question, and how many ids they are together."""
-    said = speaker.speak(
-        [_line(speaker, _FORM.prefix(one.asked, True), _ANSWER_IDS, seed) for one in asked for seed in seeds]
-    )
-    texts = iter(each.text for each in said)
-    return [[next(texts) for _ in seeds] for _ in asked], sum(each.num_ids or 0 for each in said)
+    return voted, taken
 
 
 def named(said: str, options: Sequence[str]) -> int | None:

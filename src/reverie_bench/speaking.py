@@ -19,29 +19,29 @@ _Z_95 = 1.959964  # of the normal distribution, two-sided 95 %
 
 
 def open_speaker(settings: BenchConfig, usual: str = "smol") -> Speaker:
-    """The base that ``settings.model`` names. The packaged nano, which knows no prose, stands for ``usual``.
+    """Who is asked: a base in a bundle, or a speaker such as ``ollama:llama3.2``.
 
-    Raises UsageError for a model that is not there, or that talks in no words of its own.
+    The packaged nano knows no prose: where it is named, as it is where nobody is, ``usual`` is asked. Raises UsageError
+    for a model that is not there, or that was taught no prose, and whatever opening it raises.
     """
-    from reverie.bundles import find_bundle, load_bundle
+    from reverie.bundles import load_bundle
     from reverie.dreaming.engine_speaker import EngineSpeaker
     from reverie.engine import Engine
+    from reverie.speakers import is_speaker
+    from reverie.speakers import open_speaker as open_elsewhere
     from reverie.tokens.base_words import BaseWords
 
     name = usual if settings.model == "nano" else settings.model
-    try:
-        folder = find_bundle(name)
-    except UsageError as error:
-        wanted = f"pull it (reverie models pull {usual}), or give another by --model"
-        raise UsageError(f"{str(error).rstrip('.')}; {wanted}") from error
-    bundle = load_bundle(folder)
+    if is_speaker(name):
+        return cast("Speaker", Remembering(open_elsewhere(name)))
+    bundle = load_bundle(name)
     if bundle.manifest.get("base") is None:
         raise UsageError(f"{name} was taught pictures and no prose: choosing in words needs a base, such as {usual}")
     config = bundle.backbone.config
     speaker = EngineSpeaker(
         bundle.name,
         Engine(bundle.backbone),
-        BaseWords.read(folder / "backbone"),
+        BaseWords.read(bundle.folder / "backbone"),
         bundle.grammar.vocabulary.text_start,
         config.vocab_size,
         config.max_positions,
