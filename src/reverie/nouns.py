@@ -224,7 +224,7 @@ DIRECT = Verdict(-1, "answered directly, without dreams")
 @dataclass(frozen=True)
 class Answer:
     """What ``ask`` returns. ``confidence`` in [0, 1]; ``backend`` says who worded the text; ``signals`` is what the
-    confidence was made of; ``model`` names who answered, and ``why`` says why it was this one, where there were several."""
+    confidence was made of; ``model`` names who answered, and ``why`` says why it was this one, of several."""
 
     text: str
     known: bool

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from reverie.dreaming.said import FormConstraint, Pieces, SaidConstraint, TextMasks, before_stop
-from reverie.engine import AnyEngine, Completion, Request, Sampling
+from reverie.dreaming.expert_pool import expert_shares
+from reverie.dreaming.said import FormConstraint, SaidConstraint, TextMasks
+from reverie.engine import AnyEngine, Request, Sampling
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 from reverie.speakers.contract import Abilities, Message, Scored, Speech, SpeechRequest
+from reverie.speakers.cutting import Cutter
 from reverie.tokens.base_words import BaseWords
 
 __all__ = ["EngineSpeaker"]
@@ -38,22 +41,18 @@ class EngineSpeaker:
         self, requests: Sequence[SpeechRequest], on_text: Callable[[int, str], None] | None = None
     ) -> list[Speech]:
         """As ``Speaker.speak``; all requests side by side."""
-        asked = [self._request(one) for one in requests]
-        if on_text is None:
-            drawn = self.engine.generate(asked)
-            return [self._speech(*each) for each in zip(requests, drawn, strict=True)]
+        saying = [_Saying(one, None if on_text is None else partial(on_text, row)) for row, one in enumerate(requests)]
         ids: list[list[int]] = [[] for _ in requests]
-        pieces = [Pieces(partial(on_text, row), one.stop) for row, one in enumerate(requests)]
 
         def tell(row: int, token: int) -> None:
             ids[row].append(token)
-            pieces[row].tell(self._text(ids[row]))
+            saying[row].grow(self._text(ids[row]))
 
-        drawn = self.engine.generate(asked, tell)
-        speeches = [self._speech(*each) for each in zip(requests, drawn, strict=True)]
-        for piece, speech in zip(pieces, speeches, strict=True):
-            piece.tell(speech.text, last=True)
-        return speeches
+        drawn = self.engine.generate([self._request(one) for one in requests], None if on_text is None else tell)
+        return [
+            Speech(each.end(self._text(one.ids)), one.finished, len(one.ids), one.log_prob)
+            for each, one in zip(saying, drawn, strict=True)
+        ]
 
     def score(self, wanted: Sequence[tuple[str, str]], experts: Choice = ()) -> list[Scored]:
         """As ``Speaker.score``, all pairs in one pass. A space between the two texts belongs to the second."""
@@ -106,11 +105,36 @@ class EngineSpeaker:
             one.experts,
         )
 
-    def _speech(self, asked: SpeechRequest, drawn: Completion) -> Speech:
-        text = before_stop(self._text(drawn.ids), asked.stop)
-        if asked.form is not None:
-            text = text.removesuffix("\n")
-        return Speech(text, drawn.finished, len(drawn.ids), drawn.log_prob)
+    def credit(self, asked: SpeechRequest, speech: Speech, alone: bool) -> dict[str, Any]:
+        """What each expert gave to an answer, as fields of ``Attribution``; ``alone`` as in ``expert_shares``."""
+        ids = self._ids(self.words.encode(speech.text, whole=False))
+        shares = expert_shares(self.engine, self.ids(asked.said), ids, asked.experts, alone)
+        return {"experts": shares, "ids": tuple(self._text([token]) for token in ids)}
+
+
+class _Saying:
+    """One answer as it grows: what of it is sure is told, each piece once."""
+
+    def __init__(self, asked: SpeechRequest, say: Callable[[str], None] | None):
+        self._cutter = Cutter(asked.stop, None if asked.form is None else 1 + len(asked.form))
+        self._say, self._fed, self._said = say, 0, list[str]()
+
+    def grow(self, text: str) -> None:
+        """``text`` is all that was drawn so far; a character at its end may still be half."""
+        sure = text.rstrip("\ufffd")
+        piece, self._fed = self._cutter.feed(sure[self._fed :]), max(self._fed, len(sure))
+        self._tell(piece)
+
+    def end(self, text: str) -> str:
+        """``text`` is all; what of it counts."""
+        self._tell(self._cutter.feed(text[self._fed :]) + self._cutter.rest())
+        return "".join(self._said)
+
+    def _tell(self, piece: str) -> None:
+        if piece:
+            self._said.append(piece)
+            if self._say is not None:
+                self._say(piece)
 
 
 def _usual(words: BaseWords) -> Sampling:

@@ -6,19 +6,16 @@ and what the question takes for granted with it. What a phrasebook does not cove
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from reverie.dreaming.parsing import Parser, words_of
 from reverie.nouns import Answer
 from reverie.speakers.contract import Speaker
 from reverie.worlds import make_world
 from reverie.worlds.phrasebook import Asking, Bindings
-
-if TYPE_CHECKING:
-    from reverie.dreaming.session import Session
 
 __all__ = ["AnsweredRephrased", "Rephrased", "answer_rephrased", "rephrase"]
 
@@ -69,7 +66,9 @@ def rephrase(question: str, worlds: Sequence[str], speaker: Speaker | None = Non
     tried = [_rephrased(question, world, speaker) for world in worlds if _parser(world) is not None]
     if not tried:
         return Rephrased(question, reason="these worlds have no phrasebook")
-    return min(tried, key=lambda one: (not one.found, bool(one.left_over), not _names_things(one.world), len(one.left_over)))
+    return min(
+        tried, key=lambda one: (not one.found, bool(one.left_over), not _names_things(one.world), len(one.left_over))
+    )
 
 
 def _names_things(world: str) -> bool:
@@ -77,7 +76,18 @@ def _names_things(world: str) -> bool:
     return book is not None and bool(book.slots)
 
 
-def answer_rephrased(session: Session, question: str, speaker: Speaker | None = None, **settings: Any) -> AnsweredRephrased:
+class Asks(Protocol):
+    """A session, as far as it is asked here."""
+
+    @property
+    def worlds(self) -> Iterable[str]: ...
+
+    def ask_many(self, questions: Sequence[str], **settings: Any) -> list[Answer]: ...
+
+
+def answer_rephrased(
+    session: Asks, question: str, speaker: Speaker | None = None, **settings: Any
+) -> AnsweredRephrased:
     """The model's answer to ``question`` as it was taught to be asked; ``settings`` as in ``Session.ask_many``.
 
     Its dreams, confidence and evidence are those of the first question that was asked.
@@ -98,7 +108,7 @@ def answer_rephrased(session: Session, question: str, speaker: Speaker | None = 
     return AnsweredRephrased(meant, replace(first, text=text, known=True, confidence=confidence))
 
 
-def _ask(session: Session, asking: Asking, settings: dict[str, Any]) -> list[Answer]:
+def _ask(session: Asks, asking: Asking, settings: dict[str, Any]) -> list[Answer]:
     """One answer to each question, of its first wording that the model knows."""
     told = session.ask_many([wordings[0] for wordings in asking.questions], **settings)
     longest = max(len(wordings) for wordings in asking.questions)
@@ -123,7 +133,8 @@ def _parser(world: str) -> Parser | None:
 
 def _rephrased(question: str, world: str, speaker: Speaker | None) -> Rephrased:
     parser, book = _parser(world), make_world(world).phrasebook()
-    assert parser is not None and book is not None
+    assert parser is not None
+    assert book is not None
     words = words_of(question)
     readings = parser.read(words)
     if not readings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reverie.tokens.base_words import BaseWords
 
-__all__ = ["FormConstraint", "SaidConstraint", "TextMasks", "before_stop"]
+__all__ = ["FormConstraint", "SaidConstraint", "TextMasks"]
 
 LINE_IDS = 32  # most ids of one line of a form, without its label
 _LOOK_BACK = 24  # ids in which a stop text is looked for: more than any has
@@ -109,27 +109,3 @@ class FormConstraint:
                 self._script = list(self._labels.pop(0))
             else:
                 self.done = True
-
-
-def before_stop(text: str, stop: Sequence[str]) -> str:
-    """``text`` up to the first of ``stop``."""
-    return text[: min((at for one in stop if (at := text.find(one)) >= 0), default=len(text))]
-
-
-class Pieces:
-    """Says a growing text piece by piece, each once, and never what a stop text may yet take back."""
-
-    def __init__(self, say: Callable[[str], None], stop: Sequence[str]):
-        self._say, self._stop, self._told = say, stop, 0
-
-    def tell(self, text: str, last: bool = False) -> None:
-        """``text`` is all that was said so far, or at the ``last`` all that counts."""
-        if not last:
-            text = before_stop(text, self._stop).rstrip("\ufffd")
-            held = max(
-                (size for one in self._stop for size in range(1, len(one)) if text.endswith(one[:size])), default=0
-            )
-            text = text[: len(text) - held]
-        if len(text) > self._told:
-            self._say(text[self._told :])
-            self._told = len(text)

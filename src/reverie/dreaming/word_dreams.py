@@ -145,7 +145,8 @@ class WordDreamer:
             given, neutral = reason_prompt(asked.wanted), reason_prompt("Why did something happen?")
         else:
             given, neutral = dream_prompt(Lines("", asked.actions[-1], "")), dream_prompt(NOTHING)
-        return contrast(self.speaker, [(given, neutral, f" {dream.said}") for dream in dreams])
+        found = contrast(self.speaker, [(given, neutral, f" {dream.said}") for dream in dreams])
+        return [one.nats / max(one.given.num_ids, 1) for one in found]
 
 
 def likeness(speaker: Speaker, texts: Sequence[str]) -> np.ndarray:

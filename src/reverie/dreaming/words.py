@@ -7,26 +7,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
 from reverie.dreaming.asked import Asked, read_question
 from reverie.dreaming.grounding import MemoryGrounding
+from reverie.dreaming.prompting import PromptStyle
 from reverie.dreaming.question import DreamSettings, Question, Speaking
 from reverie.dreaming.reading import bears_out, read
 from reverie.dreaming.word_dreams import WordDreamer, likeness
 from reverie.engine import Sampling
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
-from reverie.nouns import DIRECT, Answer, Dream, Verdict
-from reverie.speakers.contract import Message, SpeechRequest
+from reverie.nouns import DIRECT, Answer, Dream, Fact, Verdict
+from reverie.speakers.contract import Message, Speech, SpeechRequest
 
-__all__ = ["PromptStyle", "WordConfig", "WordMind"]
+__all__ = ["WordConfig", "WordMind"]
 
-PromptStyle = Literal["chat", "question", "plain"]
+Told = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class WordMind:
         dreamer: of its dreams, with the speaker
         style: how it is asked at once: ``chat``, ``question`` (as "Question: … Answer:") or ``plain`` (it goes on)
         choose: who of the speaker's experts helps with a question; None: nobody
+        credit: what each of them gave to what was said, as fields of ``Attribution``
     """
 
     def __init__(
@@ -52,28 +54,48 @@ class WordMind:
         dreamer: WordDreamer,
         style: PromptStyle = "chat",
         choose: Callable[[Question], Choice] | None = None,
+        credit: Callable[[SpeechRequest, Speech, bool], dict[str, Any]] | None = None,
         config: WordConfig | None = None,
     ):
-        self.dreamer, self.speaker = dreamer, dreamer.speaker
+        self.dreamer, self.speaker, self.name = dreamer, dreamer.speaker, dreamer.speaker.name
         self.style: PromptStyle = style if style != "chat" or self.speaker.abilities.talks else "question"
-        self.config, self._choose = config or WordConfig(), choose
-
-    @property
-    def name(self) -> str:
-        return self.speaker.name
+        self.config, self._choose, self._credit = config or WordConfig(), choose, credit
 
     def answer(
+        self,
+        grounding: MemoryGrounding,
+        questions: Sequence[Question],
+        settings: DreamSettings,
+        speaking: Speaking,
+        explain: bool = False,
+        on_text: Told | None = None,
+    ) -> list[Answer]:
+        """As ``Mind.answer``, one question after another."""
+        return [self._answer(grounding, one, settings, speaking, explain, on_text) for one in questions]
+
+    def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
+        """As ``Mind.imagine``. Raises UsageError where the question asks for nothing that lies ahead."""
+        asked = read_question(question.text)
+        if asked.kind == "plain":
+            raise UsageError("the question asks for nothing to dream of: ask what happens if …, or use ask")
+        facts = grounding.recall(question.text)
+        dreams, _ = self._dreamt(grounding, question, asked, facts, settings)
+        told = self._told("", max(dream.score for dream in dreams), dreams)
+        return replace(told, text="" if told.known else "I am not sure of any of this.", verdict=Verdict(-1, ""))
+
+    def _answer(
         self,
         grounding: MemoryGrounding,
         question: Question,
         settings: DreamSettings,
         speaking: Speaking,
-        on_text: Callable[[str], None] | None = None,
+        explain: bool,
+        on_text: Told | None,
     ) -> Answer:
-        """Answer one question; ``on_text`` is told the words as they come.
-
-        Raises UsageError for what does not fit or cannot be asked, BackendError where the speaker is away.
-        """
+        if question.shown:
+            raise UsageError(
+                f"{self.name} was taught no pictures: ask a model that was, or both, as in nano+{self.name}"
+            )
         facts = grounding.recall(question.text, passages=True)
         experts = self._choose(question) if self._choose is not None else ()
         asked = read_question(question.text)
@@ -81,24 +103,25 @@ class WordMind:
         if reading is not None:
             told = replace(self._told(reading.text, reading.confidence), evidence=reading.cited)
         elif settings.branches and asked.kind != "plain" and not experts:
-            dreams, verdict = self.imagine(grounding, question, settings, asked)
+            dreams, verdict = self._dreamt(grounding, question, asked, facts, settings)
             best = dreams[verdict.branch]
             told = self._told(self.dreamer.word(question.text, asked, best), best.score, dreams, verdict)
             told = replace(told, evidence=tuple(fact for fact in facts if bears_out(fact, best.said)))
         else:
-            return self._at_once(question, settings, speaking, experts, on_text)
+            return self._at_once(question, settings, speaking, experts, explain, on_text)
         if on_text is not None:
             on_text(told.text)
         return told
 
-    def imagine(
-        self, grounding: MemoryGrounding, question: Question, settings: DreamSettings, asked: Asked | None = None
+    def _dreamt(
+        self,
+        grounding: MemoryGrounding,
+        question: Question,
+        asked: Asked,
+        facts: Sequence[Fact],
+        settings: DreamSettings,
     ) -> tuple[tuple[Dream, ...], Verdict]:
-        """The dreams alone, judged. Raises UsageError where the question asks for nothing that lies ahead."""
-        asked = asked or read_question(question.text)
-        if asked.kind == "plain":
-            raise UsageError("the question asks for nothing to dream of: ask what happens if …, or use ask")
-        dreams = self.dreamer.dream(asked, grounding.recall(question.text), settings)
+        dreams = self.dreamer.dream(asked, facts, settings)
         return self.dreamer.judge(question.text, asked, dreams, grounding.evidence(dreams))
 
     def _at_once(
@@ -107,7 +130,8 @@ class WordMind:
         settings: DreamSettings,
         speaking: Speaking,
         experts: Choice,
-        on_text: Callable[[str], None] | None,
+        explain: bool,
+        on_text: Told | None,
     ) -> Answer:
         """The answer without dreams. A few more beginnings are drawn beside it: what it says each time, it knows."""
         seed, *seeds = settings.branch_seeds
@@ -126,7 +150,10 @@ class WordMind:
         if others and text:
             alike = likeness(self.speaker, [_begun(one) for one in (text, *(other.text for other in others))])
             marks.append(float(alike[0, 1:].mean()))
-        return self._told(text, float(np.mean(marks)) if marks and text else 0.0)
+        told = self._told(text, float(np.mean(marks)) if marks and text else 0.0)
+        if not experts or self._credit is None:
+            return told
+        return replace(told, attribution=replace(told.attribution, **self._credit(first, speech, explain)))
 
     def _said(self, question: Question, speaking: Speaking) -> str | tuple[Message, ...]:
         """The question after what was said before, as much of it as fits: the oldest turns go first, the system's words

@@ -31,7 +31,15 @@ _SHOWN = {
     "come down": ("lands", "falls", "drifts", "bounces", "rests on the floor"),
 }  # fmt: skip
 _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
-_GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")  # outcomes after which a thing is not whole
+_GONE = (
+    "breaks",
+    "shatters",
+    "pops",
+    "bursts",
+    "melts",
+    "burns",
+    "in two",
+)  # outcomes after which a thing is not whole
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
 _CONTRARY = "-"
 _BECAUSE = {  # outcome → what its cause in the thing speaks of
@@ -48,14 +56,25 @@ _PROPERTIES = {each.name: each for each in PROPERTIES}
 def ask(named: Bindings) -> Asking | str:
     """What to ask for what is named; a text says why nothing can be asked."""
     form = named.get("form", "")
-    makers: Mapping[str, Callable[[Bindings], Asking | str]] = {"property": _property, "heavier": _heavier, "common": _common, "most": _most, "which": _which, "many": _many}
+    makers: Mapping[str, Callable[[Bindings], Asking | str]] = {
+        "property": _property,
+        "heavier": _heavier,
+        "common": _common,
+        "most": _most,
+        "which": _which,
+        "many": _many,
+    }
     if form in makers:
         extra = {"action", "verb", "surface", "height", "said", "can", "support", "not"} & set(named)
         return "it joins what was taught apart" if extra else makers[form](named)
     if not form:
         return "it does not say what is asked"
     if "liquid" in named:
-        if named.get("thing", named["liquid"]) != named["liquid"] or named.get("action") not in ("heat", "cool", "pour"):
+        if named.get("thing", named["liquid"]) != named["liquid"] or named.get("action") not in (
+            "heat",
+            "cool",
+            "pour",
+        ):
             return "it joins what was taught apart"
         named = {**named, "thing": named["liquid"]}
     if "thing" not in named:
@@ -108,7 +127,16 @@ class Event:
         heights = heights_over(self.surface, self.action)
         if not heights or (self.height and self.height not in heights):
             return f"that was not taught on the {self.surface}"
-        if SURFACES[self.surface].liquid and self.action in ("wait", "push", "tip", "heat", "cool", "cut", "light", "stack"):
+        if SURFACES[self.surface].liquid and self.action in (
+            "wait",
+            "push",
+            "tip",
+            "heat",
+            "cool",
+            "cut",
+            "light",
+            "stack",
+        ):
             return "that was not taught in water"
         return ""
 
@@ -143,7 +171,10 @@ class Event:
     def will(self, verb: str) -> tuple[str, ...]:
         x = self.thing.a
         free = [number for number, words in enumerate(VERBS[self.action]) if verb not in words] or [0]
-        return (f"will {x} {verb} if you {self.does('it', free[0])}?", f"does {x} {verb} when you {self.does('it', free[-1])}?")
+        return (
+            f"will {x} {verb} if you {self.does('it', free[0])}?",
+            f"does {x} {verb} when you {self.does('it', free[-1])}?",
+        )
 
     def whole(self) -> tuple[str, ...]:
         x = self.thing.a
@@ -181,7 +212,7 @@ def _of_event(named: Bindings) -> Asking | str:
             return "it asks two things at once"
     if form == "will" and "said" in named:
         return "it asks two things at once"
-    if form == "will" and not verb or form == "why" and not verb:
+    if (form == "will" and not verb) or (form == "why" and not verb):
         return "it does not say what is to be explained" if form == "why" else "it does not say what is asked"
     if event.off:
         return _fallen(event, form, verb, named)
@@ -293,7 +324,10 @@ def _explains(why: str, verb: str, action: str, happened: bool) -> bool:
         return ("not soft" in why) == happened
     if verb in ("break", "bounce") and "is hard" in why:
         return happened
-    words = {"float": ("lighter than water", "heavier than water"), "sink": ("heavier than water", "lighter than water")}
+    words = {
+        "float": ("lighter than water", "heavier than water"),
+        "sink": ("heavier than water", "lighter than water"),
+    }
     yes, no = words.get(verb, (_BECAUSE[verb], ""))
     if no:
         return (yes if happened else no) in why
@@ -437,12 +471,14 @@ def _most(named: Bindings) -> Asking | str:
         if len(names) != 3:
             return "that was taught of three things"
         a, b, c = (THINGS[name].a for name in names)
-        return Asking(((f"which is the {most}: {a}, {b} or {c}?",), (f"of {c}, {a} and {b}, which is the {most}?",)), _alike)
+        return Asking(
+            ((f"which is the {most}: {a}, {b} or {c}?",), (f"of {c}, {a} and {b}, which is the {most}?",)), _alike
+        )
     pairs = [(one, other) for one, other in permutations(names, 2)]
     asked = tuple((f"is {THINGS[one].a} heavier than {THINGS[other].a}?",) for one, other in pairs)
 
     def word(said: Answers) -> str | None:
-        wins = {name: 0 for name in names}
+        wins = dict.fromkeys(names, 0)
         for (one, other), answer in zip(pairs, said, strict=True):
             if answer is None:
                 return None
@@ -458,4 +494,3 @@ def _alike(said: Answers) -> str | None:
 
 
 PHRASEBOOK = Phrasebook(SLOTS, MACROS, PATTERNS, FILLERS, ADVERBS, ask)
-

@@ -275,7 +275,9 @@ SLOTS = {
     "most": Slot("most", _MOST),
 }
 
-_DET = "a|an|the|my|your|our|his|her|their|its|this|that|some|one|any|these|those|another|each|every|of the|one of these"
+_DET = (
+    "a|an|the|my|your|our|his|her|their|its|this|that|some|one|any|these|those|another|each|every|of the|one of these"
+)
 _ADJ = "little|small|normal|ordinary|regular|typical|plain|single|whole|nice|usual|common|simple|standard|everyday|old|new|average"
 _PERSON = (
     "kid|child|son|daughter|friend|brother|sister|mom|mum|dad|mother|father|toddler|baby|boy|girl|man|woman|wife|"
@@ -368,17 +370,27 @@ def _patterns() -> Iterator[Pattern]:
         for off in (False, True):
             words = "|".join(one for one in wordings if ("the edge of]" in one) == off)
             if words:
-                yield Pattern(f"[<conj>] [<mod>] ({words}) <tail>", {"action": action, **({"off": "yes"} if off else {})})
+                yield Pattern(
+                    f"[<conj>] [<mod>] ({words}) <tail>", {"action": action, **({"off": "yes"} if off else {})}
+                )
     yield from _done(_PUSHES, "<edge> <tail>", {"action": "push", "off": "yes"})
-    yield Pattern("<lead> (put|place|set|lay|leave|keep|stand|let <x> (sit|stand|lie)) <x> [lie|sit|stand] (on|on top of|at) [<det>] {surface} [<while>] [<place>]", {"action": "wait"})
-    yield Pattern("[<conj>] <x> [be] [leave|lie|sit|stand|put|place|rest] (on|on top of) [<det>] {surface} [<while>] [<place>]", {"action": "wait"})
+    yield Pattern(
+        "<lead> (put|place|set|lay|leave|keep|stand|let <x> (sit|stand|lie)) <x> [lie|sit|stand] (on|on top of|at) [<det>] {surface} [<while>] [<place>]",
+        {"action": "wait"},
+    )
+    yield Pattern(
+        "[<conj>] <x> [be] [leave|lie|sit|stand|put|place|rest] (on|on top of) [<det>] {surface} [<while>] [<place>]",
+        {"action": "wait"},
+    )
     yield Pattern("<lead> (put|place|set|lay|dip|dunk|stick) <x> (in|in to|on) [<det>] {water}", {"action": "drop"})
     yield Pattern("[<conj>] <x> [be] (put|place|set|in|fall in|drop in) [in|in to] [<det>] {water}", {"action": "drop"})
     yield Pattern("[<conj>] [<agent>] [<mod>] wait <while>", {"action": "wait"})
     yield Pattern("(from|at) [<det>] [very] {height}")
     yield Pattern("[<det>] {did} {thing}")
     yield Pattern("(take|i have|we have|here be|there be|consider|think of) <np>")
-    yield Pattern("[<conj>] [<x>|then] [<mod>] (land|fall|come down|go|hit|end up) [on|on to|in|in to|down on] [<det>] {surface}")
+    yield Pattern(
+        "[<conj>] [<x>|then] [<mod>] (land|fall|come down|go|hit|end up) [on|on to|in|in to|down on] [<det>] {surface}"
+    )
     for form, cues in (("happens", _HAPPENS), ("where", _WHERE), ("after", _AFTER), ("why", _WHY)):
         yield Pattern("|".join(cues), {"form": form})
     yield from _yes_no()
@@ -407,15 +419,30 @@ def _yes_no() -> Iterator[Pattern]:
     for words in ("<aux> not <x> {verb}", "be not <x> go to {verb}"):
         yield Pattern(words, will)
     for words in _WHOLE:
-        for frame in ("<aux> <x> [<still>] {v}", "(if|whether) <x> [<aux>] [<still>] {v}", "<aux> <agent> (think|expect|believe) <x> [<aux>] [<still>] [to] {v}", "be <x> (likely|able|going) to {v}", "<x> <aux> {v}", "be <x> go to {v}", "be it (likely|possible) that <x> [<aux>] {v}", "<aux> not <x> {v}"):
+        for frame in (
+            "<aux> <x> [<still>] {v}",
+            "(if|whether) <x> [<aux>] [<still>] {v}",
+            "<aux> <agent> (think|expect|believe) <x> [<aux>] [<still>] [to] {v}",
+            "be <x> (likely|able|going) to {v}",
+            "<x> <aux> {v}",
+            "be <x> go to {v}",
+            "be it (likely|possible) that <x> [<aux>] {v}",
+            "<aux> not <x> {v}",
+        ):
             if not (words.startswith("not") and "not" in frame):
                 yield Pattern(frame.replace("{v}", words), {"form": "whole"})
-    yield Pattern("be <x> [<still>] (whole|intact|unbroken|undamaged|unharmed|ok|okay|fine|safe|in one piece|all right|alright)", {"form": "whole"})
+    yield Pattern(
+        "be <x> [<still>] (whole|intact|unbroken|undamaged|unharmed|ok|okay|fine|safe|in one piece|all right|alright)",
+        {"form": "whole"},
+    )
     yield Pattern("without [<x>] (break|be break|shatter|be damage|crack|smash|damage) [<x>]", {"form": "whole"})
     yield Pattern("{verb} <it>", will)
     yield Pattern("can <agent>", {"can": "yes"})
     yield Pattern("be it possible [for <agent>] to", {"can": "yes"})
-    yield Pattern("without [<x>] (fall|fall off|fall down|slide off|roll off|topple|tip over|tumble) [off|down]", {"form": "will", "verb": "stay on top"})
+    yield Pattern(
+        "without [<x>] (fall|fall off|fall down|slide off|roll off|topple|tip over|tumble) [off|down]",
+        {"form": "will", "verb": "stay on top"},
+    )
     yield Pattern("and (expect|have) <x> [to] {verb}", will)
 
 
@@ -447,27 +474,61 @@ def _about_things() -> Iterator[Pattern]:
             asks, x, rest = words.partition(" <x> ")
             if x and " " not in asks:  # whether it is
                 yield Pattern(f"[if|whether|that] <x> [{asks}] {rest}", binds)
-    for words in ("be <x> (heavier|weightier|more heavy) than [<det>] {other}", "<do> <x> weigh more than [<det>] {other}", "will <x> be heavier than [<det>] {other}", "be <x> the heavier one compare with [<det>] {other}", "do <x> have more (mass|weight) than [<det>] {other}"):
+    for words in (
+        "be <x> (heavier|weightier|more heavy) than [<det>] {other}",
+        "<do> <x> weigh more than [<det>] {other}",
+        "will <x> be heavier than [<det>] {other}",
+        "be <x> the heavier one compare with [<det>] {other}",
+        "do <x> have more (mass|weight) than [<det>] {other}",
+    ):
         yield Pattern(words, {"form": "heavier"})
-    for words in ("be [<det>] {other} (lighter|less heavy) than <np>", "do [<det>] {other} weigh less than <np>", "will [<det>] {other} (be lighter|weigh less) than <np>"):
+    for words in (
+        "be [<det>] {other} (lighter|less heavy) than <np>",
+        "do [<det>] {other} weigh less than <np>",
+        "will [<det>] {other} (be lighter|weigh less) than <np>",
+    ):
         yield Pattern(words, {"form": "heavier"})
     for words in ("what do <n1> and <n2> have in common", "what have <n1> and <n2> [get] in common", "how be <n1> and <n2> (alike|similar|the same)", "what be the same about <n1> and <n2>", "in what way be <n1> (like|similar to) <n2>",
                   "what be true of both <n1> and <n2>", "in what way be <n1> and <n2> (alike|similar)", "what do <n1> have in common with <n2>", "how be <n1> (like|similar to) <n2>", "what do <n1> and <n2> share",
                   "name something <n1> and <n2> have in common", "what (property|properties|trait|thing|quality) do <n1> and <n2> (share|have in common)", "what be (similar|alike) (about|in|between) <n1> and <n2>", "be there (anything|something) <n1> and <n2> have in common", "do <n1> and <n2> have (anything|something) in common", "what be the (similarity|similarities) between <n1> and <n2>"):  # fmt: skip
         yield Pattern(words, {"form": "common"})
     ones, be = "(which|which one|what|who)", "be [the|a]"
-    for words in (f"{ones} {be} {{most}} [one] [of these|of them|among these] [of|among|out of|between] <list>", f"[of|among|out of|between] <list> {ones} [of (them|these|those)] [one] {be} {{most}} [one]", "(name|pick|choose) the {most} [one|thing] [of|among|out of] <list>", f"{ones} [of these|of them|of those|one] {be} {{most}} [one] <list>",
-                  f"{ones} [of these|of them|of those|one] weighs {{weigh}} <list>", "the {most} [one] [of|among] <list>"):
+    for words in (
+        f"{ones} {be} {{most}} [one] [of these|of them|among these] [of|among|out of|between] <list>",
+        f"[of|among|out of|between] <list> {ones} [of (them|these|those)] [one] {be} {{most}} [one]",
+        "(name|pick|choose) the {most} [one|thing] [of|among|out of] <list>",
+        f"{ones} [of these|of them|of those|one] {be} {{most}} [one] <list>",
+        f"{ones} [of these|of them|of those|one] weighs {{weigh}} <list>",
+        "the {most} [one] [of|among] <list>",
+    ):
         if "{weigh}" not in words:
             yield Pattern(words, {"form": "most"})
     for more, least in (("heaviest", "(most|more|the most)"), ("lightest", "(least|less|the least)")):
-        yield Pattern(f"{ones} [one] [of these|of them|of those] weigh {least} [of|among|out of] <list>", {"form": "most", "most": more})
-        yield Pattern(f"[of|among|out of] <list> {ones} [one] [of these|of them|of those] weigh {least}", {"form": "most", "most": more})
+        yield Pattern(
+            f"{ones} [one] [of these|of them|of those] weigh {least} [of|among|out of] <list>",
+            {"form": "most", "most": more},
+        )
+        yield Pattern(
+            f"[of|among|out of] <list> {ones} [one] [of these|of them|of those] weigh {least}",
+            {"form": "most", "most": more},
+        )
     for name, shared in _SHARED.items():
         for does in shared:
-            for words in (f"{ones} [one] [of (these|them|those|the following)] [thing|things] {does} <list>", f"[of|among|out of] <list> {ones} [one|ones] [of (them|these|those)] {does}", f"one of <list> {does} which [one|one be it|be it]", f"(name|pick|choose) the one that {does} <list>", f"which of <list> {does}"):
+            for words in (
+                f"{ones} [one] [of (these|them|those|the following)] [thing|things] {does} <list>",
+                f"[of|among|out of] <list> {ones} [one|ones] [of (them|these|those)] {does}",
+                f"one of <list> {does} which [one|one be it|be it]",
+                f"(name|pick|choose) the one that {does} <list>",
+                f"which of <list> {does}",
+            ):
                 yield Pattern(words, {"form": "which", "property": name})
-            for words in (f"how many [of (these|them|those|the following)] [thing|things] {does} <list>", f"how many of <list> {does}", f"[of|among|out of] <list> how many [of (them|these|those)] {does}", f"count the one that {does} <list>", f"<list> how many of them {does}"):
+            for words in (
+                f"how many [of (these|them|those|the following)] [thing|things] {does} <list>",
+                f"how many of <list> {does}",
+                f"[of|among|out of] <list> how many [of (them|these|those)] {does}",
+                f"count the one that {does} <list>",
+                f"<list> how many of them {does}",
+            ):
                 yield Pattern(words, {"form": "many", "property": name})
 
 
