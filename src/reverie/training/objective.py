@@ -67,8 +67,8 @@ class Compared(Protocol):
 
 @runtime_checkable
 class GivesUp(Protocol):
-    """An objective whose steps and evaluations are long. ``compute_loss`` and ``evaluate`` leave it as it was, and may be
-    given up halfway and begun anew."""
+    """An objective whose steps and evaluations are long. ``compute_loss`` and ``evaluate`` leave it as it was, and
+    may be given up halfway and begun anew."""
 
     gives_up: bool
 
