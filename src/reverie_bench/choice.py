@@ -216,7 +216,7 @@ def _vote(
     voted = []
     for one, ahead, its in zip(asked, direct, answers, strict=True):
         votes = Counter(place for text in its if (place := named(text, one.options)) is not None)
-        voted.append(max(range(len(one.options)), key=lambda place: (votes[place], place == ahead)))
+        voted.append(max(range(len(one.options)), key=lambda index: (votes[index], index == ahead)))
     return voted, taken
 
 
