@@ -107,6 +107,8 @@ def test_the_manifest_says_what_the_base_is(bundles: dict[str, tuple[Path, Path]
     assert manifest["name"] == "gpt2"
     assert manifest["base"] == {
         "source": "gpt2",
+        "source_kind": "folder",
+        "source_sha256": base_hash(base),
         "architecture": "GPT2LMHeadModel",
         "dtype": "fp32",
         "quantized": "",
