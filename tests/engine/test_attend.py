@@ -37,7 +37,7 @@ def test_attention_equals_softmax_over_all_keys(
     turns = np.stack((np.cos(angles), np.sin(angles)), -1).reshape(40, head_size).astype(np.float32)
     out = np.empty((rows, heads, head_size), np.float32)
     before = own.copy()
-    attend(qkv, turns, pool, np.array(spans), own, slots, np.array(drawn), out)
+    attend(qkv.reshape(rows, -1, head_size), turns, pool, np.array(spans), own, slots, np.array(drawn), out)
 
     for row, (first, shared, second, rest) in enumerate(spans):
         unit = turns.view(np.complex64)[shared + rest + drawn[row]]

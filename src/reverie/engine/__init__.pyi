@@ -1,5 +1,6 @@
 from .check import check_decoder as check_decoder
 from .contract import Decoder as Decoder
+from .engine import AnyBackbone as AnyBackbone
 from .engine import Engine as Engine
 from .engine import open_decoder as open_decoder
 from .requests import Completion as Completion

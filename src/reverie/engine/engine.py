@@ -16,15 +16,19 @@ from reverie.errors import UsageError
 from reverie.experts.contract import Choice, ExpertSource, ResolvedExperts, check_choice
 from reverie.experts.inject import EXPERT_BYTES
 from reverie.model import Backbone
+from reverie.model.llama_base import LlamaBase
 from reverie.model.transformers_base import TransformersBackbone
 
-__all__ = ["Engine", "open_decoder"]
+__all__ = ["AnyBackbone", "Engine", "open_decoder"]
+
+AnyBackbone = Backbone | LlamaBase | TransformersBackbone
+"""What a decoder is made of: our own, one in its layout that is read for the engine alone, any other."""
 
 MAX_PREFIX_EMBEDDINGS = 4096  # kept at once; beyond that all are forgotten, with the prefixes that were read
 
 
 def open_decoder(
-    backbone: Backbone | TransformersBackbone, experts: ExpertSource | None = None, expert_bytes: int = EXPERT_BYTES
+    backbone: AnyBackbone, experts: ExpertSource | None = None, expert_bytes: int = EXPERT_BYTES
 ) -> Decoder:
     """The decoder that runs ``backbone``. Raises BundleError for a base that no decoder runs."""
     if isinstance(backbone, TransformersBackbone):
@@ -48,13 +52,13 @@ class Engine:
 
     def __init__(
         self,
-        backbone: Backbone | TransformersBackbone | Decoder,
+        backbone: AnyBackbone | Decoder,
         max_branches: int = 64,
         cached_ids: int = 16384,
         experts: ExpertSource | None = None,
         expert_bytes: int = EXPERT_BYTES,
     ):
-        if isinstance(backbone, (Backbone, TransformersBackbone)):
+        if isinstance(backbone, AnyBackbone):
             backbone = open_decoder(backbone, experts, expert_bytes)
         self.decoder = backbone
         self._prefixes = PrefixCache(backbone, cached_ids)

@@ -5,6 +5,7 @@ Outside it speaks the grammar's numbering of ids, inside its own; ``tokens.id_ma
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,15 @@ from reverie.model.quantized import check_quantizer
 from reverie.precision import choose_precision, usual_device
 from reverie.tokens.id_map import IdMap
 
-__all__ = ["TransformersBackbone", "TransformersBackboneConfig", "check_causal", "extend", "load_model", "read_config"]
+__all__ = [
+    "TransformersBackbone",
+    "TransformersBackboneConfig",
+    "check_causal",
+    "extend",
+    "load_checked",
+    "load_model",
+    "read_config",
+]
 
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 _BROKEN = (
@@ -79,8 +88,8 @@ class TransformersBackbone(nn.Module):
         model, device = load_model(folder), usual_device()
         if not getattr(model, "is_quantized", False):  # quantized ones are where they belong already
             model = model.to(device)
-            if model.dtype == torch.bfloat16:
-                model = model.to(choose_precision("auto", device).dtype)
+            if model.dtype == torch.bfloat16 and choose_precision("auto", device).name != "bf16":
+                model = model.float()  # never to bf16: that would round how positions turn, which stays in fp32
         return cls(model.eval().requires_grad_(False), num_grammar)
 
     @property
@@ -217,26 +226,33 @@ def load_model(folder: Path, **settings: Any) -> Any:
 
     ``settings``: for ``from_pretrained``. Raises BundleError when weights are missing, damaged or not finite.
     """
-    from safetensors import SafetensorError
-
     check_causal(folder)
     if "quantization_config" in settings or "quantization_config" in read_config(folder):
         check_quantizer()
-    settings = {"dtype": "auto", **settings}
+    settings = {"dtype": "auto", "local_files_only": True, "use_safetensors": True, **settings}
+    return load_checked(
+        folder,
+        lambda: _transformers().AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **settings),
+    )
+
+
+def load_checked(place: Path, load: Callable[[], tuple[Any, Mapping[str, Any]]]) -> Any:
+    """The model that ``load`` gives, with what transformers says of the loading. Raises BundleError where it fails, or
+    where weights are missing, of another shape or not finite; ``place``: where it lies."""
+    from safetensors import SafetensorError
+
     try:
         with quiet_transformers():
-            model, found = _transformers().AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **settings
-            )
+            model, found = load()
     except (SafetensorError, ImportError, *_BROKEN) as error:
-        raise BundleError(f"the base in {folder} is damaged or cannot be loaded: {shorten(str(error), 200)}") from error
+        raise BundleError(f"the base in {place} is damaged or cannot be loaded: {shorten(str(error), 200)}") from error
     for problem in ("missing_keys", "mismatched_keys"):
         if found[problem]:
             name = min(map(str, found[problem]))
-            raise BundleError(f"the base in {folder} is damaged: {len(found[problem])} {problem[:-5]} tensors: {name}")
+            raise BundleError(f"the base in {place} is damaged: {len(found[problem])} {problem[:-5]} tensors: {name}")
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise BundleError(f"the base in {folder} is damaged: {name} holds values that are not finite")
+            raise BundleError(f"the base in {place} is damaged: {name} holds values that are not finite")
     return model
 
 

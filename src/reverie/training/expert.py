@@ -29,6 +29,7 @@ from reverie.model.transformers_base import TransformersBackbone
 from reverie.paths import find_bundle
 from reverie.progress import Progress, no_progress
 from reverie.splits import share_of
+from reverie.tokens.base_words import BaseWords
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
@@ -217,7 +218,7 @@ def _load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | TransformersB
         style = None if base["taught"] else base["prompt"]
     except (KeyError, TypeError) as error:
         raise BundleError(f"the bundle {folder} is damaged: its manifest.json tells nothing of its base") from error
-    prompter = ChatPrompter(folder / "backbone", grammar, style) if style else GrammarPrompter(grammar)
+    prompter = ChatPrompter(BaseWords.read(folder / "backbone"), grammar, style) if style else GrammarPrompter(grammar)
     return TransformersBackbone.load(folder / "backbone", grammar.vocabulary.text_start), prompter
 
 
