@@ -31,6 +31,7 @@ _OWN: dict[str, Benchmark | str] = {
     "routing": "reverie_bench.routing:BENCHMARK",
     "dream-experts": "reverie_bench.dream_experts:BENCHMARK",
     "experts": "reverie_bench.experts:BENCHMARK",
+    "lora-training": "reverie_bench.lora_training:BENCHMARK",
     "perception": "reverie_bench.perception:BENCHMARK",
     "generator": "reverie_bench.generator:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
