@@ -19,6 +19,7 @@ _OWN: dict[str, Benchmark | str] = {
     "grounding": "reverie_bench.grounding:BENCHMARK",
     "causal": "reverie_bench.causal:BENCHMARK",
     "choice": "reverie_bench.choice:BENCHMARK",
+    "grounded": "reverie_bench.grounded:BENCHMARK",
     "dreams": "reverie_bench.dreams:BENCHMARK",
     "batching": "reverie_bench.batching:BENCHMARK",
     "startup": "reverie_bench.startup:BENCHMARK",
