@@ -43,10 +43,10 @@ Wanted = Literal["answer", "cause", "effect"]
 _EVALUATORS = ("likelihood", "contrast", "reverse")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SMALL = frozenset(
-    "a after all an another any as at because before both but during each every everyone few for from he her his if in "
-    "it its lots many more most my no nobody none not nothing now on one only other our people several she since so some "
-    "somebody someone something soon that the their then there these they this those to too two three we what when "
-    "while with you your".split()
+    "a after all an another any as at because before both but during each every everyone few for from he her "
+    "his if in it its lots many more most my no nobody none not nothing now on one only other our people "
+    "several she since so some somebody someone something soon that the their then there these they this those "
+    "to too two three we what when while with you your".split()
 )
 _ASKED = {
     "answer": "{}",
