@@ -215,7 +215,7 @@ def _vote(
             its += [each.text for each in said[place * more : (place + 1) * more]]
     voted = []
     for one, ahead, its in zip(asked, direct, answers, strict=True):
-        votes = Counter(place for text in its if (place := named(text, one.options)) is not None)
+        votes = Counter(named(text, one.options) for text in its)
         voted.append(max(range(len(one.options)), key=lambda index: (votes[index], index == ahead)))
     return voted, taken
 
