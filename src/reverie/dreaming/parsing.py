@@ -61,7 +61,7 @@ def stem(word: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """The words of a question in lower case; other signs that mean something are words of their own."""
-    text = unicodedata.normalize("NFKC", text).lower()
+    text = re.sub(r"[-=]+>|→", " ", unicodedata.normalize("NFKC", text).lower())
     for written, meant in _WRITTEN:
         text = re.sub(written, meant, text)
     return re.findall(r"\w+|[+*/=<>%&$#@^]", text)
