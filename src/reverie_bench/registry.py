@@ -21,6 +21,7 @@ _OWN: dict[str, Benchmark | str] = {
     "choice": "reverie_bench.choice:BENCHMARK",
     "grounded": "reverie_bench.grounded:BENCHMARK",
     "dreams": "reverie_bench.dreams:BENCHMARK",
+    "base-speed": "reverie_bench.base_speed:BENCHMARK",
     "batching": "reverie_bench.batching:BENCHMARK",
     "startup": "reverie_bench.startup:BENCHMARK",
     "image-tokenizer": "reverie_bench.image_tokenizer:BENCHMARK",
