@@ -303,6 +303,9 @@ def test_a_name_that_is_taken_is_refused_and_nothing_changes(tmp_path: Path) -> 
         pull_model(str(other), "tiny", full)
     with pytest.raises(UsageError, match="taken by 'tiny'"):
         pull_model(str(other), "Tiny", full)
+    with pytest.raises(UsageError, match=r"'tiny' is there, with dtype 'fp32' and not 'bf16'\. Remove it first"):
+        pull_model(str(tmp_path / "tiny.gguf"), settings=InitConfig(dtype="bf16"))
+    assert pull_model(str(tmp_path / "tiny.gguf")).was_there
     assert {path: path.stat().st_mtime_ns for path in pulled.folder.rglob("*")} == before
 
 
