@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             if self.state.fault == "stuck":
-                self.state.broken.wait(1)
+                self.state.broken.wait(9)
                 self.close_connection = True
                 return
             while self.state.fault == "endless":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -137,9 +137,10 @@ def test_ctrl_c_ends_waiting_for_a_silent_server(server: Server) -> None:
     speaker = open_at(server)
     assert speaker.abilities.completes
     server.fault = "stuck"
-    threading.Timer(0.2, _thread.interrupt_main).start()
+    threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         speaker.speak([SpeechRequest("the", 50)])
+    assert server.at_once == 1  # it is silent still
     server.broken.set()
 
 
