@@ -33,6 +33,7 @@ BASES: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral-sliding": ("mistral", {"num_key_value_heads": 2, "sliding_window": 6}),
     "qwen2": ("qwen2", {"num_key_value_heads": 2, "tie_word_embeddings": True}),
     "qwen3": ("qwen3", {"num_key_value_heads": 2, "head_dim": 8, "tie_word_embeddings": False}),
+    "smollm3": ("smollm3", {"num_key_value_heads": 2, "no_rope_layers": [1, 0], "num_hidden_layers": 2}),
     "gemma2": ("gemma2", {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 6}),
     "mixtral": ("mixtral", {"num_key_value_heads": 2, "num_local_experts": 4}),
     "mamba": ("mamba", {"state_size": 8}),

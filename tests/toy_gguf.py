@@ -19,11 +19,21 @@ TEMPLATE = (
 
 
 def tiny_gguf(
-    folder: Path, name: str = "tiny", *, seed: int = 0, arch: str = "llama", fields: dict[str, Any] | None = None
+    folder: Path,
+    name: str = "tiny",
+    *,
+    seed: int = 0,
+    arch: str = "llama",
+    fields: dict[str, Any] | None = None,
+    packed: bool = False,
+    rope_factors: np.ndarray[Any, Any] | None = None,
 ) -> Path:
     """Write ``folder/name.gguf``: two layers, 64 wide, four heads over two groups, tied embeddings, 512 positions.
 
-    ``fields``: of its head, set anew; None leaves one out.
+    Args:
+        fields: of its head, set anew; None leaves one out
+        packed: its matrices are Q8_0
+        rope_factors: float32 (8,), by which wavelengths of positions are stretched
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.gguf"
@@ -62,10 +72,13 @@ def tiny_gguf(
 
     def add(tensor: str, *shape: int, spread: float = 0.15) -> None:
         values = np.ones(shape) if len(shape) == 1 else rng.normal(0, spread, shape)
-        writer.add_tensor(tensor, values.astype(np.float32))
+        kind = gguf.GGMLQuantizationType.Q8_0 if packed and len(shape) > 1 else gguf.GGMLQuantizationType.F32
+        writer.add_tensor(tensor, gguf.quantize(values.astype(np.float32), kind), raw_dtype=kind)
 
     add("token_embd.weight", len(tokens), width, spread=0.4)  # so that the likeliest id is likely
     add("output_norm.weight", width)
+    if rope_factors is not None:
+        writer.add_tensor("rope_freqs.weight", rope_factors)
     for layer in range(2):
         for part, shape in {
             "attn_norm": (width,),

@@ -37,6 +37,7 @@ COMMANDS = (
     "generator",
     "train",
     "init",
+    "models",
     "bench",
     "info",
 )

@@ -13,10 +13,21 @@ import numpy as np
 from PIL import Image
 
 from reverie.dreaming.scenes import Scene
+from reverie.engine.sampling import Sampling
 from reverie.errors import UsageError, shorten
 from reverie.tokens.questions import clean_question
 
-__all__ = ["MAX_BRANCHES", "DreamSettings", "Picture", "Question", "Turn", "check_list", "check_text", "whole_number"]
+__all__ = [
+    "MAX_BRANCHES",
+    "DreamSettings",
+    "Picture",
+    "Question",
+    "Speaking",
+    "Turn",
+    "check_list",
+    "check_text",
+    "whole_number",
+]
 
 Picture = str | Path | Image.Image | np.ndarray
 
@@ -122,6 +133,29 @@ class DreamSettings:
     def temperatures(self) -> list[float]:
         """The temperature of each row."""
         return [0.0, *[self.temperature] * (self.branches - 1)]
+
+
+@dataclass(frozen=True)
+class Speaking:
+    """How an answer in free words is said, where no dream words it.
+
+    ``system``: what the speaker is told first; ``max_ids``: most ids of an answer; ``sampling``: None draws as the base
+    is usually drawn; ``stop``: texts that end it. Raises UsageError, on construction, for what makes no sense.
+    """
+
+    system: str = ""
+    max_ids: int = 256
+    sampling: Sampling | None = None
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_text("the system prompt", self.system)
+        object.__setattr__(self, "max_ids", whole_number("max_ids", self.max_ids))
+        object.__setattr__(self, "stop", tuple(check_text("a stop text", one) for one in check_list("stop", self.stop)))
+        if self.max_ids < 1:
+            raise UsageError(f"max_ids is at least 1, got {self.max_ids}")
+        if not all(self.stop):
+            raise UsageError("a stop text is not empty")
 
 
 def whole_number(what: str, value: Any) -> int:

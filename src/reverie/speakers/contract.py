@@ -25,6 +25,7 @@ class Abilities:
     """What a speaker can be asked for."""
 
     completes: bool = True  # goes on with a text as it stands; else it only answers talks
+    talks: bool = True  # answers talks; else it only goes on with texts
     forms: bool = False  # is held to ``SpeechRequest.form``; else the form is asked for by example, and may be missed
     scores: bool = False  # says how probable given words are (``Speaker.score``)
     embeds: bool = False  # turns texts into vectors (``Speaker.embed``)
@@ -104,6 +105,7 @@ class Speaker(Protocol):
     name: str  # such as "smol", "ollama:llama3.2"
     abilities: Abilities
     max_ids: int  # of a prompt and its answer together
+    usual: Sampling  # how its makers have it drawn; greedy where they do not say
 
     def speak(
         self, requests: Sequence[SpeechRequest], on_text: Callable[[int, str], None] | None = None

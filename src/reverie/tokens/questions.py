@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from reverie.errors import UsageError, shorten
 
-__all__ = ["MAX_CHARS", "clean_question"]
+__all__ = ["MAX_CHARS", "clean_question", "words_of"]
 
 MAX_CHARS = 2000  # of a question; longer ones are refused before any work
 
@@ -14,6 +15,11 @@ _OPENINGS = frozenset(
     "are can could did do does has have how if is may might should was were what when where which who why will "
     "would".split()
 )
+
+
+def words_of(text: str) -> list[str]:
+    """The words and numbers of a text, in lower case."""
+    return [found[0] for found in re.finditer(r"[^\W_]+", text.casefold())]
 
 
 def clean_question(question: str) -> str:

@@ -22,6 +22,7 @@ from reverie.splits import share_of
 if TYPE_CHECKING:
     from reverie.tokens.grammar import Grammar
     from reverie.tokens.image import ImageTokenizer
+    from reverie.worlds.phrasebook import Phrasebook
 
 __all__ = ["DocumentConfig", "Episode", "Narrator", "Question", "Segments", "Source", "Transition", "World"]
 
@@ -149,6 +150,10 @@ class World(gymnasium.Env[Any, int]):
 
     def told_property(self, rng: np.random.Generator) -> tuple[str, str, FactRow] | None:
         """A question about what something is like, the answer that follows from a fact, true or not, and that fact."""
+        return None
+
+    def phrasebook(self) -> Phrasebook | None:
+        """How people put what can be asked here, for free phrasings; None takes the taught words alone."""
         return None
 
     # as people write them ----------------------------------------------------------------------------------------

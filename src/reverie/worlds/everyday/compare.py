@@ -14,7 +14,7 @@ from reverie.worlds.everyday.things import THINGS, Thing
 __all__ = ["compare_question"]
 
 # property → which one …, how many …, what two have in common
-_SAID = {
+SAID = {
     "fragile": ("is fragile", "are fragile", "They are fragile."),
     "burns": ("can burn", "can burn", "They can burn."),
     "melts": ("melts in the heat", "melt in the heat", "They melt in the heat."),
@@ -73,29 +73,29 @@ def _most(things: Sequence[Thing], rng: np.random.Generator) -> Question | None:
 
 
 def _which(things: Sequence[Thing], rng: np.random.Generator) -> Question | None:
-    name = str(rng.choice(list(_SAID)))
+    name = str(rng.choice(list(SAID)))
     having = [thing for thing in things if _BY_NAME[name].holds(thing)]
     if len(having) != 1 or not all(_BY_NAME[name].asks(thing) for thing in things):
         return None
-    does = _SAID[name][0]
+    does = SAID[name][0]
     text = str(rng.choice(WHICH)).format(does=does, things=_listed(things, "or"), these=_listed(things, "and"))
     return _question(text, _named(having[0]), "which", having[0].name, name, things)
 
 
 def _many(things: Sequence[Thing], rng: np.random.Generator) -> Question | None:
-    name = str(rng.choice(list(_SAID)))
+    name = str(rng.choice(list(SAID)))
     if not all(_BY_NAME[name].asks(thing) for thing in things):
         return None
     count = sum(_BY_NAME[name].holds(thing) for thing in things)
-    text = str(rng.choice(MANY)).format(do=_SAID[name][1], things=_listed(things, "and"), these=_listed(things, "and"))
+    text = str(rng.choice(MANY)).format(do=SAID[name][1], things=_listed(things, "and"), these=_listed(things, "and"))
     return _question(text, [_NUMBERS[count]], "many", str(count), name, things)
 
 
 def _common(things: Sequence[Thing], rng: np.random.Generator) -> Question | None:
-    shared = [name for name in _SAID if all(_BY_NAME[name].asks(t) and _BY_NAME[name].holds(t) for t in things)]
+    shared = [name for name in SAID if all(_BY_NAME[name].asks(t) and _BY_NAME[name].holds(t) for t in things)]
     if not shared:
         return None
-    said = [_SAID[name][2] for name in shared]
+    said = [SAID[name][2] for name in shared]
     text = str(rng.choice(COMMON)).format(x=things[0].a, y=things[1].a)
     return _question(text, said, "common", shared[0], shared[0], things)
 

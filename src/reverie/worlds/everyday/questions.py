@@ -271,7 +271,7 @@ _TESTS: dict[str, Callable[[Outcome, dict[str, Any]], bool]] = {
     "fall off": lambda outcome, state: bool(state["off"]),
     "change": lambda outcome, state: outcome.kind != "nothing",
 }
-_ASKED: dict[str, tuple[str, ...]] = {
+ASKED: dict[str, tuple[str, ...]] = {
     "drop": ("break", "bounce", "rise", "pop"),
     "let go": ("break", "bounce", "rise", "pop"),
     "throw": ("break", "bounce", "rise", "pop"),
@@ -295,7 +295,7 @@ _OF_CONTENTS = ("freeze", "get hot")  # what the liquid does and not the vessel
 
 def verbs(case: Case) -> tuple[str, ...]:
     """The verbs to ask about a case, without those that would be misleading."""
-    asked = list(_ASKED[case.scene.action])
+    asked = list(ASKED[case.scene.action])
     if case.scene.surface == "water":
         asked += ["float", "sink"]
     if case.scene.action == "push" and case.scene.surface == "floor":

@@ -45,6 +45,7 @@ from reverie.worlds.everyday.why import why_kinds, why_question
 from reverie.worlds.registry import record_episode
 
 if TYPE_CHECKING:
+    from reverie.worlds.phrasebook import Phrasebook
     from reverie.tokens.grammar import Grammar
     from reverie.tokens.image import ImageTokenizer
 
@@ -216,6 +217,11 @@ class Everyday(World):
                     f"actions: {own}"
                 )
         return parsed
+
+    def phrasebook(self) -> Phrasebook:
+        from reverie.worlds.everyday.asking import PHRASEBOOK
+
+        return PHRASEBOOK
 
     def _named(self) -> list[str]:
         """The names of what is in the scene."""

@@ -39,6 +39,7 @@ from reverie.worlds.frozenlake.questions import skill_question
 from reverie.worlds.frozenlake.walks import parity_maps, test_map, training_map
 
 if TYPE_CHECKING:
+    from reverie.worlds.phrasebook import Phrasebook
     from reverie.tokens.grammar import Grammar
     from reverie.tokens.image import ImageTokenizer
 
@@ -161,6 +162,11 @@ class FrozenLake(World):
 
     def policy(self, rng: np.random.Generator, max_steps: int) -> list[int]:
         return [int(action) for action in rng.integers(4, size=max_steps)]
+
+    def phrasebook(self) -> Phrasebook:
+        from reverie.worlds.frozenlake.phrases import PHRASEBOOK
+
+        return PHRASEBOOK
 
     def parse_scene(self, scene: str | Sequence[str]) -> dict[str, Any]:
         if isinstance(scene, str) and scene.lstrip().startswith("{"):
