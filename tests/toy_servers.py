@@ -155,7 +155,15 @@ class Ollama(_Handler):
             self.say(404, {"error": f"model '{body.get('model')}' not found"})
         elif path == "/api/show":
             info = {"general.architecture": "toy", "toy.context_length": 1000}
-            self.say(200, {"model_info": info, "capabilities": ["completion", "embedding"], "details": {}})
+            self.say(
+                200,
+                {
+                    "model_info": info,
+                    "capabilities": ["completion", "embedding"],
+                    "parameters": 'stop "<end>"\ntemperature 0.6\ntop_p 0.9',
+                    "details": {},
+                },
+            )
         elif path == "/api/embed":
             self.say(200, {"model": MODEL, "embeddings": state.toy.embed(body["input"]).tolist()})
         else:
