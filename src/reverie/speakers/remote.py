@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.engine.sampling import Sampling
 from reverie.errors import BackendError, ReverieError, UsageError, shorten
 from reverie.experts.contract import Choice
 from reverie.speakers.contract import Abilities, Message, Scored, Speech, SpeechRequest
@@ -46,6 +47,7 @@ class RemoteSpeaker:
     abilities: Abilities
     max_ids: int
     config: SpeakerConfig
+    usual = Sampling(0.0)
     _joins = False  # whether answers that were given up are waited for
 
     def speak(
