@@ -22,7 +22,7 @@ from typer.main import get_command
 import reverie
 from reverie.errors import ConfigError, ReverieError, UsageError, nearest, shorten
 
-__all__ = ["COMMANDS", "log_file", "main", "say_fault"]
+__all__ = ["COMMANDS", "log_file", "main", "os_line", "say_fault"]
 
 # Every command is the Typer app named `app` in the file of its name, in the order of the help page.
 COMMANDS = (
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return say_fault("out of memory. Try fewer branches or smaller pictures.", 1)
     except OSError as error:
-        return say_fault(_os_line(error), 1)
+        return say_fault(os_line(error), 1)
     except Exception as error:
         log.debug("unexpected error", exc_info=True)
         line = f"unexpected {type(error).__name__}: {error}. This is our mistake; the log file has the details."
@@ -195,6 +195,7 @@ def _usage_line(error: TyperException) -> str:
     return f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} See '{where} --help'."
 
 
-def _os_line(error: OSError) -> str:
+def os_line(error: OSError) -> str:
+    """What the system refused, and for which file."""
     reason = error.strerror or str(error) or type(error).__name__
     return f"{reason}: {error.filename}" if error.filename else reason

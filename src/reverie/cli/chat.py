@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli import options
+from reverie.cli.app import os_line, say_fault
 from reverie.cli.options import command_app, examples, make_speaking, named_experts, note_unspoken, resting_on
 from reverie.cli.output import Output, Spoken
 from reverie.cli.showing import show_answer, show_dreams, show_evidence, show_winner
@@ -131,7 +132,7 @@ class _Talk:
                 self._fault(line, "stopped by Ctrl-C: this turn is left out of the talk")
             except (ReverieError, OSError) as error:
                 going = failed = True
-                self._fault(line, str(error))
+                self._fault(line, os_line(error) if isinstance(error, OSError) else str(error))
             if not going:
                 break
         return failed and not at_terminal
@@ -158,8 +159,6 @@ class _Talk:
 
     def _fault(self, line: str, what: str) -> None:
         """One line for people, and one for who reads an answer a line."""
-        from reverie.cli.app import say_fault
-
         say_fault(what)
         if self.out.as_json:
             self.out.result({"question": shorten(line, 200), "error": shorten(what, 600)}, lambda _: None, None)
