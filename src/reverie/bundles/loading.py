@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from reverie.experts.library import Library
     from reverie.memory.memory import Memory
 
-__all__ = ["AUTO", "SPOKEN", "USUAL", "Bundle", "load", "load_bundle"]
+__all__ = ["AUTO", "SPOKEN", "USUAL", "Bundle", "load", "load_bundle", "usual_model"]
 
 AUTO = "auto"  # the usual model: USUAL, joined with SPOKEN where that was pulled
 USUAL, SPOKEN = "nano", "smol"
@@ -201,12 +201,16 @@ def load(
     return Session(model, memory, None, settings, mind=joined)
 
 
+def usual_model() -> str:
+    """What ``auto`` stands for here."""
+    return f"{USUAL}+{SPOKEN}" if SPOKEN in pulled_bundles() else USUAL
+
+
 def _parts(name: str | Path) -> tuple[str | Path, str]:
     """Who dreams in pictures, and who speaks beside it, "" for nobody."""
     if isinstance(name, Path):
         return name, ""
-    if name == AUTO:
-        return (USUAL, SPOKEN) if SPOKEN in pulled_bundles() else (USUAL, "")
+    name = usual_model() if name == AUTO else name
     first, plus, others = name.partition("+")
     joined = plus and not is_speaker(first) and not Path(name).exists() and name not in pulled_bundles()
     return (first, others) if joined else (name, "")
