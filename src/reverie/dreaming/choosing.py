@@ -24,12 +24,30 @@ from reverie.engine.sampling import Sampling
 from reverie.errors import ConfigError, UsageError
 from reverie.speakers.contract import Message, Scored, Speaker, SpeechRequest
 
-__all__ = ["CAUSAL", "QUIZ", "Chosen", "Form", "Options", "Wanted", "Way", "choose", "choose_many"]
+__all__ = [
+    "CAUSAL",
+    "LABELS",
+    "QUIZ",
+    "Chosen",
+    "Form",
+    "Options",
+    "Wanted",
+    "Way",
+    "choose",
+    "choose_by_name",
+    "choose_many",
+]
 
 Wanted = Literal["answer", "cause", "effect"]
 
 _EVALUATORS = ("likelihood", "contrast", "reverse")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_SMALL = frozenset(
+    "a after all an another any as at because before both but during each every everyone few for from he her "
+    "his if in it its lots many more most my no nobody none not nothing now on one only other our people "
+    "several she since so some somebody someone something soon that the their then there these they this those "
+    "to too two three we what when while with you your".split()
+)
 _ASKED = {
     "answer": "{}",
     "cause": "What is most likely the cause of this? {}",
@@ -74,9 +92,13 @@ class Form:
     end: str = "\n"
     neutral: tuple[str, str] = (NEUTRAL, NEUTRAL)
 
+    def shown(self, forward: bool) -> str:
+        """The examples as they are written before each question."""
+        return "".join(self._example(*pair, forward) for pair in self.examples)
+
     def prefix(self, text: str, forward: bool) -> str:
         """All that stands before the text that is sought: the examples, and ``text`` in its place."""
-        return "".join(self._example(*pair, forward) for pair in self.examples) + self._opened(text, forward)
+        return self.shown(forward) + self._opened(text, forward)
 
     def neutral_prefix(self, forward: bool) -> str:
         return self.prefix(self.neutral[0 if forward else 1], forward)
@@ -117,8 +139,14 @@ class Way:
 _CAUSED = (
     ("The ground was covered with ice.", "The man slipped and fell."),
     ("She forgot to water the plants.", "The leaves turned brown."),
+    ("Tom ate too much cake.", "His stomach hurt."),
+    ("The company lost most of its customers.", "It had to close its shops."),
+    ("The doctor gave the patient an antibiotic.", "The infection went away."),
+    ("A storm broke the power line.", "The houses had no electricity."),
+    ("The metal rod was heated.", "It became longer."),
+    ("The boy studied every evening.", "He passed the exam."),
 )
-LABELS = Form("Cause: {} Effect:", "Effect: {} Cause:", _CAUSED)
+LABELS = Form("Cause: {} Effect:", "Effect: {} Cause:", _CAUSED[:2])  # more examples gave nothing
 SENTENCE = Form("{}, so", "{}, because", _CAUSED, joined=True)
 CAUSAL = Way((LABELS, SENTENCE), contrast=0.4, reverse=1.0)
 QUIZ = Way(
@@ -172,7 +200,7 @@ def choose(
 def choose_many(speaker: Speaker, asked: Sequence[Options], way: Way | None = None) -> list[Chosen]:
     """As ``choose``, of many questions: everything is read in one call."""
     if not speaker.abilities.scores:
-        return _named(speaker, asked)
+        return choose_by_name(speaker, asked)
     ways = [way or (QUIZ if one.wanted == "answer" else CAUSAL) for one in asked]
     pairs = [pair for one, its in zip(asked, ways, strict=True) for form in its.forms for pair in _pairs(one, form)]
     scored = iter(score_once(speaker, pairs))
@@ -216,16 +244,15 @@ def _means(rows: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _small(text: str) -> str:
-    """With a small first letter, unless the first word is "I" or written in capitals."""
-    first = text.split()[0]
-    return text if first == "I" or (len(first) > 1 and first.isupper()) else text[0].lower() + text[1:]
+    """With a small first letter where the first word is one that only begins large here; names stay as they are."""
+    return text[0].lower() + text[1:] if re.split(r"[\s'’]", text)[0].lower() in _SMALL else text
 
 
 # speakers without scores ----------------------------------------------------------------------------------------
 
 
-def _named(speaker: Speaker, asked: Sequence[Options]) -> list[Chosen]:
-    """What a speaker says when it is shown the options."""
+def choose_by_name(speaker: Speaker, asked: Sequence[Options]) -> list[Chosen]:
+    """What a speaker says when it is shown the options in a talk: the way for those without scores."""
     said = speaker.speak([SpeechRequest(_shown(one), max_ids=24, sampling=Sampling(0.0)) for one in asked])
     found = [_read(each.text, one.options) for one, each in zip(asked, said, strict=True)]
     return [

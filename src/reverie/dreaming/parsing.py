@@ -61,7 +61,7 @@ def stem(word: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """The words of a question in lower case; other signs that mean something are words of their own."""
-    text = unicodedata.normalize("NFKC", text).lower()
+    text = re.sub(r"[-=]+>|→", " ", unicodedata.normalize("NFKC", text).lower())
     for written, meant in _WRITTEN:
         text = re.sub(written, meant, text)
     return re.findall(r"\w+|[+*/=<>%&$#@^]", text)
@@ -242,9 +242,7 @@ class _Match:
             return tuple((end, {binds: value}) for end, value in _walk(trie, self.stems, at))
         if node.kind == "choice":
             first = self.stems[at] if at < len(self.stems) else ""
-            return _once(
-                one for option in (*node.by_first.get(first, ()), *node.may_be_empty) for one in self(option, at)
-            )
+            return _once(one for option in (*node.by_first.get(first, ()), *node.may_be_empty) for one in self(option, at))
         found: Found = ((at, _NOTHING),)
         for part in node.parts:
             found = _once(

@@ -6,7 +6,7 @@ and what the question takes for granted with it. What a phrasebook does not cove
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
@@ -66,9 +66,7 @@ def rephrase(question: str, worlds: Sequence[str], speaker: Speaker | None = Non
     tried = [_rephrased(question, world, speaker) for world in worlds if _parser(world) is not None]
     if not tried:
         return Rephrased(question, reason="these worlds have no phrasebook")
-    return min(
-        tried, key=lambda one: (not one.found, bool(one.left_over), not _names_things(one.world), len(one.left_over))
-    )
+    return min(tried, key=lambda one: (not one.found, bool(one.left_over), not _names_things(one.world), len(one.left_over)))
 
 
 def _names_things(world: str) -> bool:
@@ -79,15 +77,12 @@ def _names_things(world: str) -> bool:
 class Asks(Protocol):
     """A session, as far as it is asked here."""
 
-    @property
-    def worlds(self) -> Iterable[str]: ...
+    worlds: Any
 
     def ask_many(self, questions: Sequence[str], **settings: Any) -> list[Answer]: ...
 
 
-def answer_rephrased(
-    session: Asks, question: str, speaker: Speaker | None = None, **settings: Any
-) -> AnsweredRephrased:
+def answer_rephrased(session: Asks, question: str, speaker: Speaker | None = None, **settings: Any) -> AnsweredRephrased:
     """The model's answer to ``question`` as it was taught to be asked; ``settings`` as in ``Session.ask_many``.
 
     Its dreams, confidence and evidence are those of the first question that was asked.
@@ -133,8 +128,7 @@ def _parser(world: str) -> Parser | None:
 
 def _rephrased(question: str, world: str, speaker: Speaker | None) -> Rephrased:
     parser, book = _parser(world), make_world(world).phrasebook()
-    assert parser is not None
-    assert book is not None
+    assert parser is not None and book is not None
     words = words_of(question)
     readings = parser.read(words)
     if not readings:

@@ -17,7 +17,7 @@ from reverie.dreaming.asked import Asked, read_question
 from reverie.dreaming.grounding import MemoryGrounding
 from reverie.dreaming.prompting import PromptStyle
 from reverie.dreaming.question import DreamSettings, Question, Speaking
-from reverie.dreaming.reading import bears_out, read
+from reverie.dreaming.reading import bears_out, only_named, read
 from reverie.dreaming.word_dreams import WordDreamer, likeness
 from reverie.engine import Sampling
 from reverie.errors import UsageError
@@ -108,7 +108,10 @@ class WordMind:
             told = self._told(self.dreamer.word(question.text, asked, best), best.score, dreams, verdict)
             told = replace(told, evidence=tuple(fact for fact in facts if bears_out(fact, best.said)))
         else:
-            return self._at_once(question, settings, speaking, experts, explain, on_text)
+            told = self._at_once(question, settings, speaking, experts, explain, on_text)
+            named = only_named(question.text, facts)
+            why = f"memory knows of {named.subject}, but not this" if named else ""
+            return replace(told, known=False, why=why) if named else told
         if on_text is not None:
             on_text(told.text)
         return told

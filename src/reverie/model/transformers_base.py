@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from reverie.errors import BundleError, MissingExtraError, UsageError, shorten
 from reverie.jsonio import read_object
 from reverie.logs import quiet_transformers
+from reverie.model.head_loss import head_loss
 from reverie.model.quantized import check_quantizer
 from reverie.precision import choose_precision, usual_device
 from reverie.tokens.id_map import IdMap
@@ -76,6 +77,7 @@ class TransformersBackbone(nn.Module):
         if not 0 <= num_grammar < self.config.vocab_size:
             raise UsageError(f"{num_grammar} ids of a grammar do not fit into a base of {self.config.vocab_size} ids")
         self.ids = IdMap(self.config.vocab_size - num_grammar, num_grammar)
+        self._plain_output: bool | None = None  # not tried yet
 
     @classmethod
     def load(cls, folder: Path, num_grammar: int) -> TransformersBackbone:
@@ -124,13 +126,37 @@ class TransformersBackbone(nn.Module):
         return self.ids.rotate_logits(logits[:, x.shape[1] - ids.shape[1] :])
 
     def loss(self, ids: Tensor, weights: Tensor, prefix_embeddings: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, and each position's; as ``Backbone.loss``."""
+        """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, and each position's; as ``Backbone.loss``.
+
+        Logits are there a few positions at a time, and only where a weight is above 0, if the output is a plain table.
+        """
         wanted = weights[:, 1:].float()
-        logits = self(ids, prefix_embeddings)[:, :-1]
-        nats = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(wanted.shape)
-        nats = torch.where(wanted > 0, nats, 0.0)
-        loss = (nats * wanted).sum() / wanted.sum().clamp_min(torch.finfo(torch.float32).tiny)
-        return loss, F.pad(nats.detach(), (1, 0))
+        shares = wanted / wanted.sum().clamp_min(torch.finfo(torch.float32).tiny)
+        if (table := self._output_table()) is None:
+            logits = self(ids, prefix_embeddings)[:, :-1]
+            nats = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(wanted.shape)
+            nats = torch.where(wanted > 0, nats, 0.0)
+            return (nats * shares).sum(), F.pad(nats.detach(), (1, 0))
+        chosen = wanted.flatten().nonzero().squeeze(1)
+        hidden = self.hidden(ids, prefix_embeddings)[:, :-1].flatten(0, 1).index_select(0, chosen)
+        targets = self.ids.to_base_ids(ids[:, 1:].flatten()[chosen])
+        with torch.autocast(ids.device.type, enabled=False):
+            loss, each = head_loss(hidden.to(table.dtype), targets, shares.flatten()[chosen], table)
+        return loss, F.pad(torch.zeros_like(wanted).flatten().index_copy(0, chosen, each).view(wanted.shape), (1, 0))
+
+    def _output_table(self) -> Tensor | None:
+        """(V, D) where logits are final states times a frozen table and nothing else, which is tried once."""
+        head: Any = self.base.get_output_embeddings()
+        plain = type(head) is nn.Linear and "forward" not in vars(head) and getattr(head, "bias", None) is None
+        if not plain or head.weight.requires_grad:
+            return None
+        if self._plain_output is None:
+            with torch.no_grad():
+                ids = torch.zeros(1, 2, dtype=torch.int64, device=self.device)
+                whole, ours = self(ids), self.ids.rotate_logits(head(self.hidden(ids)))
+            self._plain_output = torch.equal(whole, ours)
+        table: Tensor = head.weight
+        return table if self._plain_output else None
 
     def save(self, folder: Path) -> None:
         """Write what ``AutoModelForCausalLM.from_pretrained`` loads. Raises OSError or BundleError where it cannot."""

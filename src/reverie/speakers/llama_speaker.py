@@ -59,6 +59,8 @@ class LlamaSpeaker(RemoteSpeaker):
         self.max_ids = int(self._door.get("/props").json()["default_generation_settings"]["n_ctx"])
 
     def count(self, said: str | tuple[Message, ...]) -> int:
+        if self._server is None:
+            raise UsageError(f"{self.name} is closed")
         try:
             return count_ids(self._door, said)
         except httpx.HTTPStatusError as error:
@@ -69,8 +71,6 @@ class LlamaSpeaker(RemoteSpeaker):
         self._server = None
 
     def _say(self, request: SpeechRequest, hear: Hear) -> None:
-        if self._server is None:
-            raise UsageError(f"{self.name} is closed")
         drawn, wrong = request.sampling, list[str]()
         asked: dict[str, Any] = {
             **llama_fields(request, self.max_ids),

@@ -36,8 +36,12 @@ class OllamaSpeaker(RemoteSpeaker):
         timeout = httpx.Timeout(self.config.timeout_s, connect=self.config.connect_s)
         self._client = ollama.Client("http" + host if host else None, timeout=timeout)
         self._url = str(self._client._client.base_url).rstrip("/")
-        with self._errors():
-            shown = self._client.show(self.model)
+        try:
+            with self._errors():
+                shown = self._client.show(self.model)
+        except BaseException:
+            self.close()
+            raise
         able = list(shown.capabilities or ["completion"])
         self._thinks = "thinking" in able
         self.abilities = Abilities(completes="completion" in able, embeds="embedding" in able, seeds=False)

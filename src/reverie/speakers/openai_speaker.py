@@ -49,13 +49,17 @@ class OpenAISpeaker(RemoteSpeaker):
             )
             headers, root = {"Authorization": f"Bearer {key}"}, self.url.removesuffix("/v1")
             self._root = httpx.Client(base_url=root, timeout=httpx.Timeout(**wait), headers=headers)
-        models = self._known = {each["id"]: each for each in self._models()}
-        if not model and len(models) != 1:
-            known = ", ".join(sorted(models)) or "none"
-            raise UsageError(f"{self.url} has several models, or none: say which one behind a #. There are: {known}")
-        self.model = model or next(iter(models))
-        self.name = f"{self.url}#{self.model}"
-        self.max_ids = self._context(models.get(self.model, {}))
+        try:
+            models = self._known = {each["id"]: each for each in self._models()}
+            if not model and len(models) != 1:
+                known = ", ".join(sorted(models)) or "none"
+                raise UsageError(f"{self.url} has not one model: say which one behind a #. There are: {known}")
+            self.model = model or next(iter(models))
+            self.name = f"{self.url}#{self.model}"
+            self.max_ids = self._context(models.get(self.model, {}))
+        except BaseException:
+            self.close()
+            raise
 
     @cached_property
     def abilities(self) -> Abilities:  # type: ignore[override]

@@ -199,9 +199,7 @@ def _names(known: Callable[[], list[str]]) -> list[str]:
 
 
 def _message(error: Exception) -> str:
-    body: Any = getattr(error, "body", None)
-    if isinstance(body, dict):
-        body = body.get("error", body)
-        body = body.get("message", body) if isinstance(body, dict) else body
-        return str(body)
-    return str(error) or type(error).__name__
+    said: Any = getattr(error, "body", None) or str(error) or type(error).__name__
+    for key in ("error", "message"):
+        said = said.get(key, said) if isinstance(said, dict) else said
+    return str(said)

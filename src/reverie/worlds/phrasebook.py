@@ -31,7 +31,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class Slot:
-    """A place in a pattern that words of a list fill: ``binds`` is then one of ``values``, each with its phrases."""
+    """A place in a pattern that words of a list fill: ``binds`` is then one of the ``values``, each with its phrases."""
 
     binds: str
     values: Mapping[str, tuple[str, ...]]

@@ -31,15 +31,7 @@ _SHOWN = {
     "come down": ("lands", "falls", "drifts", "bounces", "rests on the floor"),
 }  # fmt: skip
 _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
-_GONE = (
-    "breaks",
-    "shatters",
-    "pops",
-    "bursts",
-    "melts",
-    "burns",
-    "in two",
-)  # outcomes after which a thing is not whole
+_GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")  # outcomes after which a thing is not whole
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
 _CONTRARY = "-"
 _BECAUSE = {  # outcome → what its cause in the thing speaks of
@@ -56,31 +48,30 @@ _PROPERTIES = {each.name: each for each in PROPERTIES}
 def ask(named: Bindings) -> Asking | str:
     """What to ask for what is named; a text says why nothing can be asked."""
     form = named.get("form", "")
-    makers: Mapping[str, Callable[[Bindings], Asking | str]] = {
-        "property": _property,
-        "heavier": _heavier,
-        "common": _common,
-        "most": _most,
-        "which": _which,
-        "many": _many,
-    }
+    makers: Mapping[str, Callable[[Bindings], Asking | str]] = {"property": _property, "heavier": _heavier, "common": _common, "most": _most, "which": _which, "many": _many}
+    if form == "property" and "action" in named and named["property"] in ("floats", "-floats"):
+        verb = {} if "or" in named else {"verb": "sink" if named["property"].startswith(_CONTRARY) else "float"}
+        named = {key: value for key, value in named.items() if key != "property"}
+        named |= {"form": "will" if verb else "happens", **verb}
+        form = named["form"]
     if form in makers:
         extra = {"action", "verb", "surface", "height", "said", "can", "support", "not"} & set(named)
         return "it joins what was taught apart" if extra else makers[form](named)
+    if not form and named.get("can") and named.get("action") == "stack":
+        form, named = "will", {**named, "form": "will", "verb": "stay on top"}
     if not form:
         return "it does not say what is asked"
     if "liquid" in named:
-        if named.get("thing", named["liquid"]) != named["liquid"] or named.get("action") not in (
-            "heat",
-            "cool",
-            "pour",
-        ):
+        alone = "thing" not in named and named.get("action") not in ("heat", "cool", "pour")
+        if named.get("thing", named["liquid"]) != named["liquid"] or alone:
             return "it joins what was taught apart"
         named = {**named, "thing": named["liquid"]}
     if "thing" not in named:
         return "it names no thing that was taught"
     if {"other", "third", "fourth", "most", "property"} & set(named):
         return "it joins what was taught apart"
+    if "action" not in named and named.get("surface") == "water" and form != "will":
+        named = {**named, "action": "drop"}  # a thing in water came there
     if "action" not in named:
         return _of_thing(named)
     return _of_event(named)
@@ -127,16 +118,7 @@ class Event:
         heights = heights_over(self.surface, self.action)
         if not heights or (self.height and self.height not in heights):
             return f"that was not taught on the {self.surface}"
-        if SURFACES[self.surface].liquid and self.action in (
-            "wait",
-            "push",
-            "tip",
-            "heat",
-            "cool",
-            "cut",
-            "light",
-            "stack",
-        ):
+        if SURFACES[self.surface].liquid and self.action in ("wait", "push", "tip", "heat", "cool", "cut", "light", "stack"):
             return "that was not taught in water"
         return ""
 
@@ -171,10 +153,7 @@ class Event:
     def will(self, verb: str) -> tuple[str, ...]:
         x = self.thing.a
         free = [number for number, words in enumerate(VERBS[self.action]) if verb not in words] or [0]
-        return (
-            f"will {x} {verb} if you {self.does('it', free[0])}?",
-            f"does {x} {verb} when you {self.does('it', free[-1])}?",
-        )
+        return (f"will {x} {verb} if you {self.does('it', free[0])}?", f"does {x} {verb} when you {self.does('it', free[-1])}?")
 
     def whole(self) -> tuple[str, ...]:
         x = self.thing.a
@@ -208,18 +187,22 @@ def _of_event(named: Bindings) -> Asking | str:
         return event.problem
     form, verb = named["form"], named.get("verb", "")
     if verb and form not in ("will", "why"):
-        if "said" not in named or form == "whole":
+        if not {"said", "or"} & set(named) or form == "whole":
             return "it asks two things at once"
     if form == "will" and "said" in named:
         return "it asks two things at once"
-    if (form == "will" and not verb) or (form == "why" and not verb):
+    if form == "will" and not verb or form == "why" and not verb:
         return "it does not say what is to be explained" if form == "why" else "it does not say what is asked"
+    if "or" in named:
+        verb = ""
     if event.off:
         return _fallen(event, form, verb, named)
     return _asking(event, form, verb, "not" in named)
 
 
 def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | str:
+    if verb and form in ("happens", "where", "after"):
+        return _as_said(event, form, verb, negated)
     if form == "happens":
         return Asking((event.happens(),))
     if form == "where" and event.action in ("heat", "cool", "cut", "light", "pour", "wait"):
@@ -232,6 +215,20 @@ def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | str:
     if form == "why":
         return _why(event, _meant(event, verb), negated)
     return _will(event, _meant(event, verb))
+
+
+def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | str:
+    """The question goes on from an outcome: it is answered where that is the one that is dreamed."""
+    asking = _asking(event, form, "", False)
+    if isinstance(asking, str):
+        return asking
+
+    def word(said: Answers) -> str | None:
+        if said[-1] is None or _holds(_meant(event, verb), said[-1]) == negated:
+            return None
+        return asking.word(said[:-1]) if asking.word else said[0]
+
+    return Asking((*asking.questions, event.happens()), word)
 
 
 def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | str:
@@ -256,6 +253,8 @@ def _meant(event: Event, verb: str) -> str:
         return "rise"
     if verb == "fall off" and event.action in ("drop", "let go", "throw"):
         return "come down"
+    if verb == "fall":
+        return {"stack": "fall off", "push": "fall over", "tip": "fall over"}.get(event.action, "come down")
     if verb == "spill" and not event.thing.contents:
         return "fall over"
     if verb == "rise" and wet and not event.thing.rises:
@@ -278,6 +277,7 @@ def _checked(said: str | None, happens: str | None) -> str | None:
 
 
 def _holds(verb: str, happens: str) -> bool:
+    happens = happens.lower()
     if verb == "change":
         return not any(words in happens for words in _UNCHANGED)
     if verb == "move" and "hardly moves" in happens:
@@ -324,10 +324,7 @@ def _explains(why: str, verb: str, action: str, happened: bool) -> bool:
         return ("not soft" in why) == happened
     if verb in ("break", "bounce") and "is hard" in why:
         return happened
-    words = {
-        "float": ("lighter than water", "heavier than water"),
-        "sink": ("heavier than water", "lighter than water"),
-    }
+    words = {"float": ("lighter than water", "heavier than water"), "sink": ("heavier than water", "lighter than water")}
     yes, no = words.get(verb, (_BECAUSE[verb], ""))
     if no:
         return (yes if happened else no) in why
@@ -358,7 +355,14 @@ def _property(named: Bindings) -> Asking | str:
     if not of.asks(thing):
         return f"that is not asked of {thing.a}"
     asked = tuple(frame.format(x=thing.a).lower() for frame in of.frames[:2])
+    if "or" in named:
+        return Asking((asked,), _without_yes)
     return Asking((asked,), _turned if contrary else None)
+
+
+def _without_yes(said: Answers) -> str | None:
+    rest = (said[0] or "").partition(", ")[2]
+    return f"{rest[0].upper()}{rest[1:]}" if rest else None
 
 
 def _turned(said: Answers) -> str | None:
@@ -471,14 +475,12 @@ def _most(named: Bindings) -> Asking | str:
         if len(names) != 3:
             return "that was taught of three things"
         a, b, c = (THINGS[name].a for name in names)
-        return Asking(
-            ((f"which is the {most}: {a}, {b} or {c}?",), (f"of {c}, {a} and {b}, which is the {most}?",)), _alike
-        )
+        return Asking(((f"which is the {most}: {a}, {b} or {c}?",), (f"of {c}, {a} and {b}, which is the {most}?",)), _alike)
     pairs = [(one, other) for one, other in permutations(names, 2)]
     asked = tuple((f"is {THINGS[one].a} heavier than {THINGS[other].a}?",) for one, other in pairs)
 
     def word(said: Answers) -> str | None:
-        wins = dict.fromkeys(names, 0)
+        wins = {name: 0 for name in names}
         for (one, other), answer in zip(pairs, said, strict=True):
             if answer is None:
                 return None
@@ -494,3 +496,4 @@ def _alike(said: Answers) -> str | None:
 
 
 PHRASEBOOK = Phrasebook(SLOTS, MACROS, PATTERNS, FILLERS, ADVERBS, ask)
+

@@ -22,7 +22,7 @@ _THINGS = {
     "feather": ("bird feather", "plume"),
     "book": ("heavy book", "textbook", "hardcover", "hardback"),
     "domino row": ("row of domino", "line of domino", "domino line", "domino chain", "chain of domino",
-                   "first domino", "first one of a row of domino", "first domino in a row", "first domino of a row",
+                   "first domino", "the domino", "all domino", "all the domino", "other domino", "rest of the domino", "first one of a row of domino", "first domino in a row", "first domino of a row",
                    "first domino in the row", "first domino of the row", "first domino in a line"),
     "cup of water": ("cup", "cup full of water", "water cup", "cup filled with water", "full cup of water"),
     "plate": ("dinner plate", "porcelain plate", "ceramic plate", "dish"),
@@ -50,7 +50,7 @@ _SURFACES = {
     "pillow": ("pillow", "cushion", "soft pillow", "soft cushion", "bed pillow"),
     "sand": ("sand", "pile of sand", "heap of sand", "sand pile", "soft sand", "dry sand", "sandpit", "sandbox"),
     "table": ("table", "kitchen table", "dining table", "desk", "tabletop", "table top", "coffee table",
-              "dinner table", "wooden table", "countertop", "kitchen counter"),
+              "dinner table", "wooden table", "countertop", "kitchen counter", "counter", "worktop", "kitchen worktop", "kitchen desk", "bar counter", "breakfast table", "side table"),
     "water": ("water", "bowl of water", "tub of water", "bucket of water", "bathtub", "basin of water", "tank of water",
               "tub", "bath", "water tub", "bath water", "tub filled with water", "bowl filled with water",
               "bucket full of water", "sink full of water", "pan of water", "pot of water"),
@@ -85,7 +85,7 @@ _DONE: dict[str, tuple[str, ...]] = {
     "heat": ("heat <x>", "heat up <x>", "heat <x> up", "heat <x> <flame>", "heat <x> up <flame>", "warm <x> <flame>",
              "warm <x> up <flame>", "warm <x>", "warm up <x>", "warm <x> up", "hold <x> <over_flame>",
              "(put|place|set|leave) <x> <over_flame>", "make <x> [very|really|too] hot", "expose <x> to [<det>] heat",
-             "(put|place|throw|drop|leave|toss|melt) <x> <pan>", "(heat|warm|fry|cook|melt) <x> <pan>", "cook <x>",
+             "(put|place|throw|drop|leave|toss|melt) <x> <pan>", "(heat|warm|fry|cook|melt) <x> <pan>", "melt <x> <flame>", "cook <x>",
              "heat [the|some|up] {liquid}", "heat {liquid} up", "warm [up] [the|some] {liquid}", "fry <x>", "roast <x>",
              "apply heat to <x>", "put heat on <x>", "toast <x>", "put a flame under <x>", "bring <x> near a flame"),
     "cool": ("cool <x>", "cool <x> down", "cool down <x>", "cool <x> with ice", "chill <x>", "chill <x> with ice",
@@ -112,6 +112,11 @@ _DONE: dict[str, tuple[str, ...]] = {
              "just wait with <x>", "keep <x> [lying|sitting|standing]", "forget <x>", "forget about <x>", "leave <x> untouched",
              "do not do anything (with|to) <x>", "do not touch <x>"),
 }  # fmt: skip
+# what does it → action
+_MEANS = {
+    "heat": "<fire>", "light": "<match>", "cut": "<blade>", "cool": "<cold>",
+    "drop": "[<det>] (fall|drop|impact|crash) [on to|on|to] [<det>] [floor|ground]",
+}  # fmt: skip
 # the same of what stands on a table, before where it goes down
 _PUSHES = (
     "push <x>", "shove <x>", "knock <x>", "nudge <x>", "slide <x>", "roll <x>", "bump <x>", "tip <x>", "sweep <x>",
@@ -120,18 +125,19 @@ _PUSHES = (
 # what {x} itself does, or has come over it
 _BEFALLS: dict[str, tuple[str, ...]] = {
     "drop": ("<x> (fall|drop|slip|tumble|plummet|crash|plunge|land) [down]", "<x> <slips> <hand>",
-             "<x> [fall|drop] [and] (hit|strike|reach|meet|crash in to|smash in to|fall on) [<det>] {surface}",
+             "<x> [fall|drop] [and] (hit|strike|reach|touch|meet|crash in to|smash in to|fall on) [<det>] {surface}",
              "<x> (fall|drop) to [<det>] {surface}", "[the] (fall|drop) of <x>", "there be <x> fall"),
-    "let go": ("<x> get loose", "<x> get away from <hand>", "nobody hold <x> [any more]", "<x> slip out of <hand>"),
+    "stack": ("<x> [be] (on top of|on|atop) <y>",),
+    "let go": ("<x> get loose", "<x> get away [from <agent>]", "<x> get away from <hand>", "nobody hold <x> [any more]", "<x> slip out of <hand>"),
     "push": ("<x> get [<det>] (push|shove|nudge|bump)",
-             "<x> (fall|roll|slide|slip|tumble|drop|go|be|topple|get) off [of] [the edge of] [<det>] {surface}",
-             "<x> (fall|roll|slide|slip|tumble|drop|topple) (down|down from|from|over) [the edge of] [<det>] {table}",
+             "<x> (fall|roll|slide|slip|tumble|drop|go|be|topple|get) off [of] [the edge of] [<det>] {surface} [<down>]",
+             "<x> (fall|roll|slide|slip|tumble|drop|topple) (down|down from|from|over) [the edge of] [<det>] {table} [<down>]",
              ),
     "tip": ("<x> (get|be) on <it> side",),
     "heat": ("<x> (get|become|be) [very|really|too|so] hot", "<x> heat up", "<x> warm up", "<x> <pan>",
-             "<x> (stand|be|lie) <over_flame>", "<x> <over_flame>", "<over_flame>", "<pan>", "heat [be] apply to <x>"),
+             "<x> (stand|be|lie) <over_flame>", "<x> <over_flame>", "<over_flame>", "<pan>", "by <fire>", "near <fire>", "under <fire>", "heat [be] apply to <x>"),
     "cool": ("<x> (get|become|be) [very|really|too|so] cold", "<x> cool down", "<x> (go|be|get|spend time) <freezer>",
-             "<x> <freezer>", "<freezer>", "{liquid} (go|be|get) <freezer>", "{liquid} <freezer>", "<x> be on ice",
+             "<x> <freezer>", "<freezer>", "by <cold>", "on ice", "{liquid} (go|be|get) <freezer>", "{liquid} <freezer>", "<x> be on ice",
              "<x> freeze [over|up]", "{liquid} be freeze"),
     "cut": ("[<det>] knife (cut|go through|slice|go in to) <x>", "[<det>] knife be press in to <x>",
             "<x> be (halve|cut up)"),
@@ -171,10 +177,11 @@ _OUTCOMES = {
              "hit the ceiling", "end up at the ceiling", "move up", "shoot up", "fly"),
     "fall over": ("fall over", "tip over", "topple", "topple over", "fall on its side", "keel over", "be knocked over",
                   "fall down", "land on its side", "tumble over", "tip", "fall on to its side", "lie on its side", "collapse", "all fall", "all topple", "all fall over", "all fall down"),
-    "stay on top": ("stay on top", "stay there", "stay put", "stay in place", "stay up", "hold", "balance", "remain on top",
+    "stay on top": ("stay on top", "stay", "stay there", "stay put", "stay in place", "stay up", "hold", "balance", "remain on top",
                     "stay on", "rest on top", "be stable", "stay on it", "stay balanced", "keep its balance", "stay on top of it", "remain in place", "remain there", "stay where it is", "rest there", "be steady"),
     "fall off": ("fall off", "slide off", "roll off", "come off", "slip off", "tumble off", "drop off",
                  "fall off the edge", "fall off the table", "fall to the floor", "fall on the floor", "fall to the ground", "fall on to the floor", "land on the floor", "end up on the floor"),
+    "fall": ("fall",),
     "change": ("change", "be different", "look different", "alter", "do anything", "become different", "stay the same inverse"),
     "roll": ("roll", "roll away", "roll off", "roll along", "start rolling"),
     "slide": ("slide", "slide away", "slide along", "slip along"),
@@ -201,30 +208,30 @@ _PROPERTIES = {
     "fragile": ("<is> <x> (fragile|breakable|delicate|easy to break|something fragile|easily break|easily broken|a fragile thing|brittle)",
                 "<do> <x> break easily", "<do> <x> easily break", "<can> <x> break when <it> fall",
                 "will you call <x> (fragile|breakable)", "<can> <x> [easily] (break|be break|shatter)",
-                "<can> you [easily] break <x>", "<do> <x> shatter easily", "is it easy to break <x>", "be <x> consider fragile"),
+                "<can> <agent> [easily] break <x>", "<do> <x> shatter easily", "is it easy to break <x>", "be <x> consider fragile"),
     "-fragile": ("<is> <x> (unbreakable|sturdy|robust|hard to break)",),
     "burns": ("<can> <x> (burn|catch fire|catch on fire|be burn|be set on fire|go up in flames|be light|ignite|be set alight)", "<do> <x> (burn|catch fire)",
-              "<do> <x> (burn|catch fire) easily", "<is> <x> (able to burn|flammable|combustible|inflammable|burnable|something that burns|a fire hazard)", "<can> you (burn|light|set fire to) <x>",
-              "<can> you set <x> on fire", "be it possible to (burn|set fire to) <x>", "is it possible to set <x> on fire"),
+              "<do> <x> (burn|catch fire) easily", "<is> <x> (able to burn|flammable|combustible|inflammable|burnable|something that burns|a fire hazard)", "<can> <agent> (burn|light|set fire to) <x>", "<can> <agent> set <x> alight", "be <x> make of something that burns",
+              "<can> <agent> set <x> on fire", "be it possible to (burn|set fire to) <x>", "is it possible to set <x> on fire"),
     "-burns": ("<is> <x> (fireproof|nonflammable|non flammable)",),
-    "melts": ("<do> <x> melt [<heat>|when <it> (get|be) [very|too] hot]", "<can> <x> (melt|be melt)", "<can> you melt <x>",
+    "melts": ("<do> <x> melt [<heat>|when <it> (get|be) [very|too] hot]", "<can> <x> (melt|be melt)", "<can> <agent> melt <x>",
               "be <x> something that melt", "will <x> melt <heat>", "be <x> able to melt", "<can> <x> become liquid",
               "be <x> meltable", "be it possible to melt <x>", "<do> heat melt <x>", "<do> heat make <x> melt"),
-    "cut": ("<can> you (cut|slice) [through] <x> [<knife>]", "<can> [<det>] knife (cut|slice|go through|cut through|slice through) <x>",
-            "be <x> soft enough to (cut|slice)", "<can> <x> be (cut|sliced) [<knife>]", "<do> [<det>] knife (go through|cut|cut through|slice) <x>",
+    "cut": ("<can> <agent> (cut|slice) [through] <x> [<knife>]", "<can> [<det>] knife (cut|slice|go through|cut through|slice through) <x>",
+            "be <x> soft enough to (cut|slice)", "<can> [<det>] knife be able to (cut|cut through|slice) <x>", "be [<det>] knife able to (cut|cut through|slice|go through) <x>", "be <x> soft enough for [<det>] knife", "<can> <x> be (cut|sliced) [<knife>]", "<do> [<det>] knife (go through|cut|cut through|slice) <x>",
             "be it possible to (cut|slice) <x> [<knife>]", "be <x> (cuttable|easy to cut)"),
     "floats": ("<do> <x> (float|swim|stay afloat|stay on top of [the] water) [<on_water>]", "<can> <x> float [<on_water>]",
                "will <x> (float|stay afloat) [<on_water>]", "be <x> able to float [<on_water>]", "be <x> buoyant",
                "be <x> lighter than water", "be <x> less dense than water", "be <x> something that floats"),
     "-floats": ("<do> <x> sink [<on_water>]", "will <x> sink [<on_water>]", "be <x> heavier than water", "be <x> denser than water"),
     "rolls": ("<is> <x> (round|spherical|able to roll|something that rolls|ball shaped)", "<can> <x> roll [away]", "<do> <x> roll", "will <x> roll [away] if you push <it>",
-              "<can> you roll <x>", "be <x> shape like a ball", "will <x> roll [away]"),
+              "<can> <agent> roll <x>", "be <x> shape like a ball", "will <x> roll [away]"),
     "light": ("<is> <x> lighter than air", "<do> <x> (rise|float|fly) in the air", "<can> <x> fly up by <it> self", "<can> <x> fly up by itself",
               "<do> <x> go up on <its> own", "will <x> rise if you release <it>", "be air heavier than <x>",
               "do <x> weigh less than air", "<do> <x> (go up|fly|rise|fly up) (by itself|on <its> own)", "be <x> less dense than air",
               "<can> <x> (rise|fly|float) [up] [by itself|on <its> own] [in the air]", "do <x> rise [by itself|on <its> own]"),
     "-light": ("<is> <x> heavier than air", "be air lighter than <x>"),
-    "liquid": ("be there anything to pour out of <x>", "<can> you pour (something|anything|liquid) out of <x>",
+    "liquid": ("be there anything to pour out of <x>", "<can> <agent> pour (something|anything|liquid|a liquid) out of <x>", "be it possible to pour (something|anything) out of <x>",
                "<do> <x> (hold|contain|have) [a|any|some] (liquid|fluid) [in it|inside]", "be there [a|any|some] (liquid|fluid) (in|inside) <x>",
                "do anything run out of <x> if you tip <it>", "be there anything [liquid] to drink in <x>", "be there something liquid in <x>",
                "be <x> fill with [a] liquid", "<can> anything [be] pour out of <x>", "be there something to pour out of <x>"),
@@ -272,12 +279,11 @@ SLOTS = {
     "water": Slot("surface", {"water": _SURFACES["water"]}),
     "height": Slot("height", _HEIGHTS),
     "verb": Slot("verb", _OUTCOMES),
+    "or": Slot("or", {"yes": tuple(phrase for said in _OUTCOMES.values() for phrase in said) + ("fall", "not", "stay whole", "stay", "survive", "remain whole", "whole", "intact", "be whole", "be intact", "be fine", "stay intact", "stay in one piece", "be okay", "bend", "be bent")}),
     "most": Slot("most", _MOST),
 }
 
-_DET = (
-    "a|an|the|my|your|our|his|her|their|its|this|that|some|one|any|these|those|another|each|every|of the|one of these"
-)
+_DET = "a|an|the|my|your|our|his|her|their|its|this|that|some|one|any|these|those|another|each|every|of the|one of these"
 _ADJ = "little|small|normal|ordinary|regular|typical|plain|single|whole|nice|usual|common|simple|standard|everyday|old|new|average"
 _PERSON = (
     "kid|child|son|daughter|friend|brother|sister|mom|mum|dad|mother|father|toddler|baby|boy|girl|man|woman|wife|"
@@ -293,12 +299,15 @@ MACROS = {
     "x": f"([{_DET}] [{_ADJ}] [{{did}}] {{thing}}|[the|some|my|this] {{liquid}}|(it|they|them|this|that|one|the thing))",
     "y": f"[{_DET}] [{_ADJ}] {{support}}",
     "agent": f"(i|you|we|he|she|they|one|someone|somebody|anyone|anybody|people|[{_DET}] ({_PERSON}) [of (mine|ours|hers|his)])",
-    "conj": "(if|when|once|after|whenever|as soon as|as|in case|suppose [that]|imagine [that]|assume [that]|"
+    "conj": "(on|have|how about|what about|if|when|once|after|whenever|as soon as|as|in case|suppose [that]|imagine [that]|assume [that]|"
             "say [that]|let us say [that]|by|from|of|upon|should|while|and|then|that|which|next if|the moment|every time|"
             "each time|let us (suppose|assume|imagine|pretend) [that]|follow|because of|because|with|given [that]|provide [that]|to|for|during|before and after|right after|just after|what if|and if|and when)",
     "mod": "(will|do|be|have|have be|try to|want to|be to|go to|happen to|decide to|manage to|go and|"
            "be go to|be about to|need to|start to|will be to|can|must|get|be try to|intend to|have to)",
-    "hand": "((out of|from|through|in|with) [<det>] (hand|hands|finger|fingers|grip|grasp)|[<det>] (hand|grip|grasp))",
+    "hand": f"((out of|from|through|in|with) [{_DET}] [({_PERSON}) be] (hand|hands|finger|fingers|grip|grasp)|[<det>] (hand|grip|grasp))",
+    "fire": "[<det>] [open|hot|naked|gas] (fire|flame|heat|burner|stove)",
+    "cold": "[<det>] (cold|frost|freezer|ice pack)",
+    "blade": "[<det>] [kitchen|sharp] knife",
     "slips": "(slip|fall|drop|slide|tumble)",
     "flame": "((with|over|on|above|in|by) [<det>] [open|hot|naked|gas] (flame|fire|burner|candle flame|blowtorch|lighter|torch|heat|stove|stovetop|cooker|hob)|(over|on) heat)",
     "over_flame": "((over|above|in|near|next to|beside|close to) [<det>] [open|hot|naked|gas] (flame|fire|burner|candle flame|heat)|on [<det>] [hot|gas] (stove|stovetop|stove top|cooker|hob|burner|hot plate|hotplate)|under [<det>] heat)",
@@ -321,7 +330,8 @@ MACROS = {
           "[(from|at) [<det>] [very] {height}] [(on|on to|in|in to|over|above|to|down to) [<det>] {surface}]",
     "lead": "[<conj>] [<agent>] [<mod>]",
     "tail": "[<while>] <at> [<while>] [<place>] [<after>]",
-    "edge": "(off|off of|over|from|down from|across) [the edge of|the side of] [<det>] {surface}",
+    "edge": "(off|off of|over|from|down from|across) [the edge of|the side of] [<det>] {surface} [<down>]",
+    "down": "(on|on to|to|down to|down on|down on to) [<det>] [hard|kitchen|tiled|stone|wooden] (floor|ground|tiles)",
     "while": "(for [a|some|ten|five|a few|a couple of|an] [long|short|little] (while|time|minute|minutes|bit|moment|hour)|a (while|bit)|for long|[a few|ten|five|some] minutes)",
     "after": "(next|then|now|afterwards|afterward|after that|after this|later|as a result|in the end|finally|at the end|eventually|in that case|because of (that|it|this))",
     "place": "(in|inside) [<det>] [warm|normal|heated] (kitchen|room|house|living room|bedroom|warm room|bathroom|office|home)|at home|at room temperature|at dinner|at breakfast",
@@ -339,8 +349,10 @@ _HAPPENS = (
     "what about <x>", "what about the (rest|other|others|other one|other ones)", "what next", "what then", "what now", "now what", "and then",
     "what <aux> be (there|leave [of <x>]|leave over) [<after>]", "how <aux> <x> (react|behave|end|fare|end up|respond|turn out)",
     "what <aux> come of <x>", "what come of", "what <aux> (follow|occur|result)", "what (follow|occur|result|come next|come of it)",
-    "what <aux> it (do|lead to|cause|result in|mean for <x>|do to <x>)", "(do|lead to|cause) what", "what <aux>", "what be the consequence for <x>", "how <aux> it (end|turn out|go)",
+    "what <aux> <it> (do|lead to|cause|result in|mean for <x>|do to <x>)", "(do|lead to|cause) what", "what <aux>", "what be the consequence for <x>", "how <aux> it (end|turn out|go)",
     "what (effect|impact) <aux>", "have on <x>", "predict what", "describe (what|the result|the outcome)", "what <aux> i expect", "what to expect",
+    "[give me|name] the (result|outcome) [of]", "(will|do|be) what", "what <aux> <it> lead to", "what (come|pour|run|flow) out of <x>", "what be the fate of <x>", "[any|some] change (in|to) <x>", "anything leave of <x>", "what (be|will) happen",
+    "result", "outcome", "consequence", "how about", "what about", "what do [you think] happen",
     "what if", "what do <agent> (think|believe|expect|guess|reckon|suppose) (will|that) happen [to <x>]", "what happen [be]",
     "what <aux> <x> be go to do", "what kind of thing <aux> happen", "what sort of thing <aux> happen", "what <aux> be the (result|outcome|effect|consequence) [of|when|if]",
     "what do <agent> think happen [to <x>]", "any idea what happen [to <x>]", "what might happen [to <x>]", "what can happen [to <x>]",
@@ -353,7 +365,7 @@ _WHERE = (
     "where [<aux>] <x> now", "what be the final (position|place|location) of <x>", "where exactly <aux> <x> (end up|be|land)", "where then",
 )  # fmt: skip
 _AFTER = (
-    "what <aux> <x> look like [<after>]", "how <aux> <x> look [like] [<after>]", "[in] what (state|condition|shape) <aux> <x> (be|be in|end up|end up in|be leave in) [<after>]",
+    "how <aux> <agent> find <x> [<after>]", "what <aux> <x> look like [<after>]", "how <aux> <x> look [like] [<after>]", "[in] what (state|condition|shape) <aux> <x> (be|be in|end up|end up in|be leave in) [<after>]",
     "[in] what (state|condition|shape) be <x> [in] [<after>]", "what be <x> like [<after>]", "what <aux> <x> be like [<after>]", "what be leave of <x>", "what <x> (look|be) like [<after>]",
     "how <x> (look|will look|be) [<after>]", "describe <x>", "what (will|do) <x> be like", "what be <x> [<after>]", "what be the (state|condition) of <x>", "how be <x> [<after>]", "[in] what (kind|sort) of (state|condition|shape) (will|be|do) <x> [be] [in]",
 )  # fmt: skip
@@ -370,27 +382,24 @@ def _patterns() -> Iterator[Pattern]:
         for off in (False, True):
             words = "|".join(one for one in wordings if ("the edge of]" in one) == off)
             if words:
-                yield Pattern(
-                    f"[<conj>] [<mod>] ({words}) <tail>", {"action": action, **({"off": "yes"} if off else {})}
-                )
+                yield Pattern(f"[<conj>] [<mod>] ({words}) <tail>", {"action": action, **({"off": "yes"} if off else {})})
     yield from _done(_PUSHES, "<edge> <tail>", {"action": "push", "off": "yes"})
-    yield Pattern(
-        "<lead> (put|place|set|lay|leave|keep|stand|let <x> (sit|stand|lie)) <x> [lie|sit|stand] (on|on top of|at) [<det>] {surface} [<while>] [<place>]",
-        {"action": "wait"},
-    )
-    yield Pattern(
-        "[<conj>] <x> [be] [leave|lie|sit|stand|put|place|rest] (on|on top of) [<det>] {surface} [<while>] [<place>]",
-        {"action": "wait"},
-    )
+    yield from _done(_PUSHES, "off [<down>] <tail>", {"action": "push", "off": "yes"})
+    yield Pattern("<lead> (put|place|set|lay|leave|keep|stand|let <x> (sit|stand|lie)) <x> [lie|sit|stand] (on|on top of|at) [<det>] {surface} [<while>] [<place>]", {"action": "wait"})
+    yield Pattern("[<conj>] <x> [be] [leave|lie|sit|stand|put|place|rest] (on|on top of) [<det>] {surface} [<while>] [<place>]", {"action": "wait"})
     yield Pattern("<lead> (put|place|set|lay|dip|dunk|stick) <x> (in|in to|on) [<det>] {water}", {"action": "drop"})
     yield Pattern("[<conj>] <x> [be] (put|place|set|in|fall in|drop in) [in|in to] [<det>] {water}", {"action": "drop"})
     yield Pattern("[<conj>] [<agent>] [<mod>] wait <while>", {"action": "wait"})
     yield Pattern("(from|at) [<det>] [very] {height}")
     yield Pattern("[<det>] {did} {thing}")
-    yield Pattern("(take|i have|we have|here be|there be|consider|think of) <np>")
-    yield Pattern(
-        "[<conj>] [<x>|then] [<mod>] (land|fall|come down|go|hit|end up) [on|on to|in|in to|down on] [<det>] {surface}"
-    )
+    yield Pattern("[<conj>] (take|here be|there be|consider|think of|<agent> (have|have get|be hold|hold|own|see)) <np>")
+    yield Pattern("(on|on to|in|in to|over|above) [<det>] {surface} [there]")
+    yield Pattern("(after|in|for) [a|some|ten|five|a few|a couple of|an] (while|minute|minutes|time|moment|hour) (on|at) [<det>] {surface}", {"action": "wait"})
+    yield Pattern("(after|in|for) [a|some|ten|five|a few|a couple of|an] (while|minute|minutes|time|moment|hour)")
+    for action, means in _MEANS.items():
+        yield Pattern(f"what <aux> {means} do [to|with] <x>|how <aux> <x> (react|respond) to {means}|what effect <aux> {means} have on <x>|what be the effect of {means} on <x>", {"action": action, "form": "happens"})
+        yield Pattern(f"<aux> {means} [be enough to] (make <x> {{verb}}|{{verb}} <x>)|be {means} (enough|able) to (make <x> {{verb}}|{{verb}} <x>)|<aux> <x> {{verb}} (from|by|because of|due to) {means}", {"action": action, "form": "will"})
+    yield Pattern("[<conj>] [<x>|then] [<mod>] (land|fall|come down|go|hit|end up) [on|on to|in|in to|down on] [<det>] {surface}")
     for form, cues in (("happens", _HAPPENS), ("where", _WHERE), ("after", _AFTER), ("why", _WHY)):
         yield Pattern("|".join(cues), {"form": form})
     yield from _yes_no()
@@ -403,46 +412,39 @@ def _done(wordings: Sequence[str], tail: str, binds: dict[str, str]) -> Iterator
     yield Pattern(f"<lead> ({'|'.join(wordings)}) {tail}", binds)
     bare = "|".join(" ".join(words.replace("<x>", " ").split()) for words in wordings if "<x>" in words)
     yield Pattern(f"[<conj>] <x> [that|which] [<agent>] [<mod>] [get|be] ({bare}) [by <agent>] {tail}", binds)
-    yield Pattern(f"(when|if|once|after|upon|be|by|get) [<agent>] [be|get|have be] ({bare}) [by <agent>] {tail}", binds)
+    yield Pattern(f"(when|if|once|after|upon|on|be|by|get) [<agent>] [be|get|have be] ({bare}) [by <agent>] {tail}", binds)
 
 
 def _yes_no() -> Iterator[Pattern]:
     will = {"form": "will"}
     for words in (
-        "<aux> <x> {verb}", "<aux> <x> [be] go to {verb}", "<aux> <x> [<still>] {verb}", "(if|whether) <x> [<aux>] {verb}", "<x> <aux> {verb}",
+        "[<still>] {verb}", "<aux> <x> {verb}", "<aux> <x> [be] go to {verb}", "<aux> <x> [<still>] {verb}", "(if|whether) <x> [<aux>] {verb}", "<x> <aux> {verb}",
         "be <x> (likely|bound|sure|certain|able|expected|about) to {verb}", "<aux> <x> {verb} or not", "(make|let|cause|get) <x> [to] {verb}",
         "be it (likely|possible|certain|true) that <x> [<aux>] {verb}", "<aux> <agent> (think|expect|believe|see|make|get|guess) [that] <x> [<aux>] [to] {verb}",
         "be enough to make <x> {verb}", "do that make <x> {verb}", "can <agent> make <x> {verb}", "be there a (chance|risk) that <x> [<aux>] {verb}", "<aux> <x> (start to|end up) {verb}",
         "<aux> <x> (have|have be) {verb}", "do you think <x> [<aux>] {verb}", "<aux> the (rest|others|other) {verb}", "<aux> <x> (also|all|ever|ever be|really) {verb}",
     ):  # fmt: skip
         yield Pattern(words, will)
+    for verb, seen in {
+        "break": "pieces|shards|a mess|broken glass|a crack|splinters", "melt": "a puddle|a pool|water|some water|liquid", "catch fire": "ash|ashes|flames|a fire|fire|smoke",
+        "change": "a change|any change|a difference|any difference", "spill": "a spill|[<det>] {liquid} (on the floor|come out|spill|run out|pour out|flow out)",
+    }.items():  # fmt: skip
+        yield Pattern(f"<aux> there be ({seen})|be there ({seen})|<aux> <agent> (get|see|find|have) ({seen})", {**will, "verb": verb})
+    yield Pattern("<aux> [<det>|any] {liquid} (spill|come out|run out|pour out|flow out|spill out)", {**will, "verb": "spill"})
+    yield Pattern("<aux> <x> {verb} or [<aux>] [<it>] {or}", {"form": "happens", "or": "yes"})
     for words in ("<aux> not <x> {verb}", "be not <x> go to {verb}"):
         yield Pattern(words, will)
     for words in _WHOLE:
-        for frame in (
-            "<aux> <x> [<still>] {v}",
-            "(if|whether) <x> [<aux>] [<still>] {v}",
-            "<aux> <agent> (think|expect|believe) <x> [<aux>] [<still>] [to] {v}",
-            "be <x> (likely|able|going) to {v}",
-            "<x> <aux> {v}",
-            "be <x> go to {v}",
-            "be it (likely|possible) that <x> [<aux>] {v}",
-            "<aux> not <x> {v}",
-        ):
+        for frame in ("<aux> <x> [<still>] {v}", "(if|whether) <x> [<aux>] [<still>] {v}", "<aux> <agent> (think|expect|believe) <x> [<aux>] [<still>] [to] {v}", "be <x> (likely|able|going) to {v}", "<x> <aux> {v}", "be <x> go to {v}", "be it (likely|possible) that <x> [<aux>] {v}", "<aux> not <x> {v}"):
             if not (words.startswith("not") and "not" in frame):
                 yield Pattern(frame.replace("{v}", words), {"form": "whole"})
-    yield Pattern(
-        "be <x> [<still>] (whole|intact|unbroken|undamaged|unharmed|ok|okay|fine|safe|in one piece|all right|alright)",
-        {"form": "whole"},
-    )
+    yield Pattern("be <x> [<still>] (whole|intact|unbroken|undamaged|unharmed|in one piece)", {"form": "whole"})
+    yield Pattern("be (<np>|<it> <still>) (ok|okay|fine|safe|all right|alright|good)", {"form": "whole"})
     yield Pattern("without [<x>] (break|be break|shatter|be damage|crack|smash|damage) [<x>]", {"form": "whole"})
     yield Pattern("{verb} <it>", will)
     yield Pattern("can <agent>", {"can": "yes"})
     yield Pattern("be it possible [for <agent>] to", {"can": "yes"})
-    yield Pattern(
-        "without [<x>] (fall|fall off|fall down|slide off|roll off|topple|tip over|tumble) [off|down]",
-        {"form": "will", "verb": "stay on top"},
-    )
+    yield Pattern("without [<x>] (fall|fall off|fall down|slide off|roll off|topple|tip over|tumble) [off|down]", {"form": "will", "verb": "stay on top"})
     yield Pattern("and (expect|have) <x> [to] {verb}", will)
 
 
@@ -474,67 +476,36 @@ def _about_things() -> Iterator[Pattern]:
             asks, x, rest = words.partition(" <x> ")
             if x and " " not in asks:  # whether it is
                 yield Pattern(f"[if|whether|that] <x> [{asks}] {rest}", binds)
-    for words in (
-        "be <x> (heavier|weightier|more heavy) than [<det>] {other}",
-        "<do> <x> weigh more than [<det>] {other}",
-        "will <x> be heavier than [<det>] {other}",
-        "be <x> the heavier one compare with [<det>] {other}",
-        "do <x> have more (mass|weight) than [<det>] {other}",
-    ):
+    for words in ("be <x> (heavier|weightier|more heavy) than [<det>] {other}", "<do> <x> weigh more than [<det>] {other}", "will <x> be heavier than [<det>] {other}", "be <x> the heavier one compare with [<det>] {other}", "do <x> have more (mass|weight) than [<det>] {other}"):
         yield Pattern(words, {"form": "heavier"})
-    for words in (
-        "be [<det>] {other} (lighter|less heavy) than <np>",
-        "do [<det>] {other} weigh less than <np>",
-        "will [<det>] {other} (be lighter|weigh less) than <np>",
-    ):
+    for words in ("be [<det>] {other} (lighter|less heavy) than <np>", "do [<det>] {other} weigh less than <np>", "will [<det>] {other} (be lighter|weigh less) than <np>"):
         yield Pattern(words, {"form": "heavier"})
     for words in ("what do <n1> and <n2> have in common", "what have <n1> and <n2> [get] in common", "how be <n1> and <n2> (alike|similar|the same)", "what be the same about <n1> and <n2>", "in what way be <n1> (like|similar to) <n2>",
                   "what be true of both <n1> and <n2>", "in what way be <n1> and <n2> (alike|similar)", "what do <n1> have in common with <n2>", "how be <n1> (like|similar to) <n2>", "what do <n1> and <n2> share",
                   "name something <n1> and <n2> have in common", "what (property|properties|trait|thing|quality) do <n1> and <n2> (share|have in common)", "what be (similar|alike) (about|in|between) <n1> and <n2>", "be there (anything|something) <n1> and <n2> have in common", "do <n1> and <n2> have (anything|something) in common", "what be the (similarity|similarities) between <n1> and <n2>"):  # fmt: skip
         yield Pattern(words, {"form": "common"})
     ones, be = "(which|which one|what|who)", "be [the|a]"
-    for words in (
-        f"{ones} {be} {{most}} [one] [of these|of them|among these] [of|among|out of|between] <list>",
-        f"[of|among|out of|between] <list> {ones} [of (them|these|those)] [one] {be} {{most}} [one]",
-        "(name|pick|choose) the {most} [one|thing] [of|among|out of] <list>",
-        f"{ones} [of these|of them|of those|one] {be} {{most}} [one] <list>",
-        f"{ones} [of these|of them|of those|one] weighs {{weigh}} <list>",
-        "the {most} [one] [of|among] <list>",
-    ):
+    for words in (f"{ones} {be} {{most}} [one] [of these|of them|among these] [of|among|out of|between] <list>", f"[of|among|out of|between] <list> {ones} [of (them|these|those)] [one] {be} {{most}} [one]", "(name|pick|choose) the {most} [one|thing] [of|among|out of] <list>", f"{ones} [of these|of them|of those|one] {be} {{most}} [one] <list>",
+                  f"{ones} [of these|of them|of those|one] weighs {{weigh}} <list>", "the {most} [one] [of|among] <list>"):
         if "{weigh}" not in words:
             yield Pattern(words, {"form": "most"})
     for more, least in (("heaviest", "(most|more|the most)"), ("lightest", "(least|less|the least)")):
-        yield Pattern(
-            f"{ones} [one] [of these|of them|of those] weigh {least} [of|among|out of] <list>",
-            {"form": "most", "most": more},
-        )
-        yield Pattern(
-            f"[of|among|out of] <list> {ones} [one] [of these|of them|of those] weigh {least}",
-            {"form": "most", "most": more},
-        )
+        yield Pattern(f"{ones} [one] [of these|of them|of those] weigh {least} [of|among|out of] <list>", {"form": "most", "most": more})
+        yield Pattern(f"[of|among|out of] <list> {ones} [one] [of these|of them|of those] weigh {least}", {"form": "most", "most": more})
+    yield Pattern("be <n1> or <n2> {most}", {"form": "most"})
+    yield Pattern("[of|between] <n1> (and|or) <n2> (which|what) [one] be [the] {most}", {"form": "most"})
+    yield Pattern("<do> <x> (sink or float|float or sink|swim or sink|sink or swim) [<on_water>]|be <x> go to (sink or float|float or sink)", {"form": "property", "property": "floats", "or": "yes"})
     for name, shared in _SHARED.items():
         for does in shared:
-            for words in (
-                f"{ones} [one] [of (these|them|those|the following)] [thing|things] {does} <list>",
-                f"[of|among|out of] <list> {ones} [one|ones] [of (them|these|those)] {does}",
-                f"one of <list> {does} which [one|one be it|be it]",
-                f"(name|pick|choose) the one that {does} <list>",
-                f"which of <list> {does}",
-            ):
+            for words in (f"{ones} [one] [of (these|them|those|the following)] [thing|things] {does} <list>", f"[of|among|out of] <list> {ones} [one|ones] [of (them|these|those)] {does}", f"one of <list> {does} which [one|one be it|be it]", f"(name|pick|choose) the one that {does} <list>", f"which of <list> {does}"):
                 yield Pattern(words, {"form": "which", "property": name})
-            for words in (
-                f"how many [of (these|them|those|the following)] [thing|things] {does} <list>",
-                f"how many of <list> {does}",
-                f"[of|among|out of] <list> how many [of (them|these|those)] {does}",
-                f"count the one that {does} <list>",
-                f"<list> how many of them {does}",
-            ):
+            for words in (f"how many [of (these|them|those|the following)] [thing|things] {does} <list>", f"how many of <list> {does}", f"[of|among|out of] <list> how many [of (them|these|those)] {does}", f"count the one that {does} <list>", f"<list> how many of them {does}"):
                 yield Pattern(words, {"form": "many", "property": name})
 
 
 PATTERNS = tuple(_patterns())
 FILLERS = (
-    "explain", "(do|will|can)", "please", "exactly", "just", "actually", "really", "accidentally", "by accident", "by mistake", "suddenly", "ever", "simply", "usually", "normally", "probably", "typically", "likely", "perhaps", "maybe", "generally",
+    "explain", "describe", "i mean", "hmm", "i ask", "my question be", "what i want to know be", "(do|will|can)", "or", "give me", "show me", "be what", "there", "please", "exactly", "just", "actually", "really", "accidentally", "by accident", "by mistake", "suddenly", "ever", "simply", "usually", "normally", "probably", "typically", "likely", "perhaps", "maybe", "generally",
     "do you think", "you think", "in your opinion", "i wonder", "i be wonder", "i want to know", "i will like to know", "can you (tell|show|explain to) me", "can you (say|tell|explain|predict|guess)", "tell me", "tell us", "do you know", "you know", "will you (tell|say)", "any idea", "i be curious",
     "hey", "hi", "hello", "so", "ok", "okay", "well", "oh", "um", "question", "quick question", "say", "guess", "let us see", "help", "oops", "imagine", "suppose", "there be", "here be", "i have", "be it true that", "be it the case that", "i guess", "i suppose", "i think", "i believe", "i bet", "right", "then", "now", "afterwards", "later", "still", "at all", "in the end", "and", "but", "also", "the moment", "eventually", "right away", "immediately", "straight away", "at once", "instead",
     "<place>", "let us say", "if so", "thanks", "thank you", "to me", "again", "possible", "for example", "in general", "when that happen", "after that", "as a result", "what do you say", "curious", "out of curiosity", "today", "yesterday", "this morning", "in real life", "according to physics", "physically", "in practice",

@@ -45,9 +45,9 @@ from reverie.worlds.everyday.why import why_kinds, why_question
 from reverie.worlds.registry import record_episode
 
 if TYPE_CHECKING:
+    from reverie.worlds.phrasebook import Phrasebook
     from reverie.tokens.grammar import Grammar
     from reverie.tokens.image import ImageTokenizer
-    from reverie.worlds.phrasebook import Phrasebook
 
 HELD_OUT: frozenset[tuple[str, str]] = frozenset({
     ("plate", "throw"),

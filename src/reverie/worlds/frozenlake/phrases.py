@@ -22,7 +22,7 @@ PHRASEBOOK = Phrasebook(
     macros={},
     patterns=(
         Pattern(f"[{_WALKER}] [will|do|can] (go|walk|move|step|head|run|turn) [to the|one step|two steps|a step] {_WAY}", _LAKE),
-        Pattern("[the|an] elf [go|walk|move|be|stand|do|fall|reach]", _LAKE),
+        Pattern(f"[the|an] elf [go|walk|move|be|stand|do|fall|reach]", _LAKE),
         Pattern(f"(a step|one step|step|move|moves|path) [to the] [of] {_WAY}", _LAKE),
         Pattern("(on|across|over) [the] [frozen] (lake|ice)", _LAKE),
         Pattern("[the|a] (hole|goal|frozen lake)", {}),

@@ -39,9 +39,9 @@ from reverie.worlds.frozenlake.questions import skill_question
 from reverie.worlds.frozenlake.walks import parity_maps, test_map, training_map
 
 if TYPE_CHECKING:
+    from reverie.worlds.phrasebook import Phrasebook
     from reverie.tokens.grammar import Grammar
     from reverie.tokens.image import ImageTokenizer
-    from reverie.worlds.phrasebook import Phrasebook
 
 __all__ = ["FrozenLake", "LakeDocuments"]
 
