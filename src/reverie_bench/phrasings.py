@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from typing import Any
 
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 from reverie_bench.figures import grouped, share
@@ -64,7 +65,7 @@ def run(settings: BenchConfig) -> Findings:
 
     rows = _rows(settings)
     session, manifest = open_model(settings.model)
-    asked = {"branches": settings.branches, "seed": settings.seed}
+    asked: dict[str, Any] = {"branches": settings.branches, "seed": settings.seed}
     before: list[Judged] = []
     after: list[Judged] = []
     for some in chunks(rows, _CHUNK, "asking", settings.progress):

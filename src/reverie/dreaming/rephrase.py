@@ -6,7 +6,7 @@ and what the question takes for granted with it. What a phrasebook does not cove
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
@@ -84,9 +84,11 @@ def _names_things(world: str) -> bool:
 class Asks(Protocol):
     """A session, as far as it is asked here."""
 
-    worlds: Any
+    @property
+    def worlds(self) -> Iterable[str]: ...
 
-    def ask_many(self, questions: Sequence[str], **settings: Any) -> list[Answer]: ...
+    @property
+    def ask_many(self) -> Callable[..., list[Answer]]: ...
 
 
 def answer_rephrased(
