@@ -8,8 +8,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
-# Q and ARGS reach the shell as environment variables, so that quotes in a question need no care.
+# Q and MODEL reach the shell as environment variables, so that quotes in a question need no care.
 export Q ?= What happens when you drop a ball?
+export MODEL ?=
 ARGS ?=
 NAME ?=
 ROOM ?=
@@ -21,8 +22,17 @@ help:  ## list the verbs
 	@awk -F ':.*## +' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: ask
-ask: $(RUN)  ## ask the packaged model: make ask Q="What happens when you drop an egg?" ARGS="--save out"
-	@$(BIN)/reverie ask "$$Q" $(ARGS)
+ask: $(RUN) $(if $(MODEL),,smol)  ## ask a question: make ask Q="What happens when you drop an egg?" ARGS="--save out"; without smol: MODEL=nano
+	@$(BIN)/reverie ask "$$Q" $(if $(MODEL),--model "$$MODEL") $(ARGS)
+
+# The base that stands beside nano, and what runs it. Where either cannot be had, nano answers alone.
+.PHONY: smol
+smol: $(RUN)  ## fetch the base that answers what nano was not taught, and the parts that run it
+	@$(BIN)/python -c 'from importlib.util import find_spec as f; raise SystemExit(not all(map(f, ["peft", "gguf"])))' \
+		|| $(BIN)/python -m pip install --quiet --retries 1 -c constraints.txt -e '.[bases]' || true
+	@$(BIN)/python -c 'from reverie.paths import pulled_bundles; raise SystemExit("smol" not in pulled_bundles())' \
+		|| $(BIN)/reverie models pull smol \
+		|| echo "Without smol, nano answers alone; make ask MODEL=nano does not try to fetch it." >&2
 
 .PHONY: test
 test: $(if $(ROOM),$(DEV),lint)  ## lint and the fast tests: what CI runs; those of a room alone: make test ROOM=memory

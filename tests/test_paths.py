@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reverie import paths
+from reverie.errors import UsageError
 
 
 def test_reverie_home_moves_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -36,3 +37,18 @@ def test_a_memory_that_nobody_named_is_used_where_it_exists(tmp_path: Path) -> N
     assert paths.usual_memory(needed=True) == paths.default_memory()
     Path(paths.default_memory()).touch()
     assert paths.usual_memory() == paths.default_memory()
+
+
+def test_a_bundle_is_found_by_name_before_a_folder_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (paths.models_dir() / "mine", paths.models_dir() / ".half.tmp", tmp_path / "mine", tmp_path / "nano"):
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
+    assert paths.pulled_bundles() == {"mine": paths.models_dir() / "mine"}
+    assert paths.find_bundle("mine") == paths.models_dir() / "mine"
+    assert paths.find_bundle("./mine") == Path("./mine")
+    assert paths.find_bundle("nano") == paths.packaged_bundles()["nano"]
+    with pytest.raises(
+        UsageError, match=r"no bundle 'mime'\. Did you mean 'mine'\? There are: mine, nano; .*models pull"
+    ):
+        paths.find_bundle("mime")

@@ -10,6 +10,7 @@ import numpy as np
 __all__ = [
     "CAUSES",
     "DIRECT",
+    "SAYS",
     "Answer",
     "Attribution",
     "Dream",
@@ -85,6 +86,7 @@ class Triplet:
     result: Part
 
 
+SAYS = "says"  # the relation between a passage and its text, where a passage is handed on as a fact
 CAUSES = "Causes"  # the relation between a situation and what comes of it, by ConceptNet's name
 
 
@@ -222,7 +224,7 @@ DIRECT = Verdict(-1, "answered directly, without dreams")
 @dataclass(frozen=True)
 class Answer:
     """What ``ask`` returns. ``confidence`` in [0, 1]; ``backend`` says who worded the text; ``signals`` is what the
-    confidence was made of."""
+    confidence was made of; ``model`` names who answered, and ``why`` says why it was this one, of several."""
 
     text: str
     known: bool
@@ -234,6 +236,8 @@ class Answer:
     attribution: Attribution = field(default_factory=Attribution)
     seconds: float = 0.0
     signals: Signals | None = None
+    model: str = ""
+    why: str = ""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.confidence <= 1.0:

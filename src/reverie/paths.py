@@ -22,6 +22,7 @@ __all__ = [
     "log_dir",
     "models_dir",
     "packaged_bundles",
+    "pulled_bundles",
     "usual_memory",
 ]
 
@@ -71,20 +72,29 @@ def packaged_bundles() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(home.glob("*/manifest.json"))}
 
 
+def pulled_bundles() -> dict[str, Path]:
+    """The models in ``models_dir``, by name."""
+    return {path.parent.name: path.parent for path in sorted(models_dir().glob("[!.]*/manifest.json"))}
+
+
 def find_bundle(name: str | Path) -> Path:
-    """The folder of a packaged bundle, or the folder given. Raises UsageError when it is neither."""
-    packaged = packaged_bundles()
-    if str(name) in packaged:
-        return packaged[str(name)]
+    """The folder of a packaged bundle or of a model of the user's, by its name, or the folder given. Raises UsageError
+    where it is none of these."""
+    named = pulled_bundles() | packaged_bundles()
+    if str(name) in named:
+        return named[str(name)]
     folder = Path(name)
     if folder.is_dir():
         return folder
     if folder.is_file():
         raise UsageError(f"a bundle is a folder, and {shorten(str(name))} is a file")
-    near = nearest(str(name), packaged)
+    near = nearest(str(name), named)
     hint = f" Did you mean '{near}'?" if near else ""
-    known = ", ".join(packaged) or "none"
-    raise UsageError(f"no bundle '{shorten(str(name))}'.{hint} Packaged: {known}; or give a bundle's folder.")
+    known = ", ".join(named) or "none"
+    raise UsageError(
+        f"no bundle '{shorten(str(name))}'.{hint} There are: {known}; or give a bundle's folder, or fetch a model "
+        "(reverie models pull)."
+    )
 
 
 def _home() -> Path | None:

@@ -13,7 +13,7 @@ from reverie.jsonio import json_lines
 from reverie.progress import Progress
 from reverie.worlds.frozenlake import parse_map, shortest_plan
 
-__all__ = ["chunks", "read_rows", "read_trivia", "solvable_map", "thin"]
+__all__ = ["chunks", "read_rows", "read_trivia", "solvable_map", "thin", "trivia_entries"]
 
 Row = TypeVar("Row")
 
@@ -40,21 +40,28 @@ def read_rows(path: Path | None, parse: Callable[[dict[str, Any]], Row], wanted:
 def read_trivia(path: Path | None, wanted: str) -> list[str]:
     """All different questions of a file of OpenTriviaQA, or of every such file under a folder, in a stable order.
 
-    A question starts on a line with ``#Q`` and goes on until the line of its answer, which starts with ``^``.
     Raises UsageError where there are none.
+    """
+    questions = (" ".join(entry.split("\n^")[0].split()) for _, entry in trivia_entries(path, wanted))
+    asked = dict.fromkeys(question for question in questions if question)
+    if not asked:
+        raise UsageError(f"{path} holds no questions; wanted: {wanted}")
+    return list(asked)
+
+
+def trivia_entries(path: Path | None, wanted: str) -> Iterator[tuple[str, str]]:
+    """(file name, entry) of a file of OpenTriviaQA, or of every file under a folder, in a stable order.
+
+    An entry starts on a line with ``#Q``: the question up to the line of its answer, which starts with ``^``, then the
+    options, each on a line that starts with its letter. Raises UsageError where there is no such file.
     """
     if path is not None and path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
     else:
         files = [_file(path, wanted)]
-    asked: dict[str, None] = {}
     for file in files:
         for entry in f"\n{_text(file)}".split("\n#Q")[1:]:
-            if question := " ".join(entry.split("\n^")[0].split()):
-                asked[question] = None
-    if not asked:
-        raise UsageError(f"{path} holds no questions; wanted: {wanted}")
-    return list(asked)
+            yield file.name, entry
 
 
 def solvable_map(fields: dict[str, Any]) -> tuple[str, ...]:

@@ -107,6 +107,8 @@ def test_the_manifest_says_what_the_base_is(bundles: dict[str, tuple[Path, Path]
     assert manifest["name"] == "gpt2"
     assert manifest["base"] == {
         "source": "gpt2",
+        "source_kind": "folder",
+        "source_sha256": base_hash(base),
         "architecture": "GPT2LMHeadModel",
         "dtype": "fp32",
         "quantized": "",
@@ -141,7 +143,7 @@ def test_bf16_is_read_into_fp32_where_it_would_be_emulated(tmp_path: Path, monke
     read = {}
     for units, dtype in (("AMX", torch.bfloat16), ("", torch.float32)):
         monkeypatch.setattr("reverie.precision._bf16_units", lambda device, units=units: units)
-        read[dtype] = load_bundle(half).backbone
+        read[dtype] = load_bundle(half, trainable=True).backbone
         assert {parameter.dtype for parameter in read[dtype].parameters()} == {dtype}
         assert load_bundle(half).session(memory=False).ask("What rolls?", branches=0).text
     for one, other in zip(*(backbone.parameters() for backbone in read.values()), strict=True):
@@ -291,6 +293,11 @@ def test_a_hub_s_id_is_fetched_and_its_failure_said(tmp_path: Path, monkeypatch:
     assert asked == ["someone/tiny-llama"]
     assert read_manifest(folder)["base"]["source"] == "someone/tiny-llama"
     assert read_manifest(folder)["name"] == "tiny-llama"
+
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path / "empty"))
+    with pytest.raises(BundleError, match=r"'someone/ggufs' holds no model folder .* fetch one of them"):
+        init_bundle("someone/ggufs", tmp_path / "other", FULL)
 
     def unreachable(*_: Any, **__: Any) -> str:
         raise OSError("no route to host")

@@ -69,6 +69,16 @@ def test_a_run_that_was_stopped_goes_on_by_the_same_command(
     assert json.loads((tmp_path / "run" / "recipe.json").read_text())["data"]["batch_size"] == 32
 
 
+def test_sigterm_while_it_prepares_ends_it_as_elsewhere(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(TRAINED["text"].load(), "objective", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(command) == 143
+    assert "stopped by SIGTERM" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_a_flag_is_an_override_with_what_goes_along(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

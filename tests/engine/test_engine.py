@@ -19,6 +19,7 @@ CONFIG = BackboneConfig(
 )
 SHORT, LONG, GROWN = (7, 3), tuple(range(10, 40)), (*range(10, 40), 1, 2, 3)
 SAMPLINGS = [Sampling(), Sampling(0), Sampling(0.7, top_k=5), Sampling(1.3, top_p=0.8), Sampling(0.9, 20, 0.6)]
+SAMPLINGS += [Sampling(1.0, 20, min_p=0.1, repetition_penalty=1.3), Sampling(0, repetition_penalty=1.5)]
 
 
 class Turns:

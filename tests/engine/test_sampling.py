@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import LogitsProcessorList
+from transformers.generation import logits_process
 
 from reverie.engine.sampling import Sampler, Sampling
 from reverie.errors import ConfigError
@@ -65,15 +67,111 @@ def test_log_probs_are_those_of_the_masked_distribution_at_temperature_one() -> 
     assert torch.allclose(log_probs, wanted)
 
 
-@given(st.lists(st.tuples(st.floats(0.1, 3), st.integers(0, 5), st.floats(0.1, 1)), min_size=2, max_size=6))
+def by_transformers(
+    sampling: Sampling, held: list[int], logits: torch.Tensor
+) -> torch.Tensor:  # (1, V) → probabilities
+    """The same settings as transformers' own processors read them."""
+    processors = LogitsProcessorList()
+    if sampling.repetition_penalty != 1:
+        processors.append(logits_process.RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+    processors.append(logits_process.TemperatureLogitsWarper(float(sampling.temperature)))
+    if sampling.top_k:
+        processors.append(logits_process.TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1:
+        processors.append(logits_process.TopPLogitsWarper(sampling.top_p))
+    if sampling.min_p > 0:
+        processors.append(logits_process.MinPLogitsWarper(sampling.min_p))
+    return processors(torch.tensor([held]), logits).softmax(-1)[0]
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(min_p=0.2),
+        Sampling(0.5, min_p=0.05),
+        Sampling(1.3, top_k=5, min_p=0.3),
+        Sampling(1.0, top_p=0.9, min_p=0.1),
+        Sampling(repetition_penalty=1.8),
+        Sampling(0.8, top_k=6, top_p=0.9, repetition_penalty=3.0),
+        Sampling(1.5, repetition_penalty=0.7, min_p=0.1),
+    ],
+    ids=str,
+)
+def test_penalty_and_filters_are_those_of_transformers(sampling: Sampling) -> None:
+    prefix, num_draws = [0, 3, 3, 7, 10**6], 4000  # the last is an embedding's, which has no logit
+    sampler = Sampler([sampling] * num_draws, range(num_draws), [2] * num_draws, [prefix] * num_draws)
+    first, log_probs = sampler.draw(LOGITS.expand(num_draws, -1), None)
+    wanted = by_transformers(sampling, prefix[:-1], LOGITS)
+    assert torch.allclose(torch.bincount(first, minlength=VOCAB) / num_draws, wanted, atol=0.03)
+    assert not torch.bincount(first, minlength=VOCAB)[wanted == 0].any()
+    assert torch.equal(log_probs, LOGITS.log_softmax(-1)[0, first])  # what the model thinks
+    second, _ = sampler.draw(LOGITS.expand(num_draws, -1), None)
+    likeliest = first.mode().values
+    after = torch.bincount(second[first == likeliest], minlength=VOCAB) / (first == likeliest).sum()
+    assert torch.allclose(after, by_transformers(sampling, [*prefix[:-1], int(likeliest)], LOGITS), atol=0.06)
+
+
+def test_greedy_with_a_penalty_does_not_say_the_same_again() -> None:
+    sampler = Sampler([Sampling(0, repetition_penalty=1e6)], [1], [VOCAB])
+    logits = LOGITS.abs() + 1
+    drawn = [int(sampler.draw(logits, None)[0]) for _ in range(VOCAB)]
+    assert drawn == logits[0].argsort(descending=True).tolist()
+
+
+def plainly(sampling: Sampling, logits: torch.Tensor, noise: float) -> int:  # (V,)
+    """Everything sorted and cumulated, one row."""
+    scores = (logits.log_softmax(-1) / sampling.temperature).double()
+    ranked = torch.sort(scores, descending=True, stable=True).indices[: sampling.top_k or len(logits)]
+    probs = scores[ranked].softmax(-1)
+    ranked = ranked[probs.cumsum(-1) - probs < (sampling.top_p if sampling.top_p < 1 else 2)]
+    probs = torch.zeros_like(scores)
+    probs[ranked] = scores[ranked].softmax(-1)
+    return int((probs.cumsum(-1) / probs.sum() <= noise).sum())
+
+
+@pytest.mark.parametrize("size", [VOCAB, 5000, 4096 + 512])
+@pytest.mark.parametrize("rounded", [False, True], ids=["apart", "with equals"])
+def test_large_vocabularies_are_drawn_from_as_if_all_were_sorted(size: int, rounded: bool) -> None:
+    rng = torch.Generator().manual_seed(size)
+    settings_drawn = [(1.0,), (0.7, 0, 0.9), (1.0, 40), (0.5, 300, 0.987), (3.0, 0, 0.999), (1.0, 7, 0.5), (2.0, 4700)]
+    samplings = [Sampling(*each) for each in settings_drawn]
+    sampler = Sampler(samplings, range(len(samplings)), [30] * len(samplings))
+    noise = torch.stack([torch.rand(30, generator=torch.Generator().manual_seed(row)) for row in range(len(samplings))])
+    for step in range(30):
+        logits = torch.randn(len(samplings), size, generator=rng) * (0.1 + step % 4)
+        logits = (logits * 4).round() / 4 if rounded else logits
+        ids, _ = sampler.draw(logits, None)
+        wanted = [plainly(s, logits[row], float(noise[row, step])) for row, s in enumerate(samplings)]
+        assert ids.tolist() == wanted
+
+
+def test_an_id_that_is_shut_out_is_never_drawn_from_a_large_vocabulary() -> None:
+    mask = torch.zeros(6000, dtype=torch.bool)
+    mask[[255, 256, 5999]] = True
+    for sampling in (Sampling(), Sampling(top_k=50), Sampling(top_p=0.99), Sampling(min_p=0.01)):
+        ids, _ = Sampler([sampling] * 300, range(300), [1] * 300).draw(torch.zeros(300, 6000), mask)
+        assert set(ids.tolist()) == {255, 256, 5999}
+
+
+each_setting = st.tuples(
+    st.sampled_from([0.0, 0.3, 1.0, 2.0]),
+    st.integers(0, 5),
+    st.sampled_from([0.1, 0.8, 1.0]),
+    st.sampled_from([0.0, 0.1]),
+    st.sampled_from([1.0, 1.3]),
+)
+
+
+@given(st.lists(each_setting, min_size=2, max_size=6))
 @settings(max_examples=25, deadline=None)
-def test_a_branch_draws_the_same_alone_and_among_others(settings_drawn: list[tuple[float, int, float]]) -> None:
+def test_a_branch_draws_the_same_alone_and_among_others(settings_drawn: list[tuple[float, int, float, float, float]]):
     samplings = [Sampling(*each) for each in settings_drawn]
     logits = torch.randn(len(samplings), 40, generator=torch.Generator().manual_seed(3))
-    together = Sampler(samplings, range(len(samplings)), [5] * len(samplings))
+    prefixes = [[row, 3, 5] for row in range(len(samplings))]
+    together = Sampler(samplings, range(len(samplings)), [5] * len(samplings), prefixes)
     drawn = [together.draw(logits, None)[0] for _ in range(3)]
     for row, sampling in enumerate(samplings):
-        alone = Sampler([sampling], [row], [3])
+        alone = Sampler([sampling], [row], [3], [prefixes[row]])
         assert [int(alone.draw(logits[row : row + 1], None)[0]) for _ in range(3)] == [int(ids[row]) for ids in drawn]
 
 

@@ -125,7 +125,7 @@ def test_a_watched_figure_that_is_not_there_is_one_line(base: Path, rows: Path, 
     from reverie.errors import TrainingError
 
     loop = LoopConfig(**{**vars(LOOP), "patience": 1, "watch": "beauty"})
-    with pytest.raises(TrainingError, match=r"'beauty'.*there are answers, loss"):
+    with pytest.raises(TrainingError, match=r"'beauty'.*there are answers, loss, rows"):
         train(ExpertObjective(data(base, rows)), loop, tmp_path / "run", progress=False)
 
 
@@ -231,3 +231,39 @@ def test_a_base_made_elsewhere_gets_an_expert_that_peft_and_a_session_use_alike(
     wanted = theirs[range(3), turned[0, 1:]].detach().numpy()
     assert ours == pytest.approx(wanted, abs=2e-4)
     assert session.ask("What is 1 plus 2?", branches=0, experts=("adds",)).attribution.experts["adds"].weight == 1
+
+
+def test_an_evaluation_is_bounded_by_rows_ids_and_seconds_and_later_ones_judge_the_same(base: Path, rows: Path) -> None:
+    objective = ExpertObjective(data(base, rows, eval_seconds=1e-6))
+    objective.tests = objective.tests * 10
+    first = objective.evaluate(0)
+    assert first["rows"] == 16 < len(objective.tests)
+    objective.before = first
+    assert objective.evaluate(1) == first
+    assert len(ExpertObjective(data(base, rows, eval_rows=2)).tests) == 2
+    assert len(ExpertObjective(data(base, rows, eval_ids=1)).tests) == 1
+
+
+def test_what_is_read_before_the_first_step_is_told(base: Path, rows: Path) -> None:
+    told: list[str] = []
+    ExpertObjective(data(base, rows), lambda what, done, of: told.append(what))
+    assert told == [f"preparing  reading {base}", f"preparing  reading {rows}"]
+
+
+def test_states_are_computed_again_where_that_is_wanted(base: Path, rows: Path, tmp_path: Path) -> None:
+    from tests.bases import save_base
+
+    from reverie.bundles.init import InitConfig, init_bundle
+
+    bundle = init_bundle(save_base(tmp_path / "base"), tmp_path / "bundle", InitConfig(dtype="fp32"))
+    losses = []
+    for again in (False, True):
+        objective = ExpertObjective(data(bundle, rows, gradient_checkpointing=again))
+        parts = objective.compute_loss(objective.batch(0))
+        parts["loss"].backward()
+        grads = [parameter.grad for parameter in objective.module.parameters()]
+        losses.append((parts["loss"].detach(), grads))
+    assert torch.allclose(losses[0][0], losses[1][0])
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(losses[0][1], losses[1][1], strict=True))
+    with pytest.raises(ConfigError, match="gradient_checkpointing is for bases made elsewhere"):
+        ExpertObjective(data(base, rows, gradient_checkpointing=True))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -460,6 +460,51 @@ def test_sigterm_saves_and_stops_and_handlers_are_put_back(tmp_path: Path) -> No
     assert not (tmp_path / "export").exists()
     assert result.message.startswith("stopped by SIGTERM: saved step 2 of 24")
     assert result.exit_code == 143
+
+
+class Patient(HookedToy):
+    """A toy whose steps and evaluations may be given up; ``evaluation`` is called before each."""
+
+    gives_up = True
+
+    def __init__(self, hook: Callable[[int], None] = lambda calls: None, evaluation: Callable[[int], None] = print):
+        super().__init__(hook)
+        self.evaluation, self.evaluations = evaluation, 0
+
+    def evaluate(self, step: int) -> dict[str, float]:
+        self.evaluations += 1
+        self.evaluation(self.evaluations)
+        return super().evaluate(step)
+
+
+@pytest.mark.parametrize(
+    ("objective", "step"),
+    [
+        (Patient(interrupt_at(3, signal.SIGTERM)), 1),
+        (Patient(evaluation=interrupt_at(2, signal.SIGTERM)), 10),
+        (Patient(evaluation=interrupt_at(5, signal.SIGTERM)), 24),
+    ],
+)
+def test_what_is_given_up_halfway_is_done_anew(whole: Path, tmp_path: Path, objective: Patient, step: int) -> None:
+    stopped = run(tmp_path, objective=objective)
+    assert (stopped.step, stopped.stopped, stopped.exit_code) == (step, "interrupted", 143)
+    assert f"saved step {step} of 24" in stopped.message
+    assert run(tmp_path, objective=Patient()).stopped == "done"
+    assert_same_checkpoint(tmp_path / "checkpoint-000024", whole / "checkpoint-000024")
+    evaluated = [line["step"] for line in metrics(tmp_path) if line["kind"] == "evaluate"]
+    assert evaluated == [line["step"] for line in metrics(whole) if line["kind"] == "evaluate"]
+
+
+def test_an_evaluation_before_the_first_step_is_given_up_too(tmp_path: Path) -> None:
+    class Long(Patient):
+        before: ClassVar[dict[str, float]] = {}
+        progress = no_progress
+
+    stopped = run(tmp_path, objective=Long(evaluation=interrupt_at(1, signal.SIGTERM)))
+    assert (stopped.step, stopped.exit_code) == (0, 143)
+    assert not (tmp_path / "before.json").exists()
+    assert run(tmp_path, objective=Long()).stopped == "done"
+    assert (tmp_path / "before.json").exists()
 
 
 def test_a_second_ctrl_c_acts_at_once(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@
     reader/                     graph attention over recalled facts; may be absent
     experts/                    packaged experts, a folder each; may be absent
     router/                     who chooses among them; may be absent
+    gguf/                       the GGUF file that the base was made of, for llama.cpp; not sealed; may be absent
 
 Nothing here needs torch: a bundle is found, read and verified as files.
 """
@@ -29,10 +30,12 @@ from reverie.paths import find_bundle, packaged_bundles
 
 __all__ = [
     "FORMAT",
+    "GGUF",
     "MANIFEST",
     "READER",
     "STARTER_FACTS",
     "find_bundle",
+    "gguf_of",
     "packaged_bundles",
     "read_manifest",
     "seal_bundle",
@@ -41,6 +44,7 @@ __all__ = [
 ]
 
 FORMAT = 1
+GGUF = "gguf"
 STARTER_FACTS = "memory.jsonl"
 _FOLDERS = ("experts/", "router/")
 READER = ("reader/config.json", "reader/model.safetensors", "reader/relations.json")
@@ -79,6 +83,14 @@ def verify_bundle(folder: Path) -> dict[str, Any]:
     if missing := _missing(manifest["files"]):
         raise BundleError(f"the bundle {folder} is incomplete: its {MANIFEST} lists no {missing}")
     return verify(folder, BundleError, "the bundle")
+
+
+def gguf_of(folder: Path) -> Path | None:
+    """The GGUF file that the bundle's base was made of, where it was kept. Its SHA-256 is the manifest's
+    ``base["source_sha256"]``; loading the bundle does not read it. Raises BundleError as ``read_manifest`` does."""
+    named = read_manifest(folder).get("base", {}).get("gguf")
+    path = folder / GGUF / Path(named).name if isinstance(named, str) else None
+    return path if path is not None and path.is_file() else None
 
 
 def write_bundle(

@@ -13,7 +13,7 @@ from reverie.paths import default_library
 if TYPE_CHECKING:
     from reverie.dreaming.expert_pool import ExpertPool
 
-__all__ = ["EXPERTS", "ROUTER", "open_expert_pool", "open_library"]
+__all__ = ["EXPERTS", "ROUTER", "bundle_base_hash", "open_expert_pool", "open_library"]
 
 EXPERTS, ROUTER = "experts", "router"
 
@@ -22,15 +22,28 @@ def open_library(folder: Path, manifest: Mapping[str, Any], library: Path | None
     """The library of the bundle in ``folder``: its own experts, read-only, and those of ``library``, by default the
     user's place for experts of this base (``paths.default_library``)."""
     backbone = folder / "backbone"
-    said = {name.removeprefix("backbone/"): file["sha256"] for name, file in manifest["files"].items()}
-    base = base_hash(backbone, said)
+    backbone, made = folder / "backbone", manifest.get("base", {})
+    base = bundle_base_hash(folder, manifest)
+    known_as = [manifest["name"], made.get("source", ""), *made.get("known_as", ())]
     return Library.open(
         library or default_library(base),
         base,
         folder / EXPERTS if (folder / EXPERTS).is_dir() else None,
         linears=base_linears(backbone),
-        known_as=[manifest["name"], *filter(None, [manifest.get("base", {}).get("source")])],
+        known_as=[name for name in known_as if name],
+        made_of=_made_of(made) if made else "",
     )
+
+
+def _made_of(made: Mapping[str, Any]) -> str | None:
+    """The hash of the folder that a base was made of; None where it was none, or an older bundle does not say."""
+    return made.get("source_sha256") if made.get("source_kind") in ("folder", "hub") else None
+
+
+def bundle_base_hash(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """What names the bundle's base to its experts, from the manifest alone."""
+    said = {name.removeprefix("backbone/"): file["sha256"] for name, file in manifest["files"].items()}
+    return base_hash(folder / "backbone", said)
 
 
 def open_expert_pool(folder: Path, manifest: Mapping[str, Any], library: Path | None = None) -> ExpertPool:

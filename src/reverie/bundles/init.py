@@ -1,26 +1,26 @@
-"""A bundle from a base made elsewhere: any causal language model of transformers, or a checkpoint of llama2.c."""
+"""A bundle from a base made elsewhere: any causal language model of transformers or in a GGUF file, or a checkpoint of
+llama2.c."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from reverie.bundles.bundle import find_bundle, read_manifest, seal_bundle
-from reverie.bundles.llama2c import convert
+from reverie.bundles.bases import Base, open_base
+from reverie.bundles.bundle import GGUF, find_bundle, read_manifest, seal_bundle
 from reverie.dreaming.confidence import ConfidenceModel
 from reverie.errors import BundleError, UsageError, shorten
 from reverie.experts.inject import linears_of
 from reverie.files import atomic_folder
 from reverie.logs import quiet_transformers
 from reverie.model.quantized import check_quantizer, fits, quantization
-from reverie.model.transformers_base import TransformersBackbone, check_causal, extend, load_model
+from reverie.model.transformers_base import TransformersBackbone, extend, load_model
 from reverie.precision import choose_precision, usual_device
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar, save_grammar
@@ -31,8 +31,6 @@ from reverie.tokens.vocabulary import Vocabulary
 __all__ = ["InitConfig", "init_bundle"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]  # of a hub's repository
 
 
 @dataclass(frozen=True)
@@ -53,15 +51,19 @@ def init_bundle(
     *,
     tokenizer: Path | None = None,
     image_tokenizer: str | Path = "nano",
+    keep_gguf: bool = False,
+    said: Mapping[str, Any] | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """Make the bundle ``folder`` of a frozen base, with the grammar's ids added after its own.
 
     Args:
-        base: a transformers folder, a checkpoint of llama2.c (``*.bin``), or a hub's ``owner/name``, which is the only
-            thing that is ever fetched
+        base: a transformers folder, a GGUF file, a checkpoint of llama2.c (``*.bin``), or a hub's ``owner/name``, which
+            is the only thing that is ever fetched
         tokenizer: the base's, where it lies elsewhere: a folder, a ``tokenizer.json``, or llama2.c's ``tokenizer.bin``
         image_tokenizer: its folder, or a bundle that has one; its codes are added to the vocabulary
+        keep_gguf: a base's GGUF file is kept in the bundle, too, for llama.cpp (``bundle.gguf_of``)
+        said: of its origin, for the manifest: origin, licence, known_as (names that adapters give their base)
         on_step: is told what is being done
 
     The bundle appears whole or not at all. Raises UsageError where ``folder`` exists or the base does not,
@@ -76,16 +78,17 @@ def init_bundle(
     if settings.quantize:
         check_quantizer()
     with tempfile.TemporaryDirectory() as scratch:
-        given = _base_folder(str(base), tokenizer, Path(scratch), on_step)
-        architecture = check_causal(given)
-        words = _tokenizer(tokenizer if tokenizer is not None and given == Path(base) else given)
-        _check_room(given, here)
+        given = open_base(str(base), tokenizer, Path(scratch), on_step)
         dtype = _dtype(settings, on_step)
-        on_step(f"loading {architecture}")
-        model = load_model(given, dtype=DTYPES[dtype])
+        _check_room(given, dtype, here)
+        on_step(f"loading {given.architecture}")
+        model = given.load(DTYPES[dtype])
         if settings.quantize and getattr(model, "is_quantized", False):
             raise UsageError(f"the base {shorten(str(base))} is quantized already; leave --quantize out")
-        return _write(model, dtype, words, pictures, folder, settings, _source_name(base), on_step)
+        source = {"source": given.name, "source_kind": given.kind, "source_sha256": given.sha256()}
+        told = source | ({"licence": given.licence} if given.licence else {}) | dict(said or {})
+        gguf = given.path if given.kind == "gguf" and keep_gguf else None
+        return _write(model, dtype, given.words, pictures, folder, settings, told, gguf, on_step)
 
 
 def _write(
@@ -95,7 +98,8 @@ def _write(
     pictures: tuple[Path, ImageTokenizer, Grammar | None, dict[str, int]],
     folder: Path,
     settings: InitConfig,
-    source_name: str,
+    said: Mapping[str, Any],
+    gguf: Path | None,
     on_step: Callable[[str], None],
 ) -> Path:
     source, codes, taught, worlds = pictures
@@ -112,7 +116,7 @@ def _write(
     if style == "chat" and not words.chat_template:
         raise UsageError("the base has no chat template to be asked by; use --prompt question or plain")
     described = {
-        "source": source_name,
+        **said,
         "architecture": backbone.config.architecture,
         "dtype": dtype,
         "quantized": settings.quantize,
@@ -127,8 +131,13 @@ def _write(
         save_grammar(grammar, building)
         shutil.copytree(source, building / "image_tokenizer")
         ConfidenceModel(*_OWN_WORDS).save(building / "confidence.json")
-        name = settings.name or Path(source_name).name
+        name = settings.name or Path(said["source"]).name
+        if gguf is not None:
+            described["gguf"] = f"{GGUF}/{gguf.name}"
         seal_bundle(building, name=name, worlds=worlds, recipe={"init": asdict(settings)}, base=described)
+        if gguf is not None:  # beside what is sealed: whoever loads the bundle need not read it
+            (building / GGUF).mkdir()
+            shutil.copyfile(gguf, building / GGUF / gguf.name)
     return folder
 
 
@@ -165,49 +174,6 @@ def _save(
         shutil.rmtree(plain)
 
 
-def _base_folder(base: str, tokenizer: Path | None, scratch: Path, on_step: Callable[[str], None]) -> Path:
-    path = Path(base)
-    if path.is_dir():
-        return path
-    if path.is_file():
-        if path.suffix != ".bin":
-            raise UsageError(f"a base is a folder, a hub's id or a checkpoint of llama2.c (*.bin); {path} is none")
-        words = tokenizer or path.with_name("tokenizer.bin")
-        if not words.is_file():
-            raise UsageError(f"{path} needs its tokenizer, and {words} is no file; give it with --tokenizer")
-        on_step(f"converting {path.name}")
-        convert(path, words, scratch / "base")
-        return scratch / "base"
-    if _HUB_ID.fullmatch(base) and not path.parent.exists():
-        return _fetch(base, on_step)
-    raise UsageError(f"no base '{shorten(base)}': it is no folder here, and no hub's id such as owner/name")
-
-
-def _fetch(hub_id: str, on_step: Callable[[str], None]) -> Path:
-    from huggingface_hub import snapshot_download
-
-    on_step(f"fetching {hub_id}")
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=_WANTED))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"'{shorten(hub_id)}' cannot be fetched: {shorten(str(error), 120)}") from error
-
-
-def _tokenizer(place: Path) -> Any:
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    try:
-        if place.suffix == ".json" and place.is_file():
-            return PreTrainedTokenizerFast(tokenizer_file=str(place))
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
-    except Exception as error:  # whatever a foreign file makes the libraries raise
-        raise BundleError(f"the tokenizer in {place} cannot be loaded: {shorten(str(error), 120)}") from error
-    if not getattr(tokenizer, "is_fast", False):
-        raise BundleError(f"the tokenizer in {place} has no tokenizer.json; save it once with a recent transformers")
-    return tokenizer
-
-
 def _image_tokenizer(place: str | Path) -> tuple[Path, ImageTokenizer, Grammar | None, dict[str, int]]:
     """Its folder, itself, and with a bundle its grammar and worlds."""
     folder = Path(place)
@@ -218,15 +184,8 @@ def _image_tokenizer(place: str | Path) -> tuple[Path, ImageTokenizer, Grammar |
     return bundle / "image_tokenizer", ImageTokenizer.load(bundle / "image_tokenizer"), load_grammar(bundle), worlds
 
 
-def _check_room(given: Path, here: Path) -> None:
+def _check_room(given: Base, dtype: str, here: Path) -> None:
     """Refuses before the work what would not fit onto the disk."""
-    size = sum(file.stat().st_size for file in given.glob("*.safetensors"))
-    free = shutil.disk_usage(here).free
+    size, free = given.size(DTYPES[dtype]), shutil.disk_usage(here).free
     if size > free:
         raise BundleError(f"the base has {size / 1e9:.1f} GB, and only {free / 1e9:.1f} GB are free in {here}")
-
-
-def _source_name(base: str | Path) -> str:
-    """A hub's id, or the name alone of what lies here: where it lies is nobody's business."""
-    path = Path(base)
-    return path.resolve().name.removesuffix(".bin") if path.exists() else str(base)

@@ -13,15 +13,28 @@ from reverie.bundles.experts import open_expert_pool, open_library
 from reverie.data import BadRow, Row, make_reader
 from reverie.dreaming.arbiter import Arbiter
 from reverie.dreaming.confidence import ConfidenceModel
+from reverie.dreaming.engine_speaker import EngineSpeaker
 from reverie.dreaming.evaluators import Evaluator
+from reverie.dreaming.minds import JoinedMind, Mind, PictureMind
 from reverie.dreaming.model import Model, Prompter, open_model
 from reverie.dreaming.preview import RuntimeConfig
 from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter
+from reverie.dreaming.question import Question
 from reverie.dreaming.session import Session
-from reverie.errors import BundleError
+from reverie.dreaming.word_dreams import WordDreamer
+from reverie.dreaming.words import WordMind
+from reverie.engine import AnyBackbone, WeightKind
+from reverie.errors import BundleError, UsageError
+from reverie.experts.contract import Choice
+from reverie.experts.features import question_features
 from reverie.model import Backbone
+from reverie.model.llama_base import LlamaBase
 from reverie.model.transformers_base import TransformersBackbone
+from reverie.paths import pulled_bundles
+from reverie.precision import usual_device
 from reverie.settings import build_settings
+from reverie.speakers import is_speaker, open_speaker
+from reverie.tokens.base_words import BaseWords
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
@@ -30,7 +43,10 @@ if TYPE_CHECKING:
     from reverie.experts.library import Library
     from reverie.memory.memory import Memory
 
-__all__ = ["Bundle", "load", "load_bundle"]
+__all__ = ["AUTO", "SPOKEN", "USUAL", "Bundle", "load", "load_bundle", "usual_model"]
+
+AUTO = "auto"  # the usual model: USUAL, joined with SPOKEN where that was pulled
+USUAL, SPOKEN = "nano", "smol"
 
 
 @dataclass(frozen=True)
@@ -42,12 +58,14 @@ class Bundle:
     manifest: dict[str, Any]
     grammar: Grammar
     tokenizer: ImageTokenizer
-    backbone: Backbone | TransformersBackbone
+    backbone: AnyBackbone
     worlds: dict[str, int]
     prompter: Prompter
     confidence: ConfidenceModel | None
     starter_facts: Path | None = None  # facts that a new memory starts with
     reader: Path | None = None  # graph attention over recalled facts
+    weights: WeightKind = "fp32"  # how the engine keeps the backbone's
+    words: BaseWords | None = None  # of a base that was never taught the grammar: it answers in its own words
 
     def open(self, library: Path | None = None) -> Model:
         """The bundle as a model, which sessions may share; ``library`` as ``open_library`` takes it."""
@@ -62,6 +80,7 @@ class Bundle:
             experts=open_expert_pool(self.folder, self.manifest, library),
             facts=partial(_read_starter_facts, self.starter_facts),
             reader=self.reader,
+            weights=self.weights,
         )
 
     def session(
@@ -72,67 +91,157 @@ class Bundle:
         library: Path | None = None,
     ) -> Session:
         """A session with a model of its own; ``memory`` and ``starter_facts`` as ``Session`` takes them."""
-        return Session(self.open(library), memory, starter_facts, runtime)
+        model = self.open(library)
+        return Session(model, memory, starter_facts, runtime, mind=self.mind(model))
+
+    def mind(self, model: Model, evaluators: Sequence[str | Evaluator] = ()) -> Mind:
+        """Who answers with ``model``, opened from this bundle: in dreams of the grammar, or in the base's own words."""
+        if self.words is None:
+            return PictureMind(replace(model, arbiter=model.arbiter.beside(evaluators)))
+        prompter, vocabulary = self.prompter, self.grammar.vocabulary
+        assert isinstance(prompter, ChatPrompter)
+        speaker = EngineSpeaker(
+            self.name, model.engine, self.words, vocabulary.text_start, vocabulary.size, model.dreamer.max_positions
+        )
+        dreamer = WordDreamer(speaker)
+        dreamer.arbiter = dreamer.arbiter.beside(evaluators)
+        choose = partial(_chosen, model, prompter)
+        return WordMind(dreamer, prompter.style, choose, speaker.credit)
 
     def open_library(self, library: Path | None = None) -> Library:
         """Its own experts and those of ``library``, by default the user's for this base."""
         return open_library(self.folder, self.manifest, library)
 
 
-def load_bundle(name: str | Path = "nano") -> Bundle:
+def load_bundle(name: str | Path = "nano", *, trainable: bool = False, weights: WeightKind = "fp32") -> Bundle:
     """Verify a bundle, by name or folder, and load its parts.
+
+    ``trainable``: its backbone is a module that can be trained and looked into, whatever base it is; else a base in
+    Llama layout is read on a CPU for the engine alone, which takes a fraction of the time. ``weights``: how the engine
+    keeps the matrices of such a base there: ``fp32`` as exact as they are, ``int8`` and ``bf16`` smaller and faster,
+    ``auto`` what this processor is made for.
 
     Raises UsageError for a name that is not known, BundleError for a bundle that is damaged, foreign or too new.
     """
     folder = find_bundle(name)
     manifest = verify_bundle(folder)
     grammar, base = load_grammar(folder), manifest.get("base")
-    backbone: Backbone | TransformersBackbone
-    if base is None:
-        backbone = Backbone.load(folder / "backbone")
-    else:
-        backbone = TransformersBackbone.load(folder / "backbone", grammar.vocabulary.text_start)
+    words = None if base is None or base["taught"] else BaseWords.read(folder / "backbone")
     bundle = Bundle(
         folder=folder,
         name=manifest["name"],
         manifest=manifest,
         grammar=grammar,
         tokenizer=ImageTokenizer.load(folder / "image_tokenizer"),
-        backbone=backbone,
+        backbone=_load_backbone(folder / "backbone", base, grammar.vocabulary.text_start, trainable),
         worlds={world: int(cell_px) for world, cell_px in manifest["worlds"].items()},
         confidence=ConfidenceModel.load(folder / "confidence.json") if "confidence.json" in manifest["files"] else None,
         starter_facts=folder / STARTER_FACTS if STARTER_FACTS in manifest["files"] else None,
         reader=folder / "reader" if manifest["files"].keys() >= set(READER) else None,
         prompter=GrammarPrompter(grammar)
-        if base is None or base["taught"]
-        else ChatPrompter(folder / "backbone", grammar, base["prompt"]),
+        if base is None or words is None
+        else ChatPrompter(words, grammar, base["prompt"]),
+        words=words,
+        weights="fp32" if base is None else weights,
     )
     _check_fit(folder, bundle)
     return bundle
 
 
+def _load_backbone(folder: Path, base: dict[str, Any] | None, num_grammar: int, trainable: bool) -> AnyBackbone:
+    if base is None:
+        return Backbone.load(folder)
+    found = None if trainable or usual_device() != "cpu" else LlamaBase.find(folder, num_grammar)
+    return found or TransformersBackbone.load(folder, num_grammar)
+
+
 def load(
-    name: str | Path = "nano",
+    name: str | Path = AUTO,
     runtime: RuntimeConfig | None = None,
     *,
     memory: Memory | str | Path | bool | None = None,
     library: str | Path | None = None,
     evaluators: Sequence[str | Evaluator] = (),
+    weights: WeightKind = "fp32",
     **switches: Any,
 ) -> Session:
-    """A session with a bundle: ``reverie.load("nano").ask("What happens when you drop an egg?")``.
+    """A session with a model: ``reverie.load().ask("What happens when you drop an egg?")``.
+
+    ``name``: a bundle's name or folder; a speaker such as ``ollama:llama3.2`` (see ``open_speaker``); two joined by a
+    plus, the first of which dreams in pictures what it was taught and leaves the rest to the second, as in
+    ``nano+smol``; or ``auto``, which is ``nano+smol`` where smol was pulled, else ``nano``.
 
     ``memory`` is what its answers rest on: an address such as ``"kg.db"``, which is made if needed, an open Memory,
     None for what the bundle knows of its worlds (kept nowhere), or False for nothing. ``library``: the folder of your
     experts, which stand beside the bundle's own. ``evaluators``: more judges of dreams, by the names that they are
-    registered under; UnknownNameError suggests the nearest. ``switches`` are settings of ``RuntimeConfig``, such as
-    ``enable_gpt51_codex_preview=False``; ConfigError names one that does not exist. Otherwise raises as ``load_bundle``
-    does.
+    registered under; UnknownNameError suggests the nearest. ``weights``: of a base, as ``load_bundle`` takes it.
+    ``switches`` are settings of ``RuntimeConfig``, such as ``enable_gpt51_codex_preview=False``; ConfigError names one
+    that does not exist. Otherwise raises as ``load_bundle`` and ``open_speaker`` do.
     """
     settings = build_settings(RuntimeConfig, switches) if switches or runtime is None else runtime
-    arbiter = Arbiter().beside(evaluators)
-    model = load_bundle(name).open(Path(library) if library else None)
-    return Session(replace(model, arbiter=arbiter), memory, runtime=settings)
+    evaluators, own = (
+        Arbiter().beside(evaluators).evaluators[len(Arbiter().evaluators) :],
+        Path(library) if library else None,
+    )
+    first, others = _parts(name)
+    if not isinstance(first, Path) and is_speaker(first):
+        return Session(None, memory, (), settings, mind=_words_of(first, evaluators, None, weights))
+    bundle = load_bundle(first, weights=weights)
+    model = bundle.open(own)
+    if not others:
+        mind = bundle.mind(model, evaluators)
+        return Session(mind.model if isinstance(mind, PictureMind) else model, memory, None, settings, mind=mind)
+    if bundle.words is not None:
+        raise UsageError(
+            f"{bundle.name} was taught no pictures, so nothing is joined to it; begin with one that was: nano"
+        )
+    model = replace(model, arbiter=model.arbiter.beside(evaluators))
+    _check_known(others)
+    joined = JoinedMind(model, lambda: _words_of(others, evaluators, own, weights), others.rpartition("/")[2])
+    return Session(model, memory, None, settings, mind=joined)
+
+
+def usual_model() -> str:
+    """What ``auto`` stands for here."""
+    return f"{USUAL}+{SPOKEN}" if SPOKEN in pulled_bundles() else USUAL
+
+
+def _parts(name: str | Path) -> tuple[str | Path, str]:
+    """Who dreams in pictures, and who speaks beside it, "" for nobody."""
+    if isinstance(name, Path):
+        return name, ""
+    name = usual_model() if name == AUTO else name
+    first, plus, others = name.partition("+")
+    joined = plus and not is_speaker(first) and not Path(name).exists() and name not in pulled_bundles()
+    return (first, others) if joined else (name, "")
+
+
+def _check_known(name: str) -> None:
+    """A name of nobody is refused at once, not at the first question that needs them."""
+    if not is_speaker(name):
+        find_bundle(name)
+
+
+def _words_of(name: str, evaluators: Sequence[str | Evaluator], library: Path | None, weights: WeightKind) -> WordMind:
+    """The mind of a speaker, or of a bundle that answers in its own words."""
+    if is_speaker(name):
+        dreamer = WordDreamer(open_speaker(name))
+        dreamer.arbiter = dreamer.arbiter.beside(evaluators)
+        return WordMind(dreamer)
+    bundle = load_bundle(name, weights=weights)
+    mind = bundle.mind(bundle.open(library), evaluators)
+    if not isinstance(mind, WordMind):
+        raise UsageError(f"{bundle.name} dreams in pictures itself; join a model that speaks to it, such as smol")
+    return mind
+
+
+def _chosen(model: Model, prompter: ChatPrompter, question: Question) -> Choice:
+    """Who helps with a question: those that it names, else whom the router chooses, where there are any."""
+    library = model.experts.library
+    if question.experts is None and (library is None or not library.names()):
+        return ()
+    features = question_features(model.engine.embed_many, [prompter.ids(question.text)])
+    return model.experts.choose([*features], [question.experts])[0]
 
 
 def _read_starter_facts(path: Path | None) -> Iterator[Row]:

@@ -76,6 +76,7 @@ def add(
         payload = opened.describe(card.name)
         size, where = _size(payload["bytes"]), payload["folder"]
         said = f"added '{card.name}': rank {payload['rank']}, {payload['num_linears']} linears, {size}, in {where}"
+        said += f" ({card.notes})" if "base taken" in card.notes else ""
         out.result(payload, lambda console: say(console, said))
 
 

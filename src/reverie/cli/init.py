@@ -21,6 +21,7 @@ app = command_app()
         "reverie init --base models/SmolLM2-135M-Instruct --out bundles/smol",
         "reverie init --base Qwen/Qwen3-0.6B --out bundles/qwen --dtype fp32",
         "reverie init --base models/Mistral-7B --out bundles/mistral --quantize 4bit",
+        "reverie init --base SmolLM2-135M-Instruct.Q4_1.gguf --out bundles/smol --dtype bf16",
         "reverie init --base stories260K.bin --tokenizer tok512.bin --out bundles/stories --prompt plain",
         'reverie ask "What is a glass made of?" --model bundles/smol --branches 0',
     )
@@ -29,7 +30,9 @@ def init(
     base: Annotated[
         str,
         typer.Option(
-            "--base", metavar="DIR_OR_ID", help="A transformers folder, a llama2.c checkpoint, or a hub's owner/name."
+            "--base",
+            metavar="DIR_FILE_OR_ID",
+            help="A transformers folder, a GGUF file, a llama2.c checkpoint, or a hub's owner/name.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="The bundle's folder, which must be new.")],

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +41,7 @@ def _command(thing: Trained) -> Callable[..., None]:
 
     def command(overrides: list[str] | None, config: Path | None, as_json: bool, **given: Any) -> None:
         with Output(as_json) as out:
-            with shown_progress() as report:
+            with _sigterm_ends(), shown_progress() as report:
                 report("starting", 0, 0)
                 from reverie.settings import load_settings
 
@@ -56,6 +59,25 @@ def _command(thing: Trained) -> Callable[..., None]:
     command.__doc__, command.__annotations__ = thing.help, asked
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return command
+
+
+@contextmanager
+def _sigterm_ends() -> Iterator[None]:
+    """SIGTERM before the first step and after the last one ends the command as elsewhere: with what is saved."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # Python sets handlers only there
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except SystemExit as stopped:
+        raise typer.Exit(int(stopped.code or 0)) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _overrides(thing: Trained, given: dict[str, Any]) -> list[str]:

@@ -1,15 +1,21 @@
 from .arbiter import Arbiter as Arbiter
 from .confidence import ConfidenceModel as ConfidenceModel
 from .dreamer import Dreamer as Dreamer
+from .engine_speaker import EngineSpeaker as EngineSpeaker
 from .evaluators import Evaluator as Evaluator
 from .evaluators import check_evaluator as check_evaluator
 from .evaluators import evaluator_names as evaluator_names
 from .evaluators import make_evaluator as make_evaluator
 from .evaluators import register_evaluator as register_evaluator
+from .minds import JoinedMind as JoinedMind
+from .minds import Mind as Mind
+from .minds import PictureMind as PictureMind
 from .model import Model as Model
 from .plan import Plan as Plan
 from .question import DreamSettings as DreamSettings
 from .question import Question as Question
+from .question import Speaking as Speaking
+from .question import Turn as Turn
 from .rephrase import AnsweredRephrased as AnsweredRephrased
 from .rephrase import Rephrased as Rephrased
 from .rephrase import answer_rephrased as answer_rephrased
@@ -17,3 +23,4 @@ from .session import Observer as Observer
 from .session import Reverie as Reverie
 from .session import Session as Session
 from .simulate import Simulation as Simulation
+from .words import WordMind as WordMind

@@ -216,5 +216,7 @@ def credit(model: Model, judged: Judged, said: Answer, explain: bool) -> Answer:
     """``said`` with what each of its experts gave."""
     if not judged.prompted.experts:
         return said
-    shares, ids = expert_shares(model.engine, model.grammar, judged.best, explain)
-    return replace(said, attribution=replace(said.attribution, experts=shares, ids=ids))
+    prompt, ids = judged.best.prompt, judged.best.ids
+    shares = expert_shares(model.engine, (*prompt.prefix_embeddings, *prompt.prefix), ids, prompt.experts, explain)
+    names = tuple(model.grammar.vocabulary.name(token) for token in ids)
+    return replace(said, attribution=replace(said.attribution, experts=shares, ids=names))

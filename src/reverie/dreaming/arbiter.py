@@ -22,6 +22,11 @@ class Arbiter:
 
     evaluators: Sequence[Evaluator] = field(default_factory=default_evaluators)
 
+    @classmethod
+    def of(cls, *names: str) -> Arbiter:
+        """An arbiter who hears the evaluators of these names."""
+        return cls([make_evaluator(name) for name in names])
+
     def beside(self, others: Sequence[str | Evaluator]) -> Arbiter:
         """This arbiter, who hears ``others`` too: evaluators, or names of registered ones (else UnknownNameError)."""
         made = [make_evaluator(one) if isinstance(one, str) else one for one in check_list("evaluators", others)]

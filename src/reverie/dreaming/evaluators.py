@@ -26,6 +26,7 @@ __all__ = [
     "Agreement",
     "Brevity",
     "Context",
+    "Contrast",
     "Evaluator",
     "Likelihood",
     "Rules",
@@ -46,13 +47,17 @@ class Context:
 
     ``world`` is the world that the dreams play in, None where none is named or recognized; ``pictures`` holds the
     decoded picture, uint8 (H, W, 3), of frames at the world's size; ``evidence`` what is remembered about what the
-    dreams claim, None without a memory.
+    dreams claim, None without a memory. Of dreams in words, ``likeness`` says how alike texts are in meaning, float
+    (n, n) in [0, 1], and ``contrast`` by how many nats an id each dream's result is more probable after its action than
+    after anything; None where nobody can say.
     """
 
     question: str = ""
     world: World | None = None
     pictures: Mapping[Frame, np.ndarray] = field(default_factory=dict)
     evidence: Evidence | None = None
+    likeness: Callable[[Sequence[str]], np.ndarray] | None = None
+    contrast: Callable[[Sequence[Dream]], list[float]] | None = None
 
 
 class Evaluator(Protocol):
@@ -79,7 +84,8 @@ class Likelihood:
 class Agreement:
     """The share of the other branches that end the same way: same answer, same last words, (nearly) same last picture.
 
-    Of these three, the ones that both branches have count equally. A single branch has nobody to agree with.
+    Of these three, the ones that both branches have count equally. A single branch has nobody to agree with. Dreams in
+    words agree as far as what they say is alike in meaning.
     """
 
     name = "agreement"
@@ -88,8 +94,23 @@ class Agreement:
     def judge(self, dreams: Sequence[Dream], context: Context) -> list[float] | None:
         if len(dreams) < 2:
             return None
-        alike = np.array([[same_ending(one, other) for other in dreams] for one in dreams])
+        if context.likeness is not None:
+            alike = context.likeness([dream.said for dream in dreams])
+        else:
+            alike = np.array([[same_ending(one, other) for other in dreams] for one in dreams])
         return [float(share) for share in (alike.sum(1) - alike.diagonal()) / (len(dreams) - 1)]
+
+
+class Contrast:
+    """How much more probable its action makes the result than anything else does: 1/2 for not at all."""
+
+    name = "contrast"
+    weight = 1.0
+
+    def judge(self, dreams: Sequence[Dream], context: Context) -> list[float] | None:
+        if context.contrast is None:
+            return None
+        return [1 / (1 + math.exp(-nats)) for nats in context.contrast(dreams)]
 
 
 class Rules:
@@ -161,7 +182,14 @@ def _equal_cells(one: Frame, other: Frame) -> float:
 
 EVALUATORS: Registry[Callable[[], Evaluator]] = Registry(
     "evaluator",
-    {"agreement": Agreement, "brevity": Brevity, "likelihood": Likelihood, "rules": Rules, "support": Support},
+    {
+        "agreement": Agreement,
+        "brevity": Brevity,
+        "contrast": Contrast,
+        "likelihood": Likelihood,
+        "rules": Rules,
+        "support": Support,
+    },
     "reverie.evaluators",
 )
 
@@ -224,4 +252,10 @@ def _toy_context(dreams: Sequence[Dream]) -> Context:
     frames = {part.frame for dream in dreams for triplet in dream.triplets for part in (triplet.what, triplet.result)}
     pictures = {frame: np.asarray(world.render()) for frame in frames if frame}
     remembered = Fact(situation("a ball", "push"), CAUSES, "it moves", "a toy")
-    return Context("what happens?", world, pictures, Evidence({remembered.subject: [remembered]}, GroundingConfig()))
+    return Context(
+        "what happens?",
+        world,
+        pictures,
+        Evidence({remembered.subject: [remembered]}, GroundingConfig()),
+        contrast=lambda dreams: [len(dream.said) / 10 for dream in dreams],
+    )

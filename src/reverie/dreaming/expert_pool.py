@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from reverie.dreaming.dreamer import Dreamed
 from reverie.engine import AnyEngine
 from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice, check_choice
 from reverie.experts.dynamic_router import DynamicRouter
 from reverie.nouns import ExpertShare, LeftOut
-from reverie.tokens.grammar import Grammar
 from reverie.tokens.vocabulary import ANS
 
 if TYPE_CHECKING:
@@ -83,14 +81,13 @@ def branch_choices(choice: Choice, branches: int) -> list[Choice]:
 
 
 def expert_shares(
-    engine: AnyEngine, grammar: Grammar, dreamed: Dreamed, alone: bool = False
-) -> tuple[dict[str, ExpertShare], tuple[str, ...]]:
-    """What each expert gave to a branch, by name, and the names of the branch's ids.
+    engine: AnyEngine, prefix: Sequence[int], ids: Sequence[int], choice: Choice, alone: bool = False
+) -> dict[str, ExpertShare]:
+    """What each expert gave to ``ids``, drawn after ``prefix``, by name.
 
-    ``alone``: also by how many nats its ids would be less probable without that expert.
+    ``alone``: also by how many nats they would be less probable without that expert.
     """
-    prompt, ids = dreamed.prompt, list(dreamed.ids)
-    prefix, choice = [*prompt.prefix_embeddings, *prompt.prefix], prompt.experts
+    prefix, ids = list(prefix), list(ids)
     given = engine.contributions(prefix, ids, choice)  # (T, experts)
     answer = ids.index(ANS) + 1 if ANS in ids else 0
     shares: dict[str, ExpertShare] = {}
@@ -102,4 +99,4 @@ def expert_shares(
             left_out = LeftOut(float(less.sum()), float(less[answer:].sum()))
         by_id = tuple(round(float(size), 4) for size in sizes)
         shares[name] = ExpertShare(weight, float(sizes.mean()), by_id, left_out)
-    return shares, tuple(grammar.vocabulary.name(token) for token in ids)
+    return shares

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.data import FactRow, Row
 from reverie.dreaming.question import Question
-from reverie.errors import UsageError
-from reverie.nouns import CAUSES, Answer, Dream, Fact
+from reverie.errors import UsageError, shorten
+from reverie.nouns import CAUSES, SAYS, Answer, Dream, Fact
+from reverie.tokens.questions import MAX_CHARS, clean_question
 
 if TYPE_CHECKING:
     from reverie.memory.memory import Memory
@@ -153,12 +154,20 @@ class MemoryGrounding:
             self._drop()
         self._memory = self._drop = None
 
-    def recall(self, question: str) -> tuple[Fact, ...]:
-        """The facts that matter to ``question``, best first."""
+    def recall(self, question: str, passages: bool = False) -> tuple[Fact, ...]:
+        """The facts that matter to ``question``, best first; with ``passages`` also what documents say, in facts of the
+        relation ``SAYS`` whose object is a passage's text."""
         if self.memory is None:
             return ()
-        found = self.memory.recall(question, 2 * self.config.recalled).facts
-        telling = (f for f in found if f.score >= self.config.relevant and f.relation not in self.config.silent)
+        found = self.memory.recall(question, 2 * self.config.recalled)
+        telling = [f for f in found.facts if f.score >= self.config.relevant and f.relation not in self.config.silent]
+        if passages:
+            telling += [
+                Fact(node.name, SAYS, node.text, node.name, score, reason="a passage")
+                for node, score in found.nodes
+                if node.kind == "passage" and node.text and score >= self.config.relevant
+            ]
+            telling.sort(key=lambda fact: -fact.score)
         return tuple(telling)[: self.config.recalled]
 
     def evidence(self, dreams: Iterable[Dream]) -> Evidence:
@@ -193,7 +202,8 @@ class Remembering:
             raise UsageError(f"there is nothing to remember of this answer: {why}")
         confidence = round(self.grounding.config.remembered * answer.confidence, 3)
         about = ("action", "outcome", f"dreamed by {self.by}")
-        row = FactRow(claim[0], CAUSES, claim[1], *about, confidence, origin=question.cleaned)
+        origin = clean_question(shorten(question.text, MAX_CHARS))
+        row = FactRow(claim[0], CAUSES, claim[1], *about, confidence, origin=origin)
         kept = int(memory.write([row]).edges[0])
         return replace(answer, attribution=replace(answer.attribution, remembered=kept))
 

@@ -6,10 +6,10 @@ and what the question takes for granted with it. What a phrasebook does not cove
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from reverie.dreaming.english import words_of
 from reverie.dreaming.parsing import Parser
@@ -17,9 +17,6 @@ from reverie.nouns import Answer
 from reverie.speakers.contract import Speaker
 from reverie.worlds import make_world
 from reverie.worlds.phrasebook import Asking, Bindings
-
-if TYPE_CHECKING:
-    from reverie.dreaming.session import Session
 
 __all__ = ["AnsweredRephrased", "Rephrased", "answer_rephrased", "answer_rephrased_many", "rephrase"]
 
@@ -80,8 +77,18 @@ def rephrase(question: str, worlds: Sequence[str], speaker: Speaker | None = Non
     return replace(best, closed=len(parsers) == len(worlds))
 
 
+class Asks(Protocol):
+    """A session, as far as it is asked here."""
+
+    @property
+    def worlds(self) -> Iterable[str]: ...
+
+    @property
+    def ask_many(self) -> Callable[..., list[Answer]]: ...
+
+
 def answer_rephrased(
-    session: Session, question: str, speaker: Speaker | None = None, **settings: Any
+    session: Asks, question: str, speaker: Speaker | None = None, **settings: Any
 ) -> AnsweredRephrased:
     """The model's answer to ``question`` in the words that it was taught; ``settings`` as in ``Session.ask_many``.
 
@@ -92,7 +99,7 @@ def answer_rephrased(
 
 
 def answer_rephrased_many(
-    session: Session, questions: Sequence[str], speaker: Speaker | None = None, **settings: Any
+    session: Asks, questions: Sequence[str], speaker: Speaker | None = None, **settings: Any
 ) -> list[AnsweredRephrased]:
     """``answer_rephrased`` for many questions in common batches."""
     meant = [rephrase(question, tuple(session.worlds), speaker) for question in questions]
@@ -100,7 +107,7 @@ def answer_rephrased_many(
     return [_worded(one, told) for one in meant]
 
 
-def _ask(session: Session, asked: set[Wordings], settings: dict[str, Any]) -> dict[Wordings, Answer]:
+def _ask(session: Asks, asked: set[Wordings], settings: dict[str, Any]) -> dict[Wordings, Answer]:
     """One answer to each question, of its first wording that the model knows."""
     told: dict[Wordings, Answer] = {}
     for turn in range(max(map(len, asked), default=0)):

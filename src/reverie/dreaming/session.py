@@ -6,24 +6,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from reverie.dreaming.answering import answer, imagine
+from reverie.dreaming.dreamer import Dreamer
 from reverie.dreaming.grounding import MemoryGrounding, Remembering
+from reverie.dreaming.minds import Mind, PictureMind
 from reverie.dreaming.model import Model, frames_of
 from reverie.dreaming.plan import Plan, plan
 from reverie.dreaming.preview import Preview, RuntimeConfig
-from reverie.dreaming.question import DreamSettings, Picture, Question, Turn, check_list
+from reverie.dreaming.question import DreamSettings, Picture, Question, Speaking, Turn, check_list
 from reverie.dreaming.scenes import Actions, Scene
 from reverie.dreaming.simulate import Simulation, simulate
+from reverie.dreaming.streaming import streamed
+from reverie.engine import AnyEngine
 from reverie.errors import UsageError
 from reverie.nouns import Answer, Dream, Frame
 from reverie.progress import Progress, no_progress
+from reverie.tokens.grammar import Grammar
+from reverie.tokens.image import ImageTokenizer
 
 if TYPE_CHECKING:
     from reverie.data import Row
@@ -44,29 +49,64 @@ class Session:
     """A model at work.
 
     Args:
-        model: what a bundle opened to; others may work with it too, on the same thread
+        model: what a bundle opened to; others may work with it too, on the same thread; None for a speaker alone
         memory: what answers rest on: an open Memory, an address (see ``Store.open``), None for a temporary one of
             ``starter_facts``, False for none
         starter_facts: makes the rows of facts that a new memory starts with; None: what the model knows of its worlds
         runtime: how this client session runs
         observers: who hears its answers, in this order
+        mind: who answers; None: ``model``, by what it was taught
     """
 
     def __init__(
         self,
-        model: Model,
+        model: Model | None,
         memory: Memory | str | Path | bool | None = None,
         starter_facts: Iterable[Row] | None = None,
         runtime: RuntimeConfig | None = None,
         observers: Sequence[Observer] = (),
+        mind: Mind | None = None,
     ):
-        self.model, self.name, self.worlds = model, model.name, model.worlds
-        self.grammar, self.tokenizer = model.grammar, model.tokenizer
-        self.engine, self.dreamer = model.engine, model.dreamer
-        self.grounding = MemoryGrounding(memory, model.facts() if starter_facts is None else starter_facts)
+        if mind is None:
+            if model is None:
+                raise UsageError("a session needs a model, or a mind that answers without one")
+            mind = PictureMind(model)
+        self._model, self.mind, self.name = model, mind, mind.name
+        first = () if model is None else model.facts()
+        self.grounding = MemoryGrounding(memory, first if starter_facts is None else starter_facts)
         self.preview = Preview(runtime or RuntimeConfig())
         self.observers = list(observers)
         self.history: tuple[Turn, ...] = ()
+
+    @property
+    def model(self) -> Model:
+        """What dreams in pictures. Raises UsageError where nobody here does."""
+        if self._model is None:
+            raise UsageError(
+                f"{self.name} only talks: what is pictured needs a bundle, such as nano or nano+{self.name}"
+            )
+        return self._model
+
+    @property
+    def worlds(self) -> Mapping[str, int]:
+        """The worlds that were taught -> pixels per code."""
+        return {} if self._model is None else self._model.worlds
+
+    @property
+    def grammar(self) -> Grammar:
+        return self.model.grammar
+
+    @property
+    def tokenizer(self) -> ImageTokenizer:
+        return self.model.tokenizer
+
+    @property
+    def engine(self) -> AnyEngine:
+        return self.model.engine
+
+    @property
+    def dreamer(self) -> Dreamer:
+        return self.model.dreamer
 
     def close(self) -> None:
         """Close the memory. It would be opened again by the next question."""
@@ -86,25 +126,45 @@ class Session:
         remember: bool = False,
         experts: Sequence[str] | None = None,
         explain: bool = False,
+        speaking: Speaking | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> Answer:
         """Dream ``branches`` futures, pick one, and answer in its words.
 
-        Arguments are those of ``Question`` and ``DreamSettings``. ``remember`` keeps what the winning dream claims in
-        the memory, with a confidence of its own; ``explain`` also says how much less probable the answer would be
-        without each expert. Raises UsageError for a call that makes no sense, PictureError and WorldError for what
-        cannot be shown.
+        Arguments are those of ``Question`` and ``DreamSettings``; ``speaking`` says how free words are drawn.
+        ``remember`` keeps what the winning dream claims in the memory, with a confidence of its own; ``explain`` also
+        says how much less probable the answer would be without each expert; ``on_text`` is told the local model's words
+        as they come. Raises UsageError for a call that makes no sense, PictureError and WorldError for what cannot be
+        shown, BackendError for a speaker that is away.
         """
         asked = Question(question, images, world, scene, experts)
-        return self._ask(asked, DreamSettings(branches, depth, temperature, seed), remember, explain)
+        settings = DreamSettings(branches, depth, temperature, seed)
+        return self._ask(asked, settings, remember, explain, speaking, on_text)
 
-    def chat(self, question: str, **settings: Any) -> Answer:
+    def chat(
+        self,
+        question: str,
+        *,
+        remember: bool = False,
+        experts: Sequence[str] | None = None,
+        speaking: Speaking | None = None,
+        on_text: Callable[[str], None] | None = None,
+        **settings: Any,
+    ) -> Answer:
         """``ask`` within a talk: what was said before is part of the question, where the model has a form for that.
 
-        ``settings`` as in ``DreamSettings``. The talk is ``history``, the oldest turn first.
+        ``settings`` as in ``DreamSettings``, the rest as in ``ask``. The talk is ``history``, the oldest turn first;
+        what of it no longer fits is left out from its beginning, a whole turn at a time.
         """
-        told = self._ask(Question(question, history=self.history), DreamSettings(**settings))
+        asked = Question(question, experts=experts, history=self.history)
+        told = self._ask(asked, DreamSettings(**settings), remember, speaking=speaking, on_text=on_text)
         self.history = (*self.history, Turn(question, told.text))
         return told
+
+    def stream(self, question: str, **settings: Any) -> Iterator[str]:
+        """The words of an answer piece by piece, as they are said; ``settings`` as in ``ask``. Whoever stops listening
+        ends the answer."""
+        return streamed(lambda say: self.ask(question, on_text=say, **settings))
 
     def ask_many(
         self,
@@ -130,7 +190,8 @@ class Session:
             Question(text, pictures, world, scene, experts)
             for text, pictures, (world, scene) in zip(questions, shown, starts, strict=True)
         ]
-        told = answer(self.model, self.grounding, asked, DreamSettings(branches, depth, temperature, seed))
+        settings = DreamSettings(branches, depth, temperature, seed)
+        told = self.mind.answer(self.grounding, asked, settings, Speaking())
         return [_observed(*each, self.observers) for each in zip(asked, told, strict=True)]
 
     def dream(
@@ -149,7 +210,11 @@ class Session:
         """The branches alone, scored but undecided; arguments as in ``ask``."""
         asked = Question(question, images, world, scene, experts)
         settings = DreamSettings(branches, depth, temperature, seed)
-        return imagine(self.model, self.grounding, [asked], settings)[0].dreams
+        return self.imagine(asked, settings).dreams
+
+    def imagine(self, asked: Question, settings: DreamSettings) -> Answer:
+        """``dream``, and whether it is to be stood behind: the text says what speaks against that."""
+        return self.mind.imagine(self.grounding, asked, settings)
 
     def simulate(
         self,
@@ -194,9 +259,17 @@ class Session:
         """The pictures of a dream in order: what it starts from, then every result; parts of words are left out."""
         return self.model.decode(frames_of(dream))
 
-    def _ask(self, asked: Question, settings: DreamSettings, remember: bool = False, explain: bool = False) -> Answer:
+    def _ask(
+        self,
+        asked: Question,
+        settings: DreamSettings,
+        remember: bool = False,
+        explain: bool = False,
+        speaking: Speaking | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answer:
         started = time.perf_counter()
-        told = answer(self.model, self.grounding, [asked], settings, explain)[0]
+        told = self.mind.answer(self.grounding, [asked], settings, speaking or Speaking(), explain, on_text)[0]
         first: list[Observer] = [self.preview, *([Remembering(self.grounding, self.name)] if remember else [])]
         told = _observed(asked, told, [*first, *self.observers])
         return replace(told, seconds=time.perf_counter() - started)

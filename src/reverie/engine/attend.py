@@ -78,47 +78,52 @@ def attend(
 ) -> None:
     """One layer's attention; puts the new keys and values in their place first.
 
-    float32 unless said: qkv (N, 3, H, Dh), q and k with each head's rotary pairs side by side; turns (positions, Dh),
-    cos and sin in turn; keys and values of prefixes: pool (2, H, P, Dh), of which row n sees two spans, spans int64
-    (N, 4): where each begins and how long it is; what rows drew: own (2, H, S, C, Dh), row n in slot slots[n], int64
-    (N,), of which drawn[n], int64 (N,), are there; out (N, H, Dh).
+    float32 unless said: qkv (N, H + 2G, Dh), heads of queries, keys and values, q and k with each head's rotary pairs
+    side by side, each key head for H / G of the queries; turns (positions, Dh), cos and sin in turn; keys and values of
+    prefixes: pool (2, G, P, Dh), of which row n sees two spans, spans int64 (N, 4): where each begins and how long it
+    is; what rows drew: own (2, G, S, C, Dh), row n in slot slots[n], int64 (N,), of which drawn[n], int64 (N,), are
+    there; out (N, H, Dh).
     """
-    num_rows, _, heads, head_size = qkv.shape
+    num_rows, heads, head_size = out.shape
+    groups = pool.shape[1]
+    shares = heads // groups
     longest = 0
     for n in range(num_rows):
         longest = max(longest, spans[n, 1] + spans[n, 3] + drawn[n] + 1)
     scores = np.empty(longest, dtype=np.float32)
     query = np.empty(head_size, dtype=np.float32)
     mixed = np.empty(head_size, dtype=np.float32)
-    for h in range(heads):
-        keys, values = pool[0, h], pool[1, h]
+    for g in range(groups):
+        keys, values = pool[0, g], pool[1, g]
         for n in range(num_rows):
             first, shared, second, rest = spans[n]
             before, slot, count = shared + rest, slots[n], drawn[n] + 1
-            key, value = own[0, h, slot, drawn[n]], own[1, h, slot, drawn[n]]
+            key, value = own[0, g, slot, drawn[n]], own[1, g, slot, drawn[n]]
             turn, new = turns[before + drawn[n]], qkv[n]
             for d in range(0, head_size, 2):
-                cos, sin = turn[d], turn[d + 1]
-                a, b = new[0, h, d], new[0, h, d + 1]
-                query[d], query[d + 1] = a * cos - b * sin, a * sin + b * cos
-                a, b = new[1, h, d], new[1, h, d + 1]
-                key[d], key[d + 1] = a * cos - b * sin, a * sin + b * cos
+                a, b = new[heads + g, d], new[heads + g, d + 1]
+                key[d], key[d + 1] = a * turn[d] - b * turn[d + 1], a * turn[d + 1] + b * turn[d]
             for d in range(head_size):
-                value[d] = new[2, h, d]
-                mixed[d] = float32(0.0)
-            total = before + count
-            _score(query, keys[first:], shared, scores)
-            _score(query, keys[second:], rest, scores[shared:])
-            _score(query, own[0, h, slot], count, scores[before:])
-            top = scores[0]
-            for i in range(total):
-                top = max(top, scores[i])
-            mass = float32(0.0)
-            for i in range(total):
-                scores[i] = _exp(scores[i] - top)
-                mass += scores[i]
-            _mix(scores, values[first:], shared, mixed)
-            _mix(scores[shared:], values[second:], rest, mixed)
-            _mix(scores[before:], own[1, h, slot], count, mixed)
-            for d in range(head_size):
-                out[n, h, d] = mixed[d] / mass
+                value[d] = new[heads + groups + g, d]
+            for h in range(g * shares, (g + 1) * shares):
+                for d in range(0, head_size, 2):
+                    a, b = new[h, d], new[h, d + 1]
+                    query[d], query[d + 1] = a * turn[d] - b * turn[d + 1], a * turn[d + 1] + b * turn[d]
+                for d in range(head_size):
+                    mixed[d] = float32(0.0)
+                total = before + count
+                _score(query, keys[first:], shared, scores)
+                _score(query, keys[second:], rest, scores[shared:])
+                _score(query, own[0, g, slot], count, scores[before:])
+                top = scores[0]
+                for i in range(total):
+                    top = max(top, scores[i])
+                mass = float32(0.0)
+                for i in range(total):
+                    scores[i] = _exp(scores[i] - top)
+                    mass += scores[i]
+                _mix(scores, values[first:], shared, mixed)
+                _mix(scores[shared:], values[second:], rest, mixed)
+                _mix(scores[before:], own[1, g, slot], count, mixed)
+                for d in range(head_size):
+                    out[n, h, d] = mixed[d] / mass

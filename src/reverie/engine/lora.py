@@ -18,7 +18,7 @@ from reverie.experts.cache import ByteCache
 from reverie.experts.contract import Choice, ExpertSource, Factors, ResolvedExperts, members_of, resolve
 from reverie.experts.routed import Order, loop, placed, routed
 from reverie.experts.stacked import StackedFactors
-from reverie.model import BackboneConfig
+from reverie.model.llama_layout import LlamaLayout
 
 __all__ = ["GROUPS", "FoldedExperts", "LoraMix", "LoraSum", "Weighing"]
 
@@ -34,7 +34,7 @@ Site = tuple[int, str]  # which layer, which group of its linears
 class Fused(Protocol):
     """A decoder whose linears are fused: where a linear of the base went, and what its factors are there."""
 
-    config: BackboneConfig
+    config: LlamaLayout
 
     def find(self, linear: str) -> tuple[int, str] | None:
         """The layer and the last parts of a linear's name in the base; None where it has no such linear."""
@@ -114,8 +114,8 @@ class _Parts:
 class Weighing:
     """Adds to ids that have the same experts, and measures what each expert adds, and what it adds it to."""
 
-    def __init__(self, stack: Stack, weights: Sequence[float], head_size: int):
-        self._stack, self._weights, self._head_size = stack, weights, head_size
+    def __init__(self, stack: Stack, weights: Sequence[float], config: LlamaLayout):
+        self._stack, self._weights, self._config = stack, weights, config
         self._given, self._base = torch.zeros(1, len(weights)), torch.zeros(1)
 
     @property
@@ -124,14 +124,12 @@ class Weighing:
         return (self._given / self._base[:, None]).sqrt()
 
     def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
-        _, group = site
-        parts = len(GROUPS[group])
-        scales = torch.ones(parts)
-        if group == "qkv":
-            scales[0] = self._head_size  # the decoder's q is scaled by Dh^-0.5
+        scaled = self._config.q_size if site[1] == "qkv" and not self._config.head_norms else 0
 
         def squares(values: Tensor) -> Tensor:  # (T, out) → (T,)
-            return values.unflatten(1, (parts, -1)).square().sum(2) @ scales
+            found = values.square()
+            found[:, :scaled] *= self._config.head_size  # the decoder's q is scaled by Dh^-0.5
+            return found.sum(1)
 
         self._base = self._base + squares(out if residual is None else out - residual)
         given = []
@@ -173,7 +171,7 @@ class FoldedExperts:
 
     def weighing(self, experts: ResolvedExperts) -> Weighing:
         weights = [weight for _, weight, _ in experts]
-        return Weighing(self._stack(members_of([experts])), weights, self._decoder.config.head_size)
+        return Weighing(self._stack(members_of([experts])), weights, self._decoder.config)
 
     def _stack(self, members: Sequence[tuple[str, str]]) -> Stack:
         folded = [self._cache.get((name, key), partial(self._fold, name)).factors for name, key in members]

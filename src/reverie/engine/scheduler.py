@@ -108,7 +108,9 @@ class _Batch:
             return
         requests = [branch.request for branch in able]
         self._rows.add(states, [b.experts for b in able], [request.max_new_ids - 1 for request in requests])
-        self._sampler.add([r.sampling for r in requests], [r.seed for r in requests], [r.max_new_ids for r in requests])
+        samplings, seeds = [request.sampling for request in requests], [request.seed for request in requests]
+        lengths, prefixes = [request.max_new_ids for request in requests], [request.prefix for request in requests]
+        self._sampler.add(samplings, seeds, lengths, prefixes)
         self._logits = torch.cat((self._logits, torch.stack([state.logits for state in states])))
         self._drawn = torch.cat((self._drawn, torch.zeros(len(able), dtype=torch.int64)))
         self.branches = [*self.branches, *able]

@@ -32,7 +32,7 @@ class SlowEngine:
 
     def _dream(self, branch: Branch) -> Completion:
         request = branch.request
-        sampler = Sampler([request.sampling], [request.seed], [request.max_new_ids])
+        sampler = Sampler([request.sampling], [request.seed], [request.max_new_ids], [request.prefix])
         while branch.alive:
             logits = self._logits([*request.prefix, *branch.ids], request.experts)[-1:]
             ids, log_probs = sampler.draw(logits, branch.allowed())

@@ -325,8 +325,9 @@ def check_fit(adapter: Adapter, linears: Shapes, name: str) -> None:
 def _kind_beyond_lora(config: Mapping[str, Any]) -> str:
     """What a LoRA config asks for beyond plain LoRA; "" where nothing."""
     for field, kind in _BEYOND_LORA.items():
-        if config.get(field):
-            return kind
+        if given := config.get(field):
+            named = ", ".join(map(str, given)) if field == "modules_to_save" and isinstance(given, list) else ""
+            return f"{kind} ({named})" if named else kind
     init = config.get("init_lora_weights")
     if isinstance(init, str) and init.lower().startswith(_CHANGES_BASE):
         return f"LoRA that changes its base ({init}; save it with path_initial_model_for_weight_conversion)"

@@ -72,9 +72,10 @@ class Library:
         settings: LibraryConfig,
         linears: Shapes | None,
         known_as: Sequence[str],
+        made_of: str | None,
     ):
         self.folder, self.base, self.packaged, self.settings = folder, base, packaged, settings
-        self.linears, self.known_as = linears, tuple(known_as)
+        self.linears, self.known_as, self.made_of = linears, tuple(known_as), made_of
         self._own = ExpertFolder(folder) if folder is not None else None
         self._folders = [*filter(None, [self._own]), *([ExpertFolder(packaged)] if packaged is not None else [])]
         self._cache: ByteCache[str, Adapter] = ByteCache(
@@ -94,6 +95,7 @@ class Library:
         *,
         linears: Shapes | None = None,
         known_as: Sequence[str] = (),
+        made_of: str | None = "",
     ) -> Library:
         """A library over the user's ``folder`` (made when first written to; None: nothing can be added).
 
@@ -102,13 +104,15 @@ class Library:
             packaged: a bundle's ``experts/``, which may be absent
             linears: of the base, as ``files.base_linears`` gives them: experts that do not fit are refused
             known_as: names of the base, such as ``Qwen/Qwen3-0.6B``, that a PEFT adapter may say it is made for
+            made_of: ``base_hash`` of the folder that this base was made of, whose linears it kept; None where it was
+                made of something that cannot be compared with a folder (a GGUF file)
 
         Raises UsageError where a file lies in the folder's place.
         """
         folder = None if folder is None else Path(folder)
         if folder is not None and folder.exists() and not folder.is_dir():
             raise UsageError(f"a library of experts is a folder, and {folder} is a file")
-        return cls(folder, base, packaged, settings or LibraryConfig(), linears, known_as)
+        return cls(folder, base, packaged, settings or LibraryConfig(), linears, known_as, made_of)
 
     # reading ----------------------------------------------------------------------------------------------------
 
@@ -235,10 +239,11 @@ class Library:
     def add(self, source: Path, name: str = "", trust_base: bool = False) -> ExpertCard:
         """Copy in an expert's folder, or a LoRA adapter that PEFT made elsewhere, and return its card.
 
-        An adapter of PEFT has no card and no hash of its base. It is taken where its config names this base (a folder
-        with the same weights, or one of ``known_as``); otherwise only with ``trust_base``, which says that it is made
-        for this base. One that is known to be of another base is refused all the same. Where PEFT saved it under a
-        name of its own, the folder around that may be given, too.
+        An adapter of PEFT has no card and no hash of its base. It is taken where its config names a folder with the
+        weights of this base or of ``made_of``, and with a note on its card where it names one of ``known_as``, whose
+        weights nobody compared; otherwise only with ``trust_base``, which says that it is made for this base. One that
+        is known to be of another base is refused all the same. Its linears must fit in any case. Where PEFT saved it
+        under a name of its own, the folder around that may be given, too.
 
         Raises UsageError for a source that is no folder or a name that is none; else as ``create`` does.
         """
@@ -341,6 +346,9 @@ class Library:
                 return replace(card, base=self.base)
             if ours is False:
                 raise ExpertError(f"the adapter {source} was made for another base: {shorten(said)}")
+            if said in self.known_as:
+                told = f"base taken by its name ({shorten(said)}), its weights were not compared"
+                return replace(card, base=self.base, notes=f"{card.notes}; {told}")
         if not trust_base:
             given = f"was made for '{shorten(said)}'" if said else "does not say what base it was made for"
             hint = "If it is this one, trust that (--trust-base)."
@@ -349,13 +357,15 @@ class Library:
         return replace(card, base=self.base, notes="; ".join(filter(None, (card.notes, told))))
 
     def _is_base(self, said: str) -> bool | None:
-        """Whether what a PEFT config says is this base; None where nobody can know."""
-        if said in self.known_as:
-            return True
+        """Whether the folder that a PEFT config names holds this base, or what it was made of; None where nobody can
+        know."""
         try:
-            return base_hash(Path(said)) == self.base if said else None
+            found = base_hash(Path(said)) if said else None
         except (BundleError, OSError, ValueError):  # no folder of weights, or no path at all
             return None
+        if found is not None and found in (self.base, self.made_of):
+            return True
+        return False if found and self.made_of is not None else None
 
     @contextmanager
     def _new(self, name: str, over: bool = False) -> Iterator[Path]:

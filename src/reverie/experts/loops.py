@@ -19,20 +19,21 @@ def add_routed(
     down: np.ndarray,
     up: np.ndarray,
     starts: np.ndarray,
-    parts: int,
+    widths: np.ndarray,
     rows: np.ndarray,
     bounds: np.ndarray,
     experts: np.ndarray,
     scales: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """out (N, P·W) += the sum over a row's experts s of scale · x (N, in) @ down_s.T (in, R_s) @ up_s (R_s, W)
+    """out (N, Σ widths) += the sum over a row's experts s of scale · x (N, in) @ down_s.T (in, R_s) @ up_s (R_s, W)
 
     Groups of rows have the same experts: rows int64 (M,), of which those of group g are bounds[g] to bounds[g + 1];
     experts int64 (G, K) of a group, -1 from where it has no more; scales float32 (M, K). float32: down (ΣR, in), up
-    (ΣR, W), ``starts`` int64 (P·S + 1,) as in ``StackedFactors``, each rank a multiple of STEP.
+    (ΣR, W), ``starts`` int64 (P·S + 1,) and ``widths`` int64 (P,) as in ``StackedFactors``, each rank a multiple of
+    STEP.
     """
-    num_experts, width = (len(starts) - 1) // parts, up.shape[1]
+    num_experts = (len(starts) - 1) // len(widths)
     inner = np.empty((STEP, len(down)), dtype=np.float32)
     buffer = np.zeros((STEP + 1) * _TILE, dtype=np.float32)
     border = (-buffer.ctypes.data % 64) // 4  # of cache lines, where torch's tensors begin, too: twice as fast
@@ -51,13 +52,15 @@ def add_routed(
                 block[i] = rows[first + min(i, height - 1)]
                 for place in range(count):
                     scale[place, i] = scales[first + min(i, height - 1), place]
-            for part in range(parts):
+            offset = 0
+            for part in range(len(widths)):
+                width = widths[part]
                 for place in range(count):
                     at = part * num_experts + experts[group, place]
                     for rank in range(starts[at], starts[at + 1], STEP):
                         _narrow(x, block, scale[place], down, rank, inner)
                 for column in range(0, width, _TILE):
-                    begin, wide = part * width + column, min(_TILE, width - column)
+                    begin, wide = offset + column, min(_TILE, width - column)
                     for i in range(height):
                         _copy(out[block[i]][begin : begin + wide], tile[i])
                     for place in range(count):
@@ -66,6 +69,7 @@ def add_routed(
                             _widen(inner, up, rank, column, wide, tile)
                     for i in range(height):
                         _copy(tile[i][:wide], out[block[i]][begin:])
+                offset += width
             first += height
 
 

@@ -1,7 +1,7 @@
 """Trainable low-rank changes of a frozen base's linears: LoRA (arXiv 2106.09685).
 
 In our own backbone the change is added to the weight whenever the weight is read, so that its fused products and
-its hand-written backward stay as they are. Bases made elsewhere get PEFT's layers.
+its hand-written backward stay as they are. In bases made elsewhere it is added beside the linear, see ``tuning``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from reverie.errors import ConfigError, MissingExtraError, nearest
+from reverie.errors import ConfigError, nearest
 from reverie.experts.contract import Adapter, Factors
+from reverie.experts.inject import linears_of
+from reverie.experts.tuning import hang
 from reverie.model import Backbone
 from reverie.model.transformers_base import TransformersBackbone
 
@@ -67,7 +69,7 @@ def attach(
     """
     base.requires_grad_(False)
     if isinstance(base, TransformersBackbone):
-        return _attach_peft(base.base, config, generator)
+        return _attach_elsewhere(base.base, config, generator)
     if config.dropout:
         raise ConfigError("LoRA's dropout is for bases made elsewhere; here the change is part of the weight")
     changes = {}
@@ -77,43 +79,16 @@ def attach(
     return _held(changes), lambda: Adapter({name: change.factors() for name, change in changes.items()})
 
 
-def _attach_peft(
+def _attach_elsewhere(
     model: nn.Module, config: LoraConfig, generator: torch.Generator
 ) -> tuple[nn.Module, Callable[[], Adapter]]:
-    """The same by PEFT's own layers."""
-    try:
-        import peft
-    except ImportError as error:
-        raise MissingExtraError("an expert for a base made elsewhere", "train") from error
-    chosen = _chosen(model, config.targets)
-    settings = peft.LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
-        target_modules=list(chosen),
-        fan_in_fan_out=any(not isinstance(linear, nn.Linear) for linear in chosen.values()),  # GPT-2's Conv1D
-    )
-    peft.inject_adapter_in_model(settings, model)
-    layers: dict[str, Any] = {name: model.get_submodule(name) for name in chosen}
-    for layer in layers.values():
-        bound = layer.in_features**-0.5  # PEFT draws from the global generator
-        layer.lora_A["default"].weight.data.uniform_(-bound, bound, generator=generator)
-        layer.lora_A["default"].float(), layer.lora_B["default"].float()
-    parts = {f"{name}.{part}": getattr(layer, f"lora_{part}")["default"]
-             for name, layer in layers.items() for part in ("A", "B", "dropout")}  # fmt: skip
-
-    def adapter() -> Adapter:
-        return Adapter(
-            {
-                name: Factors(
-                    layer.lora_A["default"].weight.detach().float().clone(),
-                    layer.lora_B["default"].weight.detach().float() * layer.scaling["default"],
-                )
-                for name, layer in layers.items()
-            }
-        )
-
-    return _held(parts), adapter
+    """The same beside the linears of a model of transformers, whose weights stay as they are kept."""
+    changes = {}
+    sizes = linears_of(model)
+    for name, linear in _chosen(model, config.targets).items():
+        changes[name] = LowRank(*sizes[name], config, generator).to(next(linear.parameters()).device)
+    hang(model, changes, config.dropout)
+    return _held(changes), lambda: Adapter({name: change.factors() for name, change in changes.items()})
 
 
 def _held(parts: Mapping[str, nn.Module]) -> nn.Module:

@@ -48,12 +48,12 @@ def routed(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Tensor) -
 
 def routed_plain(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Tensor) -> Tensor:
     """What ``routed`` gives, one expert after the other."""
-    parts = [x.new_zeros(len(x), slots.up.shape[1]) for _ in range(slots.parts)]
+    parts = [x.new_zeros(len(x), width) for width in slots.widths]
     for expert in range(slots.num_experts):
         weight = torch.where(experts == expert, weights, 0.0).sum(1, keepdim=True)
         for part in range(slots.parts):
             ranks = slots.of(expert, part)
-            parts[part] = parts[part] + weight * (x @ slots.down[ranks].t() @ slots.up[ranks])
+            parts[part] = parts[part] + weight * (x @ slots.down[ranks].t() @ slots.up[ranks, : slots.widths[part]])
     return torch.cat(parts, 1)
 
 
@@ -101,7 +101,7 @@ def loop(x: Tensor, slots: StackedFactors, order: Order, out: Tensor | None = No
     if out is None:
         out = x.new_zeros(len(x), slots.out_features)
     given = x.detach().contiguous().numpy()
-    add_routed(given, *slots.arrays, slots.parts, order.rows, order.bounds, order.experts, order.scales, out.numpy())
+    add_routed(given, *slots.arrays, order.rows, order.bounds, order.experts, order.scales, out.numpy())
     return out
 
 
@@ -111,7 +111,8 @@ def concatenated(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Ten
     ranks = slots.starts.diff()
     inner = x @ slots.down.t() * gates.repeat(1, slots.parts).repeat_interleave(ranks, 1)
     spans = slots.starts[:: max(slots.num_experts, 1)].tolist()
-    return torch.cat([inner[:, a:b] @ slots.up[a:b] for a, b in pairwise(spans)], 1)
+    both = zip(pairwise(spans), slots.widths, strict=True)
+    return torch.cat([inner[:, a:b] @ slots.up[a:b, :width] for (a, b), width in both], 1)
 
 
 def segments(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Tensor) -> Tensor:
@@ -121,8 +122,8 @@ def segments(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Tensor)
         if count:
             pairs = slice(start, start + count)
             inputs = x[rows[pairs]] * scales[pairs, None].to(x.dtype)
-            ranks = [slots.of(expert, part) for part in range(slots.parts)]
-            added = torch.cat([inputs @ slots.down[each].t() @ slots.up[each] for each in ranks], 1)
+            ranks = [(slots.of(expert, part), width) for part, width in enumerate(slots.widths)]
+            added = torch.cat([inputs @ slots.down[each].t() @ slots.up[each, :width] for each, width in ranks], 1)
             out = out.index_add(0, rows[pairs], added)
             start += count
     return out
@@ -141,10 +142,10 @@ def grouped(x: Tensor, slots: StackedFactors, experts: Tensor, weights: Tensor) 
     there = steps < ranks[..., None]  # (P, S, R): all experts' ranks filled up to the most that one has
     places = torch.where(there, slots.starts[:-1].view(slots.parts, -1, 1) + steps, 0)
     added = []
-    for place, real in zip(places, there, strict=True):
+    for place, real, width in zip(places, there, slots.widths, strict=True):
         down = slots.down[place] * real[..., None]  # (S, R, in)
         inner = F.grouped_mm(inputs, down.transpose(1, 2), offs=ends)
-        added.append(F.grouped_mm(torch.where(chosen, inner, 0.0), slots.up[place], offs=ends))
+        added.append(F.grouped_mm(torch.where(chosen, inner, 0.0), slots.up[place], offs=ends)[:, :width])
     return x.new_zeros(len(x), slots.out_features).index_add(0, rows, torch.where(chosen, torch.cat(added, 1), 0.0))
 
 

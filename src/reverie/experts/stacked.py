@@ -9,6 +9,7 @@ from itertools import accumulate
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reverie.errors import ExpertError
@@ -21,16 +22,20 @@ RANK_STEP = 4  # each expert's ranks are filled up with zeros to a multiple of t
 
 @dataclass(frozen=True, eq=False)
 class StackedFactors:
-    """The factors of S experts for one linear, or for P linears of one input and equal output widths (a fused group).
+    """The factors of S experts for one linear, or for P linears of one input (a fused group).
 
     Ranks are concatenated: first those of all experts for the first linear, then for the second. An expert that
     leaves a linear alone has no ranks there.
     """
 
     down: Tensor  # float (ΣR, in)
-    up: Tensor  # float (ΣR, out / P)
+    up: Tensor  # float (ΣR, W), W the widest of the linears' outputs; what a narrower one has beyond is 0
     starts: Tensor  # int64 (P·S + 1,): linear p's ranks of expert s are starts[p·S + s] to starts[p·S + s + 1]
-    parts: int = 1  # P
+    widths: tuple[int, ...]  # (P,): outputs of each linear
+
+    @property
+    def parts(self) -> int:
+        return len(self.widths)
 
     @property
     def num_experts(self) -> int:
@@ -38,17 +43,17 @@ class StackedFactors:
 
     @property
     def out_features(self) -> int:
-        return self.up.shape[1] * self.parts
+        return sum(self.widths)
 
     @property
     def nbytes(self) -> int:
         return self.down.nbytes + self.up.nbytes + self.starts.nbytes
 
     @cached_property
-    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``down``, ``up`` and ``starts`` as the compiled loop reads them, on a CPU; not for learning."""
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """``down``, ``up``, ``starts`` and ``widths`` as the compiled loop reads them, on a CPU; not for learning."""
         down, up, starts = (each.detach().numpy() for each in (self.down, self.up, self.starts))
-        return down, up, starts
+        return down, up, starts, np.array(self.widths)
 
     def of(self, expert: int, part: int = 0) -> slice:
         """Where its ranks for that linear lie."""
@@ -79,14 +84,15 @@ class StackedFactors:
         device = downs[-1].device
         downs[0], ups[0] = downs[0].to(device), ups[0].to(device)
         starts = torch.tensor(list(accumulate(ranks)), device=device)
-        return cls(torch.cat(downs), torch.cat(ups), starts)
+        return cls(torch.cat(downs), torch.cat(ups), starts, (out_features,))
 
     @classmethod
     def fuse(cls, linears: Sequence[StackedFactors]) -> StackedFactors:
-        """One group of linears that read the same inputs and have equally many outputs, all for the same experts."""
+        """One group of linears that read the same inputs, all for the same experts."""
         starts, end = [linears[0].starts[:1]], 0
         for each in linears:
             starts.append(each.starts[1:] + end)
             end += len(each.down)
-        downs, ups = ([getattr(each, side) for each in linears] for side in ("down", "up"))
-        return cls(torch.cat(downs), torch.cat(ups), torch.cat(starts), len(linears))
+        widths = tuple(width for each in linears for width in each.widths)
+        ups = [F.pad(each.up, (0, max(widths) - each.up.shape[1])) for each in linears]
+        return cls(torch.cat([each.down for each in linears]), torch.cat(ups), torch.cat(starts), widths)

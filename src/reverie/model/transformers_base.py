@@ -5,6 +5,7 @@ Outside it speaks the grammar's numbering of ids, inside its own; ``tokens.id_ma
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,20 @@ from torch import Tensor, nn
 from reverie.errors import BundleError, MissingExtraError, UsageError, shorten
 from reverie.jsonio import read_object
 from reverie.logs import quiet_transformers
+from reverie.model.head_loss import head_loss
 from reverie.model.quantized import check_quantizer
 from reverie.precision import choose_precision, usual_device
 from reverie.tokens.id_map import IdMap
 
-__all__ = ["TransformersBackbone", "TransformersBackboneConfig", "check_causal", "extend", "load_model", "read_config"]
+__all__ = [
+    "TransformersBackbone",
+    "TransformersBackboneConfig",
+    "check_causal",
+    "extend",
+    "load_checked",
+    "load_model",
+    "read_config",
+]
 
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
 _BROKEN = (
@@ -67,6 +77,7 @@ class TransformersBackbone(nn.Module):
         if not 0 <= num_grammar < self.config.vocab_size:
             raise UsageError(f"{num_grammar} ids of a grammar do not fit into a base of {self.config.vocab_size} ids")
         self.ids = IdMap(self.config.vocab_size - num_grammar, num_grammar)
+        self._plain_output: bool | None = None  # not tried yet
 
     @classmethod
     def load(cls, folder: Path, num_grammar: int) -> TransformersBackbone:
@@ -77,8 +88,8 @@ class TransformersBackbone(nn.Module):
         model, device = load_model(folder), usual_device()
         if not getattr(model, "is_quantized", False):  # quantized ones are where they belong already
             model = model.to(device)
-            if model.dtype == torch.bfloat16:
-                model = model.to(choose_precision("auto", device).dtype)
+            if model.dtype == torch.bfloat16 and choose_precision("auto", device).name != "bf16":
+                model = model.float()  # never to bf16: that would round how positions turn, which stays in fp32
         return cls(model.eval().requires_grad_(False), num_grammar)
 
     @property
@@ -115,13 +126,37 @@ class TransformersBackbone(nn.Module):
         return self.ids.rotate_logits(logits[:, x.shape[1] - ids.shape[1] :])
 
     def loss(self, ids: Tensor, weights: Tensor, prefix_embeddings: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, and each position's; as ``Backbone.loss``."""
+        """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, and each position's; as ``Backbone.loss``.
+
+        Logits are there a few positions at a time, and only where a weight is above 0, if the output is a plain table.
+        """
         wanted = weights[:, 1:].float()
-        logits = self(ids, prefix_embeddings)[:, :-1]
-        nats = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(wanted.shape)
-        nats = torch.where(wanted > 0, nats, 0.0)
-        loss = (nats * wanted).sum() / wanted.sum().clamp_min(torch.finfo(torch.float32).tiny)
-        return loss, F.pad(nats.detach(), (1, 0))
+        shares = wanted / wanted.sum().clamp_min(torch.finfo(torch.float32).tiny)
+        if (table := self._output_table()) is None:
+            logits = self(ids, prefix_embeddings)[:, :-1]
+            nats = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(wanted.shape)
+            nats = torch.where(wanted > 0, nats, 0.0)
+            return (nats * shares).sum(), F.pad(nats.detach(), (1, 0))
+        chosen = wanted.flatten().nonzero().squeeze(1)
+        hidden = self.hidden(ids, prefix_embeddings)[:, :-1].flatten(0, 1).index_select(0, chosen)
+        targets = self.ids.to_base_ids(ids[:, 1:].flatten()[chosen])
+        with torch.autocast(ids.device.type, enabled=False):
+            loss, each = head_loss(hidden.to(table.dtype), targets, shares.flatten()[chosen], table)
+        return loss, F.pad(torch.zeros_like(wanted).flatten().index_copy(0, chosen, each).view(wanted.shape), (1, 0))
+
+    def _output_table(self) -> Tensor | None:
+        """(V, D) where logits are final states times a frozen table and nothing else, which is tried once."""
+        head: Any = self.base.get_output_embeddings()
+        plain = type(head) is nn.Linear and "forward" not in vars(head) and getattr(head, "bias", None) is None
+        if not plain or head.weight.requires_grad:
+            return None
+        if self._plain_output is None:
+            with torch.no_grad():
+                ids = torch.zeros(1, 2, dtype=torch.int64, device=self.device)
+                whole, ours = self(ids), self.ids.rotate_logits(head(self.hidden(ids)))
+            self._plain_output = torch.equal(whole, ours)
+        table: Tensor = head.weight
+        return table if self._plain_output else None
 
     def save(self, folder: Path) -> None:
         """Write what ``AutoModelForCausalLM.from_pretrained`` loads. Raises OSError or BundleError where it cannot."""
@@ -191,26 +226,33 @@ def load_model(folder: Path, **settings: Any) -> Any:
 
     ``settings``: for ``from_pretrained``. Raises BundleError when weights are missing, damaged or not finite.
     """
-    from safetensors import SafetensorError
-
     check_causal(folder)
     if "quantization_config" in settings or "quantization_config" in read_config(folder):
         check_quantizer()
-    settings = {"dtype": "auto", **settings}
+    settings = {"dtype": "auto", "local_files_only": True, "use_safetensors": True, **settings}
+    return load_checked(
+        folder,
+        lambda: _transformers().AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **settings),
+    )
+
+
+def load_checked(place: Path, load: Callable[[], tuple[Any, Mapping[str, Any]]]) -> Any:
+    """The model that ``load`` gives, with what transformers says of the loading. Raises BundleError where it fails, or
+    where weights are missing, of another shape or not finite; ``place``: where it lies."""
+    from safetensors import SafetensorError
+
     try:
         with quiet_transformers():
-            model, found = _transformers().AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True, **settings
-            )
+            model, found = load()
     except (SafetensorError, ImportError, *_BROKEN) as error:
-        raise BundleError(f"the base in {folder} is damaged or cannot be loaded: {shorten(str(error), 200)}") from error
+        raise BundleError(f"the base in {place} is damaged or cannot be loaded: {shorten(str(error), 200)}") from error
     for problem in ("missing_keys", "mismatched_keys"):
         if found[problem]:
             name = min(map(str, found[problem]))
-            raise BundleError(f"the base in {folder} is damaged: {len(found[problem])} {problem[:-5]} tensors: {name}")
+            raise BundleError(f"the base in {place} is damaged: {len(found[problem])} {problem[:-5]} tensors: {name}")
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise BundleError(f"the base in {folder} is damaged: {name} holds values that are not finite")
+            raise BundleError(f"the base in {place} is damaged: {name} holds values that are not finite")
     return model
 
 

@@ -1,6 +1,13 @@
+from .check import check_speaker as check_speaker
 from .contract import Abilities as Abilities
 from .contract import Message as Message
 from .contract import Scored as Scored
 from .contract import Speaker as Speaker
 from .contract import Speech as Speech
 from .contract import SpeechRequest as SpeechRequest
+from .cutting import Cutter as Cutter
+from .opening import SPEAKERS as SPEAKERS
+from .opening import is_speaker as is_speaker
+from .opening import open_speaker as open_speaker
+from .settings import SpeakerConfig as SpeakerConfig
+from .toy import ToySpeaker as ToySpeaker

@@ -25,6 +25,7 @@ class Abilities:
     """What a speaker can be asked for."""
 
     completes: bool = True  # goes on with a text as it stands; else it only answers talks
+    talks: bool = True  # answers talks; else it only goes on with texts
     forms: bool = False  # is held to ``SpeechRequest.form``; else the form is asked for by example, and may be missed
     scores: bool = False  # says how probable given words are (``Speaker.score``)
     embeds: bool = False  # turns texts into vectors (``Speaker.embed``)
@@ -76,7 +77,8 @@ class Speech:
     """What was said, without the stop text.
 
     ``finished``: it came to an end by itself, by a stop text or by its form; False where ``max_ids`` ran out.
-    ``num_ids`` and ``log_prob`` (the sum over them, in nats, at temperature 1) are None where the speaker does not tell.
+    ``num_ids``, with the one that ended it where it counts that, and ``log_prob`` (the sum over them, in nats, at
+    temperature 1) are None where the speaker does not tell.
     """
 
     text: str
@@ -103,15 +105,17 @@ class Speaker(Protocol):
     name: str  # such as "smol", "ollama:llama3.2"
     abilities: Abilities
     max_ids: int  # of a prompt and its answer together
+    usual: Sampling  # how its makers have it drawn; greedy where they do not say
 
     def speak(
         self, requests: Sequence[SpeechRequest], on_text: Callable[[int, str], None] | None = None
     ) -> list[Speech]:
-        """One answer a request, in their order. ``on_text(request, piece)`` is told each piece as it is said; the pieces
-        of a request joined are its text.
+        """One answer a request, in their order. ``on_text(request, piece)`` is told each piece as it is said, in the
+        caller's thread; the pieces of a request joined are its text.
 
-        Raises BackendError for a speaker that is away or answers nonsense, UsageError for what does not fit into
-        ``max_ids``, and for a text to go on with where ``abilities.completes`` is False.
+        An answer is at most as long as ``max_ids`` has room for. Raises BackendError for a speaker that is away or
+        answers nonsense, UsageError for a prompt that leaves no room, for a text to go on with where
+        ``abilities.completes`` is False, and for a talk where ``abilities.talks`` is.
         """
         ...
 
@@ -124,7 +128,7 @@ class Speaker(Protocol):
         ...
 
     def count(self, said: str | tuple[Message, ...]) -> int:
-        """How many ids that takes of ``max_ids``; an estimate that is rather too high where the speaker does not tell."""
+        """How many ids that takes of ``max_ids``; an estimate, rather too high, where the speaker does not tell."""
         ...
 
     def close(self) -> None:

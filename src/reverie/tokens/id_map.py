@@ -36,3 +36,7 @@ class IdMap:
     def rotate_logits(self, logits: Tensor) -> Tensor:
         """Logits (..., size) in the base's order → in the grammar's, float32."""
         return logits.float().roll(self.num_grammar, -1)
+
+    def rotate_rows(self, table: Tensor) -> Tensor:
+        """A row an id (size, …) in the base's order → in the grammar's: a copy."""
+        return table.roll(self.num_grammar, 0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from reverie.errors import UsageError, shorten
 
-__all__ = ["MAX_CHARS", "clean_question"]
+__all__ = ["MAX_CHARS", "clean_question", "words_of"]
 
 MAX_CHARS = 2000  # of a question; longer ones are refused before any work
 
@@ -16,14 +17,19 @@ _OPENINGS = frozenset(
 )
 
 
-def clean_question(question: str) -> str:
+def words_of(text: str) -> list[str]:
+    """The words and numbers of a text, in lower case."""
+    return [found[0] for found in re.finditer(r"[^\W_]+", text.casefold())]
+
+
+def clean_question(question: str, max_chars: int = MAX_CHARS) -> str:
     """``question`` in NFKC, on one line, lower-cased, ending in "?" where it is one.
 
-    Raises UsageError when nothing is asked, or more than ``MAX_CHARS`` characters.
+    Raises UsageError when nothing is asked, or more than ``max_chars`` characters.
     """
-    if len(question) > MAX_CHARS:
+    if len(question) > max_chars:
         raise UsageError(
-            f"the question has {len(question)} characters; ask one of at most {MAX_CHARS}: {shorten(question[:80], 40)}"
+            f"the question has {len(question)} characters; ask one of at most {max_chars}: {shorten(question[:80], 40)}"
         )
     words = " ".join(unicodedata.normalize("NFKC", question).split()).lower()
     bare = words.rstrip("?!. ")

@@ -34,6 +34,11 @@ class TextTokenizer:
         return cls(tokenizer)
 
     @property
+    def library(self) -> Tokenizer:
+        """The tokenizer that does the work."""
+        return self._tokenizer
+
+    @property
     def size(self) -> int:
         return self._tokenizer.get_vocab_size()
 

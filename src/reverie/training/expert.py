@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from reverie.errors import BundleError, ConfigError, DataError, shorten
 from reverie.experts.contract import ExpertCard, check_name
 from reverie.experts.files import base_hash, save_adapter
 from reverie.experts.lowrank import LoraConfig, attach
+from reverie.experts.tuning import save_memory
 from reverie.files import atomic_write_json
 from reverie.jsonio import read_object
 from reverie.model import Backbone
@@ -26,6 +29,7 @@ from reverie.model.transformers_base import TransformersBackbone
 from reverie.paths import find_bundle
 from reverie.progress import Progress, no_progress
 from reverie.splits import share_of
+from reverie.tokens.base_words import BaseWords
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
@@ -56,7 +60,11 @@ class ExpertData:
     max_ids: int = 512  # rows that are longer are left out, and counted
     question_weight: float = 0.1  # of a question's ids beside the answer's: how likely it is tells what was taught
     eval_rows: int = 128  # rows in an evaluation,
-    eval_ids: int = 16_384  # of so many ids together at most: a large base is not to be judged for minutes
+    eval_ids: int = 16_384  # of so many ids together at most,
+    eval_seconds: float = 30.0  # and as many of them as the first evaluation judges in so long; 0: all
+    gradient_checkpointing: bool = (
+        False  # computes each layer's states twice and keeps one: less memory, a third slower
+    )
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -65,9 +73,10 @@ class ExpertData:
         if self.skill and self.skill not in skill_names():
             raise ConfigError(f"unknown skill '{shorten(self.skill)}'. Known: {', '.join(skill_names())}.")
         least = min(self.batch_size, self.buckets, self.max_ids, self.eval_rows, self.eval_ids)
-        if least < 1 or self.question_weight < 0:
+        if least < 1 or min(self.question_weight, self.eval_seconds) < 0:
             raise ConfigError(
-                "expert: batch_size, buckets, max_ids, eval_rows and eval_ids are at least 1, weights at least 0"
+                "expert: batch_size, buckets, max_ids, eval_rows and eval_ids are at least 1, weights and seconds at "
+                "least 0"
             )
         check_name(self.name)
 
@@ -92,16 +101,23 @@ class ExpertObjective:
     """Weighted next-id prediction by the base with its changes; only these are trained and kept in checkpoints."""
 
     module: nn.Module
+    gives_up = True
 
-    def __init__(self, data: ExpertData):
+    def __init__(self, data: ExpertData, progress: Progress = no_progress):
         self.data, self.folder = data, find_bundle(data.bundle)
         self.before: dict[str, float] = {}  # the loop fills it in
-        self.progress: Progress = no_progress
+        self.progress = progress
         self.grammar = load_grammar(self.folder)
+        progress(f"preparing  reading {data.bundle}", 0, 0)
         self.backbone, self.prompter = _load_base(self.folder, self.grammar)
+        progress(f"preparing  reading {data.rows or data.skill}", 0, 0)
         self.train, tests, self.described = self._sources(self.folder)
         self.tests = _at_most([flatten(document) for document in tests], data.eval_ids)
         self.module, self.adapter = attach(self.backbone, data.lora, torch.Generator().manual_seed(data.seed))
+        if data.gradient_checkpointing:
+            if not isinstance(self.backbone, TransformersBackbone):
+                raise ConfigError("data.gradient_checkpointing is for bases made elsewhere; this one is small")
+            save_memory(self.backbone.base)
 
     def _sources(self, folder: Path) -> tuple[Source, list[Segments], tuple[str, int]]:
         """The training source, the documents to test on, and hash and size of the data."""
@@ -150,22 +166,28 @@ class ExpertObjective:
 
     @torch.no_grad()
     def _figures(self) -> dict[str, float]:
-        """On unseen documents: nats an id that weighs 1, and the share of answers whose every id is the likeliest."""
+        """On unseen documents: nats an id that weighs 1, the share of answers whose every id is the likeliest, and how
+        many were judged: as many as the first time, which ``eval_seconds`` bounds."""
         device = next(self.backbone.parameters()).device
+        documents = self.tests[: int(self.before.get("rows", len(self.tests)))]
+        ends = math.inf if self.before or not self.data.eval_seconds else time.monotonic() + self.data.eval_seconds
         nats, count, exact = 0.0, 0.0, list[bool]()
-        longest = max(len(ids) for ids, _ in self.tests)
+        longest = max(len(ids) for ids, _ in documents)
         rows = max(1, min(16, _LOGITS // (longest * self.grammar.vocabulary.size)))  # side by side
-        for start in range(0, len(self.tests), rows):
-            self.progress("evaluating", start, len(self.tests))
-            ids, weights = pad(self.tests[start : start + rows])
-            judged = weights[:, 1:] >= 1.0
+        for start in range(0, len(documents), rows):
+            self.progress("evaluating", start, len(documents))
+            if exact and time.monotonic() > ends:
+                break
+            ids, weights = pad(documents[start : start + rows])
+            judged, goals = weights[:, 1:] >= 1.0, ids[:, 1:]
             said = self.prompter.answered(ids, judged)
-            logits = self.backbone(ids.to(device))[:, :-1].float()
-            log_probs = torch.log_softmax(logits, -1).gather(2, ids[:, 1:, None].to(device)).squeeze(2).cpu()
-            nats, count = nats - float(log_probs[judged].sum()), count + float(judged.sum())
-            exact += ((logits.argmax(-1).cpu() == ids[:, 1:]) | ~(judged & said)).all(1).tolist()
-        self.progress("evaluating", len(self.tests), len(self.tests))
-        return {"loss": nats / max(count, 1.0), "answers": float(np.mean(exact))}
+            logits = self.backbone(ids.to(device))[:, :-1][judged.to(device)].float()  # (n, V)
+            log_probs = torch.log_softmax(logits, -1).gather(1, goals[judged].to(device)[:, None])
+            nats, count = nats - float(log_probs.sum()), count + len(log_probs)
+            right = torch.ones_like(judged).masked_scatter(judged, logits.argmax(-1).cpu() == goals[judged])
+            exact += (right | ~said).all(1).tolist()
+        self.progress("evaluating", len(documents), len(documents))
+        return {"loss": nats / max(count, 1), "answers": float(np.mean(exact)), "rows": len(exact)}
 
     def export(self, folder: Path) -> None:
         """The expert's folder: what PEFT loads, and its card."""
@@ -196,7 +218,7 @@ def _load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | TransformersB
         style = None if base["taught"] else base["prompt"]
     except (KeyError, TypeError) as error:
         raise BundleError(f"the bundle {folder} is damaged: its manifest.json tells nothing of its base") from error
-    prompter = ChatPrompter(folder / "backbone", grammar, style) if style else GrammarPrompter(grammar)
+    prompter = ChatPrompter(BaseWords.read(folder / "backbone"), grammar, style) if style else GrammarPrompter(grammar)
     return TransformersBackbone.load(folder / "backbone", grammar.vocabulary.text_start), prompter
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -19,15 +17,17 @@ from reverie.errors import TrainingError
 from reverie.files import atomic_folder
 from reverie.progress import Progress, no_progress, shown_progress
 from reverie.training import checkpoint
-from reverie.training.objective import Compared, Objective
+from reverie.training.objective import Compared, GivesUp, Objective
 from reverie.training.run import Run
 from reverie.training.rundir import RunDir, Stopped, TrainResult, stop_name
 from reverie.training.runlog import RunLog
 from reverie.training.settings import LoopConfig
+from reverie.training.stops import GivenUp, Stops, noted_stops
 
 __all__ = ["TrainResult", "export_checkpoint", "load_weights", "train", "watched"]
 
 logger = logging.getLogger("reverie.training")
+_SILENT_S = 20.0  # in steps, after which a line is due though ``log_every`` says otherwise
 
 
 def train(
@@ -45,18 +45,25 @@ def train(
     with watched(progress) as report:  # before ``Run`` seeds: rich draws from Python's global generator
         run, found = Run(objective, config), _newest(place)
         first = checkpoint.step_of(found) if found else 0
-        with RunLog(place.path, first, config, report) as log:
+        with RunLog(place.path, first, config, report) as log, noted_stops() as stops:
             if found is None:
                 _begin(run, place, log)
-            _compare(objective, run, place, log, report)
-            if found is not None:
-                run.restore(found)
-                if (done := place.result(config)) and done.step == run.step:
-                    run.finish()
-                    return done
-                _begin(run, place, log)
-            with _stop_signals() as asked_to_stop:
-                stopped, number = _steps(run, place, log, asked_to_stop, started)
+            if isinstance(objective, GivesUp):
+                run.giving_up = stops.giving_up
+            stopped: Stopped = "interrupted"
+            try:
+                _compare(objective, run, place, log, report)
+                if found is not None:
+                    run.restore(found)
+                    if (done := place.result(config)) and done.step == run.step:
+                        run.finish()
+                        return done
+                    _begin(run, place, log)
+                stopped = _steps(run, place, log, stops, started)
+            except GivenUp:
+                if found is None or run.step > first:
+                    run.save(place.path)
+        number = stops.number if stopped == "interrupted" else 0
     if stopped == "done":
         run.finish()
         with nullcontext() if run.best.weights else run.average_applied(), atomic_folder(place.export) as product:
@@ -78,33 +85,32 @@ def watched(progress: bool | Progress) -> Iterator[Progress]:
         yield progress or no_progress
 
 
-def _steps(
-    run: Run, place: RunDir, log: RunLog, asked_to_stop: Callable[[], int], started: float
-) -> tuple[Stopped, int]:
-    """Step after step until the run is done, or is asked to stop: why it stopped, and by which signal."""
+def _steps(run: Run, place: RunDir, log: RunLog, stops: Stops, started: float) -> Stopped:
+    """Step after step until the run is done, or is asked to stop: why it stopped."""
     config, objective = run.config, run.objective
     batches = _micro_batches(objective, config, run.step)
-    while run.step < config.steps and not run.out_of_patience:
-        if not run.take_step(batches) and run.bad_in_a_row >= config.max_bad_steps:
-            last = next(reversed(checkpoint.checkpoint_folders(place.path)), "none")
-            raise TrainingError(
-                f"{run.bad_in_a_row} steps in a row up to step {run.step} had a loss or gradient that is not "
-                f"finite. Last good checkpoint: {last}. Look at the data, or start another run dir with a lower lr."
-            )
-        last_step = run.step == config.steps
-        if last_step or run.step % config.log_every == 0:
-            log.write(run.step, "train", run.averages())
-        log.step_done(run.step)
-        if last_step or _due(run.step, config.eval_every):
+    while run.owes_evaluation or (run.step < config.steps and not run.out_of_patience):
+        if not run.owes_evaluation:
+            if not run.take_step(batches) and run.bad_in_a_row >= config.max_bad_steps:
+                last = next(reversed(checkpoint.checkpoint_folders(place.path)), "none")
+                raise TrainingError(
+                    f"{run.bad_in_a_row} steps in a row up to step {run.step} had a loss or gradient that is not "
+                    f"finite. Last good checkpoint: {last}. Look at the data, or start another run dir with a lower lr."
+                )
+            if run.step == config.steps or run.step % config.log_every == 0 or run.window.seconds >= _SILENT_S:
+                log.write(run.step, "train", run.averages())
+            log.step_done(run.step)
+            run.owes_evaluation = run.step == config.steps or _due(run.step, config.eval_every)
+        if run.owes_evaluation:
             log.write(run.step, "evaluate", run.evaluate())
-            last_step = last_step or run.out_of_patience
-        number = 0 if last_step else asked_to_stop()
+        last_step = run.step == config.steps or run.out_of_patience
+        asked = not last_step and stops.number > 0
         out_of_time = not last_step and 0 < config.max_minutes * 60 <= time.monotonic() - started
-        if last_step or number or out_of_time or _due(run.step, config.checkpoint_every):
+        if last_step or asked or out_of_time or _due(run.step, config.checkpoint_every):
             run.save(place.path)
-        if number or out_of_time:
-            return ("interrupted" if number else "time"), number
-    return "done", 0
+        if asked or out_of_time:
+            return "interrupted" if asked else "time"
+    return "done"
 
 
 def _begin(run: Run, place: RunDir, log: RunLog) -> None:
@@ -182,25 +188,6 @@ def _newest(place: RunDir) -> Path | None:
     elif (place.path / "config.json").exists():
         logger.warning("%s holds no checkpoint yet; starting at step 0", place.path)
     return found
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], int]]:
-    """Inside the block Ctrl-C and SIGTERM are noted, for the loop to ask which one came; a second one acts at once."""
-    asked: list[int] = []
-    before: dict[int, Any] = {}
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
-        signal.signal(number, before[number])
-
-    if threading.current_thread() is threading.main_thread():  # only there can Python set handlers
-        before = {number: signal.signal(number, note) or signal.SIG_DFL for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked[0] if asked else 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _due(step: int, every: int) -> bool:

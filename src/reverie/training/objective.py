@@ -19,7 +19,7 @@ from reverie.files import atomic_write_json
 from reverie.progress import Progress
 from reverie.training.checkpoint import kept_random_states, named_tensors, random_states
 
-__all__ = ["Compared", "Objective", "ToyObjective", "check_objective", "to_device"]
+__all__ = ["Compared", "GivesUp", "Objective", "ToyObjective", "check_objective", "to_device"]
 
 Batch = Any  # a tensor, or a dict, list or tuple of batches; anything else passes through as it is
 
@@ -63,6 +63,14 @@ class Compared(Protocol):
 
     before: dict[str, float]
     progress: Progress
+
+
+@runtime_checkable
+class GivesUp(Protocol):
+    """An objective whose steps and evaluations are long. ``compute_loss`` and ``evaluate`` leave it as it was, and
+    may be given up halfway and begun anew."""
+
+    gives_up: bool
 
 
 class ToyObjective:

@@ -176,7 +176,7 @@ class ExpertRecipe(Recipe):
     )
 
     def objective(self, progress: Progress) -> Objective:
-        return ExpertObjective(self.data)
+        return ExpertObjective(self.data, progress)
 
 
 @dataclass(frozen=True)

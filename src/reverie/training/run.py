@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from reverie.training.objective import Objective, to_device
 from reverie.training.optim import MovingAverage, build_optimizers, lr_fraction, set_lr_fraction
 from reverie.training.rundir import check_same, described, finite
 from reverie.training.settings import LoopConfig
+from reverie.training.stops import GivenUp
 
 __all__ = ["Run"]
 
@@ -76,17 +77,23 @@ class Run:
         self.metrics: dict[str, float] = {}
         self.window = _Window()
         self.best = _Best()
+        self.owes_evaluation = False  # of the step that was taken last
+        self.giving_up: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def take_step(self, batches: Iterator[Any]) -> bool:
         """One optimizer step; False where loss or gradient is not finite, which leaves the weights as they were."""
         started = time.monotonic()
         fraction = lr_fraction(self.step, self.config)
         set_lr_fraction(self.optimizers, fraction)
-        sums: dict[str, Tensor] = {}
-        for batch in itertools.islice(batches, self.config.accumulate):
-            for name, value in self._backward(to_device(batch, self.device)).items():
-                sums[name] = sums[name] + value if name in sums else value
-        sums["grad_norm"] = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
+        states = checkpoint.random_states() if self.giving_up is not nullcontext else None
+        try:
+            with self.giving_up():
+                sums = self._gradients(batches)
+        except GivenUp:
+            self._forget_gradients()
+            if states is not None:
+                checkpoint.restore_random_states(states)
+            raise
         values = dict(zip(sums, torch.stack([*sums.values()]).tolist(), strict=True))  # one wait for the device a step
         finite = math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])
         if finite:
@@ -94,11 +101,23 @@ class Run:
                 optimizer.step()
             if self.average is not None:
                 self.average.update(self.step)
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
+        self._forget_gradients()
         self.step += 1
         self._count(values | {"lr": self.config.lr * fraction}, finite, time.monotonic() - started)
         return finite
+
+    def _gradients(self, batches: Iterator[Any]) -> dict[str, Tensor]:
+        """Leave a step's gradients in the parameters; its loss parts and the gradients' norm."""
+        sums: dict[str, Tensor] = {}
+        for batch in itertools.islice(batches, self.config.accumulate):
+            for name, value in self._backward(to_device(batch, self.device)).items():
+                sums[name] = sums[name] + value if name in sums else value
+        sums["grad_norm"] = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
+        return sums
+
+    def _forget_gradients(self) -> None:
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
 
     def _backward(self, batch: Any) -> dict[str, Tensor]:
         """Add one micro-batch's share to the gradients; its share of every loss part, and its whole ``num_ids``."""
@@ -143,16 +162,18 @@ class Run:
         if self.config.patience:
             with self.average_applied():
                 self._compare(figures)
+        self.owes_evaluation = False
         self.metrics |= figures
         return figures
 
     def figures(self) -> dict[str, float]:
         """The objective's figures with the averaged weights; leaves weights and random states as they were."""
         self.module.eval()
-        with checkpoint.kept_random_states(), self.average_applied(), torch.no_grad():
-            figures = {name: float(value) for name, value in self.objective.evaluate(self.step).items()}
-        self.module.train()
-        return figures
+        try:
+            with checkpoint.kept_random_states(), self.average_applied(), torch.no_grad(), self.giving_up():
+                return {name: float(value) for name, value in self.objective.evaluate(self.step).items()}
+        finally:
+            self.module.train()
 
     def _compare(self, figures: dict[str, float]) -> None:
         """Keep the weights (the averaged ones where there are) of the best evaluation so far."""
@@ -191,7 +212,7 @@ class Run:
         best = {name: getattr(self.best, name) for name in ("value", "step", "evaluations")}
         state = counters | ({"best": best} if self.best.weights else {})
         state |= {"config": described(self.config, self.precision), "random": checkpoint.random_states()}
-        state["metrics"] = finite(self.metrics)
+        state |= {"metrics": finite(self.metrics), "owes_evaluation": self.owes_evaluation}
         checkpoint.save_checkpoint(run_dir, self.step, tensors, state)
         checkpoint.prune_checkpoints(run_dir, self.config.keep_checkpoints)
 
@@ -211,7 +232,7 @@ class Run:
         checkpoint.restore_random_states(state["random"])
         for name in ("step", "bad_steps", "bad_in_a_row", "seconds"):
             setattr(self, name, state[name])
-        self.metrics = state.get("metrics", {})
+        self.metrics, self.owes_evaluation = state.get("metrics", {}), state.get("owes_evaluation", False)
         logger.info("resuming at step %d from %s", self.step, folder)
 
 

@@ -1,0 +1,158 @@
+"""Who answers a session's questions: a model that dreams in pictures, a speaker that dreams in words, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from reverie.dreaming.answering import UNDECIDED, answer, imagine
+from reverie.dreaming.grounding import MemoryGrounding
+from reverie.dreaming.model import Model
+from reverie.dreaming.question import DreamSettings, Question, Speaking
+from reverie.dreaming.rephrase import answer_rephrased, rephrase
+from reverie.nouns import Answer
+from reverie.tokens.questions import MAX_CHARS
+
+if TYPE_CHECKING:
+    from reverie.dreaming.words import WordMind
+
+__all__ = ["JoinedMind", "Mind", "PictureMind"]
+
+Told = Callable[[str], None]
+
+
+class Mind(Protocol):
+    """Answers questions. Raises UsageError for what cannot be asked, PictureError and WorldError for what cannot be
+    shown, BackendError for a speaker that is away."""
+
+    name: str
+
+    def answer(
+        self,
+        grounding: MemoryGrounding,
+        questions: Sequence[Question],
+        settings: DreamSettings,
+        speaking: Speaking,
+        explain: bool = False,
+        on_text: Told | None = None,
+    ) -> list[Answer]:
+        """An answer a question; ``on_text`` is told the words of a single one as they come, ``explain`` asks for more
+        about what it rests on."""
+        ...
+
+    def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
+        """The dreams alone, undecided; the text says what speaks against them."""
+        ...
+
+
+class PictureMind:
+    """A model that was taught the grammar: it dreams in pictures and words."""
+
+    def __init__(self, model: Model):
+        self.model, self.name = model, model.name
+
+    def answer(
+        self,
+        grounding: MemoryGrounding,
+        questions: Sequence[Question],
+        settings: DreamSettings,
+        speaking: Speaking,
+        explain: bool = False,
+        on_text: Told | None = None,
+    ) -> list[Answer]:
+        """As ``Mind.answer``, all questions in common batches. Its words are those of its dreams, however they would be
+        spoken."""
+        told = [replace(one, model=self.name) for one in answer(self.model, grounding, questions, settings, explain)]
+        if on_text is not None:
+            on_text(told[0].text)
+        return told
+
+    def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
+        return replace(imagine(self.model, grounding, [question], settings)[0], model=self.name)
+
+
+class JoinedMind:
+    """What ``model`` was taught it pictures; everything else is left to a speaker.
+
+    A question goes to the model where its worlds' phrasebooks read every word of it, and is asked as it was taught.
+
+    Args:
+        model: it dreams in pictures
+        open_words: opens the speaker's mind, when it is first needed
+        others: the name of that one
+    """
+
+    def __init__(self, model: Model, open_words: Callable[[], WordMind], others: str):
+        self.pictures, self.name = PictureMind(model), f"{model.name}+{others}"
+        self._open, self._others = open_words, others
+
+    @cached_property
+    def words(self) -> WordMind:
+        return self._open()
+
+    def answer(
+        self,
+        grounding: MemoryGrounding,
+        questions: Sequence[Question],
+        settings: DreamSettings,
+        speaking: Speaking,
+        explain: bool = False,
+        on_text: Told | None = None,
+    ) -> list[Answer]:
+        return [self._answer(grounding, one, settings, speaking, explain, on_text) for one in questions]
+
+    def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
+        meant = self._meant(question)
+        if meant == "":
+            return self.words.imagine(grounding, question, settings)
+        told = self.pictures.imagine(grounding, replace(question, text=meant), settings)
+        return replace(told, verdict=UNDECIDED)
+
+    def _meant(self, question: Question) -> str:
+        """The question as the model is to be asked, "" where it is not for it."""
+        if question.shown or question.experts:
+            return question.text
+        return "" if len(question.text) > MAX_CHARS else rephrase(question.text, tuple(self.pictures.model.worlds)).text
+
+    def _answer(
+        self,
+        grounding: MemoryGrounding,
+        question: Question,
+        settings: DreamSettings,
+        speaking: Speaking,
+        explain: bool,
+        on_text: Told | None,
+    ) -> Answer:
+        pictures = self.pictures
+        if question.shown or question.experts:
+            told = pictures.answer(grounding, [question], settings, speaking, explain, on_text)[0]
+            what = "what is shown" if question.shown else "the experts"
+            return replace(told, why=f"{pictures.name} was asked, as {what} is its own")
+        reason = f"it is longer than {pictures.name} reads"
+        if len(question.text) <= MAX_CHARS:
+            asking = _Asking(pictures, grounding, question, settings, speaking, explain)
+            tried = answer_rephrased(asking, question.text)
+            if tried.answer is not None:
+                if on_text is not None:
+                    on_text(tried.answer.text)
+                asked = tried.rephrased.text
+                same = asked.rstrip("?") == question.cleaned.rstrip("?")
+                why = f"{pictures.name} was taught this" + ("" if same else f', as "{asked}"')
+                return replace(tried.answer, model=pictures.name, why=why)
+            reason = f"{pictures.name} says: {tried.reason}"
+        told = self.words.answer(grounding, [question], settings, speaking, explain, on_text)[0]
+        return replace(told, why=f"{self._others} was asked: {reason}")
+
+
+class _Asking:
+    """The model as ``answer_rephrased`` asks it: many questions in the place of one."""
+
+    def __init__(self, mind: PictureMind, grounding: MemoryGrounding, question: Question, *settings: Any):
+        self.worlds, self._mind, self._grounding, self._question = mind.model.worlds, mind, grounding, question
+        self._settings = settings
+
+    def ask_many(self, questions: Sequence[str], **_: Any) -> list[Answer]:
+        asked = [replace(self._question, text=text) for text in questions]
+        return self._mind.answer(self._grounding, asked, *self._settings)

@@ -1,0 +1,217 @@
+"""How a speaker reads what memory recalls: which of the facts the question is about, what they answer, which to cite.
+
+A small base that is shown eight facts names the wrong one more often than not, but it is nearly never wrong about which
+fact a question is about when it is asked the other way round: how much more probable does a fact make the *question*
+(query likelihood, Ponte and Croft 1998, by contrast with no fact)? So facts are ranked by that, few are read, and an
+answer counts only if it is borne out by a fact that it then cites. A speaker that gives no such numbers is shown all of
+them, and held to the last rule.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reverie.memory.relation_patterns import relation_words, stem
+from reverie.nouns import SAYS, Fact
+from reverie.speakers.contract import Message, Speaker, SpeechRequest
+from reverie.tokens.questions import words_of
+
+__all__ = ["Reading", "ReadingConfig", "bears_out", "only_named", "read", "told"]
+
+_EXAMPLES = (
+    ("Alma school is led by Jane Roe.", "Who leads Alma school?", "Jane Roe"),
+    ("The Rova car weighs 900 kilograms.", "How heavy is the Rova car?", "900 kilograms"),
+    ("Peter Lind likes plums, and he lives in Arden.", "What does Peter Lind like?", "plums"),
+)
+_NEUTRAL = "{} is something."
+_ORDERS = re.compile(
+    r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|above|earlier|previous|prompt|rule)"
+    r"|\byou (?:must|are now)\b|\b(?:system prompt|new instructions?)\b|<\|",
+    re.I,
+)
+
+
+_NUMBER = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million)\b", re.I
+)
+_COUNTS = re.compile(r"\W*(?:how (?:many|tall|high|old|far|deep|wide|heavy|fast)|(?:in )?(?:what|which) year)\b", re.I)
+_NAMES = re.compile(r"\W*(?:who|whose|whom|where)\b", re.I)
+
+
+@dataclass(frozen=True)
+class ReadingConfig:
+    """How facts are read."""
+
+    share: float = 0.25  # most of the context that they may fill
+    shown: int = 8  # most facts that are looked at
+    about: float = 6.0  # nats by which a fact must make the question more probable than none does
+    near: float = 8.0  # nats behind the best within which a fact is weighed too
+    weighed: int = 3  # most facts that are
+    # Whether a fact answers, by a logistic probe: of the nats that it adds to what its subject alone does for the
+    # question, and of the mean nats of its object as the answer. Fitted on 60 made-up questions with an answer and 30
+    # without (seed 1001 of ``reverie bench grounded``), then moved towards answering.
+    subject: float = 0.77
+    answers: float = 1.48
+    bias: float = 2.4
+    sure: float = 0.5  # from which it is read
+    max_ids: int = 32  # of an answer
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read: the answer, and the facts that bear it out, which its numbers in brackets count from 1."""
+
+    text: str
+    cited: tuple[Fact, ...]
+    confidence: float
+
+
+def told(fact: Fact) -> str:
+    """A fact as a sentence. What in it gives orders is left out: it is data."""
+    if fact.relation == SAYS:
+        return _data(fact.object)
+    return _data(f"{fact.subject} {relation_words(fact.relation)} {fact.object}".rstrip(". ") + ".")
+
+
+def read(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig | None = None) -> Reading | None:
+    """What ``facts``, the best first, say to ``question``; None where they do not."""
+    config = config or ReadingConfig()
+    shown = _fitting(speaker, facts[: config.shown], config)
+    if not shown or not question.strip():
+        return None
+    if not speaker.abilities.scores:
+        return _answered(speaker, question, shown, 0.75, config)
+    about = _about(speaker, question, shown, config)
+    if not about:
+        return None
+    same = [fact for _, fact in about if _answer(fact) == _answer(about[0][1]) or fact.relation == SAYS]
+    return _answered(speaker, question, same or [about[0][1]], about[0][0], config)
+
+
+def only_named(question: str, facts: Sequence[Fact]) -> Fact | None:
+    """A fact about a name in the question, as the memory has it: where none of them answers it, who else would?"""
+    words = question.split()[1:]  # the first has a capital anyhow
+    names = {word.strip("?!.,;:'\"").removesuffix("'s") for word in words if word[:1].isupper() or word[:1].isdigit()}
+    return next((fact for fact in facts if names & set(fact.subject.split()) and fact.subject in question), None)
+
+
+def _fitting(speaker: Speaker, facts: Sequence[Fact], config: ReadingConfig) -> list[Fact]:
+    """Those that fit into their share of the context, whole."""
+    fitting, room = list[Fact](), int(config.share * speaker.max_ids)
+    for fact in facts:
+        room -= speaker.count(told(fact)) + 4
+        if room >= 0:
+            fitting.append(fact)
+    return fitting
+
+
+def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig) -> list[tuple[float, Fact]]:
+    """The facts that answer the question, with how surely in [0, 1], the best first."""
+    asked = f" {question.strip()}"
+    told_of = _gains(speaker, asked, [told(fact) for fact in facts])
+    able = [
+        (gain, fact)
+        for gain, fact in zip(told_of, facts, strict=True)
+        if gain >= config.about and _can_answer(question, fact)
+    ]
+    able.sort(key=lambda one: -one[0])
+    able = [one for one in able[: config.weighed] if one[0] >= able[0][0] - config.near]
+    pairs = []
+    for _, fact in able:
+        pairs.append((_before(_NEUTRAL.format(fact.subject)), asked))
+        pairs.append((f"{_before(told(fact))}{asked}\nAnswer:", f" {_answer(fact)}\n"))
+        pairs.append((_before(told(fact)), asked))
+    scored = speaker.score(pairs) if pairs else []
+    ranked = []
+    for place, (gain, fact) in enumerate(able):
+        subject, answers, given = scored[3 * place : 3 * place + 3]
+        added = given.log_prob - subject.log_prob
+        odds = config.subject * added + config.answers * answers.mean + config.bias
+        trusted = 4 * (fact.confidence - 1)  # of two that say otherwise, the trusted one
+        ranked.append((_sigmoid(odds) if fact.relation != SAYS else 0.75, gain + answers.mean + trusted, fact))
+    ranked.sort(key=lambda one: -one[1])
+    return [(sure, fact) for sure, _, fact in ranked if sure >= config.sure]
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def _gains(speaker: Speaker, asked: str, told_of: Sequence[str]) -> list[float]:
+    """By how many nats each text makes the question more probable than none."""
+    none, *given = speaker.score([(_before(words), asked) for words in ("Something is so.", *told_of)])
+    return [one.log_prob - none.log_prob for one in given]
+
+
+def _before(words: str) -> str:
+    return f"{_examples()}Fact: {words}\nQuestion:"
+
+
+def _can_answer(question: str, fact: Fact) -> bool:
+    """Whether a fact's object is of the kind that the question asks for: who is not a number, how many is."""
+    if fact.relation == SAYS:
+        return True
+    number, words = bool(_NUMBER.search(fact.object)), len(re.findall(r"[a-z]{3,}", fact.object, re.I))
+    if _COUNTS.match(question):
+        return number
+    return not (number and not words and _NAMES.match(question))
+
+
+def _answered(
+    speaker: Speaker, question: str, facts: Sequence[Fact], sure: float, config: ReadingConfig
+) -> Reading | None:
+    listed = "\n".join(f"{number}. {told(fact)}" for number, fact in enumerate(facts, 1))
+    if speaker.abilities.completes:
+        shown = _examples() + f"Fact: {told(facts[0])}\nQuestion: {question.strip()}\nAnswer:"
+        if len(facts) > 1:
+            shown = f"Facts:\n{listed}\n\n{shown}"
+        asked = SpeechRequest(shown, config.max_ids, stop=("\n",), form=() if speaker.abilities.forms else None)
+    else:
+        order = (
+            "Answer the question in a few words from these numbered facts, and name the number like [1]. If they do "
+        )
+        order += "not answer it, say: unknown."
+        asked = SpeechRequest((Message("user", f"{order}\n\n{listed}\n\nQuestion: {question}"),), config.max_ids)
+    said = re.sub(r"\s*\[\d+\]", "", speaker.speak([asked])[0].text).strip()
+    borne = [fact for fact in facts if bears_out(fact, said)]
+    if not borne and speaker.abilities.scores and facts[0].relation != SAYS:
+        said, borne = _answer(facts[0]), [facts[0]]  # it chose the fact, and only stumbled over its words
+    if not borne:
+        return None
+    marks = "".join(f"[{number}]" for number in range(1, len(borne) + 1))
+    said = f"{said[:1].upper()}{said[1:]}".rstrip(". ")
+    return Reading(f"{said}. {marks}", tuple(borne), sure * max(fact.confidence for fact in borne))
+
+
+def bears_out(fact: Fact, said: str) -> bool:
+    """Whether ``said`` says what ``fact`` does: all words of its object, or for a passage, words that stand in it."""
+    words = _words(said)
+    if fact.relation == SAYS:
+        content = [word for word in words if len(word) > 2 or word.isdigit()]
+        there = set(_words(_data(fact.object)))
+        return bool(content) and sum(word in there for word in content) >= 0.8 * len(content)
+    wanted = _words(_answer(fact))
+    return bool(wanted) and set(wanted) <= set(words)
+
+
+def _answer(fact: Fact) -> str:
+    return _data(fact.object).strip().rstrip(".")
+
+
+def _words(text: str) -> list[str]:
+    return [stem(word) for word in words_of(text) if word not in {"the", "a", "an"}]
+
+
+def _data(text: str) -> str:
+    """``text`` on one line, without the sentences that give orders to who reads it."""
+    flat = " ".join(text.split())
+    if not _ORDERS.search(flat):
+        return flat
+    return " ".join(part for part in re.split(r"(?<=[.!?;])\s+", flat) if not _ORDERS.search(part)) or "(nothing)"
+
+
+def _examples() -> str:
+    return "".join(f"Fact: {fact}\nQuestion: {asked}\nAnswer: {said}\n\n" for fact, asked, said in _EXAMPLES)

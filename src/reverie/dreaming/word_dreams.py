@@ -1,0 +1,192 @@
+"""Dreams in words: a speaker goes on from what is done to what comes of it, in several branches, and they are judged.
+
+A dream is a triplet of lines, "Situation / Action / Result". Whatever the speaker cannot do is done without: one
+without scores has no contrast, one without vectors agrees by its words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from reverie.dreaming.arbiter import Arbiter
+from reverie.dreaming.asked import Asked
+from reverie.dreaming.contrast import contrast
+from reverie.dreaming.evaluators import Context
+from reverie.dreaming.grounding import Evidence
+from reverie.dreaming.question import DreamSettings
+from reverie.dreaming.word_prompts import (
+    EXAMPLES,
+    NOTHING,
+    Lines,
+    answer_prompt,
+    dream_prompt,
+    reason_prompt,
+    situation_prompt,
+    statement_prompt,
+)
+from reverie.engine import Sampling
+from reverie.errors import BackendError
+from reverie.memory.linking import STOP
+from reverie.memory.relation_patterns import stem
+from reverie.nouns import Dream, Fact, Part, Triplet, Verdict
+from reverie.speakers.contract import Message, Speaker, Speech, SpeechRequest
+from reverie.tokens.questions import words_of
+
+__all__ = ["WordDreamer", "WordDreamConfig", "first_line", "likeness"]
+
+_AHEAD = ("causes", "xeffect", "oeffect", "hassubevent")  # relations of facts that a dream may go on like
+
+
+@dataclass(frozen=True)
+class WordDreamConfig:
+    """How dreams in words are drawn."""
+
+    line_ids: int = 28  # most ids of one line
+    top_p: float = 0.95  # of all dreams but the likeliest of each form
+    examples: int = 2  # most examples out of memory
+
+
+class WordDreamer:
+    """Dreams with ``speaker``; ``arbiter`` None picks by likelihood, contrast, agreement and support."""
+
+    def __init__(self, speaker: Speaker, arbiter: Arbiter | None = None, config: WordDreamConfig | None = None):
+        self.speaker, self.config = speaker, config or WordDreamConfig()
+        self.arbiter = arbiter or Arbiter.of("likelihood", "contrast", "agreement", "support")
+
+    def dream(self, asked: Asked, facts: Sequence[Fact], settings: DreamSettings) -> list[Dream]:
+        """One dream a branch, of what comes of the actions or what led to what is asked about; a branch that holds no
+        words is left out. Raises BackendError where none holds any."""
+        dreams = self._causes(asked, settings) if asked.kind == "back" else self._results(asked, facts, settings)
+        if not dreams:
+            raise BackendError(
+                f"{self.speaker.name} dreamed nothing that holds words: ask otherwise, or for 0 branches"
+            )
+        return dreams
+
+    def judge(
+        self, question: str, asked: Asked, dreams: Sequence[Dream], evidence: Evidence | None
+    ) -> tuple[tuple[Dream, ...], Verdict]:
+        """The dreams with their scores, and the verdict on them."""
+        context = Context(
+            question,
+            evidence=evidence,
+            likeness=partial(likeness, self.speaker),
+            contrast=partial(self._contrast, asked) if self.speaker.abilities.scores else None,
+        )
+        return self.arbiter.decide(dreams, context)
+
+    def word(self, question: str, asked: Asked, best: Dream) -> str:
+        """The answer that the winning dream gives."""
+        said = best.said
+        if asked.kind == "back":
+            return f"Because {said[:1].lower()}{said[1:]}"
+        if asked.kind == "ahead":
+            return said
+        prompt = answer_prompt(question, imagined=said)
+        if not self.speaker.abilities.scores:
+            return first_line(self.speaker.speak([self.line(prompt, best.seed)])[0].text) or said
+        yes, no = self.speaker.score([(prompt, " Yes"), (prompt, " No")])
+        return f"{'Yes' if yes.log_prob > no.log_prob else 'No'}. {said}"
+
+    def line(self, prompt: str, seed: int, sampling: Sampling | None = None) -> SpeechRequest:
+        """A request for the line that ``prompt`` breaks off in; None: its likeliest."""
+        abilities = self.speaker.abilities
+        said: str | tuple[Message, ...] = prompt
+        if not abilities.completes:
+            said = (Message("user", f"Write the one short line that comes next, and nothing else.\n\n{prompt}"),)
+        form = () if abilities.forms else None
+        return SpeechRequest(said, self.config.line_ids, sampling or Sampling(0.0), seed, ("\n",), form)
+
+    def _results(self, asked: Asked, facts: Sequence[Fact], settings: DreamSettings) -> list[Dream]:
+        """Branches in turn answer the question of what happens, and go on with the action: where dreams of both forms
+        agree, they do not owe it to the form."""
+        action = asked.actions[-1]
+        examples = (*EXAMPLES, *_remembered(facts)[: self.config.examples])
+        wanted = asked.wanted if asked.kind == "ahead" else ""
+        answers = answer_prompt(wanted or f"What happens if {action[:1].lower()}{action[1:-1]}?", examples)
+        goes_on = dream_prompt(Lines(asked.setting, action, ""), examples)
+        prompts = [goes_on if branch % 2 else answers for branch in range(settings.branches)]
+        requests = [*self._branches(prompts, settings), self.line(situation_prompt(action), settings.seed)]
+        *results, situation = self.speaker.speak(requests)
+        what = Part(asked.setting or first_line(situation.text) or action)
+        return [
+            _dream(Triplet(what, Part(action), Part(said)), said, speech, seed)
+            for speech, seed in zip(results, settings.branch_seeds, strict=False)
+            if (said := first_line(speech.text))
+        ]
+
+    def _causes(self, asked: Asked, settings: DreamSettings) -> list[Dream]:
+        """Reasons; those that only say again what is asked about are left out where others are there."""
+        requests = self._branches([reason_prompt(asked.wanted)] * settings.branches, settings)
+        *causes, so = self.speaker.speak([*requests, self.line(statement_prompt(asked.wanted), settings.seed)])
+        result = first_line(so.text) or asked.wanted
+        dreams = [
+            _dream(Triplet(Part(asked.setting or asked.wanted), Part(said), Part(result)), said, speech, seed)
+            for speech, seed in zip(causes, settings.branch_seeds, strict=False)
+            if (said := first_line(speech.text))
+        ]
+        known = _content(f"{asked.wanted} {result}")
+        return [one for one in dreams if not _content(one.said) <= known] or dreams
+
+    def _branches(self, prompts: Sequence[str], settings: DreamSettings) -> list[SpeechRequest]:
+        """A line a branch: the likeliest of each prompt, then drawn ones."""
+        drawn = Sampling(settings.temperature, top_p=self.config.top_p)
+        return [
+            self.line(prompt, seed, drawn if prompt in prompts[:branch] else None)
+            for branch, (prompt, seed) in enumerate(zip(prompts, settings.branch_seeds, strict=False))
+        ]
+
+    def _contrast(self, asked: Asked, dreams: Sequence[Dream]) -> list[float]:
+        """How much more probable what is asked makes what each dream says than anything else would: nats an id."""
+        if asked.kind == "back":
+            given, neutral = reason_prompt(asked.wanted), reason_prompt("Why did something happen?")
+        else:
+            given, neutral = dream_prompt(Lines("", asked.actions[-1], "")), dream_prompt(NOTHING)
+        found = contrast(self.speaker, [(given, neutral, f" {dream.said}") for dream in dreams])
+        return [one.nats / max(one.given.num_ids, 1) for one in found]
+
+
+def likeness(speaker: Speaker, texts: Sequence[str]) -> np.ndarray:
+    """How alike texts are in meaning: float (n, n) in [0, 1], 1 for those of the same words."""
+    bags = [_content(text) or frozenset(words_of(text)) for text in texts]
+    shared = np.array([[len(one & other) / max(len(one | other), 1) for other in bags] for one in bags])
+    if not speaker.abilities.embeds:
+        return shared
+    # vectors of one model lie in a narrow cone: what all texts share, these and the examples, says nothing
+    vectors = speaker.embed([*texts, *(one.result for one in EXAMPLES)])
+    centred = vectors[: len(texts)] - vectors.mean(0)
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    return np.asarray(np.where(shared == 1, 1.0, np.clip(unit @ unit.T, 0.0, 1.0)))
+
+
+def first_line(text: str) -> str:
+    """The first line of ``text``; empty where it holds no words."""
+    line = " ".join(text.strip().partition("\n")[0].split()).strip("\"' ")
+    return line if words_of(line) else ""
+
+
+def _dream(triplet: Triplet, said: str, speech: Speech, seed: int) -> Dream:
+    return Dream((triplet,), speech.log_prob or 0.0, seed, said, speech.num_ids or 0)
+
+
+def _remembered(facts: Sequence[Fact]) -> list[Lines]:
+    """Facts of what leads to what, as examples."""
+    return [
+        Lines("", _sentence(fact.subject), _sentence(fact.object))
+        for fact in facts
+        if fact.relation.casefold() in _AHEAD and fact.confidence >= 0.5
+    ]
+
+
+def _sentence(words: str) -> str:
+    words = " ".join(words.split()).rstrip(".")
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def _content(text: str) -> frozenset[str]:
+    """Stems of the words that tell."""
+    return frozenset(stem(word) for word in words_of(text) if word not in STOP)
