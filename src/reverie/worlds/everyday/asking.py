@@ -139,8 +139,6 @@ class Event:
                 return "it does not say what the thing is put on"
             if self.support not in SUPPORTS:
                 return f"nothing was taught to be put on {THINGS[self.support].a}"
-            if self.support == self.thing.name:
-                return "a thing is not put on itself"
         elif self.support:
             return _APART
         if self.off and self.surface in ("floor", "water"):
