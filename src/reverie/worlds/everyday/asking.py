@@ -85,10 +85,10 @@ def ask(named: Bindings) -> Asking | str:
         return "it does not say what is asked"
     if "thing" not in named:
         return "it names no thing that was taught"
-    if {"other", "third", "fourth", "most", "property"} & set(named) or named.get("liquid", named["thing"]) != named[
-        "thing"
-    ]:
+    if {"other", "third", "fourth", "most", "property"} & set(named):
         return _APART
+    if named.get("liquid", named["thing"]) != named["thing"]:
+        return _APART  # as milk in a cup of water
     return _of_event(named) if "action" in named else _of_thing(named)
 
 
