@@ -134,13 +134,18 @@ def load_bundle(name: str | Path = "nano", trainable: bool = False) -> Bundle:
         confidence=ConfidenceModel.load(folder / "confidence.json") if "confidence.json" in manifest["files"] else None,
         starter_facts=folder / STARTER_FACTS if STARTER_FACTS in manifest["files"] else None,
         reader=folder / "reader" if manifest["files"].keys() >= set(READER) else None,
-        prompter=GrammarPrompter(grammar)
+        prompter=GrammarPrompter(grammar, _always(base))
         if base is None or words is None
         else ChatPrompter(words, grammar, base["prompt"]),
         words=words,
     )
     _check_fit(folder, bundle)
     return bundle
+
+
+def _always(base: dict[str, Any] | None) -> Choice:
+    """The packaged expert that a base dreams with, where it was taught the grammar by one."""
+    return ((base["grammar_expert"], 1.0),) if base is not None and base.get("grammar_expert") else ()
 
 
 def _load_backbone(folder: Path, base: dict[str, Any] | None, num_grammar: int, trainable: bool) -> AnyBackbone:

@@ -36,6 +36,7 @@ COMMANDS = (
     "data",
     "generator",
     "train",
+    "teach",
     "init",
     "models",
     "bench",
