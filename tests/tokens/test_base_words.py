@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from bases import quiet, toy_words
+from bases import bos_words, piece_words, quiet, toy_words
 from reverie.errors import BundleError, ReverieError, UsageError
 from reverie.tokens.base_words import BaseWords, ChatTemplate
 
@@ -36,34 +35,7 @@ TALK = [
 SYSTEM = [{"role": "system", "content": "Be brief."}, *TALK]
 
 
-def bpe_words() -> PreTrainedTokenizerFast:
-    """Byte-level BPE that puts BOS before a text, as Llama 3 does."""
-    words = toy_words()
-    tokenizer = words.backend_tokenizer
-    tokenizer.add_special_tokens([AddedToken("<|begin|>", special=True), AddedToken("<|im_end|>", special=True)])
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<|begin|> $A", special_tokens=[("<|begin|>", tokenizer.token_to_id("<|begin|>"))]
-    )
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", bos_token="<|begin|>")
-
-
-def piece_words() -> PreTrainedTokenizerFast:
-    """Pieces with a mark for the space and bytes behind them, as Llama 2 has."""
-    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *"abcdefhilnorstw", "al", "▁f"]
-    vocab = {piece: index for index, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(models.BPE(vocab, [("a", "l"), ("▁", "f")], unk_token="<unk>", byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    tokenizer.add_special_tokens(
-        [AddedToken(name, special=True, normalized=False) for name in ("<s>", "</s>", "<unk>")]
-    )
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-
-
-KINDS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {"plain": toy_words, "bpe": bpe_words, "pieces": piece_words}
+KINDS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {"plain": toy_words, "bpe": bos_words, "pieces": piece_words}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -212,7 +184,7 @@ TEMPLATES = {
 
 
 def templated(folder: Path, template: Any) -> tuple[BaseWords, Any]:
-    words = bpe_words()
+    words = bos_words()
     words.chat_template = template
     with quiet():
         words.save_pretrained(folder)

@@ -6,6 +6,7 @@ would take longer than an answer.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -21,6 +22,7 @@ from reverie.tokens.text import TextTokenizer
 __all__ = ["BaseWords", "ChatTemplate"]
 
 _LINE_END = ("Ċ", "\n", "<0x0A>")  # how vocabularies write it: bytes as letters, as it is, bytes by number
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 _DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
@@ -70,6 +72,11 @@ class BaseWords:
     def text_ids(self) -> list[int]:
         """The ids that stand for text, ascending."""
         return sorted(set(self._tokenizer.get_vocab().values()) - self._specials.keys() - self.ends)
+
+    @cached_property
+    def byte_ids(self) -> frozenset[int]:
+        """Ids that stand for a byte of a letter that has no id. What a row of them says is sure once it is over."""
+        return frozenset(token for piece, token in self._tokenizer.get_vocab().items() if _BYTE.fullmatch(piece))
 
     @cached_property
     def line_ends(self) -> tuple[list[int], list[int]]:
