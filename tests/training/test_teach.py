@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from tests.bases import SMALL, save_base, toy_base
-from torch import nn
+from safetensors.torch import load_file
+from tests.bases import save_base, toy_base
 
-from reverie.bundles import load_bundle
+from reverie.bundles import load, load_bundle
 from reverie.bundles.init import InitConfig, init_bundle
 from reverie.bundles.taught import taught_bundle
 from reverie.cli import main
 from reverie.errors import ConfigError, UsageError
 from reverie.experts.lowrank import LoraConfig
 from reverie.model.transformers_base import TransformersBackbone
-from reverie.tokens.vocabulary import BOS
 from reverie.training import LoopConfig, check_objective
 from reverie.training.recipes import TeachRecipe
 from reverie.training.teach import TeachData, TeachObjective
@@ -108,10 +107,31 @@ def test_a_taught_bundle_pictures_and_keeps_its_words(
     words = torch.arange(text, text + 12)[None]
     for one, other in zip(*(_logits(each, words) for each in (was, now)), strict=True):
         assert torch.equal(one[text:], other[text:])
-    start = [BOS]
-    pictured = now.session(memory=False, library=tmp_path / "library")
-    assert "grammar" in pictured.engine.experts.names() if hasattr(pictured.engine, "experts") else True
-    assert start
+    session = load(tmp_path / "taught", memory=False, library=tmp_path / "library")
+    assert session.ask("hello there", branches=1).model == session.mind.name
+    shown = session.ask("what happens?", branches=1, depth=1, world="FrozenLake", scene="SFF,FHF,FFG")
+    assert "grammar" in shown.attribution.experts
+    with pytest.raises(UsageError, match="exists already"):
+        taught_bundle(bundle, tmp_path / "run" / "export", tmp_path / "taught")
+
+
+def test_a_stopped_teaching_goes_on_as_if_it_had_not(bundle: Path, tmp_path: Path) -> None:
+    made = []
+    for folder, stops in ((tmp_path / "whole", (4,)), (tmp_path / "parts", (2, 4))):
+        for steps in stops:
+            recipe = TeachRecipe(str(folder), data(bundle), replace(LOOP, steps=steps, schedule="constant"))
+            recipe.train(progress=False)
+        made.append(load_file(folder / "export" / "rows.safetensors"))
+    assert all(torch.equal(rows, made[1][name]) for name, rows in made[0].items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"bundle": "nano"}, "was not made of a base"), ({"worlds": {"FrozenLake": 1, "Narnia": 1}}, "Narnia")],
+)
+def test_what_cannot_be_taught_is_one_line(bundle: Path, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises((UsageError, ConfigError), match=words):
+        TeachObjective(replace(data(bundle), **changes))
 
 
 def _logits(bundle: Any, ids: torch.Tensor) -> torch.Tensor:

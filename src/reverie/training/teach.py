@@ -54,7 +54,7 @@ class TeachObjective:
         self.data, self.folder = data, find_bundle(data.bundle)
         self.before: dict[str, float] = {}  # the loop fills it in
         self.progress = progress
-        base = _base_of(self.folder)
+        base = _base_of(self.folder, data)
         self.grammar = load_grammar(self.folder)
         progress(f"preparing  reading {data.bundle}", 0, 0)
         model = load_model(self.folder / "backbone", dtype=torch.float32).eval().requires_grad_(False)
@@ -96,11 +96,17 @@ class TeachObjective:
         atomic_write_json(folder / "taught.json", {"worlds": worlds, "before": self.before, "after": self.evaluate(0)})
 
 
-def _base_of(folder: Path) -> dict[str, Any]:
-    """What a bundle's manifest says of its base. Raises UsageError where it was not made elsewhere."""
-    said = read_object(folder / "manifest.json", BundleError, "the manifest of a bundle").get("base")
+def _base_of(folder: Path, data: TeachData) -> dict[str, Any]:
+    """What a bundle's manifest says of its base. Raises UsageError where it was not made elsewhere, or lacks the words
+    and backdrops of a world."""
+    manifest = read_object(folder / "manifest.json", BundleError, "the manifest of a bundle")
+    said = manifest.get("base")
     if not isinstance(said, dict) or "taught" not in said:
         raise UsageError(f"{folder} was not made of a base: 'reverie init' and 'reverie models pull' make such bundles")
     if said.get("quantized"):
         raise UsageError(f"the base in {folder} is quantized, and cannot be taught; make its bundle without --quantize")
+    if strange := data.worlds.keys() - manifest.get("worlds", {}).keys():
+        raise ConfigError(
+            f"{folder} has no backdrop of the world {min(strange)}; it has {', '.join(manifest['worlds'])}"
+        )
     return said
