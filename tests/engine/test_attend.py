@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from reverie.engine.attend import attend
-from reverie.engine.products import PACKED_ROWS, Matrix
+from reverie.engine.products import PACKED_ROWS, Matrix, WeightKind, choose_weights, make_product
+from reverie.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,29 @@ def test_it_works_where_no_compiled_code_can_be_kept() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr) == ("3 4.0\n", "")
+
+
+@pytest.mark.parametrize("kind", ["bf16", "int8"])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_rounded_weights_give_nearly_the_same_and_each_row_alike(kind: WeightKind, rows: int) -> None:
+    rng = torch.Generator().manual_seed(0)
+    weight, x, add = (torch.randn(shape, generator=rng) for shape in ((24, 40), (rows, 40), (rows, 24)))
+    x[:, 0] = 300.0  # beside which 8 bits lose the others
+    weight[:, 0] = 0.0
+    bias = torch.randn(24, generator=rng)
+    product = make_product(kind, weight, bias)
+    truth = x @ weight.t() + bias
+    assert float((product(x) - truth).norm() / truth.norm()) < 0.01
+    torch.testing.assert_close(product(x, add), product(x) + add)
+    alone = torch.cat([product(x[row : row + 1]) for row in range(rows)])
+    torch.testing.assert_close(alone, product(x), rtol=0, atol=0.03 if kind == "bf16" else 1e-5)
+
+
+def test_a_row_of_zeros_stays_one() -> None:
+    assert not make_product("int8", torch.randn(8, 16))(torch.zeros(2, 16)).any()
+
+
+def test_an_unknown_kind_of_weights_is_refused() -> None:
+    with pytest.raises(UsageError, match="weights are one of auto, fp32, bf16, int8, got 'int3'"):
+        choose_weights("int3")
+    assert choose_weights() in ("fp32", "bf16", "int8")

@@ -106,7 +106,8 @@ class WordDreamer:
         agree, they do not owe it to the form."""
         action = asked.actions[-1]
         examples = (*EXAMPLES, *_remembered(facts)[: self.config.examples])
-        answers = answer_prompt(f"What happens if {action[:1].lower()}{action[1:-1]}?", examples)
+        wanted = asked.wanted if asked.kind == "ahead" else ""
+        answers = answer_prompt(wanted or f"What happens if {action[:1].lower()}{action[1:-1]}?", examples)
         goes_on = dream_prompt(Lines(asked.setting, action, ""), examples)
         prompts = [goes_on if branch % 2 else answers for branch in range(settings.branches)]
         requests = [*self._branches(prompts, settings), self.line(situation_prompt(action), settings.seed)]

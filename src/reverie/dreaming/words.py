@@ -17,10 +17,10 @@ from reverie.dreaming.asked import Asked, read_question
 from reverie.dreaming.grounding import MemoryGrounding
 from reverie.dreaming.prompting import PromptStyle
 from reverie.dreaming.question import DreamSettings, Question, Speaking
-from reverie.dreaming.reading import bears_out, read
+from reverie.dreaming.reading import bears_out, only_named, read
 from reverie.dreaming.word_dreams import WordDreamer, likeness
 from reverie.engine import Sampling
-from reverie.errors import UsageError
+from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice
 from reverie.nouns import DIRECT, Answer, Dream, Fact, Verdict
 from reverie.speakers.contract import Message, Speech, SpeechRequest
@@ -75,6 +75,9 @@ class WordMind:
 
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
         """As ``Mind.imagine``. Raises UsageError where the question asks for nothing that lies ahead."""
+        self._check(question)
+        if question.experts:
+            raise UsageError("dreams in words are those of the bare model: ask for them without experts")
         asked = read_question(question.text)
         if asked.kind == "plain":
             raise UsageError("the question asks for nothing to dream of: ask what happens if …, or use ask")
@@ -92,10 +95,7 @@ class WordMind:
         explain: bool,
         on_text: Told | None,
     ) -> Answer:
-        if question.shown:
-            raise UsageError(
-                f"{self.name} was taught no pictures: ask a model that was, or both, as in nano+{self.name}"
-            )
+        self._check(question)
         facts = grounding.recall(question.text, passages=True)
         experts = self._choose(question) if self._choose is not None else ()
         asked = read_question(question.text)
@@ -108,10 +108,21 @@ class WordMind:
             told = self._told(self.dreamer.word(question.text, asked, best), best.score, dreams, verdict)
             told = replace(told, evidence=tuple(fact for fact in facts if bears_out(fact, best.said)))
         else:
-            return self._at_once(question, settings, speaking, experts, explain, on_text)
+            told = self._at_once(question, settings, speaking, experts, explain, on_text)
+            named = only_named(question.text, facts)
+            why = f"memory knows of {named.subject}, but not this" if named else ""
+            return replace(told, known=False, why=why) if named else told
         if on_text is not None:
             on_text(told.text)
         return told
+
+    def _check(self, question: Question) -> None:
+        if question.shown:
+            raise UsageError(
+                f"{self.name} was taught no pictures: ask a model that was, or both, as in nano+{self.name}"
+            )
+        if question.experts and self._choose is None:
+            raise UsageError(f"{self.name} has no experts, and '{shorten(question.experts[0])}' is asked for")
 
     def _dreamt(
         self,
@@ -136,7 +147,7 @@ class WordMind:
         """The answer without dreams. A few more beginnings are drawn beside it: what it says each time, it knows."""
         seed, *seeds = settings.branch_seeds
         stop = (*speaking.stop, *(("\n",) if self.style == "question" else ()))
-        sampling = speaking.sampling or self.speaker.usual
+        sampling = speaking.drawn(self.speaker.usual)
         first = SpeechRequest(self._said(question, speaking), speaking.max_ids, sampling, seed, stop, None, experts)
         drawn = Sampling(max(settings.temperature, 0.3), top_p=0.95)
         beside = [

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reverie.engine.contract import Decoder, Read
 from reverie.engine.prefixes import PrefixCache
+from reverie.engine.products import WeightKind
 from reverie.engine.requests import Branch, Completion, Request, check_ids, open_branches
 from reverie.engine.scheduler import Scheduler
 from reverie.errors import UsageError
@@ -28,16 +29,23 @@ MAX_PREFIX_EMBEDDINGS = 4096  # kept at once; beyond that all are forgotten, wit
 
 
 def open_decoder(
-    backbone: AnyBackbone, experts: ExpertSource | None = None, expert_bytes: int = EXPERT_BYTES
+    backbone: AnyBackbone,
+    experts: ExpertSource | None = None,
+    expert_bytes: int = EXPERT_BYTES,
+    weights: WeightKind = "fp32",
 ) -> Decoder:
-    """The decoder that runs ``backbone``. Raises BundleError for a base that no decoder runs."""
+    """The decoder that runs ``backbone``. Raises BundleError for a base that no decoder runs.
+
+    ``weights``: how a base in Llama layout keeps its matrices (see ``products``): float32 gives the ids of
+    transformers, int8 is several times faster. One that transformers runs keeps its own.
+    """
     if isinstance(backbone, TransformersBackbone):
         from reverie.engine.transformers_decoder import TransformersDecoder
 
         return TransformersDecoder(backbone, experts, expert_bytes)
     from reverie.engine.packed import PackedDecoder
 
-    return PackedDecoder(backbone, experts, expert_bytes)
+    return PackedDecoder(backbone, experts, expert_bytes, weights)
 
 
 class Engine:
@@ -47,7 +55,8 @@ class Engine:
 
     ``max_branches``: how many run side by side; more requests wait their turn. ``cached_ids``: how many ids of
     prefixes stay read between calls. ``experts``: where the experts that requests name come from; ``expert_bytes``: how
-    much memory they may take here. One that is changed under its name is used anew from the next call on.
+    much memory they may take here. One that is changed under its name is used anew from the next call on. ``weights``:
+    as ``open_decoder`` takes it.
     """
 
     def __init__(
@@ -57,9 +66,10 @@ class Engine:
         cached_ids: int = 16384,
         experts: ExpertSource | None = None,
         expert_bytes: int = EXPERT_BYTES,
+        weights: WeightKind = "fp32",
     ):
         if isinstance(backbone, AnyBackbone):
-            backbone = open_decoder(backbone, experts, expert_bytes)
+            backbone = open_decoder(backbone, experts, expert_bytes, weights)
         self.decoder = backbone
         self._prefixes = PrefixCache(backbone, cached_ids)
         self._scheduler = Scheduler(backbone, self._prefixes, max_branches)

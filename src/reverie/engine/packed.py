@@ -23,7 +23,7 @@ from torch import Tensor
 from reverie.engine.contract import Read, State, Traits
 from reverie.engine.lora import GROUPS, FoldedExperts, LoraMix, LoraSum
 from reverie.engine.packed_rows import PackedRows
-from reverie.engine.products import Matrix
+from reverie.engine.products import Product, WeightKind, choose_weights, make_product
 from reverie.experts.contract import Choice, ExpertSource, Factors, ResolvedExperts
 from reverie.model import Backbone
 from reverie.model.llama_layout import LlamaLayout
@@ -62,10 +62,10 @@ class _Own:
 class FusedLayer:
     """One layer's matrices, norm weights folded in."""
 
-    qkv: Matrix  # (D, (H + 2G) Dh); q scaled by Dh^-0.5; q and k with each head's rotary pairs side by side
-    out: Matrix  # (H Dh, D)
-    gate_up: Matrix  # (D, 2I)
-    down: Matrix  # (I, D)
+    qkv: Product  # (D, (H + 2G) Dh); q scaled by Dh^-0.5; q and k with each head's rotary pairs side by side
+    out: Product  # (H Dh, D)
+    gate_up: Product  # (D, 2I)
+    down: Product  # (I, D)
     before: Tensor  # (D,): what is folded into qkv
     between: Tensor  # (D,): and into gate_up
     head_norms: Tensor | None  # (H + G, Dh): of queries, which are scaled here then, and of keys
@@ -73,17 +73,21 @@ class FusedLayer:
 
 
 class PackedDecoder:
-    """A float32 snapshot of a base on the CPU, made for reading and stepping; later training does not reach it.
+    """A snapshot of a base on the CPU, made for reading and stepping; later training does not reach it.
 
-    Ids are the grammar's. About 10 kB of keys and values an id at width 256 and 5 layers.
+    Ids are the grammar's. ``kind``: how it keeps its matrices (see ``products``); all else is float32. Keys and values
+    take about 10 kB an id at width 256 and 5 layers.
     """
 
     traits = Traits()
 
     @torch.no_grad()
-    def __init__(self, base: Backbone | Weights, source: ExpertSource | None, expert_bytes: int):
+    def __init__(
+        self, base: Backbone | Weights, source: ExpertSource | None, expert_bytes: int, kind: WeightKind = "fp32"
+    ):
         weights: Weights = _Own(base) if isinstance(base, Backbone) else base
         self.config = config = weights.config
+        self.kind = choose_weights(kind)
         self.vocab_size, self.hidden_size = config.vocab_size, config.hidden_size
         self.max_positions = config.max_positions
         self._root = config.hidden_size**0.5
@@ -95,7 +99,7 @@ class PackedDecoder:
         self.last_norm = _snapshot(weights.tensor("model.norm.weight")) * self._root
         self.layers = [self._fuse(weights, place) for place in range(config.num_layers)]
         head = table if config.tied else weights.tensor("lm_head.weight")
-        self.head = Matrix(weights.ids.rotate_rows(head).float() * self.last_norm)  # (D, V)
+        self.head = make_product(self.kind, weights.ids.rotate_rows(head).float().mul_(self.last_norm))  # (D, V)
         self.turns = config.turns()  # (positions, Dh / 2)
         self._experts = FoldedExperts(self, source, expert_bytes)
 
@@ -107,11 +111,9 @@ class PackedDecoder:
             parts = [self._turned(name, part) for name, part in zip(names, parts, strict=True)]
             return torch.cat(parts) if len(parts) > 1 else parts[0]
 
-        def matrix(group: str, biased: bool, norm: Tensor | None = None) -> Matrix:
-            weight = get(*GROUPS[group])
-            return Matrix(
-                weight if norm is None else weight * norm, get(*GROUPS[group], kind="bias") if biased else None
-            )
+        def matrix(group: str, biased: bool, norm: Tensor | None = None) -> Product:
+            weight, bias = get(*GROUPS[group]), get(*GROUPS[group], kind="bias") if biased else None
+            return make_product(self.kind, weight if norm is None else weight * norm, bias)
 
         before, between = get("input_layernorm") * self._root, get("post_attention_layernorm") * self._root
         return FusedLayer(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
 
 from reverie.worlds.everyday.compare import SAID
-from reverie.worlds.everyday.phrases import ADVERBS, FILLERS, MACROS, PATTERNS, SLOTS
+from reverie.worlds.everyday.phrases import ADVERBS, FILLERS, MACROS, PATTERNS, SLOTS, SPELLED
 from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
@@ -49,6 +49,11 @@ def ask(named: Bindings) -> Asking | str:
     """What to ask for what is named; a text says why nothing can be asked."""
     form = named.get("form", "")
     makers: Mapping[str, Callable[[Bindings], Asking | str]] = {"property": _property, "heavier": _heavier, "common": _common, "most": _most, "which": _which, "many": _many}
+    if form == "property" and "action" in named and named["property"] in ("floats", "-floats"):
+        verb = {} if "or" in named else {"verb": "sink" if named["property"].startswith(_CONTRARY) else "float"}
+        named = {key: value for key, value in named.items() if key != "property"}
+        named |= {"form": "will" if verb else "happens", **verb}
+        form = named["form"]
     if form in makers:
         extra = {"action", "verb", "surface", "height", "said", "can", "support", "not"} & set(named)
         return "it joins what was taught apart" if extra else makers[form](named)
@@ -65,6 +70,8 @@ def ask(named: Bindings) -> Asking | str:
         return "it names no thing that was taught"
     if {"other", "third", "fourth", "most", "property"} & set(named):
         return "it joins what was taught apart"
+    if "action" not in named and named.get("surface") == "water" and form != "will":
+        named = {**named, "action": "drop"}  # a thing in water came there
     if "action" not in named:
         return _of_thing(named)
     return _of_event(named)
@@ -186,12 +193,16 @@ def _of_event(named: Bindings) -> Asking | str:
         return "it asks two things at once"
     if form == "will" and not verb or form == "why" and not verb:
         return "it does not say what is to be explained" if form == "why" else "it does not say what is asked"
+    if "or" in named:
+        verb = ""
     if event.off:
         return _fallen(event, form, verb, named)
     return _asking(event, form, verb, "not" in named)
 
 
 def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | str:
+    if verb and form in ("happens", "where", "after"):
+        return _as_said(event, form, verb, negated)
     if form == "happens":
         return Asking((event.happens(),))
     if form == "where" and event.action in ("heat", "cool", "cut", "light", "pour", "wait"):
@@ -204,6 +215,20 @@ def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | str:
     if form == "why":
         return _why(event, _meant(event, verb), negated)
     return _will(event, _meant(event, verb))
+
+
+def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | str:
+    """The question goes on from an outcome: it is answered where that is the one that is dreamed."""
+    asking = _asking(event, form, "", False)
+    if isinstance(asking, str):
+        return asking
+
+    def word(said: Answers) -> str | None:
+        if said[-1] is None or _holds(_meant(event, verb), said[-1]) == negated:
+            return None
+        return asking.word(said[:-1]) if asking.word else said[0]
+
+    return Asking((*asking.questions, event.happens()), word)
 
 
 def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | str:
@@ -470,5 +495,5 @@ def _alike(said: Answers) -> str | None:
     return said[0] if said[0] == said[1] else None
 
 
-PHRASEBOOK = Phrasebook(SLOTS, MACROS, PATTERNS, FILLERS, ADVERBS, ask)
+PHRASEBOOK = Phrasebook(SLOTS, MACROS, PATTERNS, FILLERS, ADVERBS, SPELLED, ask)
 

@@ -4,12 +4,14 @@ and the pieces that free questions are made of. ``asking.py`` says what is then 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
-from reverie.worlds.everyday.things import THINGS
+from reverie.worlds.everyday.questions import ASKED, VERBS
+from reverie.worlds.everyday.things import SURFACES, THINGS
 from reverie.worlds.phrasebook import Pattern, Slot
 
-__all__ = ["ADVERBS", "FILLERS", "MACROS", "PATTERNS", "SLOTS"]
+__all__ = ["ADVERBS", "FILLERS", "MACROS", "PATTERNS", "SLOTS", "SPELLED"]
 
 # thing → what people also call it, beside its name and its indefinite forms
 _THINGS = {
@@ -50,7 +52,7 @@ _SURFACES = {
     "pillow": ("pillow", "cushion", "soft pillow", "soft cushion", "bed pillow"),
     "sand": ("sand", "pile of sand", "heap of sand", "sand pile", "soft sand", "dry sand", "sandpit", "sandbox"),
     "table": ("table", "kitchen table", "dining table", "desk", "tabletop", "table top", "coffee table",
-              "dinner table", "wooden table", "countertop", "kitchen counter"),
+              "dinner table", "wooden table", "countertop", "kitchen counter", "counter", "worktop", "kitchen worktop", "kitchen desk", "bar counter", "breakfast table", "side table"),
     "water": ("water", "bowl of water", "tub of water", "bucket of water", "bathtub", "basin of water", "tank of water",
               "tub", "bath", "water tub", "bath water", "tub filled with water", "bowl filled with water",
               "bucket full of water", "sink full of water", "pan of water", "pot of water"),
@@ -85,7 +87,7 @@ _DONE: dict[str, tuple[str, ...]] = {
     "heat": ("heat <x>", "heat up <x>", "heat <x> up", "heat <x> <flame>", "heat <x> up <flame>", "warm <x> <flame>",
              "warm <x> up <flame>", "warm <x>", "warm up <x>", "warm <x> up", "hold <x> <over_flame>",
              "(put|place|set|leave) <x> <over_flame>", "make <x> [very|really|too] hot", "expose <x> to [<det>] heat",
-             "(put|place|throw|drop|leave|toss|melt) <x> <pan>", "(heat|warm|fry|cook|melt) <x> <pan>", "cook <x>",
+             "(put|place|throw|drop|leave|toss|melt) <x> <pan>", "(heat|warm|fry|cook|melt) <x> <pan>", "melt <x> <flame>", "cook <x>",
              "heat [the|some|up] {liquid}", "heat {liquid} up", "warm [up] [the|some] {liquid}", "fry <x>", "roast <x>",
              "apply heat to <x>", "put heat on <x>", "toast <x>", "put a flame under <x>", "bring <x> near a flame"),
     "cool": ("cool <x>", "cool <x> down", "cool down <x>", "cool <x> with ice", "chill <x>", "chill <x> with ice",
@@ -127,7 +129,8 @@ _BEFALLS: dict[str, tuple[str, ...]] = {
     "drop": ("<x> (fall|drop|slip|tumble|plummet|crash|plunge|land) [down]", "<x> <slips> <hand>",
              "<x> [fall|drop] [and] (hit|strike|reach|touch|meet|crash in to|smash in to|fall on) [<det>] {surface}",
              "<x> (fall|drop) to [<det>] {surface}", "[the] (fall|drop) of <x>", "there be <x> fall"),
-    "let go": ("<x> get loose", "<x> get away from <hand>", "nobody hold <x> [any more]", "<x> slip out of <hand>"),
+    "stack": ("<x> [be] (on top of|on|atop) <y>",),
+    "let go": ("<x> get loose", "<x> get away [from <agent>]", "<x> get away from <hand>", "nobody hold <x> [any more]", "<x> slip out of <hand>"),
     "push": ("<x> get [<det>] (push|shove|nudge|bump)",
              "<x> (fall|roll|slide|slip|tumble|drop|go|be|topple|get) off [of] [the edge of] [<det>] {surface} [<down>]",
              "<x> (fall|roll|slide|slip|tumble|drop|topple) (down|down from|from|over) [the edge of] [<det>] {table} [<down>]",
@@ -176,7 +179,7 @@ _OUTCOMES = {
              "hit the ceiling", "end up at the ceiling", "move up", "shoot up", "fly"),
     "fall over": ("fall over", "tip over", "topple", "topple over", "fall on its side", "keel over", "be knocked over",
                   "fall down", "land on its side", "tumble over", "tip", "fall on to its side", "lie on its side", "collapse", "all fall", "all topple", "all fall over", "all fall down"),
-    "stay on top": ("stay on top", "stay there", "stay put", "stay in place", "stay up", "hold", "balance", "remain on top",
+    "stay on top": ("stay on top", "stay", "stay there", "stay put", "stay in place", "stay up", "hold", "balance", "remain on top",
                     "stay on", "rest on top", "be stable", "stay on it", "stay balanced", "keep its balance", "stay on top of it", "remain in place", "remain there", "stay where it is", "rest there", "be steady"),
     "fall off": ("fall off", "slide off", "roll off", "come off", "slip off", "tumble off", "drop off",
                  "fall off the edge", "fall off the table", "fall to the floor", "fall on the floor", "fall to the ground", "fall on to the floor", "land on the floor", "end up on the floor"),
@@ -217,7 +220,7 @@ _PROPERTIES = {
               "be <x> something that melt", "will <x> melt <heat>", "be <x> able to melt", "<can> <x> become liquid",
               "be <x> meltable", "be it possible to melt <x>", "<do> heat melt <x>", "<do> heat make <x> melt"),
     "cut": ("<can> <agent> (cut|slice) [through] <x> [<knife>]", "<can> [<det>] knife (cut|slice|go through|cut through|slice through) <x>",
-            "be <x> soft enough to (cut|slice)", "<can> <x> be (cut|sliced) [<knife>]", "<do> [<det>] knife (go through|cut|cut through|slice) <x>",
+            "be <x> soft enough to (cut|slice)", "<can> [<det>] knife be able to (cut|cut through|slice) <x>", "be [<det>] knife able to (cut|cut through|slice|go through) <x>", "be <x> soft enough for [<det>] knife", "<can> <x> be (cut|sliced) [<knife>]", "<do> [<det>] knife (go through|cut|cut through|slice) <x>",
             "be it possible to (cut|slice) <x> [<knife>]", "be <x> (cuttable|easy to cut)"),
     "floats": ("<do> <x> (float|swim|stay afloat|stay on top of [the] water) [<on_water>]", "<can> <x> float [<on_water>]",
                "will <x> (float|stay afloat) [<on_water>]", "be <x> able to float [<on_water>]", "be <x> buoyant",
@@ -230,7 +233,7 @@ _PROPERTIES = {
               "do <x> weigh less than air", "<do> <x> (go up|fly|rise|fly up) (by itself|on <its> own)", "be <x> less dense than air",
               "<can> <x> (rise|fly|float) [up] [by itself|on <its> own] [in the air]", "do <x> rise [by itself|on <its> own]"),
     "-light": ("<is> <x> heavier than air", "be air lighter than <x>"),
-    "liquid": ("be there anything to pour out of <x>", "<can> you pour (something|anything|liquid) out of <x>",
+    "liquid": ("be there anything to pour out of <x>", "<can> <agent> pour (something|anything|liquid|a liquid) out of <x>", "be it possible to pour (something|anything) out of <x>",
                "<do> <x> (hold|contain|have) [a|any|some] (liquid|fluid) [in it|inside]", "be there [a|any|some] (liquid|fluid) (in|inside) <x>",
                "do anything run out of <x> if you tip <it>", "be there anything [liquid] to drink in <x>", "be there something liquid in <x>",
                "be <x> fill with [a] liquid", "<can> anything [be] pour out of <x>", "be there something to pour out of <x>"),
@@ -278,7 +281,7 @@ SLOTS = {
     "water": Slot("surface", {"water": _SURFACES["water"]}),
     "height": Slot("height", _HEIGHTS),
     "verb": Slot("verb", _OUTCOMES),
-    "or": Slot("or", {"yes": tuple(phrase for said in _OUTCOMES.values() for phrase in said) + ("fall", "not", "stay whole", "stay", "survive", "remain whole")}),
+    "or": Slot("or", {"yes": tuple(phrase for said in _OUTCOMES.values() for phrase in said) + ("fall", "not", "stay whole", "stay", "survive", "remain whole", "whole", "intact", "be whole", "be intact", "be fine", "stay intact", "stay in one piece", "be okay", "bend", "be bent")}),
     "most": Slot("most", _MOST),
 }
 
@@ -298,14 +301,14 @@ MACROS = {
     "x": f"([{_DET}] [{_ADJ}] [{{did}}] {{thing}}|[the|some|my|this] {{liquid}}|(it|they|them|this|that|one|the thing))",
     "y": f"[{_DET}] [{_ADJ}] {{support}}",
     "agent": f"(i|you|we|he|she|they|one|someone|somebody|anyone|anybody|people|[{_DET}] ({_PERSON}) [of (mine|ours|hers|his)])",
-    "conj": "(on|if|when|once|after|whenever|as soon as|as|in case|suppose [that]|imagine [that]|assume [that]|"
+    "conj": "(on|have|how about|what about|if|when|once|after|whenever|as soon as|as|in case|suppose [that]|imagine [that]|assume [that]|"
             "say [that]|let us say [that]|by|from|of|upon|should|while|and|then|that|which|next if|the moment|every time|"
             "each time|let us (suppose|assume|imagine|pretend) [that]|follow|because of|because|with|given [that]|provide [that]|to|for|during|before and after|right after|just after|what if|and if|and when)",
     "mod": "(will|do|be|have|have be|try to|want to|be to|go to|happen to|decide to|manage to|go and|"
            "be go to|be about to|need to|start to|will be to|can|must|get|be try to|intend to|have to)",
     "hand": f"((out of|from|through|in|with) [{_DET}] [({_PERSON}) be] (hand|hands|finger|fingers|grip|grasp)|[<det>] (hand|grip|grasp))",
     "fire": "[<det>] [open|hot|naked|gas] (fire|flame|heat|burner|stove)",
-    "cold": "[<det>] (cold|frost|freezer|ice pack|ice)",
+    "cold": "[<det>] (cold|frost|freezer|ice pack)",
     "blade": "[<det>] [kitchen|sharp] knife",
     "slips": "(slip|fall|drop|slide|tumble)",
     "flame": "((with|over|on|above|in|by) [<det>] [open|hot|naked|gas] (flame|fire|burner|candle flame|blowtorch|lighter|torch|heat|stove|stovetop|cooker|hob)|(over|on) heat)",
@@ -351,6 +354,7 @@ _HAPPENS = (
     "what <aux> <it> (do|lead to|cause|result in|mean for <x>|do to <x>)", "(do|lead to|cause) what", "what <aux>", "what be the consequence for <x>", "how <aux> it (end|turn out|go)",
     "what (effect|impact) <aux>", "have on <x>", "predict what", "describe (what|the result|the outcome)", "what <aux> i expect", "what to expect",
     "[give me|name] the (result|outcome) [of]", "(will|do|be) what", "what <aux> <it> lead to", "what (come|pour|run|flow) out of <x>", "what be the fate of <x>", "[any|some] change (in|to) <x>", "anything leave of <x>", "what (be|will) happen",
+    "result", "outcome", "consequence", "how about", "what about", "what do [you think] happen",
     "what if", "what do <agent> (think|believe|expect|guess|reckon|suppose) (will|that) happen [to <x>]", "what happen [be]",
     "what <aux> <x> be go to do", "what kind of thing <aux> happen", "what sort of thing <aux> happen", "what <aux> be the (result|outcome|effect|consequence) [of|when|if]",
     "what do <agent> think happen [to <x>]", "any idea what happen [to <x>]", "what might happen [to <x>]", "what can happen [to <x>]",
@@ -382,6 +386,7 @@ def _patterns() -> Iterator[Pattern]:
             if words:
                 yield Pattern(f"[<conj>] [<mod>] ({words}) <tail>", {"action": action, **({"off": "yes"} if off else {})})
     yield from _done(_PUSHES, "<edge> <tail>", {"action": "push", "off": "yes"})
+    yield from _done(_PUSHES, "off [<down>] <tail>", {"action": "push", "off": "yes"})
     yield Pattern("<lead> (put|place|set|lay|leave|keep|stand|let <x> (sit|stand|lie)) <x> [lie|sit|stand] (on|on top of|at) [<det>] {surface} [<while>] [<place>]", {"action": "wait"})
     yield Pattern("[<conj>] <x> [be] [leave|lie|sit|stand|put|place|rest] (on|on top of) [<det>] {surface} [<while>] [<place>]", {"action": "wait"})
     yield Pattern("<lead> (put|place|set|lay|dip|dunk|stick) <x> (in|in to|on) [<det>] {water}", {"action": "drop"})
@@ -423,7 +428,7 @@ def _yes_no() -> Iterator[Pattern]:
     ):  # fmt: skip
         yield Pattern(words, will)
     for verb, seen in {
-        "break": "pieces|shards|a mess|broken glass|a crack|splinters", "melt": "a puddle|a pool", "catch fire": "ash|ashes|flames|a fire|fire|smoke",
+        "break": "pieces|shards|a mess|broken glass|a crack|splinters", "melt": "a puddle|a pool|water|some water|liquid", "catch fire": "ash|ashes|flames|a fire|fire|smoke",
         "change": "a change|any change|a difference|any difference", "spill": "a spill|[<det>] {liquid} (on the floor|come out|spill|run out|pour out|flow out)",
     }.items():  # fmt: skip
         yield Pattern(f"<aux> there be ({seen})|be there ({seen})|<aux> <agent> (get|see|find|have) ({seen})", {**will, "verb": verb})
@@ -435,7 +440,8 @@ def _yes_no() -> Iterator[Pattern]:
         for frame in ("<aux> <x> [<still>] {v}", "(if|whether) <x> [<aux>] [<still>] {v}", "<aux> <agent> (think|expect|believe) <x> [<aux>] [<still>] [to] {v}", "be <x> (likely|able|going) to {v}", "<x> <aux> {v}", "be <x> go to {v}", "be it (likely|possible) that <x> [<aux>] {v}", "<aux> not <x> {v}"):
             if not (words.startswith("not") and "not" in frame):
                 yield Pattern(frame.replace("{v}", words), {"form": "whole"})
-    yield Pattern("be <x> [<still>] (whole|intact|unbroken|undamaged|unharmed|ok|okay|fine|safe|in one piece|all right|alright)", {"form": "whole"})
+    yield Pattern("be <x> [<still>] (whole|intact|unbroken|undamaged|unharmed|in one piece)", {"form": "whole"})
+    yield Pattern("be (<np>|<it> <still>) (ok|okay|fine|safe|all right|alright|good)", {"form": "whole"})
     yield Pattern("without [<x>] (break|be break|shatter|be damage|crack|smash|damage) [<x>]", {"form": "whole"})
     yield Pattern("{verb} <it>", will)
     yield Pattern("can <agent>", {"can": "yes"})
@@ -501,7 +507,7 @@ def _about_things() -> Iterator[Pattern]:
 
 PATTERNS = tuple(_patterns())
 FILLERS = (
-    "explain", "(do|will|can)", "or", "give me", "show me", "be what", "there", "please", "exactly", "just", "actually", "really", "accidentally", "by accident", "by mistake", "suddenly", "ever", "simply", "usually", "normally", "probably", "typically", "likely", "perhaps", "maybe", "generally",
+    "explain", "describe", "i mean", "hmm", "i ask", "my question be", "what i want to know be", "(do|will|can)", "or", "give me", "show me", "be what", "there", "please", "exactly", "just", "actually", "really", "accidentally", "by accident", "by mistake", "suddenly", "ever", "simply", "usually", "normally", "probably", "typically", "likely", "perhaps", "maybe", "generally",
     "do you think", "you think", "in your opinion", "i wonder", "i be wonder", "i want to know", "i will like to know", "can you (tell|show|explain to) me", "can you (say|tell|explain|predict|guess)", "tell me", "tell us", "do you know", "you know", "will you (tell|say)", "any idea", "i be curious",
     "hey", "hi", "hello", "so", "ok", "okay", "well", "oh", "um", "question", "quick question", "say", "guess", "let us see", "help", "oops", "imagine", "suppose", "there be", "here be", "i have", "be it true that", "be it the case that", "i guess", "i suppose", "i think", "i believe", "i bet", "right", "then", "now", "afterwards", "later", "still", "at all", "in the end", "and", "but", "also", "the moment", "eventually", "right away", "immediately", "straight away", "at once", "instead",
     "<place>", "let us say", "if so", "thanks", "thank you", "to me", "again", "possible", "for example", "in general", "when that happen", "after that", "as a result", "what do you say", "curious", "out of curiosity", "today", "yesterday", "this morning", "in real life", "according to physics", "physically", "in practice",
@@ -510,4 +516,19 @@ ADVERBS = frozenset(
     "just accidentally simply actually really suddenly ever also please maybe perhaps probably usually normally "
     "typically exactly carelessly unfortunately sadly possibly clumsily unintentionally basically literally "
     "apparently certainly definitely surely obviously even".split()
+)
+SPELLED = frozenset(
+    re.findall(
+        r"(?<!\{)\b[a-z]+\b(?!\})",
+        " ".join(
+            [
+                *(words for thing in THINGS.values() for words in (thing.name, thing.short, *thing.indefinite)),
+                *(words for wordings in VERBS.values() for words in wordings),
+                *(verb for verbs in ASKED.values() for verb in verbs),
+                *SURFACES,
+                "happen happens happened when what where which does will would shatter freezer survive heavier fragile",
+                "common whole bounce throw threw catch floats sinks",
+            ]
+        ),
+    )
 )
