@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from reverie.errors import BundleError, UsageError, shorten
+from reverie.errors import BundleError, shorten
 from reverie.jsonio import read_object
 from reverie.model.llama_layout import LlamaLayout, find_layout
 from reverie.tokens.id_map import IdMap
@@ -25,7 +25,9 @@ class LlamaBase:
 
     def __init__(self, folder: Path, layout: LlamaLayout, num_grammar: int):
         if not 0 <= num_grammar < layout.vocab_size:
-            raise UsageError(f"{num_grammar} ids of a grammar do not fit into a base of {layout.vocab_size} ids")
+            raise BundleError(
+                f"the base in {folder} is damaged: {layout.vocab_size} ids leave no room for {num_grammar} more"
+            )
         self.config, self._folder = layout, folder
         self.ids = IdMap(layout.vocab_size - num_grammar, num_grammar)
 
