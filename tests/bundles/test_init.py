@@ -303,6 +303,11 @@ def test_a_hub_s_id_is_fetched_and_its_failure_said(tmp_path: Path, monkeypatch:
     assert read_manifest(folder)["base"]["source"] == "someone/tiny-llama"
     assert read_manifest(folder)["name"] == "tiny-llama"
 
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path / "empty"))
+    with pytest.raises(BundleError, match=r"'someone/ggufs' holds no model folder .* fetch one of them"):
+        init_bundle("someone/ggufs", tmp_path / "other", FULL)
+
     def unreachable(*_: Any, **__: Any) -> str:
         raise OSError("no route to host")
 

@@ -23,7 +23,7 @@ from reverie.dreaming.question import Question
 from reverie.dreaming.session import Session
 from reverie.dreaming.word_dreams import WordDreamer
 from reverie.dreaming.words import WordMind
-from reverie.engine import AnyBackbone
+from reverie.engine import AnyBackbone, WeightKind
 from reverie.errors import BundleError, UsageError
 from reverie.experts.contract import Choice
 from reverie.experts.features import question_features
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from reverie.experts.library import Library
     from reverie.memory.memory import Memory
 
-__all__ = ["AUTO", "SPOKEN", "USUAL", "Bundle", "load", "load_bundle"]
+__all__ = ["AUTO", "SPOKEN", "USUAL", "Bundle", "load", "load_bundle", "usual_model"]
 
 AUTO = "auto"  # the usual model: USUAL, joined with SPOKEN where that was pulled
 USUAL, SPOKEN = "nano", "smol"
@@ -64,6 +64,7 @@ class Bundle:
     confidence: ConfidenceModel | None
     starter_facts: Path | None = None  # facts that a new memory starts with
     reader: Path | None = None  # graph attention over recalled facts
+    weights: WeightKind = "fp32"  # how the engine keeps the backbone's
     words: BaseWords | None = None  # of a base that was never taught the grammar: it answers in its own words
 
     def open(self, library: Path | None = None) -> Model:
@@ -79,6 +80,7 @@ class Bundle:
             experts=open_expert_pool(self.folder, self.manifest, library),
             facts=partial(_read_starter_facts, self.starter_facts),
             reader=self.reader,
+            weights=self.weights,
         )
 
     def session(
@@ -111,11 +113,13 @@ class Bundle:
         return open_library(self.folder, self.manifest, library)
 
 
-def load_bundle(name: str | Path = "nano", trainable: bool = False) -> Bundle:
+def load_bundle(name: str | Path = "nano", *, trainable: bool = False, weights: WeightKind = "fp32") -> Bundle:
     """Verify a bundle, by name or folder, and load its parts.
 
     ``trainable``: its backbone is a module that can be trained and looked into, whatever base it is; else a base in
-    Llama layout is read on a CPU for the engine alone, which takes a fraction of the time.
+    Llama layout is read on a CPU for the engine alone, which takes a fraction of the time. ``weights``: how the engine
+    keeps the matrices of such a base there: ``fp32`` as exact as they are, ``int8`` and ``bf16`` smaller and faster,
+    ``auto`` what this processor is made for.
 
     Raises UsageError for a name that is not known, BundleError for a bundle that is damaged, foreign or too new.
     """
@@ -138,6 +142,7 @@ def load_bundle(name: str | Path = "nano", trainable: bool = False) -> Bundle:
         if base is None or words is None
         else ChatPrompter(words, grammar, base["prompt"]),
         words=words,
+        weights="fp32" if base is None else weights,
     )
     _check_fit(folder, bundle)
     return bundle
@@ -157,6 +162,7 @@ def load(
     memory: Memory | str | Path | bool | None = None,
     library: str | Path | None = None,
     evaluators: Sequence[str | Evaluator] = (),
+    weights: WeightKind = "fp32",
     **switches: Any,
 ) -> Session:
     """A session with a model: ``reverie.load().ask("What happens when you drop an egg?")``.
@@ -168,16 +174,16 @@ def load(
     ``memory`` is what its answers rest on: an address such as ``"kg.db"``, which is made if needed, an open Memory,
     None for what the bundle knows of its worlds (kept nowhere), or False for nothing. ``library``: the folder of your
     experts, which stand beside the bundle's own. ``evaluators``: more judges of dreams, by the names that they are
-    registered under; UnknownNameError suggests the nearest. ``switches`` are settings of ``RuntimeConfig``, such as
-    ``enable_gpt51_codex_preview=False``; ConfigError names one that does not exist. Otherwise raises as ``load_bundle``
-    and ``open_speaker`` do.
+    registered under; UnknownNameError suggests the nearest. ``weights``: of a base, as ``load_bundle`` takes it.
+    ``switches`` are settings of ``RuntimeConfig``, such as ``enable_gpt51_codex_preview=False``; ConfigError names one
+    that does not exist. Otherwise raises as ``load_bundle`` and ``open_speaker`` do.
     """
     settings = build_settings(RuntimeConfig, switches) if switches or runtime is None else runtime
     evaluators, own = Arbiter(()).beside(evaluators).evaluators, Path(library) if library else None
     first, others = _parts(name)
     if not isinstance(first, Path) and is_speaker(first):
-        return Session(None, memory, (), settings, mind=_words_of(first, evaluators, None))
-    bundle = load_bundle(first)
+        return Session(None, memory, (), settings, mind=_words_of(first, evaluators, None, weights))
+    bundle = load_bundle(first, weights=weights)
     model = bundle.open(own)
     if not others:
         mind = bundle.mind(model, evaluators)
@@ -188,16 +194,20 @@ def load(
         )
     model = replace(model, arbiter=model.arbiter.beside(evaluators))
     _check_known(others)
-    joined = JoinedMind(model, lambda: _words_of(others, evaluators, own), others.rpartition("/")[2])
+    joined = JoinedMind(model, lambda: _words_of(others, evaluators, own, weights), others.rpartition("/")[2])
     return Session(model, memory, None, settings, mind=joined)
+
+
+def usual_model() -> str:
+    """What ``auto`` stands for here."""
+    return f"{USUAL}+{SPOKEN}" if SPOKEN in pulled_bundles() else USUAL
 
 
 def _parts(name: str | Path) -> tuple[str | Path, str]:
     """Who dreams in pictures, and who speaks beside it, "" for nobody."""
     if isinstance(name, Path):
         return name, ""
-    if name == AUTO:
-        return (USUAL, SPOKEN) if SPOKEN in pulled_bundles() else (USUAL, "")
+    name = usual_model() if name == AUTO else name
     first, plus, others = name.partition("+")
     joined = plus and others and not is_speaker(first) and not Path(name).exists() and name not in pulled_bundles()
     return (first, others) if joined else (name, "")
@@ -209,13 +219,13 @@ def _check_known(name: str) -> None:
         find_bundle(name)
 
 
-def _words_of(name: str, evaluators: Sequence[str | Evaluator], library: Path | None) -> WordMind:
+def _words_of(name: str, evaluators: Sequence[str | Evaluator], library: Path | None, weights: WeightKind) -> WordMind:
     """The mind of a speaker, or of a bundle that answers in its own words."""
     if is_speaker(name):
         dreamer = WordDreamer(open_speaker(name))
         dreamer.arbiter = dreamer.arbiter.beside(evaluators)
         return WordMind(dreamer)
-    bundle = load_bundle(name)
+    bundle = load_bundle(name, weights=weights)
     mind = bundle.mind(bundle.open(library), evaluators)
     if not isinstance(mind, WordMind):
         raise UsageError(f"{bundle.name} dreams in pictures itself; join a model that speaks to it, such as smol")

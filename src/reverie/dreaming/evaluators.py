@@ -108,7 +108,7 @@ class Contrast:
     weight = 1.0
 
     def judge(self, dreams: Sequence[Dream], context: Context) -> list[float] | None:
-        if context.contrast is None or not all(dream.triplets for dream in dreams):
+        if context.contrast is None:
             return None
         return [1 / (1 + math.exp(min(-nats, 500.0))) for nats in context.contrast(dreams)]
 
@@ -261,4 +261,10 @@ def _toy_context(dreams: Sequence[Dream]) -> Context:
     frames = {part.frame for dream in dreams for triplet in dream.triplets for part in (triplet.what, triplet.result)}
     pictures = {frame: np.asarray(world.render()) for frame in frames if frame}
     remembered = Fact(situation("a ball", "push"), CAUSES, "it moves", "a toy")
-    return Context("what happens?", world, pictures, Evidence({remembered.subject: [remembered]}, GroundingConfig()))
+    return Context(
+        "what happens?",
+        world,
+        pictures,
+        Evidence({remembered.subject: [remembered]}, GroundingConfig()),
+        contrast=lambda dreams: [len(dream.said) / 10 for dream in dreams],
+    )

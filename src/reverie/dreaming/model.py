@@ -17,7 +17,7 @@ from reverie.dreaming.dreamer import Dreamer
 from reverie.dreaming.expert_pool import ExpertPool
 from reverie.dreaming.prompted import Prompted
 from reverie.dreaming.question import Question
-from reverie.engine import AnyBackbone, AnyEngine, Engine
+from reverie.engine import AnyBackbone, AnyEngine, Engine, WeightKind
 from reverie.errors import UsageError
 from reverie.nouns import Dream, Frame
 from reverie.tokens.grammar import Grammar
@@ -147,11 +147,12 @@ def open_model(
     experts: ExpertPool | None = None,
     facts: Callable[[], Iterable[Row]] = tuple,
     reader: Path | None = None,
+    weights: WeightKind = "fp32",
 ) -> Model:
     """A model of the parts of a bundle, as ``Model`` has them; ``confidence`` None uses the rough probe,
-    ``experts`` None leaves everything to the bare backbone."""
+    ``experts`` None leaves everything to the bare backbone, ``weights`` as ``engine.open_decoder`` takes it."""
     experts = experts or ExpertPool()
-    engine = Engine(backbone, experts=experts.library)
+    engine = Engine(backbone, experts=experts.library, weights=weights)
     return Model(
         name=name,
         grammar=grammar,

@@ -131,6 +131,7 @@ class Parser:
         phrases = (phrase for slot in book.slots.values() for said in slot.values.values() for phrase in said)
         said = re.sub(r"\{\w+\}|<\w+>", " ", " ".join([*texts, *phrases]))
         self.words = frozenset(re.findall(r"\w+", said))
+        self._spelled = frozenset(word for word in book.spelled if len(word) > 3)
         self._stems = frozenset(map(stem, self.words))
 
     def stems(self, words: Sequence[str]) -> list[str]:
@@ -173,9 +174,9 @@ class Parser:
 
     def _mended(self, word: str) -> str:
         base = stem(word)
-        if base in self._stems or len(word) < 3 or not word.isalpha() or word in REAL_WORDS:
+        if base in self._stems or len(word) < 4 or not word.isalpha() or word in REAL_WORDS:
             return base
-        return _nearest(word, base, self.words) or base
+        return _nearest(word, self._spelled) or base
 
     def _matches(self, match: _Match, start: int) -> Iterator[tuple[int, Bindings]]:
         for node, binds in self._pieces:
@@ -242,7 +243,9 @@ class _Match:
             return tuple((end, {binds: value}) for end, value in _walk(trie, self.stems, at))
         if node.kind == "choice":
             first = self.stems[at] if at < len(self.stems) else ""
-            return _once(one for option in (*node.by_first.get(first, ()), *node.may_be_empty) for one in self(option, at))
+            return _once(
+                one for option in (*node.by_first.get(first, ()), *node.may_be_empty) for one in self(option, at)
+            )
         found: Found = ((at, _NOTHING),)
         for part in node.parts:
             found = _once(
@@ -289,19 +292,20 @@ def _walk(trie: Mapping[str, Any], stems: Sequence[str], at: int) -> Iterator[tu
             yield place + 1, value
 
 
-def _nearest(word: str, base: str, known: frozenset[str]) -> str | None:
+def _nearest(word: str, known: frozenset[str]) -> str | None:
     """The stem of the one known word that was meant: of the same beginning, one slip away, two in a long word."""
+    near: dict[int, set[str]] = {1: set(), 2: set()}
+    for other in known:
+        if other[0] == word[0] and (slips := _slips(word, other)) < 3:
+            near[slips].add(stem(other))
+    closest = near[1] or near[2]
+    return closest.pop() if len(closest) == 1 else None
+
+
+def _slips(word: str, other: str) -> int:
+    """How many letters are wrong, missing, too many or swapped; 3 for more than one makes in words of that length."""
     from rapidfuzz.distance import OSA
 
-    slips = 2 if len(word) >= 8 else 1
-    distances = {
-        other: min(
-            OSA.distance(word, other, score_cutoff=slips),
-            OSA.distance(base, stem(other), score_cutoff=slips) if len(base) > 3 else slips + 1,
-        )
-        for other in known
-        if len(other) > 3 and other[0] == word[0]
-    }
-    least = min(distances.values(), default=slips + 1)
-    near = {stem(other) for other, distance in distances.items() if distance == least}
-    return near.pop() if least <= slips and len(near) == 1 else None
+    most = 1 if min(len(word), len(other)) < 8 else 2
+    distance = int(OSA.distance(word, other, score_cutoff=most))
+    return max(distance, 1) if distance <= most else 3

@@ -23,7 +23,7 @@ from reverie.dreaming.reading import bears_out, only_named, read
 from reverie.dreaming.streaming import without_edges
 from reverie.dreaming.word_dreams import WordDreamer, likeness
 from reverie.engine import Sampling
-from reverie.errors import UsageError
+from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice
 from reverie.nouns import DIRECT, Answer, Dream, Fact, Verdict
 from reverie.speakers.contract import Message, Speech, SpeechRequest
@@ -79,6 +79,8 @@ class WordMind:
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
         """As ``Mind.imagine``. Raises UsageError where the question asks for nothing to dream of."""
         self._check(question)
+        if question.experts:
+            raise UsageError("dreams in words are those of the bare model: ask for them without experts")
         if not settings.branches:
             raise UsageError("dreaming needs at least 1 branch")
         asked = read_question(question.text)
@@ -121,8 +123,11 @@ class WordMind:
 
     def _check(self, question: Question) -> None:
         if question.shown:
-            both = f"nano+{self.name}"
-            raise UsageError(f"{self.name} was taught no pictures: ask a model that was, or both, as in {both}")
+            raise UsageError(
+                f"{self.name} was taught no pictures: ask a model that was, or both, as in nano+{self.name}"
+            )
+        if question.experts and self._choose is None:
+            raise UsageError(f"{self.name} has no experts, and '{shorten(question.experts[0])}' is asked for")
 
     def _dreamt(
         self,
@@ -147,7 +152,7 @@ class WordMind:
         """The answer without dreams. A few more beginnings are drawn beside it: what it says each time, it knows."""
         seed, *seeds = settings.branch_seeds
         stop = (*speaking.stop, *(("\n",) if self.style == "question" else ()))
-        sampling = speaking.sampling or self.speaker.usual
+        sampling = speaking.drawn(self.speaker.usual)
         first = SpeechRequest(self._said(question, speaking), speaking.max_ids, sampling, seed, stop, None, experts)
         drawn = Sampling(max(settings.temperature, 0.3), top_p=0.95)
         beside = [

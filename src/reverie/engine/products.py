@@ -82,8 +82,7 @@ class Int8Matrix:
         round_twice(x.contiguous().numpy(), self._half, rounded, scales)
         given = torch.from_numpy(rounded), 1.0, self._half + 1  # with its scale and what stands for 0
         weights = self._packed, self._scales, self._zeros
-        how = None, 1.0, 0, torch.float32, "none", [], ""
-        both: Tensor = torch.ops.onednn.qlinear_pointwise(*given, *weights, *how)
+        both: Tensor = torch.ops.onednn.qlinear_pointwise(*given, *weights, None, 1.0, 0, torch.float32, "none", [], "")
         out = both[:num_rows].add_(both[num_rows:], alpha=0.5 / self._half).mul_(torch.from_numpy(scales))
         return _plus(out, self._bias, add)
 

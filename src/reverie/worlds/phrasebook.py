@@ -56,6 +56,7 @@ class Phrasebook:
         patterns: of a question
         fillers: words and phrases between the pieces that change nothing
         adverbs: words that change nothing wherever they stand
+        spelled: words whose misspellings are mended (those of four letters and more)
         ask: from what was named, what to ask the model; a text says why nothing can be asked
     """
 
@@ -64,4 +65,5 @@ class Phrasebook:
     patterns: Sequence[Pattern]
     fillers: Sequence[str]
     adverbs: frozenset[str]
+    spelled: frozenset[str]
     ask: Callable[[Bindings], Asking | str]

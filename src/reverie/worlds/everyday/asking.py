@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
 
 from reverie.worlds.everyday.compare import SAID
-from reverie.worlds.everyday.phrases import ADVERBS, FILLERS, MACROS, PATTERNS, SLOTS
+from reverie.worlds.everyday.phrases import ADVERBS, FILLERS, MACROS, PATTERNS, SLOTS, SPELLED
 from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
@@ -495,5 +495,5 @@ def _alike(said: Answers) -> str | None:
     return said[0] if said[0] == said[1] else None
 
 
-PHRASEBOOK = Phrasebook(SLOTS, MACROS, PATTERNS, FILLERS, ADVERBS, ask)
+PHRASEBOOK = Phrasebook(SLOTS, MACROS, PATTERNS, FILLERS, ADVERBS, SPELLED, ask)
 

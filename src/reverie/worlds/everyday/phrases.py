@@ -4,12 +4,14 @@ and the pieces that free questions are made of. ``asking.py`` says what is then 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
-from reverie.worlds.everyday.things import THINGS
+from reverie.worlds.everyday.questions import ASKED, VERBS
+from reverie.worlds.everyday.things import SURFACES, THINGS
 from reverie.worlds.phrasebook import Pattern, Slot
 
-__all__ = ["ADVERBS", "FILLERS", "MACROS", "PATTERNS", "SLOTS"]
+__all__ = ["ADVERBS", "FILLERS", "MACROS", "PATTERNS", "SLOTS", "SPELLED"]
 
 # thing → what people also call it, beside its name and its indefinite forms
 _THINGS = {
@@ -514,4 +516,19 @@ ADVERBS = frozenset(
     "just accidentally simply actually really suddenly ever also please maybe perhaps probably usually normally "
     "typically exactly carelessly unfortunately sadly possibly clumsily unintentionally basically literally "
     "apparently certainly definitely surely obviously even".split()
+)
+SPELLED = frozenset(
+    re.findall(
+        r"(?<!\{)\b[a-z]+\b(?!\})",
+        " ".join(
+            [
+                *(words for thing in THINGS.values() for words in (thing.name, thing.short, *thing.indefinite)),
+                *(words for wordings in VERBS.values() for words in wordings),
+                *(verb for verbs in ASKED.values() for verb in verbs),
+                *SURFACES,
+                "happen happens happened when what where which does will would shatter freezer survive heavier fragile",
+                "common whole bounce throw threw catch floats sinks",
+            ]
+        ),
+    )
 )

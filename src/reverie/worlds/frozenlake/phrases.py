@@ -34,5 +34,6 @@ PHRASEBOOK = Phrasebook(
         "direction", "which way", "lie", "from", "there", "beside", "next to", "still", "stand", "one", "two", "three", "four", "five", "six", "seven", "again", "name", "the", "be", "twice", "now",
     ),
     adverbs=frozenset(),
+    spelled=frozenset(),
     ask=_ask,
 )  # fmt: skip
