@@ -175,7 +175,7 @@ def test_a_random_speaker_cites_only_what_it_was_shown() -> None:
 
 
 def test_a_name_that_memory_knows_is_noticed() -> None:
-    assert only_named("How old is the Kerrow lighthouse?", FACTS) is None or True
+    assert only_named("How old is the Kerrow lighthouse?", FACTS) == TALL
     assert only_named("How old is Anna?", FACTS) == FACTS[3]
     assert only_named("How old is Anna's dog?", FACTS) == FACTS[3]
     assert only_named("Anna is old", [TALL]) is None

@@ -153,7 +153,9 @@ class WordMind:
         seed, *seeds = settings.branch_seeds
         stop = (*speaking.stop, *(("\n",) if self.style == "question" else ()))
         sampling = speaking.drawn(self.speaker.usual)
-        first = SpeechRequest(self._said(question, speaking), speaking.max_ids, sampling, seed, stop, None, experts)
+        said = self._said(question, speaking)
+        max_ids = max(min(speaking.max_ids, self.speaker.max_ids - self.speaker.count(said)), 1)
+        first = SpeechRequest(said, max_ids, sampling, seed, stop, None, experts)
         drawn = Sampling(max(settings.temperature, 0.3), top_p=0.95)
         beside = [
             replace(first, max_ids=min(first.max_ids, self.config.beside_ids), sampling=drawn, seed=seed)
