@@ -26,6 +26,7 @@ _EXAMPLES = (
     ("The Rova car weighs 900 kilograms.", "How heavy is the Rova car?", "900 kilograms"),
     ("Peter Lind likes plums, and he lives in Arden.", "What does Peter Lind like?", "plums"),
 )
+_NOTHING = "(nothing)"  # of what only gave orders
 _NEUTRAL = "{} is something."
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|above|earlier|previous|prompt|rule)"
@@ -102,9 +103,10 @@ def _fitting(speaker: Speaker, facts: Sequence[Fact], config: ReadingConfig) -> 
     """Those that fit into their share of the context, whole."""
     fitting, room = list[Fact](), int(config.share * speaker.max_ids)
     for fact in facts:
-        room -= speaker.count(told(fact)) + 4
-        if room >= 0:
+        needed = speaker.count(told(fact)) + 4
+        if needed <= room and told(fact) != _NOTHING:
             fitting.append(fact)
+            room -= needed
     return fitting
 
 
@@ -210,7 +212,7 @@ def _data(text: str) -> str:
     flat = " ".join(text.split())
     if not _ORDERS.search(flat):
         return flat
-    return " ".join(part for part in re.split(r"(?<=[.!?;])\s+", flat) if not _ORDERS.search(part)) or "(nothing)"
+    return " ".join(part for part in re.split(r"(?<=[.!?;])\s+", flat) if not _ORDERS.search(part)) or _NOTHING
 
 
 def _examples() -> str:
