@@ -60,7 +60,7 @@ _KINDS = (
                        ("PlaysIn", ("Where does {} play?", "In which hall can you hear {}?"), "the {word} hall"))),
     Kind("cheese", (("ComesFrom", ("Where does {} come from?", "Where is {} made?"), "{word}"),
                     ("SmellsOf", ("What does {} smell of?", "How does {} smell?"), "{smell}"),
-                    ("RipensFor", ("How long does {} ripen?", "How long must {} lie before it is eaten?"), "{n2} days"))),
+                    ("RipensFor", ("How long does {} ripen?", "How long must {} lie till it is eaten?"), "{n2} days"))),
 )  # fmt: skip
 _POOLS = {
     "person": "Mara Dell, Otto Brand, Ines Falk, Tom Arden, Lida Kroon, Piet Sommer, Asta Ray, Hugo Lind, Nora Vey",

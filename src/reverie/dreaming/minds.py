@@ -85,7 +85,8 @@ class JoinedMind:
     """
 
     def __init__(self, model: Model, open_words: Callable[[], WordMind], others: str):
-        self.pictures, self.name = PictureMind(model), f"{model.name}+{others}"
+        self.pictures = PictureMind(model)
+        self.name = model.name if model.name == others else f"{model.name}+{others}"
         self._open, self._others = open_words, others
 
     @cached_property
