@@ -223,8 +223,8 @@ def _parts(name: str | Path) -> tuple[str | Path, str]:
     if isinstance(name, Path):
         return name, ""
     name = usual_model() if name == AUTO else name
-    first, plus, others = name.partition("+")
-    joined = plus and others and not is_speaker(first) and not Path(name).exists() and name not in pulled_bundles()
+    first, _, others = name.partition("+")
+    joined = first and others and not is_speaker(first) and not Path(name).exists() and name not in pulled_bundles()
     return (first, others) if joined else (name, "")
 
 

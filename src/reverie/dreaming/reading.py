@@ -80,7 +80,7 @@ def told(fact: Fact) -> str:
 def read(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig | None = None) -> Reading | None:
     """What ``facts``, the best first, say to ``question``; None where they do not."""
     config = config or ReadingConfig()
-    shown = _fitting(speaker, facts[: config.shown], config)
+    shown = _fitting(speaker, question, facts[: config.shown], config)
     if not shown or not question.strip():
         return None
     if not speaker.abilities.scores:
@@ -99,9 +99,10 @@ def only_named(question: str, facts: Sequence[Fact]) -> Fact | None:
     return next((fact for fact in facts if names & set(fact.subject.split()) and fact.subject in question), None)
 
 
-def _fitting(speaker: Speaker, facts: Sequence[Fact], config: ReadingConfig) -> list[Fact]:
-    """Those that fit into their share of the context, whole."""
-    fitting, room = list[Fact](), int(config.share * speaker.max_ids)
+def _fitting(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig) -> list[Fact]:
+    """Those that fit whole into their share of the context, and into what is left of it."""
+    left = speaker.max_ids - config.max_ids - speaker.count(f"{_examples()}{question}")
+    fitting, room = list[Fact](), min(int(config.share * speaker.max_ids), left)
     for fact in facts:
         needed = speaker.count(told(fact)) + 4
         if needed <= room and told(fact) != _NOTHING:

@@ -109,7 +109,7 @@ class WordMind:
         reading = None if experts else read(self.speaker, _flat(question.text), facts)
         if reading is not None:
             told = replace(self._told(reading.text, reading.confidence), evidence=reading.cited)
-        elif settings.branches and asked.kind != "plain" and not experts:
+        elif settings.branches and asked.kind != "plain" and not experts and self.dreamer.has_room(asked):
             dreams, verdict = self._dreamt(grounding, question, asked, facts, settings)
             best = dreams[verdict.branch]
             told = self._told(self.dreamer.word(_flat(question.text), asked, best), best.score, dreams, verdict)
