@@ -92,7 +92,8 @@ class JoinedMind:
     """
 
     def __init__(self, model: Model, open_words: Callable[[], WordMind], others: str):
-        self.pictures, self.name = PictureMind(model), f"{model.name}+{others}"
+        self.pictures = PictureMind(model)
+        self.name = model.name if model.name == others else f"{model.name}+{others}"
         self._open, self._others = open_words, others
 
     @cached_property
@@ -141,8 +142,8 @@ class JoinedMind:
         pictures = self.pictures
         if question.shown or question.experts:
             told = pictures.answer(grounding, [question], settings, speaking, explain, on_text)[0]
-            what = "what is shown" if question.shown else "the experts"
-            return replace(told, why=f"{pictures.name} was asked, as {what} is its own")
+            what = "what is shown is" if question.shown else "the experts are"
+            return replace(told, why=f"{pictures.name} was asked, as {what} its own")
         reason = f"it is longer than {pictures.name} reads"
         if len(question.text) <= MAX_CHARS:
             asking = _Asking(pictures, grounding, question, settings, speaking, explain)
