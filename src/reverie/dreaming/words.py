@@ -93,6 +93,10 @@ class WordMind:
         told = self._told("", max(dream.score for dream in dreams), dreams)
         return replace(told, text="" if told.known else "I am not sure of any of this.", verdict=Verdict(-1, ""))
 
+    def close(self) -> None:
+        """As ``Mind.close``: then it says nothing more."""
+        self.speaker.close()
+
     def _answer(
         self,
         grounding: MemoryGrounding,
