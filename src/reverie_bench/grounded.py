@@ -191,10 +191,13 @@ def _read(path: Path) -> Iterator[FactRow]:
 
 
 def _ask(session: Session, cases: Sequence[Case], settings: BenchConfig, how: str) -> list[Answer]:
+    from reverie.dreaming import Speaking
+
     told = []
     for place, case in enumerate(cases):
         settings.progress(f"asking {how} memory", place, len(cases))
-        told.append(session.ask(case.question, branches=settings.branches, seed=settings.seed))
+        short = Speaking(max_ids=32)
+        told.append(session.ask(case.question, branches=settings.branches, seed=settings.seed, speaking=short))
     return told
 
 

@@ -38,7 +38,7 @@ def nano() -> Session:
         ("Could a cup break if I nudge it off the desk?", "will a cup of water break if you push it off a table?"),
         ("wat hapens wen u heeat a candel", "what happens when you heat a candle?"),
         ("Once released, does a balloon fly off?", "will a balloon rise if you let go of it?"),
-        ("A sheet of paper was set alight. What is it like?", "what does a sheet of paper look like when you light it?"),
+        ("Paper was set alight. What is it like?", "what does a sheet of paper look like when you light it?"),
         ("Milk in the freezer: what do I get?", "what happens when you cool a bottle of milk?"),
         ("Is an egg breakable?", "is an egg fragile?"),
         ("Does a feather weigh less than a book?", "is a book heavier than a feather?"),

@@ -177,7 +177,7 @@ def likeness(speaker: Speaker, texts: Sequence[str]) -> np.ndarray:
     vectors = speaker.embed([*texts, *(one.result for one in EXAMPLES)])
     centred = vectors[: len(texts)] - vectors.mean(0)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
-    return np.asarray(np.where(shared == 1, 1.0, np.clip(unit @ unit.T, 0.0, 1.0)))
+    return np.asarray(np.maximum(shared, np.clip(unit @ unit.T, 0.0, 1.0)))
 
 
 def first_line(text: str) -> str:

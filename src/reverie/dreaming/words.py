@@ -30,6 +30,8 @@ from reverie.speakers.contract import Message, Speech, SpeechRequest
 
 __all__ = ["WordConfig", "WordMind"]
 
+_CUT = " …"
+
 Told = Callable[[str], None]
 
 
@@ -165,6 +167,10 @@ class WordMind:
         tell = None if say is None else lambda row, piece: None if row else say(piece)
         speech, *others = self.speaker.speak([first, *beside], tell)
         text = speech.text.strip()
+        if text and not speech.finished:  # cut by max_ids, and said so
+            text += _CUT
+            if say is not None:
+                say(_CUT)
         marks = [] if speech.log_prob is None else [math.exp(speech.log_prob / max(speech.num_ids or 1, 1))]
         if others and text:
             alike = likeness(self.speaker, [_begun(one) for one in (text, *(other.text for other in others))])

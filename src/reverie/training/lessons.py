@@ -38,13 +38,16 @@ class LessonData:
     drill_steps: int = 0  # first steps that only drill looking up
     drill_docs: int = 96  # documents a step while drilling
     drills: int = 6  # drills a step afterwards
+    drill_questions: int = 14  # of one drill
     buckets: int = 4  # a step's documents are sorted by length and padded in this many groups
     eval_docs: int = 64  # documents of each kind in an evaluation
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.drills + sum(self.worlds.values()) < 1 or self.buckets < 1:
-            raise ConfigError("lessons: at least one document a step and one bucket are needed")
+        if self.drills + sum(self.worlds.values()) < 1 or min(self.buckets, self.drill_questions) < 1:
+            raise ConfigError(
+                "lessons: at least one document a step, one question of a drill and one bucket are needed"
+            )
         if strange := set(self.documents) - set(self.worlds):
             raise ConfigError(f"lessons: documents has settings of {min(strange)}, which is not among the worlds")
 
@@ -60,9 +63,10 @@ class Lessons:
         self.sources: dict[str, tuple[Source, int]] = {}
         self.tests: dict[str, Source] = {}
         if data.drills or data.drill_steps:
-            self.sources["drills"] = Drills(grammar), data.drills
+            drills = Drills(grammar, questions=data.drill_questions)
+            self.sources["drills"] = drills, data.drills
             if test_drills:
-                self.tests["drills"] = Drills(grammar)
+                self.tests["drills"] = drills
         for name, count in data.worlds.items():
             if tokenizer and count:
                 world, words = make_world(name), (grammar, tokenizer)
