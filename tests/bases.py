@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from reverie.dreaming.engine_speaker import EngineSpeaker
+from reverie.engine import Engine
 from reverie.logs import quiet_transformers as quiet
 from reverie.model.transformers_base import TransformersBackbone, extend
+from reverie.tokens.base_words import BaseWords, ChatTemplate
 
 TEXTS = ["what happens when you drop an egg? it breaks on the floor.", "the red ball rolls off the table and falls."]
 SMALL = {
@@ -68,11 +71,58 @@ def toy_words() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
 
 
+def bos_words() -> PreTrainedTokenizerFast:
+    """Byte-level BPE that puts BOS before a text, as Llama 3 does."""
+    words = toy_words()
+    tokenizer = words.backend_tokenizer
+    tokenizer.add_special_tokens([AddedToken("<|begin|>", special=True), AddedToken("<|im_end|>", special=True)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|begin|> $A", special_tokens=[("<|begin|>", tokenizer.token_to_id("<|begin|>"))]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", bos_token="<|begin|>")
+
+
+def piece_words() -> PreTrainedTokenizerFast:
+    """Pieces with a mark for the space and bytes behind them, as Llama 2 has."""
+    letters = 'abcdefhilmnorstuwHRT:".'
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *letters, "al", "▁f"]
+    vocab = {piece: index for index, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.BPE(vocab, [("a", "l"), ("▁", "f")], unk_token="<unk>", byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer.add_special_tokens(
+        [AddedToken(name, special=True, normalized=False) for name in ("<s>", "</s>", "<unk>")]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+
+
+def toy_engine_speaker(
+    words: PreTrainedTokenizerFast | None = None, template: str = TEMPLATE, max_ids: int = 512, **drawing: float
+) -> EngineSpeaker:
+    """A tiny base of random weights that speaks in those words."""
+    tokenizer = words or toy_words()
+    read = BaseWords(
+        tokenizer.backend_tokenizer,
+        frozenset([tokenizer.eos_token_id]),
+        ChatTemplate(template) if template else None,
+        drawing,
+    )
+    num_grammar = 20
+    engine = Engine(toy_transformers_base("llama", num_grammar))
+    return EngineSpeaker("toy base", engine, read, num_grammar, num_grammar + SMALL["vocab_size"], max_ids)
+
+
 def save_base(folder: Path, family: str = "llama", chat: bool = False, **changes: Any) -> Path:
     """A base's folder: weights, config and tokenizer."""
     words = toy_words()
     if chat:
-        words.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+        words.chat_template = TEMPLATE
     with quiet():
         toy_base(family, **changes).save_pretrained(folder)
         words.save_pretrained(folder)

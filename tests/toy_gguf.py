@@ -28,7 +28,8 @@ def tiny_gguf(
     packed: bool = False,
     rope_factors: np.ndarray[Any, Any] | None = None,
 ) -> Path:
-    """Write ``folder/name.gguf``: two layers, 64 wide, four heads over two groups, tied embeddings, 512 positions.
+    """Write ``folder/name.gguf``, a Llama, Qwen2 (biases) or Qwen3 (norms of heads) by ``arch``: two layers, 64 wide,
+    four heads over two groups, tied embeddings, 512 positions.
 
     Args:
         fields: of its head, set anew; None leaves one out
@@ -49,6 +50,8 @@ def tiny_gguf(
         f"{arch}.feed_forward_length": inner,
         f"{arch}.attention.head_count": 4,
         f"{arch}.attention.head_count_kv": 2,
+        f"{arch}.attention.key_length": 16,
+        f"{arch}.attention.value_length": 16,
         f"{arch}.rope.dimension_count": 16,
         f"{arch}.rope.freq_base": 10000.0,
         f"{arch}.attention.layer_norm_rms_epsilon": 1e-5,
@@ -90,8 +93,11 @@ def tiny_gguf(
             "ffn_gate": (inner, width),
             "ffn_up": (inner, width),
             "ffn_down": (width, inner),
+            **({"attn_q_norm": (16,), "attn_k_norm": (16,)} if arch == "qwen3" else {}),
         }.items():
             add(f"blk.{layer}.{part}.weight", *shape)
+        for part, size in {"attn_q": width, "attn_k": kv, "attn_v": kv}.items() if arch == "qwen2" else ():
+            writer.add_tensor(f"blk.{layer}.{part}.bias", rng.normal(0, 0.3, size).astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

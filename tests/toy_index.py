@@ -55,6 +55,7 @@ def toy_wheel(folder: Path) -> tuple[Path, KnownModel]:
         member=MEMBER,
         member_sha256=sha256_of(gguf),
         member_bytes=gguf.stat().st_size,
+        bundle_bytes=2_000_000,
         licence="Apache-2.0",
         model="a tiny model",
         known_as=("someone/Tiny",),

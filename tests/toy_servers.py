@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             if self.state.fault == "stuck":
-                self.state.broken.wait(1)
+                self.state.broken.wait(9)
                 self.close_connection = True
                 return
             while self.state.fault == "endless":
@@ -155,7 +155,15 @@ class Ollama(_Handler):
             self.say(404, {"error": f"model '{body.get('model')}' not found"})
         elif path == "/api/show":
             info = {"general.architecture": "toy", "toy.context_length": 1000}
-            self.say(200, {"model_info": info, "capabilities": ["completion", "embedding"], "details": {}})
+            self.say(
+                200,
+                {
+                    "model_info": info,
+                    "capabilities": ["completion", "embedding"],
+                    "parameters": 'stop "<end>"\ntemperature 0.6\ntop_p 0.9',
+                    "details": {},
+                },
+            )
         elif path == "/api/embed":
             self.say(200, {"model": MODEL, "embeddings": state.toy.embed(body["input"]).tolist()})
         else:

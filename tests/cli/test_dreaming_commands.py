@@ -49,9 +49,7 @@ def right_about_the_lake(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
     load = reverie.load
 
     def load_right(*args: Any, **kwargs: Any) -> Session:
-        session = load(*args, **kwargs)
-        session.model = replace(session.model, dreamer=LakeOracle(MAP.split(",")))
-        return session
+        return Session(replace(load(*args, **kwargs).model, dreamer=LakeOracle(MAP.split(","))))
 
     monkeypatch.setattr(reverie, "load", load_right, raising=False)
 
@@ -81,7 +79,8 @@ def test_ask_gives_the_json_of_the_design_and_saves_its_pictures(
     assert code == 0
     answer = json.loads(out)
     assert list(answer) == [
-        "answer", "known", "confidence", "backend", "dreams", "verdict", "evidence", "attribution", "seconds",
+        "answer", "known", "confidence", "backend", "model", "why", "dreams", "verdict", "evidence", "attribution",
+        "seconds",
     ]  # fmt: skip
     assert len(answer["dreams"]) == 2
     assert answer["verdict"]["branch"] in (0, 1)
@@ -168,9 +167,7 @@ def test_a_goal_behind_holes_cannot_be_reached(
     closed, load = "SHF,HHF,FFG", reverie.load
 
     def load_right(*args: Any, **kwargs: Any) -> Session:
-        session = load(*args, **kwargs)
-        session.model = replace(session.model, dreamer=LakeOracle(closed.split(",")))
-        return session
+        return Session(replace(load(*args, **kwargs).model, dreamer=LakeOracle(closed.split(","))))
 
     monkeypatch.setattr(reverie, "load", load_right)
     code, out, err = run("plan", "--map", closed)

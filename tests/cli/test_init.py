@@ -27,8 +27,8 @@ def test_a_base_becomes_a_bundle_that_answers(base: Path, tmp_path: Path, capsys
     asked = ["ask", "What rolls off the table?", "--model", str(out), "--branches", "0", "--no-memory", "--json"]
     assert main(asked) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["known"]
-    assert answer["backend"] == "local"
+    assert answer["answer"]
+    assert (answer["backend"], answer["model"]) == ("local", "tiny")
     assert main(["info", "--model", str(out)]) == 0
     assert "tiny" in capsys.readouterr().out
 

@@ -109,7 +109,7 @@ def test_a_form_writes_its_examples_as_it_asks() -> None:
     assert form.prefix("I fell.", True) == "It rained, so the road is wet.\nI fell, so"
     assert form.prefix("I fell.", False) == "The road is wet, because it rained.\nI fell, because"
     assert form.sought("I hurt my knee.") == " I hurt my knee."
-    assert form.sought("USA won.") == " USA won."
+    assert [form.sought(one) for one in ("Tom won.", "It’s won.")] == [" Tom won.", " it’s won."]
     assert CAUSAL.forms[0].prefix("X {} y", True).endswith("\nCause: X {} y Effect:")
 
 

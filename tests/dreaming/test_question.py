@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from reverie.dreaming import DreamSettings, Question
+from reverie.dreaming.question import Speaking
+from reverie.engine import Sampling
 from reverie.errors import UsageError
 
 EGG = "What happens when you drop an egg?"
@@ -80,3 +82,46 @@ def test_a_question_knows_its_words_and_whether_it_shows_something() -> None:
     assert asked.experts == ("causal",)
     assert not asked.shown
     assert Question(EGG, scene="SFF,FHF,FFG").shown
+
+
+def test_a_long_question_is_one_and_the_grammar_says_what_it_reads() -> None:
+    asked = Question("Why so? " * 500)
+    assert len(asked.text) == 4000
+    with pytest.raises(UsageError, match="4000 characters; ask one of at most 2000"):
+        _ = asked.cleaned
+    with pytest.raises(UsageError, match="1000000 characters; ask one of at most 200000"):
+        Question("why " * 250_000)
+
+
+@pytest.mark.parametrize(
+    ("usual", "changes", "drawn"),
+    [
+        (Sampling(0.6, top_p=0.9), None, Sampling(0.6, top_p=0.9)),
+        (Sampling(0.6, top_p=0.9), {"temperature": 1, "top_k": 5}, Sampling(1.0, 5, 0.9)),
+        (Sampling(0.6, top_p=0.9), Sampling(0.0), Sampling(0.0)),
+        (Sampling(0.0), {"repetition_penalty": 1.2}, Sampling(0.0, repetition_penalty=1.2)),
+        (Sampling(0.0), {"top_p": 0.9}, Sampling(1.0, top_p=0.9)),  # of likeliest words alone nothing is filtered
+        (Sampling(0.0), {"top_p": 0.9, "temperature": 0}, Sampling(0.0, top_p=0.9)),
+    ],
+)
+def test_free_words_are_drawn_as_the_speaker_is_but_for_what_was_asked(
+    usual: Sampling, changes: Any, drawn: Sampling
+) -> None:
+    assert Speaking(sampling=changes).drawn(usual) == drawn
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"system": 3}, "the system prompt is a text, got 3"),
+        ({"max_ids": 0}, "max_ids is at least 1, got 0"),
+        ({"stop": "x"}, "stop are given as a list, got 'x'"),
+        ({"stop": [""]}, "a stop text is not empty"),
+        ({"sampling": {"topp": 0.9}}, "unknown setting 'topp'. Did you mean 'top_p'?"),
+        ({"sampling": {"top_p": "much"}}, "the setting 'top_p' must be a number, got"),
+        ({"sampling": {"min_p": 2.0}}, "min_p lies between 0"),
+    ],
+)
+def test_speaking_that_makes_no_sense_is_refused(fields: dict[str, Any], line: str) -> None:
+    with pytest.raises(UsageError, match=line):
+        Speaking(**fields)

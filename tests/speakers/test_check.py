@@ -39,7 +39,13 @@ def test_the_toy_keeps_every_promise() -> None:
 
 @pytest.mark.parametrize(
     "abilities",
-    [Abilities(), Abilities(completes=False, seeds=False), Abilities(scores=True), Abilities(embeds=True)],
+    [
+        Abilities(),
+        Abilities(completes=False, seeds=False),
+        Abilities(talks=False),
+        Abilities(scores=True),
+        Abilities(embeds=True),
+    ],
     ids=str,
 )
 def test_a_toy_that_can_less_keeps_what_it_promises(abilities: Abilities) -> None:
@@ -191,5 +197,7 @@ def test_a_talk_may_be_as_long_as_it_fits(tmp_path: Path) -> None:
     toy = ToySpeaker(config=SpeakerConfig(max_ids=10))
     (speech,) = toy.speak([SpeechRequest((Message("user", "the egg"),), 8)])
     assert len(speech.text.split()) <= 8
-    with pytest.raises(UsageError, match="about 2 ids and 9 new ones do not fit into the 10"):
-        toy.speak([SpeechRequest("the egg", 9)])
+    (speech,) = toy.speak([SpeechRequest("the egg", 90, seed=5)])
+    assert len(speech.text.split()) <= 8
+    with pytest.raises(UsageError, match="about 10 ids and an answer do not fit into the 10"):
+        toy.speak([SpeechRequest("egg " * 9 + "egg", 9)])

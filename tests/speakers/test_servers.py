@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -137,9 +137,10 @@ def test_ctrl_c_ends_waiting_for_a_silent_server(server: Server) -> None:
     speaker = open_at(server)
     assert speaker.abilities.completes
     server.fault = "stuck"
-    threading.Timer(0.2, _thread.interrupt_main).start()
+    threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         speaker.speak([SpeechRequest("the", 50)])
+    assert server.at_once == 1  # it is silent still
     server.broken.set()
 
 
@@ -165,6 +166,7 @@ def test_ollama_is_told_every_setting_and_its_context() -> None:
         server.can.add("ollama")
         speaker = open_at(server)
         assert speaker.max_ids == 1000  # of the model's own head
+        assert speaker.usual == Sampling(0.6, top_p=0.9)  # of its file
         assert speaker.abilities == Abilities(embeds=True, seeds=False)
         speaker.speak([SpeechRequest("the", 9, Sampling(0.5, 3, 0.8, 0.1, 1.2), 2**40 + 5, ("\n",))])
         body = server.body("/api/generate")
@@ -173,6 +175,8 @@ def test_ollama_is_told_every_setting_and_its_context() -> None:
             "num_ctx": 1000, "num_predict": 9, "temperature": 0.5, "top_k": 3, "top_p": 0.8, "min_p": 0.1,
             "repeat_penalty": 1.2, "repeat_last_n": 1000, "seed": (2**40 + 5) % (2**31 - 1), "stop": ["\n"],
         }  # fmt: skip
+        speaker.speak([SpeechRequest("egg " * 740, 90)])
+        assert server.body("/api/generate")["options"]["num_predict"] == 13  # as many as there is room for
         with pytest.raises(UsageError, match="do not fit into the 1000"):
             speaker.speak([SpeechRequest("egg " * 900, 9)])
 

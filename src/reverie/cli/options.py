@@ -3,36 +3,61 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from reverie.errors import UsageError
 
+if TYPE_CHECKING:
+    from reverie.cli.output import Output
+    from reverie.dreaming import Session
+    from reverie.dreaming.question import Speaking
+
 __all__ = [
+    "AllTemperatureOption",
+    "AnyModelOption",
     "DepthOption",
     "EvaluatorOption",
     "ExpertOption",
     "ImageOption",
     "JsonOption",
     "LibraryOption",
+    "MaxIdsOption",
     "MemoryOption",
+    "MinPOption",
     "ModelOption",
     "NoExpertsOption",
     "Overrides",
+    "PenaltyOption",
     "SaveOption",
     "SceneOption",
     "SeedOption",
+    "StopOption",
+    "StreamOption",
+    "SystemOption",
     "TemperatureOption",
+    "TopKOption",
+    "TopPOption",
     "WorldOption",
     "command_app",
     "examples",
     "make_dir",
+    "make_speaking",
     "named_experts",
+    "note_unspoken",
+    "open_session",
+    "resting_on",
     "save_dir",
     "saved_note",
 ]
+
+
+DREAMS = 0.7  # the temperature of dreams, where nobody says another
 
 
 def _seed(seed: int) -> int:
@@ -44,7 +69,16 @@ def _seed(seed: int) -> int:
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print exactly one JSON object on stdout, everything else on stderr.")
 ]
-ModelOption = Annotated[str, typer.Option("--model", metavar="BUNDLE", help="A packaged bundle's name, or its folder.")]
+ModelOption = Annotated[str, typer.Option("--model", metavar="BUNDLE", help="A model's name, or a bundle's folder.")]
+AnyModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="A model's name or folder; two joined, as nano+smol; ollama:NAME; http://host:port/v1#NAME; "
+        "llama:FILE.gguf; or auto: nano+smol where smol was pulled, else nano.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", callback=_seed, help="Same seed, same dreams.")]
 SaveOption = Annotated[
     Path | None, typer.Option("--save", metavar="DIR", help="Write the pictures into this folder (made if needed).")
@@ -71,11 +105,40 @@ SceneOption = Annotated[
 TemperatureOption = Annotated[
     float, typer.Option("--temperature", min=0.0, max=10.0, help="How freely all dreams but the first are drawn.")
 ]
+AllTemperatureOption = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature",
+        min=0.0,
+        max=10.0,
+        help="How freely is drawn: all dreams but the first (0.7), and free words (as the model's makers have it).",
+    ),
+]
+SystemOption = Annotated[
+    str, typer.Option("--system", metavar="TEXT", help="What a model that talks is told before the question.")
+]
+MaxIdsOption = Annotated[int, typer.Option("--max-ids", min=1, help="Most ids of an answer in free words.")]
+TopPOption = Annotated[
+    float | None,
+    typer.Option("--top-p", help="Draw free words from the likeliest that reach this probability together."),
+]
+TopKOption = Annotated[int | None, typer.Option("--top-k", min=0, help="Draw free words from the K likeliest; 0: all.")]
+MinPOption = Annotated[
+    float | None, typer.Option("--min-p", help="Leave out words below this share of the likeliest one's probability.")
+]
+PenaltyOption = Annotated[
+    float | None, typer.Option("--repetition-penalty", help="Above 1: say again less often what was said.")
+]
+StopOption = Annotated[
+    list[str] | None, typer.Option("--stop", metavar="TEXT", help="End free words before this text; again for more.")
+]
+StreamOption = Annotated[
+    bool | None,
+    typer.Option("--stream/--no-stream", help="Show words as they are said; by default on a terminal."),
+]
 MemoryOption = Annotated[
     str | None,
-    typer.Option(
-        "--memory", metavar="URL", help="What answers rest on: a file (made if needed), or postgresql+psycopg://…"
-    ),
+    typer.Option("--memory", metavar="URL", help="What answers rest on: a file, or postgresql+psycopg://…"),
 ]
 EvaluatorOption = Annotated[
     list[str] | None,
@@ -103,6 +166,55 @@ def named_experts(expert: list[str] | None, no_experts: bool) -> tuple[str, ...]
     return () if no_experts else tuple(expert) if expert else None
 
 
+def make_speaking(system: str, max_ids: int, stop: list[str] | None, **sampling: float | None) -> Speaking:
+    """How free words are said; what of ``sampling`` is None stays as the model is usually drawn."""
+    from reverie.dreaming.question import Speaking
+
+    given = {name: value for name, value in sampling.items() if value is not None}
+    return Speaking(system, max_ids, given, tuple(stop or ()))
+
+
+def note_unspoken(out: Output, session: Session, speaking: Speaking) -> None:
+    """Say so where nobody speaks in free words, and it was said how to."""
+    from reverie.dreaming.minds import PictureMind
+    from reverie.dreaming.question import Speaking
+
+    assert isinstance(speaking.sampling, Mapping)
+    drawn = speaking.sampling.keys() - {"temperature"}  # which is that of dreams, too
+    said = drawn or replace(speaking, sampling=None) != Speaking()
+    if isinstance(session.mind, PictureMind) and said:
+        out.note(f"{session.name} only says what it dreamed: how free words are to be said changes nothing")
+
+
+def resting_on(memory: str | None, no_memory: bool, remember: bool) -> str | bool | None:
+    """What ``memory=`` of a session takes. Raises UsageError for a file that is not there, which only ``remember``
+    makes: a slip of the pen would be answered as if nothing were known."""
+    from reverie.paths import usual_memory
+
+    if no_memory and (memory or remember):
+        raise UsageError("--no-memory goes with neither --memory nor --remember")
+    if memory and not remember and "://" not in memory and not Path(memory).is_file():
+        raise UsageError(f"there is no memory at {memory}; make one with --remember, or reverie memory import FILE")
+    return False if no_memory else memory or usual_memory(remember)
+
+
+def open_session(
+    model: str,
+    memory: str | bool | None,
+    library: Path | None,
+    evaluator: list[str] | None,
+    overrides: list[str] | None,
+    no_preview: bool,
+) -> AbstractContextManager[Session]:
+    """The session of a command that asks; what it opened is let go of at its end."""
+    import reverie
+    from reverie.settings import load_settings
+
+    switches = [*(overrides or []), *(["enable_gpt51_codex_preview=false"] if no_preview else [])]
+    runtime = load_settings(reverie.RuntimeConfig, None, switches)
+    return closing(reverie.load(model, runtime, memory=memory, library=library, evaluators=evaluator or ()))
+
+
 def save_dir(folder: Path | None) -> Path | None:
     """The folder of ``--save``, which is made when the first file goes into it. Call it before any work: a name that
     cannot be a folder should cost no waiting."""
@@ -115,9 +227,11 @@ def save_dir(folder: Path | None) -> Path | None:
     return folder
 
 
-def saved_note(count: int, folder: Path) -> str:
-    """One line about what ``--save`` wrote."""
-    return f"{count} pictures and strip.png in {folder}" if count else f"nothing to save in {folder}"
+def saved_note(count: int, folder: Path, drawn: bool = False) -> str:
+    """One line about what ``--save`` wrote: ``count`` pictures and, where something is ``drawn``, the strip."""
+    if not count:
+        return f"{'strip.png' if drawn else 'nothing to save'} in {folder}"
+    return f"{count} pictures and strip.png in {folder}"
 
 
 def make_dir(folder: Path) -> Path:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,7 +16,9 @@ from reverie.jsonio import jsonable
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Output", "printable"]
+    from reverie.dreaming import Session
+
+__all__ = ["Output", "Spoken", "printable"]
 
 # What steers a terminal: control characters but for tabs and line feeds, and marks that turn the direction of writing.
 _STEERING = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -44,17 +47,66 @@ class Output:
     ) -> None:
         self._redirect.close()
 
-    def result(self, payload: Mapping[str, Any], show: Callable[[Console], None]) -> None:
-        """Say the outcome, once: ``payload`` as JSON with ``--json``, else whatever ``show`` prints on stdout."""
+    @cached_property
+    def console(self) -> Console:
+        """Of stdout, for people."""
+        return _console(self._stdout)
+
+    def streams(self, wanted: bool | None, session: Session) -> bool:
+        """Whether words are to be shown as they are said: if ``wanted``, by default on a terminal; never as JSON, nor
+        where a remote model will say them otherwise."""
+        shown = self._stdout.isatty() if wanted is None else wanted
+        return shown and not self.as_json and not session.preview.enabled
+
+    def result(self, payload: Mapping[str, Any], show: Callable[[Console], None], indent: int | None = 2) -> None:
+        """Say the outcome: ``payload`` as JSON with ``--json``, else whatever ``show`` prints on stdout. A command says
+        it once, or one a line, which ``indent`` None is for."""
         if not self.as_json:
-            show(_console(self._stdout))
+            show(self.console)
             return
-        text = json.dumps(jsonable(payload), indent=2, ensure_ascii=not _speaks_utf8(self._stdout), allow_nan=False)
+        plain = not _speaks_utf8(self._stdout)
+        text = json.dumps(jsonable(payload), indent=indent, ensure_ascii=plain, allow_nan=False)
         print(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text), file=self._stdout, flush=True)
 
     def note(self, message: str) -> None:
         """One line for people on stderr: progress, where a file went, what was assumed."""
         _console(sys.stderr).print(message, style="dim", markup=False, highlight=False)
+
+
+class Spoken:
+    """The words of an answer as they are said: call it with each piece. It is a context: whatever ends the answer, its
+    line ends too.
+
+    Words that come in one piece are not printed: who shows the answer shows them, and knows more of it.
+    """
+
+    def __init__(self, out: Output) -> None:
+        self._out, self._text, self._num_pieces = out, "", 0
+        self.shown = ""
+
+    def __call__(self, piece: str) -> None:
+        self._text, self._num_pieces = self._text + piece, self._num_pieces + 1
+        if self._num_pieces > 1:
+            self._show()
+
+    def __enter__(self) -> Spoken:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._show()  # what was said stays
+        if self.shown:
+            self._out.console.print()
+
+    def _show(self) -> None:
+        """What is new, without the blanks at either end."""
+        from rich.text import Text
+
+        said = self._text.strip()
+        self._out.console.print(Text(said[len(self.shown) :], style="bold"), end="", soft_wrap=True)
+        self.shown = said
 
 
 def printable(text: str) -> str:

@@ -42,6 +42,12 @@ Wanted = Literal["answer", "cause", "effect"]
 
 _EVALUATORS = ("likelihood", "contrast", "reverse")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_SMALL = frozenset(
+    "a after all an another any as at because before both but during each every everyone few for from he her "
+    "his if in it its lots many more most my no nobody none not nothing now on one only other our people "
+    "several she since so some somebody someone something soon that the their then there these they this those "
+    "to too two three we what when while with you your".split()
+)
 _ASKED = {
     "answer": "{}",
     "cause": "What is most likely the cause of this? {}",
@@ -154,7 +160,7 @@ QUIZ = Way(
         ),
     ),
     likelihood=1.0,
-    contrast=1.0,
+    reverse=1.0,
 )
 
 
@@ -238,9 +244,8 @@ def _means(rows: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _small(text: str) -> str:
-    """With a small first letter, unless the first word is "I" or written in capitals."""
-    first = text.split()[0]
-    return text if first == "I" or (len(first) > 1 and first.isupper()) else text[0].lower() + text[1:]
+    """With a small first letter where the first word is one that only begins large here; names stay as they are."""
+    return text[0].lower() + text[1:] if re.split(r"[\s'’]", text)[0].lower() in _SMALL else text
 
 
 # speakers without scores ----------------------------------------------------------------------------------------

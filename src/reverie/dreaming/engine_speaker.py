@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from reverie.dreaming.expert_pool import expert_shares
-from reverie.dreaming.said import FormConstraint, SaidConstraint, TextMasks
+from reverie.dreaming.said import HALF, FormConstraint, SaidConstraint, TextMasks
 from reverie.engine import AnyEngine, Request, Sampling
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
@@ -33,7 +33,8 @@ class EngineSpeaker:
 
     def __init__(self, name: str, engine: AnyEngine, words: BaseWords, first: int, vocab_size: int, max_ids: int):
         self.name, self.engine, self.words, self.max_ids = name, engine, words, max_ids
-        self.abilities = Abilities(talks=words.template is not None, forms=True, scores=True, embeds=True, experts=True)
+        talks, forms = words.template is not None, bool(words.line_ends[0])
+        self.abilities = Abilities(talks=talks, forms=forms, scores=True, embeds=True, experts=True)
         self.usual = _usual(words)
         self._first, self._masks = first, TextMasks(words, first, vocab_size)
 
@@ -46,7 +47,8 @@ class EngineSpeaker:
 
         def tell(row: int, token: int) -> None:
             ids[row].append(token)
-            saying[row].grow(self._text(ids[row]))
+            if token - self._first not in self.words.byte_ids:
+                saying[row].grow(self._text(ids[row]))
 
         drawn = self.engine.generate([self._request(one) for one in requests], None if on_text is None else tell)
         return [
@@ -59,13 +61,13 @@ class EngineSpeaker:
         pairs = []
         for before, after in wanted:
             kept = before.rstrip(" ")
-            given = self._ids(self.words.encode(kept) if kept else self.words.start)
-            pairs.append((given, self._ids(self.words.encode(before[len(kept) :] + after, whole=False)), experts))
+            said = self.words.plain(before[len(kept) :] + after)
+            pairs.append((self.ids(kept), self._ids(self.words.encode(said, whole=False)), experts))
         return [Scored(float(each.sum()), len(each)) for each in self.engine.score_many(pairs)]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """The mean of the base's final states over each text: float32 (n, D)."""
-        return self.engine.embed_many([self._ids(self.words.encode(text) or self.words.start) for text in texts])
+        return self.engine.embed_many([self.ids(text) for text in texts])
 
     def count(self, said: str | tuple[Message, ...]) -> int:
         return len(self.ids(said))
@@ -121,7 +123,7 @@ class _Saying:
 
     def grow(self, text: str) -> None:
         """``text`` is all that was drawn so far; a character at its end may still be half."""
-        sure = text.rstrip("\ufffd")
+        sure = text.rstrip(HALF)
         piece, self._fed = self._cutter.feed(sure[self._fed :]), max(self._fed, len(sure))
         self._tell(piece)
 

@@ -73,12 +73,17 @@ def save_files(folder: Path, files: Mapping[str, bytes]) -> dict[str, Path]:
 
 
 def answer_to_json(answer: Answer, images: Images | None = None) -> dict[str, Any]:
-    """``answer`` in the shape of ``ask --json``; parts without a saved picture have the image null."""
+    """``answer`` in the shape of ``ask --json``; parts without a saved picture have the image null.
+
+    What the answer cites as [1] is the first of its evidence, and so on.
+    """
     return {
         "answer": answer.text,
         "known": answer.known,
         "confidence": answer.confidence,
         "backend": answer.backend,
+        "model": answer.model,
+        "why": answer.why,
         "dreams": [dream_to_json(dream, index, images) for index, dream in enumerate(answer.dreams)],
         "verdict": {"branch": answer.verdict.branch, "reason": answer.verdict.reason},
         "evidence": [vars(fact) for fact in answer.evidence],

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.data import FactRow, Row
 from reverie.dreaming.question import Question
-from reverie.errors import UsageError
+from reverie.errors import UsageError, shorten
 from reverie.nouns import CAUSES, SAYS, Answer, Dream, Fact
+from reverie.tokens.questions import MAX_CHARS, clean_question
 
 if TYPE_CHECKING:
     from reverie.memory.memory import Memory
@@ -201,7 +202,8 @@ class Remembering:
             raise UsageError(f"there is nothing to remember of this answer: {why}")
         confidence = round(self.grounding.config.remembered * answer.confidence, 3)
         about = ("action", "outcome", f"dreamed by {self.by}")
-        row = FactRow(claim[0], CAUSES, claim[1], *about, confidence, origin=question.cleaned)
+        origin = clean_question(shorten(question.text, MAX_CHARS))
+        row = FactRow(claim[0], CAUSES, claim[1], *about, confidence, origin=origin)
         kept = int(memory.write([row]).edges[0])
         return replace(answer, attribution=replace(answer.attribution, remembered=kept))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from PIL import Image
 from reverie.dreaming.scenes import Scene
 from reverie.engine.sampling import Sampling
 from reverie.errors import UsageError, shorten
+from reverie.settings import build_settings
 from reverie.tokens.questions import clean_question
 
 __all__ = [
     "MAX_BRANCHES",
+    "MAX_QUESTION",
     "DreamSettings",
     "Picture",
     "Question",
@@ -32,6 +34,7 @@ __all__ = [
 Picture = str | Path | Image.Image | np.ndarray
 
 MAX_BRANCHES = 64
+MAX_QUESTION = 200_000  # characters: more than the contexts of most models hold; each says what fits into its own
 _SEEDS_APART = 1000  # branch b of seed s is drawn with seed 1000 s + b
 MAX_SEED = 9 * 10**15  # the engine's seeds end at 2^63, and each step of a simulation has one of its own
 
@@ -49,7 +52,7 @@ class Question:
     """One question as it is asked. Raises UsageError, on construction, for what makes no sense.
 
     Args:
-        text: up to ``tokens.questions.MAX_CHARS`` characters
+        text: up to ``MAX_QUESTION`` characters; a model that was taught the grammar reads fewer (see ``cleaned``)
         pictures: at most one that the dreams start from: a file, a Pillow picture, or uint8 (H, W, 3)
         world, scene: start from a world's scene instead of a picture (see ``scenes.open_scene``), or say which world
             the picture shows
@@ -65,7 +68,7 @@ class Question:
     history: tuple[Turn, ...] = ()
 
     def __post_init__(self) -> None:
-        clean_question(check_text("the question", self.text))
+        clean_question(check_text("the question", self.text), MAX_QUESTION)
         if self.world is not None:
             check_text("the world", self.world)
         object.__setattr__(self, "pictures", check_list("pictures", self.pictures))
@@ -87,7 +90,8 @@ class Question:
 
     @property
     def cleaned(self) -> str:
-        """The text as a taught model reads it (see ``clean_question``)."""
+        """The text as a taught model reads it. Raises UsageError where it is too long for that (see
+        ``clean_question``)."""
         return clean_question(self.text)
 
     @property
@@ -139,13 +143,14 @@ class DreamSettings:
 class Speaking:
     """How an answer in free words is said, where no dream words it.
 
-    ``system``: what the speaker is told first; ``max_ids``: most ids of an answer; ``sampling``: None draws as the base
-    is usually drawn; ``stop``: texts that end it. Raises UsageError, on construction, for what makes no sense.
+    ``system``: what the speaker is told first; ``max_ids``: most ids of an answer; ``sampling``: how they are drawn,
+    None as the speaker usually is, or the fields of ``Sampling`` that are to differ from that; ``stop``: texts that end
+    it. Raises UsageError, on construction, for what makes no sense.
     """
 
     system: str = ""
     max_ids: int = 256
-    sampling: Sampling | None = None
+    sampling: Sampling | Mapping[str, float] | None = None
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -156,6 +161,18 @@ class Speaking:
             raise UsageError(f"max_ids is at least 1, got {self.max_ids}")
         if not all(self.stop):
             raise UsageError("a stop text is not empty")
+        if isinstance(self.sampling, Mapping):
+            checked = build_settings(Sampling, self.sampling)
+            object.__setattr__(self, "sampling", {name: getattr(checked, name) for name in self.sampling})
+
+    def drawn(self, usual: Sampling) -> Sampling:
+        """How ids are drawn from a speaker that is drawn in the ``usual`` way. Filters need something to choose from:
+        with one of them a speaker that says its likeliest words is drawn at temperature 1."""
+        if isinstance(self.sampling, Sampling):
+            return self.sampling
+        changes: dict[str, Any] = dict(self.sampling or {})
+        filtered = usual.greedy and changes.keys() & {"top_k", "top_p", "min_p"}
+        return replace(usual, **{"temperature": 1.0} | changes if filtered else changes)
 
 
 def whole_number(what: str, value: Any) -> int:

@@ -9,6 +9,7 @@ them, and held to the last rule.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +19,15 @@ from reverie.nouns import SAYS, Fact
 from reverie.speakers.contract import Message, Speaker, SpeechRequest
 from reverie.tokens.questions import words_of
 
-__all__ = ["Reading", "ReadingConfig", "read", "told"]
+__all__ = ["Reading", "ReadingConfig", "bears_out", "only_named", "read", "told"]
 
 _EXAMPLES = (
     ("Alma school is led by Jane Roe.", "Who leads Alma school?", "Jane Roe"),
     ("The Rova car weighs 900 kilograms.", "How heavy is the Rova car?", "900 kilograms"),
     ("Peter Lind likes plums, and he lives in Arden.", "What does Peter Lind like?", "plums"),
 )
-_NEUTRAL = "There is {}."
+_NOTHING = "(nothing)"  # of what only gave orders
+_NEUTRAL = "{} is something."
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|above|earlier|previous|prompt|rule)"
     r"|\byou (?:must|are now)\b|\b(?:system prompt|new instructions?)\b|<\|",
@@ -47,8 +49,15 @@ class ReadingConfig:
     share: float = 0.25  # most of the context that they may fill
     shown: int = 8  # most facts that are looked at
     about: float = 6.0  # nats by which a fact must make the question more probable than none does
-    says: float = 0.0  # and than its subject alone does, together with how readily its object answers
-    near: float = 1.0  # nats behind the best within which a fact is read too
+    near: float = 8.0  # nats behind the best within which a fact is weighed too
+    weighed: int = 3  # most facts that are
+    # Whether a fact answers, by a logistic probe: of the nats that it adds to what its subject alone does for the
+    # question, and of the mean nats of its object as the answer. Fitted on 60 made-up questions with an answer and 30
+    # without (seed 1001 of ``reverie bench grounded``), then moved towards answering.
+    subject: float = 0.77
+    answers: float = 1.48
+    bias: float = 2.4
+    sure: float = 0.5  # from which it is read
     max_ids: int = 32  # of an answer
 
 
@@ -71,54 +80,77 @@ def told(fact: Fact) -> str:
 def read(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig | None = None) -> Reading | None:
     """What ``facts``, the best first, say to ``question``; None where they do not."""
     config = config or ReadingConfig()
-    shown = _fitting(speaker, facts[: config.shown], config)
+    shown = _fitting(speaker, question, facts[: config.shown], config)
     if not shown or not question.strip():
         return None
-    if speaker.abilities.scores:
-        shown = _about(speaker, question, shown, config)
-    return _answered(speaker, question, shown, config) if shown else None
+    if not speaker.abilities.scores:
+        return _answered(speaker, question, shown, 0.75, config)
+    about = _about(speaker, question, shown, config)
+    if not about:
+        return None
+    same = [fact for _, fact in about if _answer(fact) == _answer(about[0][1]) or fact.relation == SAYS]
+    return _answered(speaker, question, same or [about[0][1]], about[0][0], config)
 
 
-def _fitting(speaker: Speaker, facts: Sequence[Fact], config: ReadingConfig) -> list[Fact]:
-    """Those that fit into their share of the context, whole."""
-    fitting, room = list[Fact](), int(config.share * speaker.max_ids)
+def only_named(question: str, facts: Sequence[Fact]) -> Fact | None:
+    """A fact about a name in the question, as the memory has it: where none of them answers it, who else would?"""
+    words = question.split()[1:]  # the first has a capital anyhow
+    names = {word.strip("?!.,;:'\"").removesuffix("'s") for word in words if word[:1].isupper() or word[:1].isdigit()}
+    return next((fact for fact in facts if names & set(fact.subject.split()) and fact.subject in question), None)
+
+
+def _fitting(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig) -> list[Fact]:
+    """Those that fit whole into their share of the context, and into what is left of it."""
+    left = speaker.max_ids - config.max_ids - speaker.count(f"{_examples()}{question}")
+    fitting, room = list[Fact](), min(int(config.share * speaker.max_ids), left)
     for fact in facts:
-        room -= speaker.count(told(fact)) + 4
-        if room >= 0:
+        needed = speaker.count(told(fact)) + 4
+        if needed <= room and told(fact) != _NOTHING:
             fitting.append(fact)
+            room -= needed
     return fitting
 
 
-def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig) -> list[Fact]:
-    """The facts that the question is about, the best first."""
+def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig) -> list[tuple[float, Fact]]:
+    """The facts that answer the question, with how surely in [0, 1], the best first."""
     asked = f" {question.strip()}"
-    given = [told(fact) for fact in facts]
-    alone = [_NEUTRAL.format(fact.subject) for fact in facts]
-    before = [_examples() + f"Fact: {words}\nQuestion:" for words in ("Something is so.", *given, *alone)]
-    pairs = [(each, asked) for each in before]
-    pairs += [
-        (f"{_examples()}Fact: {words}\nQuestion:{asked}\nAnswer:", f" {_answer(fact)}\n")
-        for words, fact in zip(given, facts, strict=True)
+    told_of = _gains(speaker, asked, [told(fact) for fact in facts])
+    able = [
+        (gain, fact)
+        for gain, fact in zip(told_of, facts, strict=True)
+        if gain >= config.about and _can_answer(question, fact)
     ]
-    none, *scored = speaker.score(pairs)
-    count = len(facts)
+    able.sort(key=lambda one: -one[0])
+    able = [one for one in able[: config.weighed] if one[0] >= able[0][0] - config.near]
+    pairs = []
+    for _, fact in able:
+        pairs.append((_before(_NEUTRAL.format(fact.subject)), asked))
+        pairs.append((f"{_before(told(fact))}{asked}\nAnswer:", f" {_answer(fact)}\n"))
+        pairs.append((_before(told(fact)), asked))
+    scored = speaker.score(pairs) if pairs else []
     ranked = []
-    for place, fact in enumerate(facts):
-        with_fact, with_subject, answers = scored[place], scored[count + place], scored[2 * count + place]
-        gain = with_fact.log_prob - none.log_prob
-        added = with_fact.log_prob - with_subject.log_prob
-        if fact.relation == SAYS:
-            added, answers_mean = 0.0, 0.0
-        else:
-            answers_mean = answers.mean
-        if (
-            gain >= config.about
-            and _can_answer(question, fact)
-            and added + 2 * max(answers_mean, -3.0) + 1.0 >= config.says
-        ):
-            ranked.append((gain + answers_mean, fact))
-    ranked.sort(key=lambda one: -one[0])
-    return [fact for worth, fact in ranked if worth >= ranked[0][0] - config.near]
+    for place, (gain, fact) in enumerate(able):
+        subject, answers, given = scored[3 * place : 3 * place + 3]
+        added = given.log_prob - subject.log_prob
+        odds = config.subject * added + config.answers * answers.mean + config.bias
+        trusted = 4 * (fact.confidence - 1)  # of two that say otherwise, the trusted one
+        ranked.append((_sigmoid(odds) if fact.relation != SAYS else 0.75, gain + answers.mean + trusted, fact))
+    ranked.sort(key=lambda one: -one[1])
+    return [(sure, fact) for sure, _, fact in ranked if sure >= config.sure]
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def _gains(speaker: Speaker, asked: str, told_of: Sequence[str]) -> list[float]:
+    """By how many nats each text makes the question more probable than none."""
+    none, *given = speaker.score([(_before(words), asked) for words in ("Something is so.", *told_of)])
+    return [one.log_prob - none.log_prob for one in given]
+
+
+def _before(words: str) -> str:
+    return f"{_examples()}Fact: {words}\nQuestion:"
 
 
 def _can_answer(question: str, fact: Fact) -> bool:
@@ -131,7 +163,9 @@ def _can_answer(question: str, fact: Fact) -> bool:
     return not (number and not words and _NAMES.match(question))
 
 
-def _answered(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig) -> Reading | None:
+def _answered(
+    speaker: Speaker, question: str, facts: Sequence[Fact], sure: float, config: ReadingConfig
+) -> Reading | None:
     listed = "\n".join(f"{number}. {told(fact)}" for number, fact in enumerate(facts, 1))
     if speaker.abilities.completes:
         shown = _examples() + f"Fact: {told(facts[0])}\nQuestion: {question.strip()}\nAnswer:"
@@ -152,7 +186,7 @@ def _answered(speaker: Speaker, question: str, facts: Sequence[Fact], config: Re
         return None
     marks = "".join(f"[{number}]" for number in range(1, len(borne) + 1))
     said = f"{said[:1].upper()}{said[1:]}".rstrip(". ")
-    return Reading(f"{said}. {marks}", tuple(borne), max(fact.confidence for fact in borne))
+    return Reading(f"{said}. {marks}", tuple(borne), sure * max(fact.confidence for fact in borne))
 
 
 def bears_out(fact: Fact, said: str) -> bool:
@@ -179,7 +213,7 @@ def _data(text: str) -> str:
     flat = " ".join(text.split())
     if not _ORDERS.search(flat):
         return flat
-    return " ".join(part for part in re.split(r"(?<=[.!?;])\s+", flat) if not _ORDERS.search(part)) or "(nothing)"
+    return " ".join(part for part in re.split(r"(?<=[.!?;])\s+", flat) if not _ORDERS.search(part)) or _NOTHING
 
 
 def _examples() -> str:

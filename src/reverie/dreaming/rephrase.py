@@ -6,18 +6,21 @@ and what the question takes for granted with it. What a phrasebook does not cove
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
 
-from reverie.dreaming.parsing import Parser, words_of
+from reverie.dreaming.english import words_of
+from reverie.dreaming.parsing import Parser
 from reverie.nouns import Answer
 from reverie.speakers.contract import Speaker
 from reverie.worlds import make_world
 from reverie.worlds.phrasebook import Asking, Bindings
 
-__all__ = ["AnsweredRephrased", "Rephrased", "answer_rephrased", "rephrase"]
+__all__ = ["AnsweredRephrased", "Rephrased", "answer_rephrased", "answer_rephrased_many", "rephrase"]
+
+Wordings = tuple[str, ...]
 
 _EXAMPLES = (
     ("My son let the plate slip. What then?", "what happens when you drop a plate?"),
@@ -25,12 +28,14 @@ _EXAMPLES = (
     ("Where will I find my ball if I shove it?", "where does a ball end up when you push it?"),
 )
 _NOTHING = "Something was asked."
+_BATCH = 16  # questions asked together
 
 
 @dataclass(frozen=True)
 class Rephrased:
     """What became of a question: what to ask instead, or why there is nothing to ask.
 
+    ``closed``: every world has a phrasebook, so that what none of them reads was not taught in any words.
     ``text``: the taught wording, "" where there is none; then ``reason`` says why, and ``left_over`` the words that
     no rewriting would keep. ``named``: what was understood, such as {"thing": "egg", "action": "drop", ...}.
     """
@@ -42,6 +47,7 @@ class Rephrased:
     asking: Asking | None = None
     left_over: tuple[str, ...] = ()
     reason: str = ""
+    closed: bool = True
 
     @property
     def found(self) -> bool:
@@ -63,61 +69,70 @@ def rephrase(question: str, worlds: Sequence[str], speaker: Speaker | None = Non
     ``speaker``: chooses where a question can be meant in several ways, if it has scores; else the way in which fewest
     pieces cover it is taken.
     """
-    tried = [_rephrased(question, world, speaker) for world in worlds if _parser(world) is not None]
-    if not tried:
-        return Rephrased(question, reason="these worlds have no phrasebook")
-    return min(tried, key=lambda one: (not one.found, bool(one.left_over), not _names_things(one.world), len(one.left_over)))
-
-
-def _names_things(world: str) -> bool:
-    book = make_world(world).phrasebook()
-    return book is not None and bool(book.slots)
+    parsers = {world: parser for world in worlds if (parser := _parser(world)) is not None}
+    if not parsers:
+        return Rephrased(question, reason="no world that it was taught has a phrasebook", closed=False)
+    tried = [_rephrased(question, world, parser, speaker) for world, parser in parsers.items()]
+    best = min(tried, key=lambda one: (not one.found, bool(one.left_over), not parsers[one.world].names_things))
+    return replace(best, closed=len(parsers) == len(worlds))
 
 
 class Asks(Protocol):
     """A session, as far as it is asked here."""
 
-    worlds: Any
+    @property
+    def worlds(self) -> Iterable[str]: ...
 
-    def ask_many(self, questions: Sequence[str], **settings: Any) -> list[Answer]: ...
+    @property
+    def ask_many(self) -> Callable[..., list[Answer]]: ...
 
 
-def answer_rephrased(session: Asks, question: str, speaker: Speaker | None = None, **settings: Any) -> AnsweredRephrased:
-    """The model's answer to ``question`` as it was taught to be asked; ``settings`` as in ``Session.ask_many``.
+def answer_rephrased(
+    session: Asks, question: str, speaker: Speaker | None = None, **settings: Any
+) -> AnsweredRephrased:
+    """The model's answer to ``question`` in the words that it was taught; ``settings`` as in ``Session.ask_many``.
 
-    Its dreams, confidence and evidence are those of the first question that was asked.
+    Where a question takes for granted what the dreams deny, the answer says so. Dreams and evidence are those of one
+    of the questions that were asked, the confidence the least of all that counted.
     """
-    meant = rephrase(question, tuple(session.worlds), speaker)
+    return answer_rephrased_many(session, [question], speaker, **settings)[0]
+
+
+def answer_rephrased_many(
+    session: Asks, questions: Sequence[str], speaker: Speaker | None = None, **settings: Any
+) -> list[AnsweredRephrased]:
+    """``answer_rephrased`` for many questions in common batches."""
+    meant = [rephrase(question, tuple(session.worlds), speaker) for question in questions]
+    told = _ask(session, {wordings for one in meant if one.asking for wordings in one.asking.questions}, settings)
+    return [_worded(one, told) for one in meant]
+
+
+def _ask(session: Asks, asked: set[Wordings], settings: dict[str, Any]) -> dict[Wordings, Answer]:
+    """One answer to each question, of its first wording that the model knows."""
+    told: dict[Wordings, Answer] = {}
+    for turn in range(max(map(len, asked), default=0)):
+        missing = sorted(one for one in asked if turn < len(one) and not (one in told and told[one].known))
+        for start in range(0, len(missing), _BATCH):
+            some = missing[start : start + _BATCH]
+            answers = session.ask_many([one[turn] for one in some], **settings)
+            told |= {one: answer for one, answer in zip(some, answers, strict=True) if answer.known or not turn}
+    return told
+
+
+def _worded(meant: Rephrased, told: Mapping[Wordings, Answer]) -> AnsweredRephrased:
+    """One answer of those to what was asked."""
     if meant.asking is None:
         return AnsweredRephrased(meant, reason=meant.reason)
-    told = _ask(session, meant.asking, settings)
-    said = [one.text if one.known else None for one in told]
+    answers = [told[wordings] for wordings in meant.asking.questions]
+    said = [one.text if one.known else None for one in answers]
     text = meant.asking.word(said) if meant.asking.word else said[0]
-    if text is None:
-        unsure = next((one for one in told if not one.known), None)
-        reason = unsure.text if unsure else "what it dreams does not agree"
-        return AnsweredRephrased(meant, reason=reason)
-    known = [one for one in told if one.known]
-    first = next((one for one in known if one.text == text), known[0])
-    confidence = min(one.confidence for one in known)
-    return AnsweredRephrased(meant, replace(first, text=text, known=True, confidence=confidence))
-
-
-def _ask(session: Asks, asking: Asking, settings: dict[str, Any]) -> list[Answer]:
-    """One answer to each question, of its first wording that the model knows."""
-    told = session.ask_many([wordings[0] for wordings in asking.questions], **settings)
-    longest = max(len(wordings) for wordings in asking.questions)
-    for wording in range(1, longest):
-        open_ = [
-            place
-            for place, wordings in enumerate(asking.questions)
-            if not told[place].known and wording < len(wordings)
-        ]
-        if open_:
-            again = session.ask_many([asking.questions[place][wording] for place in open_], **settings)
-            for place, answer in zip(open_, again, strict=True):
-                told[place] = answer if answer.known else told[place]
-    return told
+    known = [one for one in answers if one.known]
+    if text is None or not known:
+        unsure = next((one.text for one in answers if not one.known), "")
+        return AnsweredRephrased(meant, reason=unsure or "what it dreams does not fit the question")
+    shown = next((one for one in known if one.text == text), known[0])
+    sure = min(one.confidence for one in known)
+    return AnsweredRephrased(meant, replace(shown, text=text, confidence=sure))
 
 
 @cache
@@ -126,20 +141,20 @@ def _parser(world: str) -> Parser | None:
     return None if book is None else Parser(book)
 
 
-def _rephrased(question: str, world: str, speaker: Speaker | None) -> Rephrased:
-    parser, book = _parser(world), make_world(world).phrasebook()
-    assert parser is not None and book is not None
+def _rephrased(question: str, world: str, parser: Parser, speaker: Speaker | None) -> Rephrased:
     words = words_of(question)
     readings = parser.read(words)
     if not readings:
         left = parser.left_over(words)
-        said = ", ".join(dict.fromkeys(left)) or "its words in this order"
-        return Rephrased(question, world=world, left_over=left, reason=f"not what it was taught: {said}")
+        reason = (
+            f"not what it was taught: {', '.join(dict.fromkeys(left))}" if left else "it joins what was taught apart"
+        )
+        return Rephrased(question, world=world, left_over=left, reason=reason)
     meant: dict[tuple[tuple[str, ...], ...], Rephrased] = {}
     reasons = []
     least = None
     for reading in readings:
-        asking = book.ask(reading.named)
+        asking = parser.ask(reading.named)
         if isinstance(asking, str):
             reasons.append(asking)
             continue

@@ -12,6 +12,7 @@ from reverie.tokens.base_words import BaseWords
 
 __all__ = ["FormConstraint", "SaidConstraint", "TextMasks"]
 
+HALF = "\ufffd"  # what stands for a character that is not whole
 LINE_IDS = 32  # most ids of one line of a form, without its label
 _LOOK_BACK = 24  # ids in which a stop text is looked for: more than any has
 
@@ -41,12 +42,8 @@ class TextMasks:
         return self._of(self.words.text_ids) & ~self._of(last, others)
 
     @cached_property
-    def line_or_end(self) -> Tensor:
-        """The same, and what ends a line."""
-        return self.line | self.line_end
-
-    @cached_property
     def line_end(self) -> Tensor:
+        """What ends a line, and nothing more."""
         return self._of(self.words.line_ends[0])
 
     @cached_property
@@ -82,7 +79,7 @@ class FormConstraint:
 
     def __init__(self, masks: TextMasks, labels: Sequence[str], most: int = LINE_IDS):
         self._masks, self._most = masks, most
-        self._labels = [masks.words.encode(label, whole=False) for label in labels]
+        self._labels = [_at_line_start(masks.words, label) for label in labels]
         self._script, self._line = list[int](), list[int]()
         self.done = False
 
@@ -90,7 +87,8 @@ class FormConstraint:
         masks = self._masks
         if self._script:
             return masks.only(self._script[0])
-        if not masks.words.decode(self._line).strip():
+        said = masks.words.decode(self._line)
+        if not said.strip() or said.endswith(HALF):
             return masks.line
         ending = masks.line_end if self._labels else masks.line_end | masks.ends
         return ending if len(self._line) >= self._most else masks.line | ending
@@ -109,3 +107,10 @@ class FormConstraint:
                 self._script = list(self._labels.pop(0))
             else:
                 self.done = True
+
+
+def _at_line_start(words: BaseWords, label: str) -> list[int]:
+    """The ids of a label behind a line feed: some bases put a space before whatever begins a text."""
+    ids, ends = words.encode(f"\n{label}", whole=False), words.line_ends[0]
+    place = next((place for place, token in enumerate(ids) if token in ends), -1)
+    return ids[place + 1 :] if place >= 0 else words.encode(label, whole=False)

@@ -109,8 +109,9 @@ class Session:
         return self.model.dreamer
 
     def close(self) -> None:
-        """Close the memory. It would be opened again by the next question."""
+        """Close the memory, which would be opened again by the next question, and let go of a speaker elsewhere."""
         self.grounding.close()
+        self.mind.close()
 
     def ask(
         self,
@@ -145,6 +146,8 @@ class Session:
         self,
         question: str,
         *,
+        remember: bool = False,
+        experts: Sequence[str] | None = None,
         speaking: Speaking | None = None,
         on_text: Callable[[str], None] | None = None,
         **settings: Any,
@@ -154,8 +157,8 @@ class Session:
         ``settings`` as in ``DreamSettings``, the rest as in ``ask``. The talk is ``history``, the oldest turn first;
         what of it no longer fits is left out from its beginning, a whole turn at a time.
         """
-        asked = Question(question, history=self.history)
-        told = self._ask(asked, DreamSettings(**settings), speaking=speaking, on_text=on_text)
+        asked = Question(question, experts=experts, history=self.history)
+        told = self._ask(asked, DreamSettings(**settings), remember, speaking=speaking, on_text=on_text)
         self.history = (*self.history, Turn(question, told.text))
         return told
 

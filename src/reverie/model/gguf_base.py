@@ -81,8 +81,8 @@ def read_gguf(path: Path) -> GgufHead:
         (torch.from_numpy(one.data.copy()) for one in reader.tensors if one.name == "rope_freqs.weight"), None
     )
     count = sum(int(one.n_elements) for one in reader.tensors)
-    architecture = str(fields["general.architecture"])
-    return GgufHead(path, architecture, fields, _config(path, architecture), count, factors)
+    config = _config(path, fields)
+    return GgufHead(path, str(fields["general.architecture"]), fields, config, count, factors)
 
 
 def load_gguf(head: GgufHead, dtype: torch.dtype) -> Any:
@@ -158,15 +158,19 @@ def _check_kind(path: Path, fields: Mapping[str, Any]) -> None:
         raise BundleError(f"{path} holds an embedding model ({said}); a base is a causal language model")
 
 
-def _config(path: Path, architecture: str) -> Any:
+def _config(path: Path, fields: Mapping[str, Any]) -> Any:
     """What transformers makes of the head. Raises BundleError where it knows no such causal language model."""
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+    architecture = str(fields["general.architecture"])
     try:
         with quiet_transformers():
             config = AutoConfig.from_pretrained(path.parent, **_place(path))
         if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+            width = fields.get(f"{architecture}.attention.key_length")
+            if width and hasattr(config, "head_dim"):  # of some families only the usual one is taken
+                config.head_dim = width
             return config
     except (OSError, ValueError, KeyError):
         pass

@@ -24,6 +24,10 @@ class LlamaBase:
     """The weights of a base by their names in transformers; the last ``num_grammar`` ids are the grammar's."""
 
     def __init__(self, config: LlamaLayout, num_grammar: int, files: Mapping[str, Any], where: Path):
+        if not 0 <= num_grammar < config.vocab_size:
+            raise BundleError(
+                f"the base in {where} is damaged: {config.vocab_size} ids leave no room for {num_grammar} more"
+            )
         self.config, self._files, self._where = config, files, where
         self.ids = IdMap(config.vocab_size - num_grammar, num_grammar)
 

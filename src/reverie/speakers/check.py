@@ -13,8 +13,9 @@ from reverie.speakers.contract import Message, Speaker, Speech, SpeechRequest
 
 __all__ = ["check_speaker"]
 
+Said = str | tuple[Message, ...]
 _SAID = "Situation: an egg is in the hand\nAction: drop it\nResult: it breaks\n\nSituation: ice is in the sun\nAction:"
-_TALK = (Message("system", "You answer in short."), Message("user", "What does ice do in the sun?"))
+_TALK: Said = (Message("system", "You answer in short."), Message("user", "What does ice do in the sun?"))
 
 
 def check_speaker(speaker: Speaker, max_ids: int = 24, tolerance: float = 0.05) -> list[str]:
@@ -28,14 +29,18 @@ def check_speaker(speaker: Speaker, max_ids: int = 24, tolerance: float = 0.05) 
     """
     promises, able = Promises("a speaker", speaker.name or type(speaker).__name__), speaker.abilities
     expect, said = promises.expect, _SAID if able.completes else _TALK
+    talk = _TALK if able.talks else said
 
     def ask(request: SpeechRequest) -> Speech:
         return speaker.speak([request])[0]
 
-    expect("it has a name and room for ids", bool(speaker.name) and speaker.max_ids > 0)
+    expect(
+        "it has a name, room for ids and a usual sampling",
+        bool(speaker.name) and speaker.max_ids > 0 and isinstance(speaker.usual, Sampling),
+    )
     requests = [
         SpeechRequest(said, max_ids, seed=1),
-        SpeechRequest(_TALK, max_ids, Sampling(0.0), seed=2),
+        SpeechRequest(talk, max_ids, Sampling(0.0), seed=2),
         SpeechRequest(said, 1, seed=3),
     ]
     pieces: list[list[str]] = [[] for _ in requests]
@@ -55,7 +60,8 @@ def check_speaker(speaker: Speaker, max_ids: int = 24, tolerance: float = 0.05) 
     if able.forms:
         _expect_forms(ask, said, min(8 * max_ids, speaker.max_ids // 2), expect)
     expect("ids are counted", 0 < speaker.count(_SAID) < speaker.count(_SAID * 2), speaker.count(_SAID))
-    expect("turns are counted", speaker.count(_TALK) > 0)
+    if able.talks:
+        expect("turns are counted", speaker.count(_TALK) > 0)
     _expect_scores(speaker, speeches[0], tolerance, expect)
     if able.embeds:
         vectors = speaker.embed(["an egg breaks", "ice melts", "an egg breaks"])
@@ -74,18 +80,18 @@ def check_speaker(speaker: Speaker, max_ids: int = 24, tolerance: float = 0.05) 
 
 
 def _expect_stops(
-    ask: Callable[[SpeechRequest], Speech], said: object, max_ids: int, expect: Callable[..., None]
+    ask: Callable[[SpeechRequest], Speech], said: Said, max_ids: int, expect: Callable[..., None]
 ) -> None:
-    whole = ask(SpeechRequest(said, max_ids, Sampling(0.0))).text  # type: ignore[arg-type]
+    whole = ask(SpeechRequest(said, max_ids, Sampling(0.0))).text
     for letter in dict.fromkeys(whole[1:]):
-        stopped = ask(SpeechRequest(said, max_ids, Sampling(0.0), stop=("never said", letter)))  # type: ignore[arg-type]
+        stopped = ask(SpeechRequest(said, max_ids, Sampling(0.0), stop=("never said", letter)))
         expect("a stop text is left out", letter not in stopped.text, stopped.text)
         return
 
 
-def _expect_forms(ask: Callable[[SpeechRequest], Speech], said: object, most: int, expect: Callable[..., None]) -> None:
+def _expect_forms(ask: Callable[[SpeechRequest], Speech], said: Said, most: int, expect: Callable[..., None]) -> None:
     for seed, form in enumerate([("Result:",), (), ('He said "so":', "Then:")]):
-        speech = ask(SpeechRequest(said, most, Sampling(0.7), seed, form=form))  # type: ignore[arg-type]
+        speech = ask(SpeechRequest(said, most, Sampling(0.7), seed, form=form))
         lines = speech.text.split("\n")
         if not speech.finished:
             continue
@@ -123,7 +129,7 @@ def _expect_scores(speaker: Speaker, speech: Speech, tolerance: float, expect: C
             expect("what was said scores as it was said", near, (own, speech))
 
 
-def _expect_refusals(speaker: Speaker, said: object, expect: Callable[..., None]) -> None:
+def _expect_refusals(speaker: Speaker, said: Said, expect: Callable[..., None]) -> None:
     able = speaker.abilities
     long = SpeechRequest(
         "word " * (8 * speaker.max_ids) if able.completes else (Message("user", "word " * 8 * speaker.max_ids),)
@@ -131,10 +137,12 @@ def _expect_refusals(speaker: Speaker, said: object, expect: Callable[..., None]
     expect("what does not fit is refused", _refuses(lambda: speaker.speak([long])))
     if not able.completes:
         expect("without completions, a text is refused", _refuses(lambda: speaker.speak([SpeechRequest(_SAID, 4)])))
+    if not able.talks:
+        expect("without talks, one is refused", _refuses(lambda: speaker.speak([SpeechRequest(_TALK, 4)])))
     if not able.embeds:
         expect("without embeddings, they are refused", _refuses(lambda: speaker.embed(["an egg"])))
     if not able.experts:
-        request = SpeechRequest(said, 4, experts=(("nobody", 1.0),))  # type: ignore[arg-type]
+        request = SpeechRequest(said, 4, experts=(("nobody", 1.0),))
         expect("without experts, one is refused", _refuses(lambda: speaker.speak([request])))
 
 

@@ -113,8 +113,9 @@ class Speaker(Protocol):
         """One answer a request, in their order. ``on_text(request, piece)`` is told each piece as it is said, in the
         caller's thread; the pieces of a request joined are its text.
 
-        Raises BackendError for a speaker that is away or answers nonsense, UsageError for what does not fit into
-        ``max_ids``, and for a text to go on with where ``abilities.completes`` is False.
+        An answer is at most as long as ``max_ids`` has room for. Raises BackendError for a speaker that is away or
+        answers nonsense, UsageError for a prompt that leaves no room, for a text to go on with where
+        ``abilities.completes`` is False, and for a talk where ``abilities.talks`` is.
         """
         ...
 

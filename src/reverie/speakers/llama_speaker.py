@@ -46,7 +46,7 @@ class LlamaSpeaker(RemoteSpeaker):
         params.verbosity, params.ui, params.warmup = -1, False, False
         params.n_parallel, params.n_ctx = self.config.parallel, self.config.parallel * self.config.max_ids
         if self.config.num_threads:
-            params.cpuparams.n_threads = self.config.num_threads
+            params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self.config.num_threads
         try:
             self._server: Any = xllamacpp.Server(params)
         except RuntimeError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from reverie.engine.sampling import Sampling
 from reverie.errors import MissingExtraError, UsageError
 from reverie.speakers.contract import Abilities, SpeechRequest
 from reverie.speakers.remote import Hear, Piece, RemoteSpeaker, plain_errors
@@ -45,7 +47,17 @@ class OllamaSpeaker(RemoteSpeaker):
         able = list(shown.capabilities or ["completion"])
         self._thinks = "thinking" in able
         self.abilities = Abilities(completes="completion" in able, embeds="embedding" in able, seeds=False)
-        self.max_ids = _context(shown, self.config.max_ids)
+        told = _parameters(shown.parameters or "")
+        info = shown.modelinfo or {}
+        trained = int(info.get(f"{info.get('general.architecture')}.context_length") or self.config.max_ids)
+        self.max_ids = int(told.get("num_ctx", min(trained, self.config.max_ids)))
+        self.usual = Sampling(
+            told.get("temperature", 0.0),
+            int(told.get("top_k", 0)),
+            told.get("top_p", 1.0),
+            told.get("min_p", 0.0),
+            told.get("repeat_penalty", 1.0),
+        )
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         if not self.abilities.embeds:
@@ -93,15 +105,14 @@ class OllamaSpeaker(RemoteSpeaker):
         return plain_errors("the Ollama server", self._url, self.config, self.model, known)
 
 
-def _context(shown: Any, most: int) -> int:
-    """What the model's file sets, or what it was made for where that is less than ``most``."""
-    for line in (shown.parameters or "").splitlines():
+def _parameters(shown: str) -> dict[str, float]:
+    """The numbers of a model's file, such as ``temperature 0.7``, a line each."""
+    told = {}
+    for line in shown.splitlines():
         key, _, value = line.strip().partition(" ")
-        if key == "num_ctx" and value.strip().isdigit():
-            return int(value)
-    info: Mapping[str, Any] = shown.modelinfo or {}
-    trained = info.get(f"{info.get('general.architecture')}.context_length")
-    return min(most, int(trained)) if trained else most
+        with suppress(ValueError):
+            told[key] = float(value)
+    return told
 
 
 def _piece(part: Any) -> Piece:

@@ -6,12 +6,13 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
+from reverie.engine.sampling import Sampling
 from reverie.errors import BackendError, ReverieError, UsageError, shorten
 from reverie.experts.contract import Choice
 from reverie.speakers.contract import Abilities, Message, Scored, Speech, SpeechRequest
@@ -46,13 +47,13 @@ class RemoteSpeaker:
     abilities: Abilities
     max_ids: int
     config: SpeakerConfig
+    usual = Sampling(0.0)
     _joins = False  # whether answers that were given up are waited for
 
     def speak(
         self, requests: Sequence[SpeechRequest], on_text: Callable[[int, str], None] | None = None
     ) -> list[Speech]:
-        for request in requests:
-            self._check(request)
+        requests = [self._fitted(request) for request in requests]
         told = SimpleQueue[tuple[int, str | Speech | BaseException]]()
         waiting, over = iter(enumerate(requests)), threading.Event()
         lock = threading.Lock()
@@ -107,17 +108,21 @@ class RemoteSpeaker:
         """One answer, piece by piece to ``hear``, until it is True."""
         raise NotImplementedError
 
-    def _check(self, request: SpeechRequest) -> None:
+    def _fitted(self, request: SpeechRequest) -> SpeechRequest:
+        """``request`` with as many ids as there is room for."""
         if request.experts:
             raise UsageError(f"{self.name} has no experts, and '{request.experts[0][0]}' is asked for")
         if isinstance(request.said, str) and not self.abilities.completes:
             raise UsageError(f"{self.name} only answers talks, and is asked to go on with a text")
-        num_ids = self.count(request.said)
-        if num_ids + request.max_ids > self.max_ids:
+        if not (isinstance(request.said, str) or self.abilities.talks):
+            raise UsageError(f"{self.name} only goes on with texts, and is asked to answer a talk")
+        room = self.max_ids - self.count(request.said)
+        if room < 1:
             raise UsageError(
-                f"a prompt of about {num_ids} ids and {request.max_ids} new ones do not fit into the {self.max_ids} "
-                f"of {self.name}: shorten it, lower max_ids, or give it more context where it runs"
+                f"a prompt of about {self.max_ids - room} ids and an answer do not fit into the {self.max_ids} of "
+                f"{self.name}: shorten it, or give it more context where it runs"
             )
+        return replace(request, max_ids=min(request.max_ids, room))
 
     def _answer(self, request: SpeechRequest, tell: Callable[[str], None], over: threading.Event) -> Speech:
         cutter = Cutter(request.stop, None if request.form is None else len(request.form) + 1)

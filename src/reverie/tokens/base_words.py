@@ -6,6 +6,7 @@ would take longer than an answer.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -21,6 +22,7 @@ from reverie.tokens.text import TextTokenizer
 __all__ = ["BaseWords", "ChatTemplate"]
 
 _LINE_END = ("Ċ", "\n", "<0x0A>")  # how vocabularies write it: bytes as letters, as it is, bytes by number
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 _DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
@@ -49,6 +51,8 @@ class BaseWords:
     def read(cls, folder: Path) -> BaseWords:
         """Raises BundleError for a folder without them, or where they are damaged."""
         tokenizer = TextTokenizer.load(folder).library
+        tokenizer.no_truncation()  # files may say how long texts were in training
+        tokenizer.no_padding()
         told = _read(folder / "tokenizer_config.json")
         drawing = _read(folder / "generation_config.json")
         model = _read(folder / "config.json")
@@ -68,6 +72,11 @@ class BaseWords:
     def text_ids(self) -> list[int]:
         """The ids that stand for text, ascending."""
         return sorted(set(self._tokenizer.get_vocab().values()) - self._specials.keys() - self.ends)
+
+    @cached_property
+    def byte_ids(self) -> frozenset[int]:
+        """Ids that stand for a byte of a letter that has no id. What a row of them says is sure once it is over."""
+        return frozenset(token for piece, token in self._tokenizer.get_vocab().items() if _BYTE.fullmatch(piece))
 
     @cached_property
     def line_ends(self) -> tuple[list[int], list[int]]:
@@ -123,11 +132,21 @@ class ChatTemplate:
 
     @cached_property
     def _compiled(self) -> Any:
-        from jinja2 import TemplateError
-        from jinja2.ext import loopcontrols
+        from jinja2 import TemplateError, nodes
+        from jinja2.ext import Extension, loopcontrols
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-        room = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        class Generation(Extension):
+            """Marks what the model says, for those who train; it is written as it stands."""
+
+            tags = {"generation"}  # noqa: RUF012 - as the library has it
+
+            def parse(self, parser: Any) -> Any:
+                line = next(parser.stream).lineno
+                return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+
+        extensions = [loopcontrols, Generation]
+        room = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
         room.filters["tojson"] = _tojson
         room.globals.update(raise_exception=_refuse, strftime_now=lambda form: datetime.now().strftime(form))
         try:
@@ -151,12 +170,12 @@ class ChatTemplate:
         return self._render([{**first, "content": joined}, *others])
 
     def _render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        from jinja2 import TemplateError
-
         try:
             given = [dict(message) for message in messages]
             return str(self._compiled.render(messages=given, add_generation_prompt=True, **self._specials))
-        except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        except UsageError:
+            raise
+        except Exception as error:  # whatever a foreign template does
             raise UsageError(f"the base's chat template does not take this talk: {shorten(str(error), 160)}") from error
 
 

@@ -22,14 +22,14 @@ def words_of(text: str) -> list[str]:
     return [found[0] for found in re.finditer(r"[^\W_]+", text.casefold())]
 
 
-def clean_question(question: str) -> str:
+def clean_question(question: str, max_chars: int = MAX_CHARS) -> str:
     """``question`` in NFKC, on one line, lower-cased, ending in "?" where it is one.
 
-    Raises UsageError when nothing is asked, or more than ``MAX_CHARS`` characters.
+    Raises UsageError when nothing is asked, or more than ``max_chars`` characters.
     """
-    if len(question) > MAX_CHARS:
+    if len(question) > max_chars:
         raise UsageError(
-            f"the question has {len(question)} characters; ask one of at most {MAX_CHARS}: {shorten(question[:80], 40)}"
+            f"the question has {len(question)} characters; ask one of at most {max_chars}: {shorten(question[:80], 40)}"
         )
     words = " ".join(unicodedata.normalize("NFKC", question).split()).lower()
     bare = words.rstrip("?!. ")

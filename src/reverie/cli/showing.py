@@ -1,0 +1,95 @@
+"""How an answer is shown to people: its words, how sure it is, who spoke and why, its dreams, what it rests on."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from reverie.errors import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from reverie.dreaming import Session
+    from reverie.nouns import Answer, Dream, Fact, Verdict
+
+__all__ = ["show_answer", "show_confidence", "show_dreams", "show_evidence", "show_winner"]
+
+SHOWN_FACTS = 5  # of the evidence, and those that the answer cites; --json gives all
+_PASSAGE = 160  # characters of one that are shown
+
+
+def show_answer(console: Console, answer: Answer, said: str = "") -> None:
+    """The words, where they were not ``said`` already, and what is to be known about them."""
+    from rich.text import Text
+
+    if said != answer.text:
+        console.print(Text(answer.text, style="bold" if answer.known else "bold yellow"))
+    show_confidence(console, answer, f"worded by {answer.backend}, by {answer.model}, {answer.seconds:.1f} s")
+    if answer.why:
+        console.print(answer.why, style="dim", markup=False, highlight=False)
+
+
+def show_confidence(console: Console, answer: Answer, more: str) -> None:
+    """One line: how sure, whether that is enough, and ``more``."""
+    sure = "known" if answer.known else "not known"
+    console.print(f"confidence {answer.confidence:.2f} ({sure}), {more}", style="dim", markup=False)
+
+
+def show_dreams(console: Console, session: Session, dreams: Sequence[Dream], verdict: Verdict | None) -> None:
+    """The winning dream, then the table of all and the verdict; without a verdict the first one, and nobody has won."""
+    from reverie.dreaming.arbiter import report
+
+    winner = verdict.branch if verdict else -1
+    show_winner(console, session, dreams[max(winner, 0)])
+    console.print()
+    console.print(report(dreams, winner))
+    if verdict:
+        console.print(verdict.reason[0].upper() + verdict.reason[1:] + ".", style="dim", markup=False)
+
+
+def show_winner(console: Console, session: Session, dream: Dream) -> None:
+    """A dream in pictures where there are any and the terminal can, one in words as its situation, actions, results."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from reverie.cli.pictures import show_branch
+    from reverie.dreaming.strip import branches_of
+
+    if any(part.frame for triplet in dream.triplets for part in (triplet.what, triplet.result)):
+        if console.is_terminal:
+            console.print()
+        show_branch(console, branches_of([dream], session.decode)[0])
+        return
+    table = Table.grid(padding=(0, 2))
+    for place, triplet in enumerate(dream.triplets):
+        rows = {"Situation": triplet.what, "Action": triplet.action, "Result": triplet.result}
+        for name, part in list(rows.items())[place > 0 :]:  # a chain goes on where it was
+            table.add_row(Text(name, style="dim"), Text(part.text))
+    if dream.triplets:
+        console.print()
+        console.print(table)
+
+
+def show_evidence(console: Console, answer: Answer) -> None:
+    """The facts that it rests on; those that its words cite come first, with their numbers."""
+    cited = {int(number) for number in re.findall(r"\[(\d{1,4})\]", answer.text)}
+    numbered = sorted(enumerate(answer.evidence, 1), key=lambda one: one[0] not in cited)
+    console.print("\nFrom memory:", style="dim")
+    for number, fact in numbered[: max(SHOWN_FACTS, len(cited))]:
+        console.print(_fact(fact, f"[{number}] " if number in cited else ""))
+
+
+def _fact(fact: Fact, mark: str) -> Text:
+    from rich.text import Text
+
+    from reverie.nouns import SAYS
+
+    told = f"{fact.subject} — {fact.relation} → {fact.object}"
+    if fact.relation == SAYS:
+        told = f"{fact.subject}: “{shorten(fact.object, _PASSAGE)}”"
+    about = f"({fact.source}, {fact.confidence:.2f}{'; ' if fact.reason else ''}{fact.reason})"
+    return Text(f"  {mark}{told} ").append(about, style="dim")

@@ -1,0 +1,247 @@
+"""``reverie chat``: a talk on a terminal or one question a line, which no bad line and no Ctrl-C ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bases import save_base
+from reverie.bundles.init import InitConfig, init_bundle
+from reverie.cli import main
+from reverie.cli.output import Spoken, printable
+from reverie.errors import BackendError
+from reverie.speakers import SpeechRequest, ToySpeaker
+from reverie.speakers.opening import SPEAKERS
+from reverie.speakers.remote import Hear, Piece
+
+Talk = Callable[..., tuple[int, str, str]]
+
+
+class Echo(ToySpeaker):
+    """Says its question's last word, after ``faults`` have been raised, each amid an answer."""
+
+    asked: list[SpeechRequest]
+    faults: list[BaseException]
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.asked, self.faults = [], []
+
+    def _say(self, request: SpeechRequest, hear: Hear) -> None:
+        self.asked.append(request)
+        assert not isinstance(request.said, str)
+        for word in (" you", " say", f" {request.said[-1].content.split()[-1]}"):
+            hear(Piece(word, (-0.1,)))
+            if self.faults:
+                raise self.faults.pop(0)
+        hear(Piece(end="stop"))
+
+
+@pytest.fixture
+def echo(monkeypatch: pytest.MonkeyPatch) -> Echo:
+    """What ``--model echo:`` opens."""
+    speaker = Echo("echo:")
+    monkeypatch.setitem(SPEAKERS._entries, "echo", lambda spec, config: speaker)
+    return speaker
+
+
+@pytest.fixture
+def talk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Talk:
+    """talk(lines, *arguments) → exit code, stdout and stderr of a chat that is piped these lines."""
+
+    def call(lines: list[str], *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        chosen = () if "--model" in arguments else ("--model", "echo:", "--branches", 1)
+        code = main(["chat", *map(str, chosen), *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def said(request: SpeechRequest) -> list[tuple[str, str]]:
+    assert not isinstance(request.said, str)
+    return [(turn.role, turn.content) for turn in request.said]
+
+
+def test_what_was_said_before_is_read_until_it_is_forgotten(echo: Echo, talk: Talk) -> None:
+    lines = ["Call me Ann", "Who am I", "/new", "/system Be short", "Again", "/system", "Last"]
+    code, out, err = talk(lines, "--system", "Be kind")
+    assert code == 0
+    assert [line for line in out.splitlines() if line.startswith("you say")] == [
+        "you say Ann", "you say I", "you say Again", "you say Last",
+    ]  # fmt: skip
+    assert said(echo.asked[1]) == [
+        ("system", "Be kind"), ("user", "Call me Ann"), ("assistant", "you say Ann"), ("user", "Who am I"),
+    ]  # fmt: skip
+    assert said(echo.asked[2]) == [("system", "Be short"), ("user", "Again")]
+    assert said(echo.asked[3])[0] == ("user", "Again")
+    assert err.splitlines() == [
+        "what was said is forgotten",
+        "the model is told this before everything",
+        "the model is told nothing beforehand",
+    ]
+
+
+@pytest.mark.usefixtures("echo")
+def test_json_is_one_object_a_line_and_an_error_is_one_too(talk: Talk) -> None:
+    code, out, err = talk(["first one", "", "second"], "--json")
+    first, bad, second = map(json.loads, out.splitlines())
+    assert (first["question"], first["answer"], first["model"]) == ("first one", "you say one", "echo:")
+    assert first.keys() > {"known", "confidence", "dreams", "evidence", "seconds"}
+    assert bad == {
+        "question": "",
+        "error": 'the question is empty; ask one, such as "What happens when you drop an egg?"',
+    }
+    assert second["answer"] == "you say second"
+    assert err.count("\n") == 1
+    assert code == 1  # for scripts: not every line has its answer
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("", "the question is empty"),
+        ("a " * 500_000, "the question has 1000000 characters; ask one of at most 200000"),
+        ("a " * 50_000, "do not fit into the 4096 of echo:"),
+        ("an \udcff egg", "the question holds what is no text (UTF-8)"),
+        ("/qiut", "unknown command '/qiut'. Did you mean '/quit'?"),
+        ("/", "unknown command '/'"),
+        ("/save", "/save needs the name of a file"),
+        ("/save /proc/nowhere/talk.jsonl", "No such file or directory: /proc/nowhere"),
+        ("/dreams", "the last answer was not dreamed"),
+    ],
+)
+@pytest.mark.usefixtures("echo")
+def test_a_bad_line_is_told_in_one_line_and_the_talk_goes_on(talk: Talk, line: str, told: str) -> None:
+    code, out, err = talk([line, "still there"])
+    assert code == 1
+    assert out.startswith("you say there\n")
+    assert err.startswith("reverie: ")
+    assert told in err
+    assert err.count("\n") == 1
+    assert len(err) < 400
+
+
+def test_a_server_that_is_away_for_a_while_ends_nothing(echo: Echo, talk: Talk) -> None:
+    echo.faults = [BackendError("nobody answers at http://there")]
+    code, out, err = talk(["one", "two"], "--stream")
+    assert (code, err) == (1, "reverie: nobody answers at http://there\n")
+    assert out.startswith("you\nyou say two\n")
+    assert said(echo.asked[1]) == [("user", "two")]
+
+
+def test_ctrl_c_ends_an_answer_and_leaves_its_turn_out(echo: Echo, talk: Talk) -> None:
+    echo.faults = [KeyboardInterrupt()]
+    code, out, err = talk(["one", "two", "three"], "--stream")
+    assert (code, err) == (1, "reverie: stopped by Ctrl-C: this turn is left out of the talk\n")
+    assert out.startswith("you\nyou say two\n")
+    assert said(echo.asked[-1]) == [("user", "two"), ("assistant", "you say two"), ("user", "three")]
+
+
+def test_ctrl_c_twice_ends_a_talk_that_is_piped(echo: Echo, talk: Talk) -> None:
+    echo.faults = [KeyboardInterrupt(), KeyboardInterrupt()]
+    code, _, err = talk(["one", "two", "three"])
+    assert code == 130
+    assert err.splitlines()[-1] == "reverie: stopped by Ctrl-C."
+    assert len(echo.asked) == 2
+
+
+def test_our_engine_goes_on_after_an_answer_was_broken_off(
+    talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = init_bundle(save_base(tmp_path / "base", chat=True), tmp_path / "bundle", InitConfig(dtype="fp32"))
+    told, show = list[str](), Spoken._show
+
+    def once(spoken: Spoken) -> None:
+        told.append(spoken._text)
+        if len(told) == 1:
+            raise KeyboardInterrupt
+        show(spoken)
+
+    command = ("--model", bundle, "--no-memory", "--branches", 2, "--max-ids", 8, "--json")
+    alone = talk(["Tell me of the ball"], *command)[1]
+    monkeypatch.setattr(Spoken, "_show", once)
+    code, out, _ = talk(["What rolls off", "Tell me of the ball"], *command[:-1], "--stream")
+    assert code == 1
+    expected = printable(f"{told[0]} {json.loads(alone)['answer']}")
+    assert " ".join(out.split()).startswith(" ".join(expected.split()))
+
+
+@pytest.mark.usefixtures("echo")
+def test_a_talk_is_saved_as_json_lines_and_over_nothing_else(talk: Talk, tmp_path: Path) -> None:
+    file, other = tmp_path / "talk.jsonl", tmp_path / "other"
+    other.write_text("mine")
+    lines = ["first one", f"/save {file}", "second", f"/save {file}", f"/save {other}", "/quit", "never"]
+    code, out, err = talk(lines, "--system", "Be kind")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(row["role"], row["content"]) for row in rows] == [
+        ("system", "Be kind"),
+        ("user", "first one"), ("assistant", "you say one"),
+        ("user", "second"), ("assistant", "you say second"),
+    ]  # fmt: skip
+    assert rows[2].keys() == {"role", "content", "known", "confidence", "model"}
+    assert f"1 turns in {file}\n2 turns in {file}\n" in err
+    assert f"{other} is there already" in err
+    assert other.read_text() == "mine"
+    assert "never" not in out
+    assert code == 1
+
+
+def test_dreams_of_the_last_answer_are_shown_when_they_are_asked_for(talk: Talk) -> None:
+    code, out, err = talk(["What happens if you leave ice in the sun?", "/dreams"], "--model", "toy:", "--branches", 2)
+    assert (code, err) == (0, "")
+    assert "likelihood" in out
+
+
+def test_help_lists_what_a_talk_understands(echo: Echo, talk: Talk) -> None:
+    code, out, err = talk(["/help"])
+    assert (code, out) == (0, "")
+    assert all(f"/{name}" in err for name in ("new", "system", "dreams", "save", "help", "quit"))
+    assert not echo.asked
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_on_a_terminal_it_prompts_goes_on_after_ctrl_c_and_ends_with_ctrl_d() -> None:
+    master, slave = os.openpty()
+    command = [sys.executable, "-m", "reverie", "chat", "--model", "toy:", "--max-ids", "4"]
+    done = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    seen = ""
+
+    def until(text: str) -> None:
+        nonlocal seen
+        ends = time.monotonic() + 60
+        while text not in seen and time.monotonic() < ends:
+            if select.select([master], [], [], 1)[0]:
+                seen += os.read(master, 4096).decode()
+        assert text in seen, seen
+        seen = seen.partition(text)[2]
+
+    try:
+        until("Ctrl-D ends the talk")
+        until("> ")
+        os.write(master, b"/new\n")
+        until("what was said is forgotten")
+        until("> ")
+        done.send_signal(2)
+        until("Ctrl-D or /quit ends the talk")
+        until("> ")
+        os.write(master, b"Tell me of the egg\n")
+        until("by toy:")
+        until("> ")
+        os.write(master, b"\x04")
+        assert done.wait(60) == 0
+    finally:
+        done.kill()
+        done.wait()
+        os.close(master)
