@@ -94,13 +94,13 @@ class PackedDecoder:
         self._root = config.hidden_size**0.5
         self._floor = torch.tensor((config.hidden_size * config.norm_eps) ** 0.5)
         self._head_floor = torch.tensor((config.head_size * config.norm_eps) ** 0.5)
-        table = weights.tensor("model.embed_tokens.weight")
-        self._embeddings = weights.ids.rotate_rows(table)  # (V, D), as exact as they were saved
+        embeddings = weights.tensor("model.embed_tokens.weight")
+        self._embeddings = weights.ids.rotate_rows(embeddings)  # (V, D), as exact as they were saved
         self._vectors = torch.empty(0, config.hidden_size)  # (n, D): what ids from V on are read as
         self.last_norm = _snapshot(weights.tensor("model.norm.weight")) * self._root
         self.layers = [self._fuse(weights, place) for place in range(config.num_layers)]
-        head = table if config.tied else weights.tensor("lm_head.weight")
-        self.head = make_product(self.kind, weights.ids.rotate_rows(head).float().mul_(self.last_norm))  # (D, V)
+        head = self._embeddings if config.tied else weights.ids.rotate_rows(weights.tensor("lm_head.weight"))
+        self.head = make_product(self.kind, head * self.last_norm)  # (D, V)
         self.turns = config.turns()  # (positions, Dh / 2)
         self._experts = FoldedExperts(self, source, expert_bytes)
 
