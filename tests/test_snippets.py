@@ -97,6 +97,15 @@ def a_router() -> dict[str, Any]:
     return {"torch": torch, "engine": engine, "folder": Path("router"), "base_hash": BASE, "ids": (3, 4, 5)}
 
 
+def a_speaker_that_was_pulled() -> dict[str, Any]:
+    from bases import save_base
+    from reverie.bundles.init import InitConfig, init_bundle
+    from reverie.paths import models_dir
+
+    init_bundle(save_base(Path("base"), chat=True), models_dir() / "smol", InitConfig(dtype="fp32"))
+    return {}
+
+
 PREPARED: dict[str, Callable[[], dict[str, Any]]] = {
     "docs/bases.md": a_base_made_elsewhere,
     "docs/collections.md": a_collection,
@@ -104,6 +113,7 @@ PREPARED: dict[str, Callable[[], dict[str, Any]]] = {
     "docs/generator-export.md": a_generator,
     "docs/generator.md": a_generator,
     "docs/routing.md": a_router,
+    "docs/words.md": a_speaker_that_was_pulled,
 }
 
 

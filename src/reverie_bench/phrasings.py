@@ -64,14 +64,16 @@ def run(settings: BenchConfig) -> Findings:
 
     rows = _rows(settings)
     session, manifest = open_model(settings.model)
-    asked = {"branches": settings.branches, "seed": settings.seed}
     before: list[Judged] = []
     after: list[Judged] = []
     for some in chunks(rows, _CHUNK, "asking", settings.progress):
         texts = [row.question for row in some]
-        for row, said in zip(some, session.ask_many(texts, **asked), strict=True):
+        for row, said in zip(
+            some, session.ask_many(texts, branches=settings.branches, seed=settings.seed), strict=True
+        ):
             before.append(_judge(row, said.text if said.known else None))
-        for row, told in zip(some, answer_rephrased_many(session, texts, **asked), strict=True):
+        answers = answer_rephrased_many(session, texts, branches=settings.branches, seed=settings.seed)
+        for row, told in zip(some, answers, strict=True):
             after.append(_judge(row, told.answer.text if told.answer else None))
     return Findings(
         n=len(rows),

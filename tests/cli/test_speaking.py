@@ -23,6 +23,7 @@ from reverie.nouns import SAYS, Answer, Fact
 from reverie.speakers import Message, SpeechRequest, ToySpeaker
 from reverie.speakers.opening import SPEAKERS
 from reverie.speakers.remote import Hear, Piece
+from toy_servers import MODEL, Ollama, OpenAI, serving
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -219,6 +220,23 @@ def test_where_nothing_was_pulled_auto_is_nano(told: Callable[..., dict[str, Any
     assert err == "nano only says what it dreamed: how free words are to be said changes nothing\n"
 
 
+@pytest.mark.parametrize("kind", [Ollama, OpenAI])
+def test_a_model_of_a_server_answers_dreams_and_talks_and_its_faults_are_one_line(
+    kind: Any, run: Run, told: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(kind) as server:
+        model = f"ollama:{MODEL}@{server.url}" if kind is Ollama else f"{server.url}/v1#{MODEL}"
+        named = ("--model", model, "--max-ids", 8)
+        assert told("ask", GREETING, *named)["dreams"] == []
+        assert told("ask", AHEAD, *named, "--branches", 2)["dreams"]
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{GREETING}\nAnd the egg\n"))
+        code, out, err = run("chat", *named, "--json")
+        assert (code, err, len(out.splitlines())) == (0, "", 2)
+        server.fault = "html"
+        code, out, err = run("ask", GREETING, *named)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+
+
 def test_facts_that_are_cited_come_first_with_their_numbers() -> None:
     facts = [Fact(f"thing {number}", "IsA", "thing", "user") for number in range(1, 9)]
     facts[6] = Fact("page.txt 3", SAYS, "long " * 100, "page.txt", reason="a passage")
@@ -245,7 +263,6 @@ def test_facts_that_are_cited_come_first_with_their_numbers() -> None:
         (["ask", GREETING, "--top-p", "1.5"], 2, "top_p lies above 0 and at most at 1"),
         (["ask", GREETING, "--repetition-penalty", "0"], 2, "repetition_penalty is a number above 0"),
         (["ask", GREETING, "--max-ids", "0"], 2, "Invalid value for '--max-ids'"),
-        (["ask", GREETING, "--max-ids", "4096"], 2, "do not fit into the 4096 of toy:"),
         (["ask", GREETING, "--image", "egg.png"], 2, "toy: was taught no pictures"),
         (["ask", GREETING, "--expert", "poet"], 2, "toy: has no experts, and 'poet' is asked for"),
         (["ask", GREETING, "--memory", "gone.db"], 2, "there is no memory at gone.db; make one with --remember"),

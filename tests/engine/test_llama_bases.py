@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from bases import BASES, toy_base
 from plain_rows import check_equal, plainly, rows
 from reverie.engine import Engine, check_decoder, open_decoder
+from reverie.engine.lora import DENSE_IDS
 from reverie.engine.packed import PackedDecoder
+from reverie.errors import BundleError
 from reverie.experts.contract import Adapter, Choice, Factors
 from reverie.model.llama_base import LlamaBase
 from reverie.model.transformers_base import TransformersBackbone, extend, load_model
@@ -158,3 +161,45 @@ def test_bf16_weights_are_read_as_they_are(tmp_path: Path) -> None:
 def test_other_bases_are_left_to_transformers(family: str, tmp_path: Path) -> None:
     toy_base(family).save_pretrained(tmp_path)
     assert LlamaBase.find(tmp_path, 0) is None
+
+
+def test_many_ids_with_experts_are_read_as_few_are(both: tuple[TransformersBackbone, LlamaBase]) -> None:
+    backbone, base = both
+    source = adapters(backbone)
+    ids = torch.randint(0, 340, (DENSE_IDS + 9,), generator=torch.Generator().manual_seed(1)).tolist()
+    engine = Engine(base, experts=source)
+    few = [engine.score(ids[:-9], ids[-9:], choice) for choice in CHOICES]  # one read, by plain products
+    slow = Engine(backbone, experts=source)
+    for given, choice in zip(few, CHOICES, strict=True):
+        np.testing.assert_allclose(given, slow.score(ids[:-9], ids[-9:], choice), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model.norm.weight": None}, r"damaged: model\.norm\.weight is missing"),
+        ({"model.norm.weight": torch.ones(31)}, r"model\.norm\.weight is F32 of \[31\], not numbers of \[32\]"),
+        ({"model.norm.weight": torch.ones(32, dtype=torch.int32)}, "is I32 of"),
+        (
+            {"model.norm.weight": torch.full((32,), float("nan"))},
+            r"model\.norm\.weight holds values that are not finite",
+        ),
+    ],
+)
+def test_damaged_weights_are_refused(change: dict[str, torch.Tensor | None], message: str, tmp_path: Path) -> None:
+    toy_base("llama").save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = {name: value for name, value in (load_file(path) | change).items() if value is not None}
+    save_file(tensors, path)
+    with pytest.raises(BundleError, match=message):
+        Engine(LlamaBase.find(tmp_path, 20))  # type: ignore[arg-type]
+
+
+def test_files_that_are_cut_short_are_refused(tmp_path: Path) -> None:
+    toy_base("llama").save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BundleError, match="is damaged or cannot be loaded"):
+        LlamaBase.find(tmp_path, 20)
+    with pytest.raises(BundleError, match="of its 320 ids 400 would be the grammar's"):
+        LlamaBase.find(tmp_path, 400)

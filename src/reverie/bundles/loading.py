@@ -194,10 +194,7 @@ def load(
     that does not exist. Otherwise raises as ``load_bundle`` and ``open_speaker`` do.
     """
     settings = build_settings(RuntimeConfig, switches) if switches or runtime is None else runtime
-    evaluators, own = (
-        Arbiter().beside(evaluators).evaluators[len(Arbiter().evaluators) :],
-        Path(library) if library else None,
-    )
+    evaluators, own = Arbiter(()).beside(evaluators).evaluators, Path(library) if library else None
     first, others = _parts(name)
     if not isinstance(first, Path) and is_speaker(first):
         return Session(None, memory, (), settings, mind=_words_of(first, evaluators, None, weights))
@@ -226,8 +223,8 @@ def _parts(name: str | Path) -> tuple[str | Path, str]:
     if isinstance(name, Path):
         return name, ""
     name = usual_model() if name == AUTO else name
-    first, plus, others = name.partition("+")
-    joined = plus and not is_speaker(first) and not Path(name).exists() and name not in pulled_bundles()
+    first, _, others = name.partition("+")
+    joined = first and others and not is_speaker(first) and not Path(name).exists() and name not in pulled_bundles()
     return (first, others) if joined else (name, "")
 
 

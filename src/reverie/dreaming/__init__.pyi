@@ -16,6 +16,9 @@ from .question import DreamSettings as DreamSettings
 from .question import Question as Question
 from .question import Speaking as Speaking
 from .question import Turn as Turn
+from .rephrase import AnsweredRephrased as AnsweredRephrased
+from .rephrase import Rephrased as Rephrased
+from .rephrase import answer_rephrased as answer_rephrased
 from .session import Observer as Observer
 from .session import Reverie as Reverie
 from .session import Session as Session

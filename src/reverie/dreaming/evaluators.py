@@ -108,9 +108,9 @@ class Contrast:
     weight = 1.0
 
     def judge(self, dreams: Sequence[Dream], context: Context) -> list[float] | None:
-        if context.contrast is None or not all(dream.triplets for dream in dreams):
+        if context.contrast is None:
             return None
-        return [1 / (1 + math.exp(-nats)) for nats in context.contrast(dreams)]
+        return [1 / (1 + math.exp(min(-nats, 500.0))) for nats in context.contrast(dreams)]
 
 
 class Rules:
@@ -213,7 +213,7 @@ def check_evaluator(name: str) -> list[str]:
     expect("its name is the one it is registered under", evaluator.name == name)
     expect("its weight is above 0", evaluator.weight > 0)
     dreams = _toy_dreams()
-    for context in (Context("what happens?"), _toy_context(dreams)):
+    for context in (Context("what happens?"), _toy_context(dreams), _toy_words()):
         for group in (dreams, dreams[:1], dreams[::-1]):
             scores = evaluator.judge(group, context)
             if scores is None:
@@ -243,6 +243,15 @@ def _toy_dreams() -> list[Dream]:
     ]
 
 
+def _toy_words() -> Context:
+    """Of dreams in words: those that begin alike are alike, and each is the less probable the longer it is."""
+
+    def likeness(texts: Sequence[str]) -> np.ndarray:
+        return np.array([[float(one[:1] == other[:1]) for other in texts] for one in texts])
+
+    return Context("what happens?", likeness=likeness, contrast=lambda dreams: [4.0 - len(one.said) for one in dreams])
+
+
 def _toy_context(dreams: Sequence[Dream]) -> Context:
     from reverie.dreaming.grounding import Evidence, GroundingConfig
     from reverie.worlds import make_world, world_names
@@ -252,4 +261,10 @@ def _toy_context(dreams: Sequence[Dream]) -> Context:
     frames = {part.frame for dream in dreams for triplet in dream.triplets for part in (triplet.what, triplet.result)}
     pictures = {frame: np.asarray(world.render()) for frame in frames if frame}
     remembered = Fact(situation("a ball", "push"), CAUSES, "it moves", "a toy")
-    return Context("what happens?", world, pictures, Evidence({remembered.subject: [remembered]}, GroundingConfig()))
+    return Context(
+        "what happens?",
+        world,
+        pictures,
+        Evidence({remembered.subject: [remembered]}, GroundingConfig()),
+        contrast=lambda dreams: [len(dream.said) / 10 for dream in dreams],
+    )

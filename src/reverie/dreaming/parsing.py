@@ -3,68 +3,22 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Literal
 
-import snowballstemmer
+from reverie.dreaming.english import mended, stem
+from reverie.errors import ConfigError
+from reverie.worlds.phrasebook import Bindings, Phrasebook
 
-from reverie.dreaming.spelling import REAL_WORDS
-from reverie.worlds.phrasebook import Bindings, Pattern, Phrasebook
+__all__ = ["Parser", "Reading"]
 
-__all__ = ["Parser", "Reading", "words_of"]
-
-_STEMMER = snowballstemmer.stemmer("english")
-# form that no stemmer finds → its base
-_IRREGULAR = {
-    form: base
-    for base, forms in {
-        "be": "am are is was were been being s", "do": "does did done", "have": "has had", "will": "would shall wo ll",
-        "can": "could might may ca", "fall": "fell fallen", "throw": "threw thrown", "break": "broke broken",
-        "freeze": "froze frozen", "light": "lit", "leave": "left", "hold": "held", "give": "gave given",
-        "go": "went gone goes", "get": "got gotten", "take": "took taken", "sink": "sank sunk", "rise": "rose risen",
-        "fly": "flew flown", "become": "became", "come": "came", "make": "made", "stand": "stood", "see": "saw seen",
-        "sit": "sat", "lie": "lay lain lying", "keep": "kept", "catch": "caught", "stick": "stuck", "find": "found",
-        "slide": "slid", "spill": "spilt", "burn": "burnt", "know": "knew known", "think": "thought", "not": "nt",
-        "begin": "began begun", "blow": "blew blown", "shake": "shook shaken", "melt": "molten", "say": "said",
-        "tell": "told", "hit": "hitting", "half": "halves", "a": "an", "strike": "struck", "set": "setting",
-    }.items()
-    for form in forms.split()
-}  # fmt: skip
-# what people write in one word, or shortly
-_WRITTEN = (
-    (r"\bwon['’]?t\b", "will not"), (r"\bcan['’]?t\b|\bcannot\b", "can not"), (r"\bain['’]t\b", "is not"),
-    (r"\b(do|does|did|is|are|was|were|would|could|should|has|have|had)n['’]?t\b", r"\1 not"),
-    (r"['’]re\b", " are"), (r"['’]ve\b", " have"), (r"['’]ll\b", " will"), (r"['’]d\b", " would"), (r"['’]m\b", " am"),
-    (r"\b(it|that|what|where|who|there|he|she|here|how|when|why|which)['’]s\b", r"\1 is"),
-    (r"\bwhats\b", "what is"), (r"\bwheres\b", "where is"), (r"\blet['’]s\b", "let us"), (r"\bu\b", "you"),
-    (r"\bgonna\b", "going to"), (r"\bwanna\b", "want to"), (r"\b(pls|plz)\b", "please"), (r"\b(wot|wat|wut)\b", "what"),
-    (r"\bicecubes?\b", "ice cube"), (r"\bwoodblock\b", "wood block"), (r"\binto\b", "in to"), (r"\bonto\b", "on to"),
-    (r"\bupside[- ]?down\b", "upside down"), (r"\babt\b", "about"), (r"\bfirst of all\b", ""), (r"\bteddybear\b",
-    "teddy bear"), (r"\bfree[sz]er\b", "freezer"),
-)  # fmt: skip
 _MAX_WORDS = 60  # a longer question says more than a pattern holds
 _MOST_READINGS = 64  # of the rest of a question from one word on
 
 
 Named = tuple[tuple[str, str], ...]
 _NOTHING: Bindings = {}
-
-
-@lru_cache(maxsize=8192)
-def stem(word: str) -> str:
-    base = _IRREGULAR.get(word, word)
-    return str(_STEMMER.stemWord(base))
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a question in lower case; other signs that mean something are words of their own."""
-    text = re.sub(r"[-=]+>|→", " ", unicodedata.normalize("NFKC", text).lower())
-    for written, meant in _WRITTEN:
-        text = re.sub(written, meant, text)
-    return re.findall(r"\w+|[+*/=<>%&$#@^]", text)
 
 
 @dataclass(frozen=True)
@@ -123,11 +77,11 @@ class Parser:
 
     def __init__(self, book: Phrasebook):
         self._slots = {name: (slot.binds, _trie(slot.values)) for name, slot in book.slots.items()}
+        self.ask, self.names_things = book.ask, bool(book.slots)
         self._texts, self._adverbs = book.macros, book.adverbs
         self._macros: dict[str, _Node] = {}
-        patterns = [*book.patterns, *map(Pattern, book.fillers)]
-        self._pieces = [(self._compile(one.text), one.binds) for one in patterns]
-        texts = [one.text for one in patterns] + [*book.macros.values()]
+        self._pieces = [(self._compile(one.text), one.binds) for one in book.patterns]
+        texts = [one.text for one in book.patterns] + [*book.macros.values()]
         phrases = (phrase for slot in book.slots.values() for said in slot.values.values() for phrase in said)
         said = re.sub(r"\{\w+\}|<\w+>", " ", " ".join([*texts, *phrases]))
         self.words = frozenset(re.findall(r"\w+", said))
@@ -174,9 +128,7 @@ class Parser:
 
     def _mended(self, word: str) -> str:
         base = stem(word)
-        if base in self._stems or len(word) < 4 or not word.isalpha() or word in REAL_WORDS:
-            return base
-        return _nearest(word, self._spelled) or base
+        return base if base in self._stems else mended(word, self._spelled)
 
     def _matches(self, match: _Match, start: int) -> Iterator[tuple[int, Bindings]]:
         for node, binds in self._pieces:
@@ -190,7 +142,7 @@ class Parser:
         tokens = re.findall(r"\w+|\{\w+\}|<\w+>|\S", text)
         node, used = self._options(tokens, 0)
         if used != len(tokens):
-            raise ValueError(f"a pattern has a bracket too many: {text}")
+            raise ConfigError(f"a pattern of a phrasebook has a bracket too many: {text}")
         return node
 
     def _options(self, tokens: Sequence[str], at: int) -> tuple[_Node, int]:
@@ -210,6 +162,8 @@ class Parser:
 
     def _part(self, token: str) -> _Node:
         name = token[1:-1]
+        if token[0] in "{<" and name not in (self._slots if token[0] == "{" else self._texts):
+            raise ConfigError(f"a phrasebook uses {token} and does not say what that is")
         if token.startswith("{"):
             return _Node("slot", name, firsts=frozenset(self._slots[name][1]))
         if token.startswith("<"):
@@ -290,22 +244,3 @@ def _walk(trie: Mapping[str, Any], stems: Sequence[str], at: int) -> Iterator[tu
             return
         for value in node.get("", ()):
             yield place + 1, value
-
-
-def _nearest(word: str, known: frozenset[str]) -> str | None:
-    """The stem of the one known word that was meant: of the same beginning, one slip away, two in a long word."""
-    near: dict[int, set[str]] = {1: set(), 2: set()}
-    for other in known:
-        if other[0] == word[0] and (slips := _slips(word, other)) < 3:
-            near[slips].add(stem(other))
-    closest = near[1] or near[2]
-    return closest.pop() if len(closest) == 1 else None
-
-
-def _slips(word: str, other: str) -> int:
-    """How many letters are wrong, missing, too many or swapped; 3 for more than one makes in words of that length."""
-    from rapidfuzz.distance import OSA
-
-    most = 1 if min(len(word), len(other)) < 8 else 2
-    distance = int(OSA.distance(word, other, score_cutoff=most))
-    return max(distance, 1) if distance <= most else 3

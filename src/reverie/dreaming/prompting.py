@@ -28,7 +28,7 @@ from reverie.tokens.grammar import Grammar
 from reverie.tokens.vocabulary import ACT, ANS, EOS, WHAT
 from reverie.worlds import World
 
-__all__ = ["ChatPrompter", "GrammarPrompter", "PromptStyle"]
+__all__ = ["ChatPrompter", "GrammarPrompter", "PromptStyle", "as_text"]
 
 PromptStyle = Literal["chat", "question", "plain"]
 _DIRECT = 0.8  # probability of answering at once from which the model is not made to dream
@@ -105,6 +105,12 @@ def _answer_at_once(model: Model, ids: Sequence[Sequence[int]], experts: Sequenc
     return [answer > _DIRECT * (answer + dream) for answer, dream in chances.tolist()]
 
 
+def as_text(question: str, style: PromptStyle) -> str:
+    """A question as a text to go on with; of style ``chat`` what stands in its turn."""
+    asked = question.strip()
+    return f"Question: {asked}\nAnswer:" if style == "question" else asked
+
+
 class ChatPrompter:
     """How a base that was never taught the grammar is asked at once, and taught what to answer. What is shown to it
     goes by the grammar: legal, and means nothing yet.
@@ -124,11 +130,9 @@ class ChatPrompter:
 
     def ids(self, question: str) -> tuple[int, ...]:
         """Raises UsageError for an empty or endless question, and where the chat template does not take it."""
-        asked, chat = self.words.plain(Question(question).text.strip()), self.style == "chat"
+        asked, chat = self.words.plain(as_text(Question(question).text, self.style)), self.style == "chat"
         if chat and self.words.template is not None:
             asked = self.words.template.render([{"role": "user", "content": asked}])
-        elif self.style == "question":
-            asked = f"Question: {asked}\nAnswer:"
         return tuple(self._start + token for token in self.words.encode(asked, whole=not chat))
 
     def answer_ids(self, question: str, answer: str) -> tuple[int, ...]:

@@ -6,12 +6,13 @@ and what the question takes for granted with it. What a phrasebook does not cove
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
 
-from reverie.dreaming.parsing import Parser, words_of
+from reverie.dreaming.english import words_of
+from reverie.dreaming.parsing import Parser
 from reverie.nouns import Answer
 from reverie.speakers.contract import Speaker
 from reverie.worlds import make_world
@@ -68,25 +69,22 @@ def rephrase(question: str, worlds: Sequence[str], speaker: Speaker | None = Non
     ``speaker``: chooses where a question can be meant in several ways, if it has scores; else the way in which fewest
     pieces cover it is taken.
     """
-    readable = [world for world in worlds if _parser(world) is not None]
-    if not readable:
+    parsers = {world: parser for world in worlds if (parser := _parser(world)) is not None}
+    if not parsers:
         return Rephrased(question, reason="no world that it was taught has a phrasebook", closed=False)
-    tried = [_rephrased(question, world, speaker) for world in readable]
-    best = min(tried, key=lambda one: (not one.found, bool(one.left_over), not _names_things(one.world)))
-    return replace(best, closed=len(readable) == len(worlds))
-
-
-def _names_things(world: str) -> bool:
-    book = make_world(world).phrasebook()
-    return book is not None and bool(book.slots)
+    tried = [_rephrased(question, world, parser, speaker) for world, parser in parsers.items()]
+    best = min(tried, key=lambda one: (not one.found, bool(one.left_over), not parsers[one.world].names_things))
+    return replace(best, closed=len(parsers) == len(worlds))
 
 
 class Asks(Protocol):
     """A session, as far as it is asked here."""
 
-    worlds: Any
+    @property
+    def worlds(self) -> Iterable[str]: ...
 
-    def ask_many(self, questions: Sequence[str], **settings: Any) -> list[Answer]: ...
+    @property
+    def ask_many(self) -> Callable[..., list[Answer]]: ...
 
 
 def answer_rephrased(
@@ -143,20 +141,20 @@ def _parser(world: str) -> Parser | None:
     return None if book is None else Parser(book)
 
 
-def _rephrased(question: str, world: str, speaker: Speaker | None) -> Rephrased:
-    parser, book = _parser(world), make_world(world).phrasebook()
-    assert parser is not None and book is not None
+def _rephrased(question: str, world: str, parser: Parser, speaker: Speaker | None) -> Rephrased:
     words = words_of(question)
     readings = parser.read(words)
     if not readings:
         left = parser.left_over(words)
-        said = ", ".join(dict.fromkeys(left)) or "its words in this order"
-        return Rephrased(question, world=world, left_over=left, reason=f"not what it was taught: {said}")
+        reason = (
+            f"not what it was taught: {', '.join(dict.fromkeys(left))}" if left else "it joins what was taught apart"
+        )
+        return Rephrased(question, world=world, left_over=left, reason=reason)
     meant: dict[tuple[tuple[str, ...], ...], Rephrased] = {}
     reasons = []
     least = None
     for reading in readings:
-        asking = book.ask(reading.named)
+        asking = parser.ask(reading.named)
         if isinstance(asking, str):
             reasons.append(asking)
             continue

@@ -2,15 +2,18 @@
 
 A phrasebook holds patterns over words, and says for what was understood which taught questions have to be asked, and
 how their answers make one answer. ``dreaming/rephrase.py`` does the reading; a world without a phrasebook is asked in
-its taught words alone.
+its taught words alone. ``read_phrasebook`` reads one from a text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Asking", "Bindings", "Pattern", "Phrasebook", "Slot"]
+from reverie.errors import ConfigError, shorten
+
+__all__ = ["Asking", "Bindings", "Pattern", "Phrasebook", "Slot", "read_phrasebook"]
 
 Bindings = Mapping[str, str]  # what is named, such as {"thing": "egg", "action": "drop", "form": "happens"}
 
@@ -31,7 +34,7 @@ class Asking:
 
 @dataclass(frozen=True)
 class Slot:
-    """A place in a pattern that words of a list fill: ``binds`` is then one of the ``values``, each with its phrases."""
+    """A place in a pattern that words of a list fill: ``binds`` is then one of the ``values``; each has phrases."""
 
     binds: str
     values: Mapping[str, tuple[str, ...]]
@@ -53,8 +56,7 @@ class Phrasebook:
     Args:
         slots: by the name that patterns use
         macros: pieces of patterns, by name
-        patterns: of a question
-        fillers: words and phrases between the pieces that change nothing
+        patterns: of a question; those that bind nothing may stand between any others
         adverbs: words that change nothing wherever they stand
         spelled: words whose misspellings are mended (those of four letters and more)
         ask: from what was named, what to ask the model; a text says why nothing can be asked
@@ -63,7 +65,136 @@ class Phrasebook:
     slots: Mapping[str, Slot]
     macros: Mapping[str, str]
     patterns: Sequence[Pattern]
-    fillers: Sequence[str]
     adverbs: frozenset[str]
     spelled: frozenset[str]
     ask: Callable[[Bindings], Asking | str]
+
+
+def read_phrasebook(
+    text: str,
+    ask: Callable[[Bindings], Asking | str],
+    taught: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    spelled: Sequence[str] = (),
+) -> Phrasebook:
+    """The phrasebook that ``text`` writes down; ConfigError names what it does not understand.
+
+    Empty lines and those that begin with ``#`` say nothing; ``@`` begins a section. A table holds rows ``name = a; b``,
+    a list is ``a; b``; both go on over lines.
+
+        @slot NAME BINDS [like OTHER]   a table: value = phrases
+        @macros                         a table: name = pattern
+        @pieces KEY=VALUE …             a list of patterns that say this
+        @done KEY=VALUE … [before=P]    what someone does to <x>: also said as done to <x>, or without it; P follows
+        @befalls KEY=VALUE …            what <x> does or comes over it
+        @asked KEY=VALUE …              yes/no questions about <x>: also asked as "whether <x> …"
+        @fillers, @adverbs, @spelled    lists
+
+    ``@done`` and ``@befalls`` use the macros ``lead``, ``tail``, ``conj``, ``agent`` and ``mod``. ``taught``: by slot,
+    phrases beside those of its table; ``spelled``: words beside those of the text.
+    """
+    slots: dict[str, Slot] = {}
+    macros: dict[str, str] = {}
+    patterns: list[Pattern] = []
+    words: dict[str, set[str]] = {"adverbs": set(), "spelled": set(spelled)}
+    for kind, head, lines in _sections(text):
+        if kind == "slot":
+            slots |= _slot(head, lines, slots, taught or {})
+        elif kind == "macros":
+            macros |= {name: " ".join(said) for name, said in _table(lines).items()}
+        elif kind in words:
+            words[kind] |= set(" ".join(lines).replace(";", " ").split())
+        elif kind in _SECTIONS:
+            patterns += _SECTIONS[kind](_list(lines), _named(head))
+        else:
+            raise ConfigError(
+                f"a phrasebook has no section '@{shorten(kind)}'; known: slot, macros, {', '.join(_SECTIONS)}"
+            )
+    return Phrasebook(slots, macros, patterns, frozenset(words["adverbs"]), frozenset(words["spelled"]), ask)
+
+
+def _sections(text: str) -> Iterator[tuple[str, str, list[str]]]:
+    """(kind, the rest of its head, its lines)"""
+    head, lines = "", list[str]()
+    for line in [*text.splitlines(), "@"]:
+        if line.startswith("@"):
+            if head:
+                kind, _, rest = head[1:].partition(" ")
+                yield kind, rest.strip(), lines
+            head, lines = line, []
+        elif line.strip() and not line.startswith("#"):
+            lines.append(line.strip())
+
+
+def _list(lines: Sequence[str]) -> list[str]:
+    return [one.strip() for one in " ".join(lines).split(";") if one.strip()]
+
+
+def _table(lines: Sequence[str]) -> dict[str, list[str]]:
+    """A row begins with a name and " = "; other lines go on."""
+    rows: dict[str, list[str]] = {}
+    name = ""
+    for line in lines:
+        before, equals, after = line.partition(" = ")
+        if equals:
+            name, line = before.strip(), after
+        if not name:
+            raise ConfigError(f"a row of a phrasebook is 'name = words', got '{shorten(line)}'")
+        rows.setdefault(name, []).append(line)
+    return {name: _list(parts) for name, parts in rows.items()}
+
+
+def _slot(
+    head: str, lines: Sequence[str], slots: Mapping[str, Slot], taught: Mapping[str, Mapping[str, Sequence[str]]]
+) -> dict[str, Slot]:
+    name, binds, *like = head.split()
+    values = dict(slots[like[1]].values) if like else {}
+    for source in (taught.get(name, {}), _table(lines)):
+        for value, phrases in source.items():
+            values[value] = (*values.get(value, ()), *phrases)
+    return {name: Slot(binds, values)}
+
+
+def _named(head: str) -> dict[str, str]:
+    return {key: value.strip() for key, value in re.findall(r"(\w+)=(.*?)(?=\s\w+=|$)", head)}
+
+
+def _pieces(said: Sequence[str], named: Bindings) -> list[Pattern]:
+    return [Pattern("|".join(said), named)]
+
+
+def _done(said: Sequence[str], named: Bindings) -> list[Pattern]:
+    """Someone does it, it is done to the thing, or "when dropped" alone."""
+    binds = {key: value for key, value in named.items() if key != "before"}
+    tail = f"{named.get('before', '')} <tail>"
+    bare = "|".join(" ".join(words.replace("<x>", " ").split()) for words in said if "<x>" in words)
+    return [
+        Pattern(f"<lead> ({'|'.join(said)}) {tail}", binds),
+        Pattern(f"[<conj>] <x> [that|which] [<agent>] [<mod>] [get|be] ({bare}) [by <agent>] {tail}", binds),
+        Pattern(
+            f"(when|if|once|after|upon|on|be|by|get) [<agent>] [be|get|have be] ({bare}) [by <agent>] {tail}", binds
+        ),
+    ]
+
+
+def _befalls(said: Sequence[str], named: Bindings) -> list[Pattern]:
+    """Also "that has fallen": what comes between a thing and what it does."""
+    between = [re.sub(r"^<x> ", "<x> [that|which] [<mod>] ", words) for words in said]
+    return [Pattern(f"[<conj>] [<mod>] ({'|'.join(between)}) <tail>", named)]
+
+
+def _asked(said: Sequence[str], named: Bindings) -> list[Pattern]:
+    whether = []
+    for words in said:
+        asks, x, rest = words.partition(" <x> ")
+        if x and " " not in asks:
+            whether.append(f"[if|whether|that] <x> [{asks}] {rest}")
+    return _pieces([*said, *whether], named)
+
+
+_SECTIONS: Mapping[str, Callable[[Sequence[str], Bindings], list[Pattern]]] = {
+    "pieces": _pieces,
+    "done": _done,
+    "befalls": _befalls,
+    "asked": _asked,
+    "fillers": lambda said, named: [Pattern(one) for one in said],
+}

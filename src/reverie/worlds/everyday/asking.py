@@ -7,33 +7,57 @@ things have in common is asked of each of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import permutations
 
 from reverie.worlds.everyday.compare import SAID
-from reverie.worlds.everyday.phrases import ADVERBS, FILLERS, MACROS, PATTERNS, SLOTS, SPELLED
 from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
-from reverie.worlds.phrasebook import Asking, Bindings, Phrasebook
+from reverie.worlds.phrasebook import Asking, Bindings
 
-__all__ = ["PHRASEBOOK", "ask"]
+__all__ = ["ask"]
 
 Answers = Sequence[str | None]
 # outcome that no yes/no question was taught about → words of what happens that say it; others by their third person
 _SHOWN = {
-    "break": ("breaks", "shatters"), "pop": ("pops", "bursts"), "melt": ("melts", "puddle"),
-    "catch fire": ("catches fire", "burns"), "freeze": ("freezes", "turns to ice", "is frozen"), "get hot": ("gets hot", "heats up", "becomes hot"),
-    "bounce": ("bounces",), "float": ("floats",), "sink": ("sinks",), "rise": ("rises", "flies up", "floats up"),
-    "fall over": ("falls over", "tips over", "lies on its side"), "stay on top": ("stays on top", "rests on top"),
-    "fall off": ("falls off",), "roll": ("rolls",), "slide": ("slides",), "spill": ("spills", "pours out", "runs out"),
-    "cook": ("cooks", "cooked", "toast"), "get cold": ("gets cold", "cools down", "becomes cold"), "drift": ("drifts",),
-    "be cut": ("cut in two", "in two", "two halves"), "move": ("slides", "rolls", "falls", "moves", "rises", "tips", "drifts", "bounces"),
+    "break": ("breaks", "shatters"),
+    "pop": ("pops", "bursts"),
+    "melt": ("melts", "puddle"),
+    "catch fire": ("catches fire", "burns"),
+    "freeze": ("freezes", "turns to ice", "is frozen"),
+    "get hot": ("gets hot", "heats up", "becomes hot"),
+    "bounce": ("bounces",),
+    "float": ("floats",),
+    "sink": ("sinks",),
+    "rise": ("rises", "flies up", "floats up"),
+    "fall over": ("falls over", "tips over", "lies on its side"),
+    "stay on top": ("stays on top", "rests on top"),
+    "fall off": ("falls off",),
+    "roll": ("rolls",),
+    "slide": ("slides",),
+    "spill": ("spills", "pours out", "runs out"),
+    "cook": ("cooks", "cooked", "toast"),
+    "get cold": ("gets cold", "cools down", "becomes cold"),
+    "drift": ("drifts",),
+    "be cut": ("cut in two", "in two", "two halves"),
+    "move": ("slides", "rolls", "falls", "moves", "rises", "tips", "drifts", "bounces"),
     "come down": ("lands", "falls", "drifts", "bounces", "rests on the floor"),
-}  # fmt: skip
+}
+_CONTRARIES = {"stay the same": "change", "stay solid": "melt"}
 _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
-_GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")  # outcomes after which a thing is not whole
+_GONE = (
+    "breaks",
+    "shatters",
+    "pops",
+    "bursts",
+    "melts",
+    "burns",
+    "in two",
+)  # outcomes after which a thing is not whole
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
 _CONTRARY = "-"
+_CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
 _BECAUSE = {  # outcome → what its cause in the thing speaks of
     "break": "fragile", "bounce": "springy", "pop": "thin skin", "melt": "melt", "catch fire": "burn",
     "freeze": "freeze", "float": "water", "sink": "water", "rise": "lighter than air",
@@ -48,7 +72,14 @@ _PROPERTIES = {each.name: each for each in PROPERTIES}
 def ask(named: Bindings) -> Asking | str:
     """What to ask for what is named; a text says why nothing can be asked."""
     form = named.get("form", "")
-    makers: Mapping[str, Callable[[Bindings], Asking | str]] = {"property": _property, "heavier": _heavier, "common": _common, "most": _most, "which": _which, "many": _many}
+    makers: Mapping[str, Callable[[Bindings], Asking | str]] = {
+        "property": _property,
+        "heavier": _heavier,
+        "common": _common,
+        "most": _most,
+        "which": _which,
+        "many": _many,
+    }
     if form == "property" and "action" in named and named["property"] in ("floats", "-floats"):
         verb = {} if "or" in named else {"verb": "sink" if named["property"].startswith(_CONTRARY) else "float"}
         named = {key: value for key, value in named.items() if key != "property"}
@@ -57,8 +88,11 @@ def ask(named: Bindings) -> Asking | str:
     if form in makers:
         extra = {"action", "verb", "surface", "height", "said", "can", "support", "not"} & set(named)
         return "it joins what was taught apart" if extra else makers[form](named)
-    if not form and named.get("can") and named.get("action") == "stack":
-        form, named = "will", {**named, "form": "will", "verb": "stay on top"}
+    if not form and "can" in named and named.get("action") in _CAN:
+        named = {**named, "form": "will", "verb": _CAN[named["action"]]}
+        form = "will"
+    if "tag" in named:
+        named = {key: value for key, value in named.items() if key not in ("tag", "said")}
     if not form:
         return "it does not say what is asked"
     if "liquid" in named:
@@ -118,7 +152,16 @@ class Event:
         heights = heights_over(self.surface, self.action)
         if not heights or (self.height and self.height not in heights):
             return f"that was not taught on the {self.surface}"
-        if SURFACES[self.surface].liquid and self.action in ("wait", "push", "tip", "heat", "cool", "cut", "light", "stack"):
+        if SURFACES[self.surface].liquid and self.action in (
+            "wait",
+            "push",
+            "tip",
+            "heat",
+            "cool",
+            "cut",
+            "light",
+            "stack",
+        ):
             return "that was not taught in water"
         return ""
 
@@ -153,7 +196,10 @@ class Event:
     def will(self, verb: str) -> tuple[str, ...]:
         x = self.thing.a
         free = [number for number, words in enumerate(VERBS[self.action]) if verb not in words] or [0]
-        return (f"will {x} {verb} if you {self.does('it', free[0])}?", f"does {x} {verb} when you {self.does('it', free[-1])}?")
+        return (
+            f"will {x} {verb} if you {self.does('it', free[0])}?",
+            f"does {x} {verb} when you {self.does('it', free[-1])}?",
+        )
 
     def whole(self) -> tuple[str, ...]:
         x = self.thing.a
@@ -186,12 +232,12 @@ def _of_event(named: Bindings) -> Asking | str:
     if event.problem:
         return event.problem
     form, verb = named["form"], named.get("verb", "")
-    if verb and form not in ("will", "why"):
-        if not {"said", "or"} & set(named) or form == "whole":
-            return "it asks two things at once"
+    goes_on = form != "whole" and {"said", "or"} & set(named)
+    if verb and form not in ("will", "why") and not goes_on:
+        return "it asks two things at once"
     if form == "will" and "said" in named:
         return "it asks two things at once"
-    if form == "will" and not verb or form == "why" and not verb:
+    if (form == "will" and not verb) or (form == "why" and not verb):
         return "it does not say what is to be explained" if form == "why" else "it does not say what is asked"
     if "or" in named:
         verb = ""
@@ -278,6 +324,8 @@ def _checked(said: str | None, happens: str | None) -> str | None:
 
 def _holds(verb: str, happens: str) -> bool:
     happens = happens.lower()
+    if verb in _CONTRARIES:
+        return not _holds(_CONTRARIES[verb], happens)
     if verb == "change":
         return not any(words in happens for words in _UNCHANGED)
     if verb == "move" and "hardly moves" in happens:
@@ -324,7 +372,10 @@ def _explains(why: str, verb: str, action: str, happened: bool) -> bool:
         return ("not soft" in why) == happened
     if verb in ("break", "bounce") and "is hard" in why:
         return happened
-    words = {"float": ("lighter than water", "heavier than water"), "sink": ("heavier than water", "lighter than water")}
+    words = {
+        "float": ("lighter than water", "heavier than water"),
+        "sink": ("heavier than water", "lighter than water"),
+    }
     yes, no = words.get(verb, (_BECAUSE[verb], ""))
     if no:
         return (yes if happened else no) in why
@@ -379,7 +430,8 @@ def _heavier(named: Bindings) -> Asking | str:
     if max(thing.mass, other.mass) <= 1.5 * min(thing.mass, other.mass):
         return "these weigh about the same"
     contrary = f"is {other.a} heavier than {thing.a}?"
-    return Asking(((f"is {thing.a} heavier than {other.a}?",), (contrary,)), _unless_both)
+    asked = Asking(((f"is {thing.a} heavier than {other.a}?",), (contrary,)), _unless_both)
+    return replace(asked, word=lambda said: _without_yes([_unless_both(said)])) if "or" in named else asked
 
 
 def _unless_both(said: Answers) -> str | None:
@@ -475,12 +527,14 @@ def _most(named: Bindings) -> Asking | str:
         if len(names) != 3:
             return "that was taught of three things"
         a, b, c = (THINGS[name].a for name in names)
-        return Asking(((f"which is the {most}: {a}, {b} or {c}?",), (f"of {c}, {a} and {b}, which is the {most}?",)), _alike)
+        return Asking(
+            ((f"which is the {most}: {a}, {b} or {c}?",), (f"of {c}, {a} and {b}, which is the {most}?",)), _alike
+        )
     pairs = [(one, other) for one, other in permutations(names, 2)]
     asked = tuple((f"is {THINGS[one].a} heavier than {THINGS[other].a}?",) for one, other in pairs)
 
     def word(said: Answers) -> str | None:
-        wins = {name: 0 for name in names}
+        wins = dict.fromkeys(names, 0)
         for (one, other), answer in zip(pairs, said, strict=True):
             if answer is None:
                 return None
@@ -493,7 +547,3 @@ def _most(named: Bindings) -> Asking | str:
 
 def _alike(said: Answers) -> str | None:
     return said[0] if said[0] == said[1] else None
-
-
-PHRASEBOOK = Phrasebook(SLOTS, MACROS, PATTERNS, FILLERS, ADVERBS, SPELLED, ask)
-

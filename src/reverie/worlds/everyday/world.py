@@ -45,9 +45,9 @@ from reverie.worlds.everyday.why import why_kinds, why_question
 from reverie.worlds.registry import record_episode
 
 if TYPE_CHECKING:
-    from reverie.worlds.phrasebook import Phrasebook
     from reverie.tokens.grammar import Grammar
     from reverie.tokens.image import ImageTokenizer
+    from reverie.worlds.phrasebook import Phrasebook
 
 HELD_OUT: frozenset[tuple[str, str]] = frozenset({
     ("plate", "throw"),
@@ -219,9 +219,9 @@ class Everyday(World):
         return parsed
 
     def phrasebook(self) -> Phrasebook:
-        from reverie.worlds.everyday.asking import PHRASEBOOK
+        from reverie.worlds.everyday.phrases import phrasebook
 
-        return PHRASEBOOK
+        return phrasebook()
 
     def _named(self) -> list[str]:
         """The names of what is in the scene."""

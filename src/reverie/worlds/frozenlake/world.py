@@ -39,9 +39,9 @@ from reverie.worlds.frozenlake.questions import skill_question
 from reverie.worlds.frozenlake.walks import parity_maps, test_map, training_map
 
 if TYPE_CHECKING:
-    from reverie.worlds.phrasebook import Phrasebook
     from reverie.tokens.grammar import Grammar
     from reverie.tokens.image import ImageTokenizer
+    from reverie.worlds.phrasebook import Phrasebook
 
 __all__ = ["FrozenLake", "LakeDocuments"]
 
@@ -164,9 +164,9 @@ class FrozenLake(World):
         return [int(action) for action in rng.integers(4, size=max_steps)]
 
     def phrasebook(self) -> Phrasebook:
-        from reverie.worlds.frozenlake.phrases import PHRASEBOOK
+        from reverie.worlds.frozenlake.phrases import phrasebook
 
-        return PHRASEBOOK
+        return phrasebook()
 
     def parse_scene(self, scene: str | Sequence[str]) -> dict[str, Any]:
         if isinstance(scene, str) and scene.lstrip().startswith("{"):

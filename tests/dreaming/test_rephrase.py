@@ -1,0 +1,261 @@
+"""Free phrasings: what is understood of them, what is asked instead, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+import reverie
+from reverie.dreaming import Session
+from reverie.dreaming.english import mended, stem, words_of
+from reverie.dreaming.parsing import Parser
+from reverie.dreaming.rephrase import answer_rephrased, answer_rephrased_many, rephrase
+from reverie.errors import ConfigError
+from reverie.speakers.contract import Abilities, Message, Scored, Speech, SpeechRequest
+from reverie.worlds import make_world, record_episode
+from reverie.worlds.contract import Question
+from reverie.worlds.everyday import Scene
+from reverie.worlds.everyday.compare import compare_question
+from reverie.worlds.everyday.why import why_question
+from reverie.worlds.phrasebook import Asking, Bindings, read_phrasebook
+
+WORLDS = ("FrozenLake", "Everyday")
+
+
+@pytest.fixture(scope="module")
+def nano() -> Session:
+    return reverie.load("nano", memory=False)
+
+
+@pytest.mark.parametrize(
+    ("question", "taught"),
+    [
+        ("my son has dropped a plate, what happened?", "what happens when you drop a plate?"),
+        ("Let a stone go over sand, where is it?", "where does a stone end up when you let go of it over sand?"),
+        ("Would a falling glass survive on a cushion?", "is a glass still whole when you drop it on a pillow?"),
+        ("Could a cup break if I nudge it off the desk?", "will a cup of water break if you push it off a table?"),
+        ("wat hapens wen u heeat a candel", "what happens when you heat a candle?"),
+        ("Once released, does a balloon fly off?", "will a balloon rise if you let go of it?"),
+        ("Paper was set alight. What is it like?", "what does a sheet of paper look like when you light it?"),
+        ("Milk in the freezer: what do I get?", "what happens when you cool a bottle of milk?"),
+        ("Is an egg breakable?", "is an egg fragile?"),
+        ("Does a feather weigh less than a book?", "is a book heavier than a feather?"),
+        ("Does it sink if I put an apple in a bucket of water?", "will an apple sink if you drop it in water?"),
+        ("I stack a book on the ball. Will it fall off?", "will a book fall off if you stack it on a ball?"),
+        ("An egg fell on the ground and shattered. Why?", "why does an egg break when you drop it?"),
+    ],
+)  # fmt: skip
+def test_what_is_asked_instead(question: str, taught: str) -> None:
+    found = rephrase(question, WORLDS)
+    assert found.text == taught
+    assert found.closed
+    assert not found.left_over
+
+
+@pytest.mark.parametrize(
+    ("question", "left"),
+    [
+        ("What happens when you drop an egg under water in a diving bell?", "bell"),
+        ("What happens when you drop a tin of paint?", "tin"),
+        ("Does a wooden spoon break when you drop it?", "wooden"),
+        ("What happens if you throw a ball to your sister?", "sister"),
+        ("Does the floor break when you drop a stone on it?", "floor"),
+        ("Will you break if you drop an egg?", "you"),
+        ("Qu'arrive-t-il si on laisse tomber un verre ?", "verre"),
+        ("Who pushed the glass off the table?", "who"),
+        ("What happens if you do not drop the egg?", "not"),
+        ("Does a plane break when you drop it?", "plane"),
+    ],
+)
+def test_what_no_rewriting_would_keep_is_named(question: str, left: str) -> None:
+    found = rephrase(question, WORLDS)
+    assert not found.found
+    assert left in found.left_over
+    assert left in found.reason
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        ("What happens if you walk up, then left?", "FrozenLake"),
+        ("Is a stone heavier than a stone?", "with itself"),
+        ("Is a glass heavier than a drinking glass?", "with itself"),
+        ("What happens when you put a plate on a candle?", "was taught to be put on"),
+        ("Can I drop the egg?", "what is asked"),
+        ("Why do you drop the egg?", "explained"),
+        ("What about the egg?", "what is done"),
+        ("What happens when you push the glass off?", "falls off"),
+        ("What happens if you heat a candle in water?", "water"),
+        ("What happens if you drop it?", "no thing"),
+        ("Which of these is fragile: an egg or an egg?", "twice"),
+        ("Is a soap bubble round?", "not asked of"),
+        ("What happens when you drop an egg on a book?", "apart"),
+    ],
+)
+def test_what_cannot_be_asked_says_why(question: str, reason: str) -> None:
+    found = rephrase(question, WORLDS)
+    assert not found.found
+    assert reason in found.reason
+
+
+def test_every_taught_question_is_read_as_it_was_meant() -> None:
+    world, rng = make_world("Everyday"), np.random.default_rng(5)
+    asked = list[Question]()
+    while len(asked) < 150:
+        options = world.sample_options(rng)
+        asked += world.narrator.questions(record_episode(world, options), rng)
+        asked += [one for one in (why_question(Scene.of(options), rng), compare_question(rng)) if one]
+    for question in asked:
+        found = rephrase(question.text, WORLDS)
+        assert found.named is not None, question.text
+        for key in ("thing", "action", "support"):
+            if question.meta.get(key):
+                assert found.named[key] == question.meta[key], question.text
+        if "surface" in question.meta:
+            assert found.named.get("surface", "floor") == question.meta["surface"], question.text
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("My aunt let a plate slip. What then?", "The plate falls and breaks."),
+        ("Will the egg still be in one piece if it lands on a cushion?", "Yes, the egg stays whole."),
+        ("What's heavier, a stone or a feather?", "The stone."),
+        ("What do a plate and a stone share?", "Nothing that I know of."),
+        ("Which of these can burn: a stone, a glass or a plate?", "None of them."),
+        ("Does an apple sink?", "No, an apple floats."),
+        ("Will a stone float or sink when thrown in water?", "The stone sinks in the water."),
+        ("A stone slid off the table. Where is it?", "It ends up on the floor."),
+        ("Does a slice of bread get toasted over a flame?", "Yes, the bread turns into toast."),
+        ("Why does a book bounce if I drop it?", "It does not bounce: the book lands on the floor."),
+        ("Why doesn't chocolate melt in a hot pan?", "That is not so, it does melt: the chocolate melts."),
+    ],
+)  # fmt: skip
+def test_what_nano_answers(nano: Session, question: str, answer: str) -> None:
+    told = answer_rephrased(nano, question, branches=2)
+    assert told.answer is not None, told.reason
+    assert told.answer.text == answer
+    assert told.answer.known
+
+
+def test_what_is_not_understood_gets_no_answer(nano: Session) -> None:
+    told = answer_rephrased_many(
+        nano, ["What is the capital of Peru?", "A ball was dropped and it broke. Where is it?"], branches=2
+    )
+    assert [one.answer for one in told] == [None, None]
+    assert "capital" in told[0].reason
+    assert "does not fit" in told[1].reason
+
+
+def test_worlds_without_a_phrasebook_are_not_closed() -> None:
+    found = rephrase("What happens?", ())
+    assert not found.closed
+    assert "phrasebook" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("What's up? It doesn't!", "what is up it does not"),
+        ("won't wouldn't can't", "will not would not can not"),
+        ("drop it → into water", "drop it in to water"),
+        ("2+2", "2 + 2"),
+    ],
+)
+def test_words_as_people_write_them(written: str, words: str) -> None:
+    assert words_of(written) == words.split()
+
+
+def test_misspellings_are_mended_towards_known_words_alone() -> None:
+    known = ["plate", "balloon", "drop"]
+    assert mended("plaet", known) == stem("plate")
+    assert mended("ballon", known) == stem("balloon")
+    assert mended("plane", known) == stem("plane")  # a word of its own
+    assert mended("dorp", ["drop", "dorm"]) == stem("dorp")  # either may be meant
+
+
+TOY = """
+# a kettle
+@slot thing thing
+kettle = kettle; tea pot
+@macros
+x = (the {thing}|it)
+lead = [if]
+tail = [now]
+conj = (if)
+agent = (you|i)
+mod = (will)
+@pieces form=happens
+what happen
+@done action=boil
+boil <x>
+@adverbs
+just
+"""
+
+
+def toy(named: Bindings) -> Asking | str:
+    return Asking(((f"{named['action']} {named['thing']}?",),)) if "thing" in named else "nothing named"
+
+
+def test_a_phrasebook_is_read_from_a_text() -> None:
+    parser = Parser(read_phrasebook(TOY, toy))
+    [reading, *_] = parser.read(words_of("What happens if the tea pot is just boiled?"))
+    assert reading.named == {"thing": "kettle", "action": "boil", "form": "happens"}
+    assert parser.left_over(words_of("What happens if the kettle is painted?")) == (
+        "if",
+        "the",
+        "kettle",
+        "is",
+        "painted",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("@nonsense\na", "@nonsense"),
+        ("@slot thing thing\nkettle", "name = words"),
+        ("@pieces\nwhat (happen", "bracket"),
+        ("@pieces\nwhat {thing}", "{thing}"),
+    ],
+)
+def test_a_damaged_phrasebook_says_what_is_wrong(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said.replace("{", r"\{")):
+        Parser(read_phrasebook(text, toy))
+
+
+class Preferring:
+    """A speaker that finds texts with one word probable."""
+
+    name, max_ids = "preferring", 100
+    abilities = Abilities(scores=True)
+
+    def __init__(self, word: str):
+        self.word = word
+
+    def speak(self, requests: Sequence[SpeechRequest], on_text: object = None) -> list[Speech]:
+        raise NotImplementedError
+
+    def score(self, wanted: Sequence[tuple[str, str]], experts: object = ()) -> list[Scored]:
+        return [Scored(-1.0 if self.word in text and "stands" in before else -9.0, 1) for before, text in wanted]
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        raise NotImplementedError
+
+    def count(self, said: str | tuple[Message, ...]) -> int:
+        return 1
+
+    def close(self) -> None: ...
+
+
+def test_a_speaker_chooses_where_several_things_can_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    from reverie.dreaming import rephrase as module
+
+    text = "@slot thing thing\nkettle = pot\npan = pot\n@pieces form=happens\nwhat stand {thing}"
+    parser = Parser(read_phrasebook(text, lambda named: Asking(((f"see {named['thing']}?",),))))
+    monkeypatch.setattr(module, "_parser", lambda world: parser)
+    texts = {rephrase("what stands pot", ["Toy"], Preferring(word)).text for word in ("kettle", "pan")}
+    assert texts == {"see kettle?", "see pan?"}
