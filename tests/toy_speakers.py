@@ -75,7 +75,7 @@ class FrankSpeaker:
         there, answers = content(before.rpartition("\n\n")[2]), True
         if before.endswith("Answer:"):
             fact, question = _asked(before)
-            answers = content(question) <= content(fact)
+            answers = not fact or content(question) <= content(fact)
         words = re.findall(r"\w+", after)
         nats = [SMALL if not content(word) else KNOWN if answers and content(word) <= there else NEW for word in words]
         return Scored(sum(nats), len(nats))

@@ -13,7 +13,7 @@ from reverie.dreaming.grounding import Evidence, GroundingConfig
 from reverie.dreaming.word_dreams import WordDreamer, first_line, likeness
 from reverie.engine import Sampling
 from reverie.errors import BackendError
-from reverie.nouns import CAUSES, Fact
+from reverie.nouns import CAUSES, Dream, Fact
 from reverie.speakers import Abilities, Message, SpeechRequest, ToySpeaker
 from toy_speakers import FrankSpeaker, plain
 
@@ -182,3 +182,16 @@ def test_a_line_is_what_holds_words() -> None:
     assert first_line('\n " The egg  breaks. "\nAnd more') == "The egg breaks."
     assert first_line("...\nwords") == first_line("") == first_line("—") == ""
     assert first_line("它碎了") == "它碎了"
+
+
+def test_what_the_action_does_not_name_is_asked_in_every_branch() -> None:
+    asked = read_question("How will the dog react if I drop an egg?")
+    assert asked.wanted
+    speaker = FrankSpeaker(says)
+    dreamer = WordDreamer(speaker)
+    dreams = dreamer.dream(asked, (), DreamSettings(branches=4))
+    assert all(f"Question: {asked.wanted}\nAnswer:" in plain(request) for request in speaker.heard[:4])
+    dog = [Dream((), -1.0, 0, said, 3) for said in ("The dog barks.", "The ice melts.")]
+    barks, melts = dreamer._contrast(asked, dog)
+    assert barks > melts
+    assert len(dreams) == 4

@@ -14,7 +14,7 @@ __all__ = ["mended", "stem", "words_of"]
 _STEMMER = snowballstemmer.stemmer("english")
 # base = its forms that no stemmer finds
 _FORMS = """
-be = am are is was were been being s; do = does did done; have = has had; will = would shall wo ll
+be = am are is was were been being s; do = does did done; have = has had; will = would shall should wo ll
 can = could might may ca; fall = fell fallen; throw = threw thrown; fling = flung; break = broke broken
 freeze = froze frozen; light = lit; leave = left; hold = held; give = gave given; go = went gone goes
 get = got gotten; take = took taken; sink = sank sunk; rise = rose risen; fly = flew flown; become = became
@@ -53,6 +53,7 @@ _WRITTEN = (
     (r"\bicecubes?\b", "ice cube"),
     (r"\bteddybear\b", "teddy bear"),
     (r"\b(in|on)to\b", r"\1 to"),
+    (r"\bon earth\b", ""),
     (r"\bupside[- ]?down\b", "upside down"),
 )
 

@@ -117,14 +117,14 @@ class WordDreamer:
 
     def _results(self, asked: Asked, facts: Sequence[Fact], settings: DreamSettings) -> list[Dream]:
         """Branches in turn answer the question of what happens, and go on with the action: where dreams of both forms
-        agree, they do not owe it to the form."""
+        agree, they do not owe it to the form. All of them answer where the action does not name what is asked about."""
         action = asked.actions[-1]
         examples = (*EXAMPLES, *_remembered(facts)[: self.config.examples])
         wanted = asked.wanted if asked.kind == "ahead" else ""
         begun = action if action.startswith(("I ", "I'")) else f"{action[:1].lower()}{action[1:]}"
         answers = answer_prompt(wanted or f"What happens if {begun[:-1]}?", examples)
         goes_on = dream_prompt(Lines(asked.setting, action, ""), examples)
-        prompts = [goes_on if branch % 2 else answers for branch in range(settings.branches)]
+        prompts = [goes_on if branch % 2 and not wanted else answers for branch in range(settings.branches)]
         requests = [*self._branches(prompts, settings), self.line(situation_prompt(action), settings.seed)]
         *results, situation = self.speaker.speak(requests)
         what = Part(asked.setting or first_line(situation.text) or action)
@@ -159,6 +159,8 @@ class WordDreamer:
         """How much more probable what is asked makes what each dream says than anything else would: nats an id."""
         if asked.kind == "back":
             given, neutral = reason_prompt(asked.wanted), reason_prompt("Why did something happen?")
+        elif asked.kind == "ahead" and asked.wanted:
+            given, neutral = answer_prompt(asked.wanted), answer_prompt("What happens if something happens?")
         else:
             given, neutral = dream_prompt(Lines("", asked.actions[-1], "")), dream_prompt(NOTHING)
         found = contrast(self.speaker, [(given, neutral, f" {dream.said}") for dream in dreams])

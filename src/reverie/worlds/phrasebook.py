@@ -177,7 +177,9 @@ def _done(said: Sequence[str], named: Bindings) -> list[Pattern]:
 
 
 def _befalls(said: Sequence[str], named: Bindings) -> list[Pattern]:
-    return [Pattern(f"[<conj>] [<mod>] ({'|'.join(said)}) <tail>", named)]
+    """Also "that has fallen": what comes between a thing and what it does."""
+    between = [re.sub(r"^<x> ", "<x> [that|which] [<mod>] ", words) for words in said]
+    return [Pattern(f"[<conj>] [<mod>] ({'|'.join(between)}) <tail>", named)]
 
 
 def _asked(said: Sequence[str], named: Bindings) -> list[Pattern]:

@@ -7,6 +7,7 @@ things have in common is asked of each of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import permutations
 
 from reverie.worlds.everyday.compare import SAID
@@ -43,6 +44,7 @@ _SHOWN = {
     "move": ("slides", "rolls", "falls", "moves", "rises", "tips", "drifts", "bounces"),
     "come down": ("lands", "falls", "drifts", "bounces", "rests on the floor"),
 }
+_CONTRARIES = {"stay the same": "change", "stay solid": "melt"}
 _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
 _GONE = (
     "breaks",
@@ -55,13 +57,14 @@ _GONE = (
 )  # outcomes after which a thing is not whole
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
 _CONTRARY = "-"
+_CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
 _BECAUSE = {  # outcome → what its cause in the thing speaks of
     "break": "fragile", "bounce": "springy", "pop": "thin skin", "melt": "melt", "catch fire": "burn",
     "freeze": "freeze", "float": "water", "sink": "water", "rise": "lighter than air",
 }  # fmt: skip
 _OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
     "break": "fragile", "catch fire": "burns", "melt": "melts", "be cut": "cut", "float": "floats", "sink": "-floats",
-    "roll": "rolls", "rise": "light",
+    "roll": "rolls",
 }  # fmt: skip
 _PROPERTIES = {each.name: each for each in PROPERTIES}
 
@@ -85,9 +88,12 @@ def ask(named: Bindings) -> Asking | str:
     if form in makers:
         extra = {"action", "verb", "surface", "height", "said", "can", "support", "not"} & set(named)
         return "it joins what was taught apart" if extra else makers[form](named)
-    if not form and named.get("can") and named.get("action") == "stack":
-        form, named = "will", {**named, "form": "will", "verb": "stay on top"}
-    if not form:
+    if not form and "can" in named and named.get("action") in _CAN:
+        named = {**named, "form": "will", "verb": _CAN[named["action"]]}
+        form = "will"
+    if "tag" in named:
+        named = {key: value for key, value in named.items() if key not in ("tag", "said")}
+    if not form or ("open" in named) != ("closed" in named):
         return "it does not say what is asked"
     if "liquid" in named:
         alone = "thing" not in named and named.get("action") not in ("heat", "cool", "pour")
@@ -318,6 +324,8 @@ def _checked(said: str | None, happens: str | None) -> str | None:
 
 def _holds(verb: str, happens: str) -> bool:
     happens = happens.lower()
+    if verb in _CONTRARIES:
+        return not _holds(_CONTRARIES[verb], happens)
     if verb == "change":
         return not any(words in happens for words in _UNCHANGED)
     if verb == "move" and "hardly moves" in happens:
@@ -422,7 +430,8 @@ def _heavier(named: Bindings) -> Asking | str:
     if max(thing.mass, other.mass) <= 1.5 * min(thing.mass, other.mass):
         return "these weigh about the same"
     contrary = f"is {other.a} heavier than {thing.a}?"
-    return Asking(((f"is {thing.a} heavier than {other.a}?",), (contrary,)), _unless_both)
+    asked = Asking(((f"is {thing.a} heavier than {other.a}?",), (contrary,)), _unless_both)
+    return replace(asked, word=lambda said: _without_yes([_unless_both(said)])) if "or" in named else asked
 
 
 def _unless_both(said: Answers) -> str | None:
