@@ -44,6 +44,15 @@ def a_base_made_elsewhere() -> dict[str, Any]:
     return {"model": model, "library": Experts(), "ids": torch.tensor([[3, 4, 5], [3, 4, 6]])}
 
 
+def a_pulled_smol() -> dict[str, Any]:
+    from bases import save_base
+    from reverie.bundles.init import InitConfig, init_bundle
+    from reverie.paths import models_dir
+
+    init_bundle(save_base(Path("smol"), chat=True), models_dir() / "smol", InitConfig(dtype="fp32"))
+    return {}
+
+
 def a_bundle_with_experts() -> dict[str, Any]:
     import torch
     from transformers import AutoModelForCausalLM
@@ -97,15 +106,6 @@ def a_router() -> dict[str, Any]:
     return {"torch": torch, "engine": engine, "folder": Path("router"), "base_hash": BASE, "ids": (3, 4, 5)}
 
 
-def a_speaker_that_was_pulled() -> dict[str, Any]:
-    from bases import save_base
-    from reverie.bundles.init import InitConfig, init_bundle
-    from reverie.paths import models_dir
-
-    init_bundle(save_base(Path("base"), chat=True), models_dir() / "smol", InitConfig(dtype="fp32"))
-    return {}
-
-
 PREPARED: dict[str, Callable[[], dict[str, Any]]] = {
     "docs/bases.md": a_base_made_elsewhere,
     "docs/collections.md": a_collection,
@@ -113,7 +113,7 @@ PREPARED: dict[str, Callable[[], dict[str, Any]]] = {
     "docs/generator-export.md": a_generator,
     "docs/generator.md": a_generator,
     "docs/routing.md": a_router,
-    "docs/words.md": a_speaker_that_was_pulled,
+    "docs/words.md": a_pulled_smol,
 }
 
 

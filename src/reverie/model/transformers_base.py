@@ -129,6 +129,17 @@ class TransformersBackbone(nn.Module):
         logits = self.base(inputs_embeds=x, use_cache=False).logits
         return self.ids.rotate_logits(logits[:, x.shape[1] - ids.shape[1] :])
 
+    @property
+    def plain_output(self) -> bool:
+        """Logits are its final states times one table, as ``logits`` has it."""
+        return self._output_table() is not None
+
+    def logits(self, hidden: Tensor) -> Tensor:  # (..., D) → (..., V)
+        """Of final states, where the output is plain. Raises UsageError elsewhere."""
+        if (table := self._output_table()) is None:
+            raise UsageError(f"{self.config.architecture} does more with its final states than multiply them")
+        return self.ids.rotate_logits(F.linear(hidden.to(table.dtype), table))
+
     def loss(self, ids: Tensor, weights: Tensor, prefix_embeddings: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, and each position's; as ``Backbone.loss``.
 
@@ -162,7 +173,7 @@ class TransformersBackbone(nn.Module):
         """(V, D) where logits are final states times a frozen table and nothing else, which is tried once."""
         head: Any = self.base.get_output_embeddings()
         plain = type(head) is nn.Linear and "forward" not in vars(head) and getattr(head, "bias", None) is None
-        if not plain or head.weight.requires_grad:
+        if not plain or (head.weight.requires_grad and torch.is_grad_enabled()):
             return None
         if self._plain_output is None:
             with torch.no_grad():

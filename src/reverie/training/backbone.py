@@ -58,8 +58,7 @@ class BackboneObjective:
 
     def evaluate(self, step: int) -> dict[str, float]:
         """See ``Lessons.figures``."""
-        device = next(self.module.parameters()).device
-        return self.lessons.figures(lambda ids: self.module(ids.to(device)))
+        return self.lessons.figures(self.module)
 
     def export(self, folder: Path) -> None:
         """Everything a bundle needs but its manifest: backbone, both tokenizers and the vocabulary."""

@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from reverie.errors import ConfigError
+from reverie.model import Backbone
+from reverie.model.transformers_base import TransformersBackbone
 from reverie.progress import Progress, no_progress
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.training.documents import bucketed, flatten, pad
+from reverie.training.judging import judged
 from reverie.training.sources import Drills
 from reverie.worlds import make_world
 from reverie.worlds.contract import Source
@@ -109,11 +112,11 @@ class Lessons:
 
     @torch.no_grad()
     def figures(
-        self, logits_of: Callable[[Tensor], Tensor], progress: Progress = no_progress, seconds: float = 0.0
+        self, backbone: Backbone | TransformersBackbone, progress: Progress = no_progress, seconds: float = 0.0
     ) -> dict[str, float]:
         """Per kind of id, the share predicted right on unseen maps and scenes, and of documents without a mistake.
 
-        ``logits_of``: ids (B, T) → (B, T, V). ``seconds``: after so long only one more batch of each; 0: no limit.
+        ``seconds``: after so long only one more batch of each; 0: no limit.
         """
         figures: dict[str, float] = {}
         started = time.monotonic()
@@ -127,11 +130,10 @@ class Lessons:
                 if whole and 0 < seconds * (place + 1) / len(self.tests) < time.monotonic() - started:
                     break
                 ids, weight = pad(documents[start : start + 16])
-                guess = logits_of(ids)[:, :-1].argmax(-1).cpu()
-                judged = weight[:, 1:] >= 1.0
-                hits = guess == ids[:, 1:]
-                whole += (hits | ~judged).all(1).tolist()
-                for kind, hit in zip(self.kind_of[ids[:, 1:]][judged].tolist(), hits[judged].tolist(), strict=True):
+                where, goals = weight[:, 1:] >= 1.0, ids[:, 1:]
+                hits = judged(backbone, ids, where)[1] == goals[where]
+                whole += torch.ones_like(where).masked_scatter(where, hits).all(1).tolist()
+                for kind, hit in zip(self.kind_of[goals][where].tolist(), hits.tolist(), strict=True):
                     right.setdefault(kind, []).append(hit)
             progress(f"evaluating  {name}", len(documents), len(documents))
             figures |= {f"{name}_{self.kinds[kind]}": float(np.mean(hits)) for kind, hits in sorted(right.items())}

@@ -84,8 +84,7 @@ class TeachObjective:
     def evaluate(self, step: int) -> dict[str, float]:
         """See ``Lessons.figures``."""
         self.rows.put()
-        device = self.backbone.device
-        return self.lessons.figures(lambda ids: self.backbone(ids.to(device)), self.progress, self.data.eval_seconds)
+        return self.lessons.figures(self.backbone, self.progress, self.data.eval_seconds)
 
     def export(self, folder: Path) -> None:
         """What ``bundles.taught`` makes a bundle of: changes/ (PEFT's files), rows.safetensors, taught.json."""

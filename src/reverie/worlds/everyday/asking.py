@@ -64,7 +64,7 @@ _BECAUSE = {  # outcome → what its cause in the thing speaks of
 }  # fmt: skip
 _OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
     "break": "fragile", "catch fire": "burns", "melt": "melts", "be cut": "cut", "float": "floats", "sink": "-floats",
-    "roll": "rolls", "rise": "light",
+    "roll": "rolls",
 }  # fmt: skip
 _PROPERTIES = {each.name: each for each in PROPERTIES}
 
@@ -93,7 +93,7 @@ def ask(named: Bindings) -> Asking | str:
         form = "will"
     if "tag" in named:
         named = {key: value for key, value in named.items() if key not in ("tag", "said")}
-    if not form:
+    if not form or ("open" in named) != ("closed" in named):
         return "it does not say what is asked"
     if "liquid" in named:
         alone = "thing" not in named and named.get("action") not in ("heat", "cool", "pour")
