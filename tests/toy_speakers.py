@@ -57,14 +57,16 @@ class FrankSpeaker:
         if self.count(request.said) >= self.max_ids:
             raise UsageError(f"{self.count(request.said)} words do not fit into the {self.max_ids} of {self.name}")
         cutter, pieces = Cutter(request.stop, None if request.form is None else 1 + len(request.form)), list[str]()
-        words = re.findall(r"\s*\S+|\s+", self.says(request))[: request.max_ids]
+        said = re.findall(r"\s*\S+|\s+", self.says(request))
+        words = said[: request.max_ids]
         for piece in [*map(cutter.feed, words), cutter.rest()]:
             if piece:
                 pieces.append(piece)
                 if on_text is not None:
                     on_text(row, piece)
         log_prob = -0.2 * len(words) if self.abilities.scores else None
-        return Speech("".join(pieces), True, len(words) if self.abilities.scores else None, log_prob)
+        finished = cutter.ended or len(said) == len(words)
+        return Speech("".join(pieces), finished, len(words) if self.abilities.scores else None, log_prob)
 
     def score(self, wanted: Sequence[tuple[str, str]], experts: Choice = ()) -> list[Scored]:
         if not self.abilities.scores:

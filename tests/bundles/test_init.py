@@ -63,7 +63,7 @@ def test_an_answer_is_what_the_base_itself_says(family: str, bundles: dict[str, 
             suppress_tokens=list(range(len(words), SMALL["vocab_size"])),  # ids that mean nothing
         )
     wanted = words.decode(said[0, prompt.shape[1] :], skip_special_tokens=True)
-    assert answer.text == wanted.strip().split("\n")[0].rstrip()
+    assert answer.text.removesuffix(" …") == wanted.strip().split("\n")[0].rstrip()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

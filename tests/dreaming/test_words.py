@@ -243,6 +243,14 @@ def test_how_it_speaks_can_be_said() -> None:
     assert (speaker.heard[0].max_ids, speaker.heard[0].sampling) == (5, speaker.usual)
 
 
+def test_an_answer_that_is_cut_says_so_and_is_heard_so() -> None:
+    for words, most in (("one two three four", 2), ("one two \n", 2), ("one   two  \n\n three", 1)):
+        heard = list[str]()
+        talk = session(FrankSpeaker(lambda _, words=words: words))  # type: ignore[misc]
+        answer = talk.ask("Count.", branches=0, speaking=Speaking(max_ids=most), on_text=heard.append)
+        assert "".join(heard) == answer.text == " ".join(words.split()[:most]) + " …"
+
+
 def history(speaker: FrankSpeaker, turns: int, **speaking: Any) -> tuple[Message, ...]:
     """What a speaker hears of a long talk."""
     told = tuple(Turn(f"question {number} ?", f"answer {number} !") for number in range(turns))

@@ -173,8 +173,8 @@ class WordMind:
         text = speech.text.strip()
         if text and not speech.finished:  # cut by max_ids, and said so
             text += _CUT
-            if say is not None:
-                say(_CUT)
+            if on_text is not None:
+                on_text(_CUT)
         marks = [] if speech.log_prob is None else [math.exp(speech.log_prob / max(speech.num_ids or 1, 1))]
         if others and text:
             alike = likeness(self.speaker, [_begun(one) for one in (text, *(other.text for other in others))])
