@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from bases import BASES, toy_base
 from plain_rows import check_equal, plainly, rows
-from reverie.engine import Engine, check_decoder, open_decoder
+from reverie.engine import Engine, WeightKind, check_decoder, open_decoder
+from reverie.engine.contract import Read
 from reverie.engine.lora import DENSE_IDS
 from reverie.engine.packed import PackedDecoder
 from reverie.errors import BundleError
@@ -110,8 +111,6 @@ def test_it_keeps_the_contract(both: tuple[TransformersBackbone, LlamaBase]) -> 
     reference = open_decoder(backbone, source)
 
     def plain(ids: Sequence[int], choice: Choice) -> torch.Tensor:
-        from reverie.engine.contract import Read
-
         return reference.read([Read(np.array(ids), None, reference.resolve(choice), len(ids))])[0][0]
 
     decoder = open_decoder(base, source)
@@ -203,3 +202,20 @@ def test_files_that_are_cut_short_are_refused(tmp_path: Path) -> None:
         LlamaBase.find(tmp_path, 20)
     with pytest.raises(BundleError, match="of its 320 ids 400 would be the grammar's"):
         LlamaBase.find(tmp_path, 400)
+
+
+@pytest.mark.parametrize("weights", ["bf16", "int8"])
+def test_rounded_weights_keep_the_contract_and_stay_close(weights: WeightKind, tmp_path: Path) -> None:
+    backbone = theirs("grouped")
+    backbone.save(tmp_path)
+    base, source = LlamaBase.find(tmp_path, NUM_GRAMMAR), adapters(backbone)
+    assert base is not None
+    decoder = open_decoder(base, source, weights=weights)
+
+    def plain(ids: Sequence[int], choice: Choice) -> torch.Tensor:
+        return decoder.read([Read(np.array(ids), None, decoder.resolve(choice), len(ids))])[0][0]
+
+    check_decoder(decoder, plain, CHOICES, tolerance=0.3 if weights == "bf16" else 0.02)
+    ids = list(range(5, 45))
+    exact, rounded = Engine(base).score(ids[:3], ids[3:]), Engine(base, weights=weights).score(ids[:3], ids[3:])
+    assert 0 < np.abs(exact - rounded).mean() < 0.2
