@@ -6,12 +6,13 @@ import re
 import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
+from threading import Lock
 
 import snowballstemmer
 
 __all__ = ["mended", "stem", "words_of"]
 
-_STEMMER = snowballstemmer.stemmer("english")
+_STEMMER, _ONE_AT_A_TIME = snowballstemmer.stemmer("english"), Lock()  # it keeps the word that it works on
 # base = its forms that no stemmer finds
 _FORMS = """
 be = am are is was were been being s; do = does did done; have = has had; will = would shall should wo ll
@@ -61,8 +62,8 @@ _WRITTEN = (
 @lru_cache(maxsize=8192)
 def stem(word: str) -> str:
     """A word in lower case without its inflection."""
-    base = _BASES.get(word, word)
-    return str(_STEMMER.stemWord(base))
+    with _ONE_AT_A_TIME:
+        return str(_STEMMER.stemWord(_BASES.get(word, word)))
 
 
 def words_of(text: str) -> list[str]:

@@ -7,11 +7,16 @@ things have in common is asked of each of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from itertools import permutations
 
-from reverie.worlds.everyday.compare import SAID
-from reverie.worlds.everyday.properties import PROPERTIES
+from reverie.worlds.everyday.asking_things import (
+    CONTRARY,
+    ask_common,
+    ask_heavier,
+    ask_many,
+    ask_most,
+    ask_property,
+    ask_which,
+)
 from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
 from reverie.worlds.phrasebook import Asking, Bindings
@@ -19,7 +24,7 @@ from reverie.worlds.phrasebook import Asking, Bindings
 __all__ = ["ask"]
 
 Answers = Sequence[str | None]
-# outcome that no yes/no question was taught about → words of what happens that say it; others by their third person
+# outcome → words of what happens that say it
 _SHOWN = {
     "break": ("breaks", "shatters"),
     "pop": ("pops", "bursts"),
@@ -44,19 +49,20 @@ _SHOWN = {
     "move": ("slides", "rolls", "falls", "moves", "rises", "tips", "drifts", "bounces"),
     "come down": ("lands", "falls", "drifts", "bounces", "rests on the floor"),
 }
+_ABOUT_THINGS: Mapping[str, Callable[[Bindings], Asking | str]] = {
+    "property": ask_property,
+    "heavier": ask_heavier,
+    "common": ask_common,
+    "most": ask_most,
+    "which": ask_which,
+    "many": ask_many,
+}
+_APART = "it joins what was taught apart"
 _CONTRARIES = {"stay the same": "change", "stay solid": "melt"}
 _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
-_GONE = (
-    "breaks",
-    "shatters",
-    "pops",
-    "bursts",
-    "melts",
-    "burns",
-    "in two",
-)  # outcomes after which a thing is not whole
+# outcomes after which a thing is not whole
+_GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
-_CONTRARY = "-"
 _CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
 _BECAUSE = {  # outcome → what its cause in the thing speaks of
     "break": "fragile", "bounce": "springy", "pop": "thin skin", "melt": "melt", "catch fire": "burn",
@@ -66,49 +72,41 @@ _OF_THING = {  # outcome asked of a thing of which nothing is said to happen →
     "break": "fragile", "catch fire": "burns", "melt": "melts", "be cut": "cut", "float": "floats", "sink": "-floats",
     "roll": "rolls",
 }  # fmt: skip
-_PROPERTIES = {each.name: each for each in PROPERTIES}
 
 
 def ask(named: Bindings) -> Asking | str:
     """What to ask for what is named; a text says why nothing can be asked."""
+    named = _spelled_out(named)
     form = named.get("form", "")
-    makers: Mapping[str, Callable[[Bindings], Asking | str]] = {
-        "property": _property,
-        "heavier": _heavier,
-        "common": _common,
-        "most": _most,
-        "which": _which,
-        "many": _many,
-    }
-    if form == "property" and "action" in named and named["property"] in ("floats", "-floats"):
-        verb = {} if "or" in named else {"verb": "sink" if named["property"].startswith(_CONTRARY) else "float"}
-        named = {key: value for key, value in named.items() if key != "property"}
-        named |= {"form": "will" if verb else "happens", **verb}
-        form = named["form"]
-    if form in makers:
-        extra = {"action", "verb", "surface", "height", "said", "can", "support", "not"} & set(named)
-        return "it joins what was taught apart" if extra else makers[form](named)
-    if not form and "can" in named and named.get("action") in _CAN:
-        named = {**named, "form": "will", "verb": _CAN[named["action"]]}
-        form = "will"
-    if "tag" in named:
-        named = {key: value for key, value in named.items() if key not in ("tag", "said")}
+    if form in _ABOUT_THINGS:
+        extra = {"action", "verb", "surface", "height", "said", "can", "support", "not", "liquid"} & set(named)
+        return _APART if extra else _ABOUT_THINGS[form](named)
     if not form or ("open" in named) != ("closed" in named):
         return "it does not say what is asked"
-    if "liquid" in named:
-        alone = "thing" not in named and named.get("action") not in ("heat", "cool", "pour")
-        if named.get("thing", named["liquid"]) != named["liquid"] or alone:
-            return "it joins what was taught apart"
-        named = {**named, "thing": named["liquid"]}
     if "thing" not in named:
         return "it names no thing that was taught"
-    if {"other", "third", "fourth", "most", "property"} & set(named):
-        return "it joins what was taught apart"
-    if "action" not in named and named.get("surface") == "water" and form != "will":
-        named = {**named, "action": "drop"}  # a thing in water came there
-    if "action" not in named:
-        return _of_thing(named)
-    return _of_event(named)
+    if {"other", "third", "fourth", "most", "property"} & set(named) or named.get("liquid", named["thing"]) != named[
+        "thing"
+    ]:
+        return _APART
+    return _of_event(named) if "action" in named else _of_thing(named)
+
+
+def _spelled_out(named: Bindings) -> dict[str, str]:
+    """What is named together with what it leaves unsaid."""
+    full = dict(named)
+    if full.get("form") == "property" and "action" in full and full["property"] in ("floats", "-floats"):
+        contrary = full.pop("property").startswith(CONTRARY)  # something is done, and then it floats or sinks
+        full |= {"form": "happens"} if "or" in full else {"form": "will", "verb": "sink" if contrary else "float"}
+    if "form" not in full and "can" in full and full.get("action") in _CAN:
+        full |= {"form": "will", "verb": _CAN[full["action"]]}
+    if full.pop("tag", ""):
+        full.pop("said", "")
+    if "liquid" in full and full.get("action") in ("heat", "cool", "pour"):
+        full.setdefault("thing", full["liquid"])  # what is done to it is done to what it is in
+    if "action" not in full and full.get("surface") == "water" and full.get("form") not in ("will", *_ABOUT_THINGS):
+        full["action"] = "drop"  # a thing in water came there
+    return full
 
 
 def _of_thing(named: Bindings) -> Asking | str:
@@ -118,7 +116,7 @@ def _of_thing(named: Bindings) -> Asking | str:
         return "it does not say what is done"
     if named.get("surface", "water") != "water" or ("surface" in named and name not in ("floats", "-floats")):
         return "it does not say what is done"
-    return _property({"thing": named["thing"], "property": name})
+    return ask_property({"thing": named["thing"], "property": name})
 
 
 # events --------------------------------------------------------------------------------------------------------------
@@ -144,7 +142,7 @@ class Event:
             if self.support == self.thing.name:
                 return "a thing is not put on itself"
         elif self.support:
-            return "it joins what was taught apart"
+            return _APART
         if self.off and self.surface in ("floor", "water"):
             return "it does not say what the thing falls off"
         if self.height and self.action not in ("drop", "let go", "throw", "pour"):
@@ -152,17 +150,6 @@ class Event:
         heights = heights_over(self.surface, self.action)
         if not heights or (self.height and self.height not in heights):
             return f"that was not taught on the {self.surface}"
-        if SURFACES[self.surface].liquid and self.action in (
-            "wait",
-            "push",
-            "tip",
-            "heat",
-            "cool",
-            "cut",
-            "light",
-            "stack",
-        ):
-            return "that was not taught in water"
         return ""
 
     @property
@@ -233,12 +220,10 @@ def _of_event(named: Bindings) -> Asking | str:
         return event.problem
     form, verb = named["form"], named.get("verb", "")
     goes_on = form != "whole" and {"said", "or"} & set(named)
-    if verb and form not in ("will", "why") and not goes_on:
+    if (verb and form not in ("will", "why") and not goes_on) or (form == "will" and "said" in named):
         return "it asks two things at once"
-    if form == "will" and "said" in named:
-        return "it asks two things at once"
-    if (form == "will" and not verb) or (form == "why" and not verb):
-        return "it does not say what is to be explained" if form == "why" else "it does not say what is asked"
+    if form in ("will", "why") and not verb:
+        return f"it does not say what is {'asked' if form == 'will' else 'to be explained'}"
     if "or" in named:
         verb = ""
     if event.off:
@@ -391,159 +376,3 @@ def _denied(verb: str, negated: bool, happens: str) -> str:
 
 def _lower(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
-
-
-# what things are like ------------------------------------------------------------------------------------------------
-
-
-def _property(named: Bindings) -> Asking | str:
-    """A contrary question is asked the other way round, and its answer turned."""
-    if "thing" not in named:
-        return "it names no thing that was taught"
-    contrary = named["property"].startswith(_CONTRARY)
-    of = _PROPERTIES[named["property"].removeprefix(_CONTRARY)]
-    thing = THINGS[named["thing"]]
-    if not of.asks(thing):
-        return f"that is not asked of {thing.a}"
-    asked = tuple(frame.format(x=thing.a).lower() for frame in of.frames[:2])
-    if "or" in named:
-        return Asking((asked,), _without_yes)
-    return Asking((asked,), _turned if contrary else None)
-
-
-def _without_yes(said: Answers) -> str | None:
-    rest = (said[0] or "").partition(", ")[2]
-    return f"{rest[0].upper()}{rest[1:]}" if rest else None
-
-
-def _turned(said: Answers) -> str | None:
-    if said[0] is None:
-        return None
-    yes, _, rest = said[0].partition(", ")
-    return f"{'No' if yes == 'Yes' else 'Yes'}, {rest}"
-
-
-def _heavier(named: Bindings) -> Asking | str:
-    thing, other = THINGS[named["thing"]], THINGS[named["other"]]
-    if thing is other:
-        return "it compares a thing with itself"
-    if max(thing.mass, other.mass) <= 1.5 * min(thing.mass, other.mass):
-        return "these weigh about the same"
-    contrary = f"is {other.a} heavier than {thing.a}?"
-    asked = Asking(((f"is {thing.a} heavier than {other.a}?",), (contrary,)), _unless_both)
-    return replace(asked, word=lambda said: _without_yes([_unless_both(said)])) if "or" in named else asked
-
-
-def _unless_both(said: Answers) -> str | None:
-    """The first answer, unless the contrary question is answered alike."""
-    alike = all(said) and len({str(one).startswith("Yes") for one in said}) == 1
-    return None if alike else said[0]
-
-
-def _listed(named: Bindings) -> list[str]:
-    return [named[slot] for slot in ("thing", "other", "third", "fourth") if slot in named]
-
-
-def _each_once(names: Sequence[str]) -> str:
-    return "it names a thing twice" if len(set(names)) < len(names) or len(names) < 2 else ""
-
-
-def _each(names: Sequence[str], properties: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """Each property asked of each thing."""
-    return tuple(
-        tuple(frame.format(x=THINGS[name].a).lower() for frame in _PROPERTIES[each].frames[:2])
-        for each in properties
-        for name in names
-    )
-
-
-def _answers(names: Sequence[str], said: Answers) -> dict[str, bool] | None:
-    """Thing → yes or no; None where one is not known."""
-    if any(one is None for one in said):
-        return None
-    return {name: str(one).startswith("Yes") for name, one in zip(names, said, strict=True)}
-
-
-def _asks(name: str, names: Sequence[str]) -> bool:
-    return all(_PROPERTIES[name].asks(THINGS[one]) for one in names)
-
-
-def _common(named: Bindings) -> Asking | str:
-    names = _listed(named)
-    if problem := _each_once(names):
-        return problem
-    shared = [name for name in SAID if _asks(name, names)]
-
-    def word(said: Answers) -> str | None:
-        found = [_answers(names, said[at * 2 : at * 2 + 2]) for at in range(len(shared))]
-        if any(one is None for one in found):
-            return None
-        both = [SAID[name][2] for name, one in zip(shared, found, strict=True) if one and all(one.values())]
-        return " ".join(both) or "Nothing that I know of."
-
-    return Asking(_each(names, shared), word)
-
-
-def _which(named: Bindings) -> Asking | str:
-    names, name = _listed(named), named["property"]
-    if problem := _each_once(names):
-        return problem
-    if not _asks(name, names):
-        return "that is not asked of all of these"
-
-    def word(said: Answers) -> str | None:
-        found = _answers(names, said)
-        return None if found is None else _those([one for one, yes in found.items() if yes])
-
-    return Asking(_each(names, [name]), word)
-
-
-def _those(names: Sequence[str]) -> str:
-    if not names:
-        return "None of them."
-    said = " and ".join(THINGS[name].the for name in names)
-    return f"{said[0].upper()}{said[1:]}."
-
-
-def _many(named: Bindings) -> Asking | str:
-    asked = _which(named)
-    if isinstance(asked, str):
-        return asked
-    names = _listed(named)
-
-    def word(said: Answers) -> str | None:
-        found = _answers(names, said)
-        return None if found is None else f"{('Not one', 'One', 'Two', 'Three', 'Four')[sum(found.values())]}."
-
-    return Asking(asked.questions, word)
-
-
-def _most(named: Bindings) -> Asking | str:
-    """The heaviest and the lightest are asked pair by pair; the rest as it was taught, of three things."""
-    names, most = _listed(named), named["most"]
-    if problem := _each_once(names):
-        return problem
-    if most in ("hardest", "softest"):
-        if len(names) != 3:
-            return "that was taught of three things"
-        a, b, c = (THINGS[name].a for name in names)
-        return Asking(
-            ((f"which is the {most}: {a}, {b} or {c}?",), (f"of {c}, {a} and {b}, which is the {most}?",)), _alike
-        )
-    pairs = [(one, other) for one, other in permutations(names, 2)]
-    asked = tuple((f"is {THINGS[one].a} heavier than {THINGS[other].a}?",) for one, other in pairs)
-
-    def word(said: Answers) -> str | None:
-        wins = dict.fromkeys(names, 0)
-        for (one, other), answer in zip(pairs, said, strict=True):
-            if answer is None:
-                return None
-            wins[one if answer.startswith("Yes") == (most == "heaviest") else other] += 1
-        best = [name for name in names if wins[name] == 2 * (len(names) - 1)]
-        return _those(best) if best else None
-
-    return Asking(asked, word)
-
-
-def _alike(said: Answers) -> str | None:
-    return said[0] if said[0] == said[1] else None
