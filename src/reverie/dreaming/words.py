@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from reverie.dreaming.asked import Asked, read_question
+from reverie.dreaming.familiar import strange_words
 from reverie.dreaming.grounding import MemoryGrounding
 from reverie.dreaming.prompting import PromptStyle, as_text
 from reverie.dreaming.question import DreamSettings, Question, Speaking
@@ -121,11 +122,16 @@ class WordMind:
         else:
             told = self._at_once(question, settings, speaking, experts, explain, on_text)
             named = only_named(question.text, facts)
-            why = f"memory knows of {named.subject}, but not this" if named else ""
-            return replace(told, known=False, why=why) if named else told
+            return self._doubted(question, told, f"memory knows of {named.subject}, but not this" if named else "")
         if on_text is not None:
             on_text(told.text)
-        return told
+        return told if reading is not None else self._doubted(question, told)
+
+    def _doubted(self, question: Question, told: Answer, why: str = "") -> Answer:
+        """``told``, not known where ``why`` says so, or where the question is about words that nobody knows."""
+        if not why and told.known and (strange := strange_words(self.speaker, question.text)):
+            why = f"it does not know the word {', '.join(strange)}"
+        return replace(told, known=False, why=why) if why else told
 
     def _check(self, question: Question) -> None:
         if question.shown:
