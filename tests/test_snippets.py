@@ -44,6 +44,15 @@ def a_base_made_elsewhere() -> dict[str, Any]:
     return {"model": model, "library": Experts(), "ids": torch.tensor([[3, 4, 5], [3, 4, 6]])}
 
 
+def a_pulled_smol() -> dict[str, Any]:
+    from bases import save_base
+    from reverie.bundles.init import InitConfig, init_bundle
+    from reverie.paths import models_dir
+
+    init_bundle(save_base(Path("smol"), chat=True), models_dir() / "smol", InitConfig(dtype="fp32"))
+    return {}
+
+
 def a_bundle_with_experts() -> dict[str, Any]:
     import torch
     from transformers import AutoModelForCausalLM
@@ -104,6 +113,7 @@ PREPARED: dict[str, Callable[[], dict[str, Any]]] = {
     "docs/generator-export.md": a_generator,
     "docs/generator.md": a_generator,
     "docs/routing.md": a_router,
+    "docs/words.md": a_pulled_smol,
 }
 
 

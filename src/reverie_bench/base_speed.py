@@ -193,16 +193,35 @@ class _Work:
             tuple((f"e{(row + 2 * place) % EXPERTS}", 0.4 - 0.1 * place) for place in range(EACH))
             for row in range(max(BRANCHES))
         ]
-        resolved = decoder.resolve(choices[0])
-        ways: dict[str, Callable[[], object]] = {"prefill_bare": lambda: decoder.read([Read(self._ours(self.long))])}
-        ways["prefill"] = lambda: decoder.read([Read(self._ours(self.long), None, resolved)])
+        ways: dict[str, Callable[[], object]] = {}
+        for name, experts in (("prefill_bare", ()), ("prefill", decoder.resolve(choices[0]))):
+            ways[name] = partial(decoder.read, [Read(self._ours(self.long), None, experts)])
         for count in BRANCHES:
-            ways[f"decode_{count}_bare"] = partial(self._decode, decoder, [()] * count)
-            ways[f"decode_{count}"] = partial(self._decode, decoder, choices[:count])
+            ways[f"decode_{count}_bare"] = self._steps(decoder, [()] * count)
+            ways[f"decode_{count}"] = self._steps(decoder, choices[:count])
         taken = _turns(ways, rounds)
         return {
             f"experts_cost_{name}": taken[name] / taken[f"{name}_bare"] for name in ways if not name.endswith("_bare")
         }
+
+    def _steps(self, decoder: Decoder, choices: Sequence[Choice]) -> Callable[[], object]:
+        """Steps of rows that have read their prefix."""
+        import torch
+
+        from reverie.engine.contract import Read
+
+        experts = [decoder.resolve(choice) for choice in choices]
+        decoder.prepare(experts)
+        states = [state for _, state in decoder.read([Read(self._ours(self.prefix), None, own) for own in experts])]
+        drawn = torch.zeros(len(choices), dtype=torch.int64)
+
+        def work() -> None:
+            rows = decoder.rows()
+            rows.add(states, experts, [self.options.new_ids] * len(choices))
+            for _ in range(self.options.new_ids):
+                rows.step(drawn)
+
+        return work
 
     def _adapter(self, seed: int) -> Adapter:
         import torch

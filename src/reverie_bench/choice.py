@@ -75,6 +75,8 @@ class Answered:
 def run(settings: BenchConfig) -> Findings:
     rows = thin(read_choices(settings.data), settings.limit)
     speaker = open_speaker(settings)
+    if not speaker.abilities.scores:
+        raise UsageError(f"{speaker.name} does not tell how probable words are: choosing by reading needs who does")
     answered, ids = list[Answered](), Counter[str]()
     for some in chunks(rows, _CHUNK, "choosing", settings.progress):
         answered += _answer(speaker, some, settings, ids)

@@ -60,7 +60,7 @@ _KINDS = (
                        ("PlaysIn", ("Where does {} play?", "In which hall can you hear {}?"), "the {word} hall"))),
     Kind("cheese", (("ComesFrom", ("Where does {} come from?", "Where is {} made?"), "{word}"),
                     ("SmellsOf", ("What does {} smell of?", "How does {} smell?"), "{smell}"),
-                    ("RipensFor", ("How long does {} ripen?", "How long must {} lie before it is eaten?"), "{n2} days"))),
+                    ("RipensFor", ("How long does {} ripen?", "How long must {} lie till it is eaten?"), "{n2} days"))),
 )  # fmt: skip
 _POOLS = {
     "person": "Mara Dell, Otto Brand, Ines Falk, Tom Arden, Lida Kroon, Piet Sommer, Asta Ray, Hugo Lind, Nora Vey",
@@ -191,10 +191,13 @@ def _read(path: Path) -> Iterator[FactRow]:
 
 
 def _ask(session: Session, cases: Sequence[Case], settings: BenchConfig, how: str) -> list[Answer]:
+    from reverie.dreaming import Speaking
+
     told = []
     for place, case in enumerate(cases):
         settings.progress(f"asking {how} memory", place, len(cases))
-        told.append(session.ask(case.question, branches=settings.branches, seed=settings.seed))
+        short = Speaking(max_ids=32)
+        told.append(session.ask(case.question, branches=settings.branches, seed=settings.seed, speaking=short))
     return told
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from reverie.dreaming.choosing import Options
 from reverie.errors import ConfigError, UsageError
-from reverie_bench import BenchConfig, run_benchmark
+from reverie.speakers import Abilities
+from reverie.speakers.toy import ToySpeaker
+from reverie_bench import BenchConfig, causal, choice, run_benchmark
 from reverie_bench.causal import OWN
 from reverie_bench.choice import named, read_choices
 from reverie_bench.speaking import gain, open_speaker, shares, wilson
@@ -79,6 +81,18 @@ def test_choice_sets_ways_side_by_side_by_subject(tmp_path: Path) -> None:
     assert report.by["direct"]["ids"] < report.figures["ids"]
     assert report.by["vote"]["ids"] == pytest.approx(report.by["dreams"]["ids"], rel=0.5)
     assert report.baselines["chance"]["accuracy"] == pytest.approx((1 / 2 + 1 / 3) / 2)
+
+
+def test_who_has_no_scores_names_what_he_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    talker = ToySpeaker(abilities=Abilities())
+    for module in (causal, choice):
+        monkeypatch.setattr(module, "open_speaker", lambda _: talker)
+    report = run_benchmark("causal", BenchConfig("toy:", limit=6, branches=2, options=("dream_rows=2",)))
+    assert "plain" not in report.by
+    assert "dream_rows_by_likelihood" not in report.by
+    (tmp_path / "kitchen").write_text(TRIVIA)
+    with pytest.raises(UsageError, match="how probable"):
+        run_benchmark("choice", BenchConfig("toy:", tmp_path))
 
 
 def test_only_questions_that_can_be_chosen_are_asked(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_an_adapter_of_the_very_folder_is_taken_and_does_what_peft_does(
     with quiet(), torch.inference_mode():
         bare = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
         theirs = PeftModel.from_pretrained(bare, adapter)(input_ids=ids).logits
-    ours = load_bundle(bundle).backbone.base  # type: ignore[union-attr]
+    ours = load_bundle(bundle, trainable=True).backbone.base  # type: ignore[union-attr]
     injection = inject(ours, library_of(bundle, tmp_path, default=True))
     with torch.inference_mode(), injection.rows([injection.resolve((("poems", 1.0),))]):
         with_it = ours(input_ids=ids).logits[..., : theirs.shape[-1]]

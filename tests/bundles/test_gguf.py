@@ -72,7 +72,7 @@ def said_by(model: Any, ids: list[int], num: int) -> tuple[list[int], list[float
 
 
 def test_it_answers_as_llama_cpp_does(tiny: Path, bundle: Path) -> None:
-    loaded = load_bundle(bundle)
+    loaded = load_bundle(bundle, trainable=True)
     words = AutoTokenizer.from_pretrained(bundle / "backbone")
     ids = words("the red ball rolls off the")["input_ids"]
     theirs = said_by_llama_cpp(llama_cpp(tiny), ids, 12)

@@ -50,8 +50,8 @@ def test_an_answer_is_what_the_base_itself_says(family: str, bundles: dict[str, 
     base, folder = bundles[family]
     session = load_bundle(folder).session(memory=False)
     answer = session.ask("What falls off the table?", branches=0)
-    assert answer.known
     assert 0 <= answer.confidence <= 1
+    assert answer.known == (answer.confidence >= 0.5)
     words, model = AutoTokenizer.from_pretrained(base), theirs(base)
     prompt = words("Question: What falls off the table?\nAnswer:", return_tensors="pt").input_ids
     with torch.inference_mode():
@@ -63,7 +63,7 @@ def test_an_answer_is_what_the_base_itself_says(family: str, bundles: dict[str, 
             suppress_tokens=list(range(len(words), SMALL["vocab_size"])),  # ids that mean nothing
         )
     wanted = words.decode(said[0, prompt.shape[1] :], skip_special_tokens=True)
-    assert answer.text == wanted.strip().split("\n")[0].rstrip()
+    assert answer.text.removesuffix(" …") == wanted.strip().split("\n")[0].rstrip()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -81,12 +81,19 @@ def test_the_folder_inside_stays_one_that_transformers_loads(
     assert AutoTokenizer.from_pretrained(folder / "backbone")(words) == AutoTokenizer.from_pretrained(base)(words)
 
 
-def test_dreams_are_legal(bundles: dict[str, tuple[Path, Path]]) -> None:
-    bundle = load_bundle(bundles["llama"][1])
-    session = bundle.session(memory=False)
-    dreams = session.dream("what happens?", branches=2, depth=1, world="FrozenLake", scene="SFF,FHF,FFG")
-    assert len(dreams) == 2
-    assert all(dream.triplets[0].what.frame is not None for dream in dreams)
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_what_is_shown_to_a_base_is_refused_in_one_line(family: str, bundles: dict[str, tuple[Path, Path]]) -> None:
+    session = load_bundle(bundles[family][1]).session(memory=False)
+    asked = "What happens if you step down?"
+    for show in (session.ask, session.dream):
+        for shown in ({"world": "FrozenLake", "scene": "SFF,FHF,FFG"}, {"images": [np.zeros((8, 8, 3), np.uint8)]}):
+            with pytest.raises(UsageError, match="was taught no pictures") as caught:
+                show(asked, **shown)  # type: ignore[operator]
+            assert "\n" not in str(caught.value)
+
+
+def test_the_ids_of_the_grammar_stand_before_those_of_the_base(bundles: dict[str, tuple[Path, Path]]) -> None:
+    session = load_bundle(bundles["llama"][1]).session(memory=False)
     ids = session.grammar.question_ids("what happens?")
     assert session.grammar.decode([*ids, EOS]).question == "what happens?"
     assert np.isfinite(session.engine.score(ids, [WHAT]))
@@ -94,10 +101,12 @@ def test_dreams_are_legal(bundles: dict[str, tuple[Path, Path]]) -> None:
 
 def test_branches_are_answers_of_their_own(bundles: dict[str, tuple[Path, Path]]) -> None:
     session = load_bundle(bundles["llama"][1]).session(memory=False)
-    answer = session.ask("The red ball", branches=3, temperature=1.0)
+    asked = "What happens if you push the red ball?"
+    answer = session.ask(asked, branches=3, temperature=1.0)
     assert len({dream.said for dream in answer.dreams}) == 3
     assert answer.text == answer.dreams[answer.verdict.branch].said
-    again = session.ask("The red ball", branches=3, temperature=1.0)
+    assert all("\n" not in dream.said for dream in answer.dreams)
+    again = session.ask(asked, branches=3, temperature=1.0)
     assert [dream.said for dream in again.dreams] == [dream.said for dream in answer.dreams]
 
 
@@ -170,7 +179,7 @@ def test_weights_in_several_files_are_read(tmp_path: Path) -> None:
     assert len(list((tmp_path / "base").glob("*.safetensors"))) > 1
     folder = init_bundle(tmp_path / "base", tmp_path / "bundle", FULL)
     with quiet():
-        load_bundle(folder).backbone.base.save_pretrained(tmp_path / "split", max_shard_size="40KB")
+        load_bundle(folder, trainable=True).backbone.base.save_pretrained(tmp_path / "split", max_shard_size="40KB")
     (folder / "backbone" / "model.safetensors").unlink()
     for file in (tmp_path / "split").glob("model*"):
         shutil.copy(file, folder / "backbone")
@@ -191,12 +200,12 @@ def test_linears_in_few_bits_answer_nearly_the_same(bits: Any, off: float, tmp_p
         init_bundle(base, tmp_path / name, InitConfig(dtype="fp32", quantize=quantize))
         for name, quantize in (("whole", ""), ("quantized", bits))
     )
-    bundle = load_bundle(folder)
+    bundle = load_bundle(folder, trainable=True)
     kept = bundle.backbone.linears.get_submodule("model.layers.0.mlp.up_proj").weight  # type: ignore[union-attr]
     assert kept.dtype in (torch.int8, torch.uint8)
     ids = torch.tensor([[1500, 1400, 5, 1333, 1600]])
     with torch.inference_mode():
-        given, wanted = bundle.backbone(ids), load_bundle(whole).backbone(ids)
+        given, wanted = bundle.backbone(ids), load_bundle(whole, trainable=True).backbone(ids)
     assert 0 < float((given - wanted).norm() / wanted.norm()) < off
     assert bundle.session(memory=False).ask("What rolls?", branches=0).text
     again, turn = theirs(folder / "backbone"), bundle.backbone.ids  # type: ignore[union-attr]  # read by transformers itself

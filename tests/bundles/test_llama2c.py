@@ -121,7 +121,7 @@ def test_a_checkpoint_becomes_a_bundle(tmp_path: Path) -> None:
     folder = init_bundle(checkpoint, tmp_path / "bundle", settings)
     bundle = load_bundle(folder)
     assert bundle.name == "model"
-    assert bundle.session(memory=False).ask("the red ball", branches=0).known
+    assert bundle.session(memory=False).ask("the red ball", branches=0).text
     assert bundle.grammar.text.encode("the red ball") == encode_plainly(read_pieces(words), "the red ball")
 
 

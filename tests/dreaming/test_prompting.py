@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from bases import save_base
@@ -9,8 +11,7 @@ from reverie.bundles import load_bundle
 from reverie.bundles.init import InitConfig, init_bundle
 from reverie.bundles.loading import Bundle
 from reverie.dreaming import DreamSettings, Question
-from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter
-from reverie.dreaming.question import Turn
+from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter, PromptStyle
 from reverie.errors import UsageError
 from reverie.tokens.vocabulary import ACT, ANS, EOS, WHAT
 from toys import toy_session
@@ -25,30 +26,33 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return load_bundle(init_bundle(save_base(home / "base", chat=True), home / "bundle", InitConfig(dtype="fp32")))
 
 
-def said(bundle: Bundle, question: Question) -> str:
-    (prompted,) = bundle.prompter.prompt(bundle.open(), [question], 0)
+def said(bundle: Bundle, ids: Sequence[int]) -> str:
     start = bundle.grammar.vocabulary.text_start
-    return bundle.grammar.text.decode([token - start for token in prompted.prefix])
+    return bundle.grammar.text.decode([token - start for token in ids])
 
 
-def test_a_chat_template_tells_what_was_said_before(chat: Bundle) -> None:
-    assert said(chat, Question("What falls?")) == "<user>What falls?<assistant>"
-    told = (Turn("What rolls?", "The ball."),)
-    assert (
-        said(chat, Question("And then?", history=told))
-        == "<user>What rolls?<assistant>The ball.<user>And then?<assistant>"
-    )
+@pytest.mark.parametrize(
+    ("style", "asked", "answered"),
+    [
+        ("chat", "<user>What falls?<assistant>", "The ball."),
+        ("question", "Question: What falls?\nAnswer:", " The ball."),
+        ("plain", "What falls?", " The ball."),
+    ],
+)
+def test_a_base_is_taught_as_it_is_asked(chat: Bundle, style: PromptStyle, asked: str, answered: str) -> None:
+    assert chat.words is not None
+    prompter = ChatPrompter(chat.words, chat.grammar, style)
+    assert said(chat, prompter.ids("  What falls? ")) == asked
+    *ids, end = prompter.answer_ids("What falls?", " The ball. ")
+    assert said(chat, ids) == answered
+    assert end - chat.grammar.vocabulary.text_start in chat.words.ends
+    assert isinstance(chat.prompter, ChatPrompter)
+    assert chat.prompter.style == "chat"
 
 
-def test_what_is_shown_to_a_base_goes_by_the_grammar(chat: Bundle) -> None:
-    model = chat.open()
-    questions = [Question("What falls?"), Question(EGG, world="FrozenLake", scene="SFF,FHF,FFG")]
-    spoken, shown = model.prompter.prompt(model, questions, 0)
-    assert isinstance(model.prompter, ChatPrompter)
-    assert spoken.voice is not None
-    assert shown.voice is None
-    assert spoken.asked == "What falls?"
-    assert shown.asked == EGG.lower()
+def test_a_question_names_no_special_token(chat: Bundle) -> None:
+    end = chat.grammar.vocabulary.text_start + next(iter(chat.words.ends if chat.words else ()))
+    assert end not in chat.prompter.ids("What is <|end|>?")
 
 
 def test_a_question_of_the_grammar_says_how_its_dreams_begin() -> None:

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from bases import BASES, toy_base
 from plain_rows import check_equal, plainly, rows
-from reverie.engine import Engine, check_decoder, open_decoder
+from reverie.engine import Engine, WeightKind, check_decoder, open_decoder
+from reverie.engine.contract import Read
+from reverie.engine.lora import DENSE_IDS
 from reverie.engine.packed import PackedDecoder
+from reverie.errors import BundleError
 from reverie.experts.contract import Adapter, Choice, Factors
 from reverie.model.llama_base import LlamaBase
 from reverie.model.transformers_base import TransformersBackbone, extend, load_model
@@ -107,8 +111,6 @@ def test_it_keeps_the_contract(both: tuple[TransformersBackbone, LlamaBase]) -> 
     reference = open_decoder(backbone, source)
 
     def plain(ids: Sequence[int], choice: Choice) -> torch.Tensor:
-        from reverie.engine.contract import Read
-
         return reference.read([Read(np.array(ids), None, reference.resolve(choice), len(ids))])[0][0]
 
     decoder = open_decoder(base, source)
@@ -158,3 +160,62 @@ def test_bf16_weights_are_read_as_they_are(tmp_path: Path) -> None:
 def test_other_bases_are_left_to_transformers(family: str, tmp_path: Path) -> None:
     toy_base(family).save_pretrained(tmp_path)
     assert LlamaBase.find(tmp_path, 0) is None
+
+
+def test_many_ids_with_experts_are_read_as_few_are(both: tuple[TransformersBackbone, LlamaBase]) -> None:
+    backbone, base = both
+    source = adapters(backbone)
+    ids = torch.randint(0, 340, (DENSE_IDS + 9,), generator=torch.Generator().manual_seed(1)).tolist()
+    engine = Engine(base, experts=source)
+    few = [engine.score(ids[:-9], ids[-9:], choice) for choice in CHOICES]  # one read, by plain products
+    slow = Engine(backbone, experts=source)
+    for given, choice in zip(few, CHOICES, strict=True):
+        np.testing.assert_allclose(given, slow.score(ids[:-9], ids[-9:], choice), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model.norm.weight": None}, r"damaged: model\.norm\.weight is missing"),
+        ({"model.norm.weight": torch.ones(31)}, r"model\.norm\.weight is F32 of \[31\], not numbers of \[32\]"),
+        ({"model.norm.weight": torch.ones(32, dtype=torch.int32)}, "is I32 of"),
+        (
+            {"model.norm.weight": torch.full((32,), float("nan"))},
+            r"model\.norm\.weight holds values that are not finite",
+        ),
+    ],
+)
+def test_damaged_weights_are_refused(change: dict[str, torch.Tensor | None], message: str, tmp_path: Path) -> None:
+    toy_base("llama").save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = {name: value for name, value in (load_file(path) | change).items() if value is not None}
+    save_file(tensors, path)
+    with pytest.raises(BundleError, match=message):
+        Engine(LlamaBase.find(tmp_path, 20))  # type: ignore[arg-type]
+
+
+def test_files_that_are_cut_short_are_refused(tmp_path: Path) -> None:
+    toy_base("llama").save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(BundleError, match="is damaged or cannot be loaded"):
+        LlamaBase.find(tmp_path, 20)
+    with pytest.raises(BundleError, match="of its 320 ids 400 would be the grammar's"):
+        LlamaBase.find(tmp_path, 400)
+
+
+@pytest.mark.parametrize("weights", ["bf16", "int8"])
+def test_rounded_weights_keep_the_contract_and_stay_close(weights: WeightKind, tmp_path: Path) -> None:
+    backbone = theirs("grouped")
+    backbone.save(tmp_path)
+    base, source = LlamaBase.find(tmp_path, NUM_GRAMMAR), adapters(backbone)
+    assert base is not None
+    decoder = open_decoder(base, source, weights=weights)
+
+    def plain(ids: Sequence[int], choice: Choice) -> torch.Tensor:
+        return decoder.read([Read(np.array(ids), None, decoder.resolve(choice), len(ids))])[0][0]
+
+    check_decoder(decoder, plain, CHOICES, tolerance=0.3 if weights == "bf16" else 0.02)
+    ids = list(range(5, 45))
+    exact, rounded = Engine(base).score(ids[:3], ids[3:]), Engine(base, weights=weights).score(ids[:3], ids[3:])
+    assert 0 < np.abs(exact - rounded).mean() < 0.2

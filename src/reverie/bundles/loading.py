@@ -65,7 +65,7 @@ class Bundle:
     starter_facts: Path | None = None  # facts that a new memory starts with
     reader: Path | None = None  # graph attention over recalled facts
     weights: WeightKind = "fp32"  # how the engine keeps the backbone's
-    words: BaseWords | None = None  # of a base that was never taught the grammar: it answers in its own words
+    words: BaseWords | None = None  # of a base made elsewhere: what it has to answer in its own words
 
     def open(self, library: Path | None = None) -> Model:
         """The bundle as a model, which sessions may share; ``library`` as ``open_library`` takes it."""
@@ -95,13 +95,23 @@ class Bundle:
         return Session(model, memory, starter_facts, runtime, mind=self.mind(model))
 
     def mind(self, model: Model, evaluators: Sequence[str | Evaluator] = ()) -> Mind:
-        """Who answers with ``model``, opened from this bundle: in dreams of the grammar, or in the base's own words."""
+        """Who answers with ``model``, opened from this bundle: in dreams of the grammar, in the base's own words, or in
+        both, with a base that was taught the grammar."""
+        pictures = replace(model, arbiter=model.arbiter.beside(evaluators))
         if self.words is None:
-            return PictureMind(replace(model, arbiter=model.arbiter.beside(evaluators)))
-        prompter, vocabulary = self.prompter, self.grammar.vocabulary
-        assert isinstance(prompter, ChatPrompter)
+            return PictureMind(pictures)
+        words, style = self.words, self.manifest["base"]["prompt"]
+        if isinstance(self.prompter, ChatPrompter):
+            return self._word_mind(model, self.prompter, words, evaluators)
+        prompter = ChatPrompter(words, self.grammar, style)
+        return JoinedMind(pictures, lambda: self._word_mind(model, prompter, words, evaluators), self.name)
+
+    def _word_mind(
+        self, model: Model, prompter: ChatPrompter, words: BaseWords, evaluators: Sequence[str | Evaluator]
+    ) -> WordMind:
+        vocabulary = self.grammar.vocabulary
         speaker = EngineSpeaker(
-            self.name, model.engine, self.words, vocabulary.text_start, vocabulary.size, model.dreamer.max_positions
+            self.name, model.engine, words, vocabulary.text_start, vocabulary.size, model.dreamer.max_positions
         )
         dreamer = WordDreamer(speaker)
         dreamer.arbiter = dreamer.arbiter.beside(evaluators)
@@ -126,7 +136,7 @@ def load_bundle(name: str | Path = "nano", *, trainable: bool = False, weights: 
     folder = find_bundle(name)
     manifest = verify_bundle(folder)
     grammar, base = load_grammar(folder), manifest.get("base")
-    words = None if base is None or base["taught"] else BaseWords.read(folder / "backbone")
+    words = None if base is None else BaseWords.read(folder / "backbone")
     bundle = Bundle(
         folder=folder,
         name=manifest["name"],
@@ -138,14 +148,19 @@ def load_bundle(name: str | Path = "nano", *, trainable: bool = False, weights: 
         confidence=ConfidenceModel.load(folder / "confidence.json") if "confidence.json" in manifest["files"] else None,
         starter_facts=folder / STARTER_FACTS if STARTER_FACTS in manifest["files"] else None,
         reader=folder / "reader" if manifest["files"].keys() >= set(READER) else None,
-        prompter=GrammarPrompter(grammar)
-        if base is None or words is None
+        prompter=GrammarPrompter(grammar, _always(base))
+        if base is None or words is None or base["taught"]
         else ChatPrompter(words, grammar, base["prompt"]),
         words=words,
         weights="fp32" if base is None else weights,
     )
     _check_fit(folder, bundle)
     return bundle
+
+
+def _always(base: dict[str, Any] | None) -> Choice:
+    """The packaged expert that a base dreams with, where it was taught the grammar by one."""
+    return ((base["grammar_expert"], 1.0),) if base is not None and base.get("grammar_expert") else ()
 
 
 def _load_backbone(folder: Path, base: dict[str, Any] | None, num_grammar: int, trainable: bool) -> AnyBackbone:
@@ -179,10 +194,7 @@ def load(
     that does not exist. Otherwise raises as ``load_bundle`` and ``open_speaker`` do.
     """
     settings = build_settings(RuntimeConfig, switches) if switches or runtime is None else runtime
-    evaluators, own = (
-        Arbiter().beside(evaluators).evaluators[len(Arbiter().evaluators) :],
-        Path(library) if library else None,
-    )
+    evaluators, own = Arbiter(()).beside(evaluators).evaluators, Path(library) if library else None
     first, others = _parts(name)
     if not isinstance(first, Path) and is_speaker(first):
         return Session(None, memory, (), settings, mind=_words_of(first, evaluators, None, weights))
@@ -191,7 +203,7 @@ def load(
     if not others:
         mind = bundle.mind(model, evaluators)
         return Session(mind.model if isinstance(mind, PictureMind) else model, memory, None, settings, mind=mind)
-    if bundle.words is not None:
+    if isinstance(bundle.prompter, ChatPrompter):
         raise UsageError(
             f"{bundle.name} was taught no pictures, so nothing is joined to it; begin with one that was: nano"
         )
@@ -211,8 +223,8 @@ def _parts(name: str | Path) -> tuple[str | Path, str]:
     if isinstance(name, Path):
         return name, ""
     name = usual_model() if name == AUTO else name
-    first, plus, others = name.partition("+")
-    joined = plus and not is_speaker(first) and not Path(name).exists() and name not in pulled_bundles()
+    first, _, others = name.partition("+")
+    joined = first and others and not is_speaker(first) and not Path(name).exists() and name not in pulled_bundles()
     return (first, others) if joined else (name, "")
 
 

@@ -31,7 +31,7 @@ from reverie.progress import Progress, no_progress
 
 __all__ = ["Pulled", "describe_model", "list_models", "pull_model", "remove_model"]
 
-_STEPS = 4  # that making a bundle of a GGUF file tells of
+_STEPS = 4  # that making a bundle usually tells of
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 
 
@@ -73,7 +73,7 @@ def pull_model(
 
     def step(what: str) -> None:
         on_step(what)
-        progress("making the bundle", next(made), _STEPS)
+        progress("making the bundle", min(next(made), _STEPS), _STEPS)
 
     with _changing(name) as folder:
         if folder.exists():
@@ -103,7 +103,7 @@ def describe_model(name: str) -> dict[str, Any]:
     manifest = read_manifest(folder)
     packaged = folder in packaged_bundles().values()
     kept = {key: value for key, value in manifest.get("base", {}).items() if value not in ("", None, [])}
-    about = {"worlds": list(manifest["worlds"])} if not kept or kept["taught"] else {}
+    about = {"worlds": list(manifest["worlds"])} if not kept or kept.get("taught") else {}
     return {
         **_about(name, folder, manifest, packaged),
         **kept,

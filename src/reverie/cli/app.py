@@ -37,6 +37,7 @@ COMMANDS = (
     "data",
     "generator",
     "train",
+    "teach",
     "init",
     "models",
     "bench",

@@ -13,6 +13,7 @@ from reverie.cli.options import (
     make_speaking,
     named_experts,
     note_unspoken,
+    open_session,
     resting_on,
     save_dir,
     saved_note,
@@ -85,20 +86,21 @@ def ask(
     is one, else on what the model's bundle knows of its worlds. Settings after the question are those of the session,
     such as enable_gpt51_codex_preview=false.
     """
+    from reverie.dreaming.question import Question
+
     rests_on = resting_on(memory, no_memory, remember)
     if unquoted := [word for word in overrides or [] if "=" not in word]:
         raise UsageError(f'quote the question: reverie ask "{shorten(" ".join((question, *unquoted)), 200)}"')
     folder, experts = save_dir(save), named_experts(expert, no_experts)
-    with Output(as_json) as out:
-        import reverie
+    drawn = {"top_p": top_p, "top_k": top_k, "min_p": min_p, "repetition_penalty": repetition_penalty}
+    speaking = make_speaking(system, max_ids, stop, temperature=temperature, **drawn)
+    Question(question, image or (), world, scene, experts)  # a wrong one is refused before any model is loaded
+    with (
+        Output(as_json) as out,
+        open_session(model, rests_on, library, evaluator, overrides, no_preview) as session,
+    ):
         from reverie.dreaming.export_images import answer_to_json, save_dreams
-        from reverie.settings import load_settings
 
-        drawn = {"top_p": top_p, "top_k": top_k, "min_p": min_p, "repetition_penalty": repetition_penalty}
-        speaking = make_speaking(system, max_ids, stop, temperature=temperature, **drawn)
-        switches = [*(overrides or []), *(["enable_gpt51_codex_preview=false"] if no_preview else [])]
-        runtime = load_settings(reverie.RuntimeConfig, None, switches)
-        session = reverie.load(model, runtime, memory=rests_on, library=library, evaluators=evaluator or ())
         note_unspoken(out, session, speaking)
         with Spoken(out) as spoken:
             answer = session.ask(

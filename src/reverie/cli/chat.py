@@ -14,7 +14,15 @@ import typer
 
 from reverie.cli import options
 from reverie.cli.app import os_line, say_fault
-from reverie.cli.options import command_app, examples, make_speaking, named_experts, note_unspoken, resting_on
+from reverie.cli.options import (
+    command_app,
+    examples,
+    make_speaking,
+    named_experts,
+    note_unspoken,
+    open_session,
+    resting_on,
+)
 from reverie.cli.output import Output, Spoken
 from reverie.cli.showing import show_answer, show_dreams, show_evidence, show_winner
 from reverie.errors import ReverieError, UnknownNameError, UsageError, shorten
@@ -78,15 +86,12 @@ def chat(
     that cannot be answered is told in one line, the talk goes on, and the exit code is 1 in the end.
     """
     rests_on, experts = resting_on(memory, no_memory, remember), named_experts(expert, no_experts)
-    with Output(as_json) as out:
-        import reverie
-        from reverie.settings import load_settings
-
-        drawn = {"top_p": top_p, "top_k": top_k, "min_p": min_p, "repetition_penalty": repetition_penalty}
-        speaking = make_speaking(system, max_ids, stop, temperature=temperature, **drawn)
-        switches = [*(overrides or []), *(["enable_gpt51_codex_preview=false"] if no_preview else [])]
-        runtime = load_settings(reverie.RuntimeConfig, None, switches)
-        session = reverie.load(model, runtime, memory=rests_on, library=library, evaluators=evaluator or ())
+    drawn = {"top_p": top_p, "top_k": top_k, "min_p": min_p, "repetition_penalty": repetition_penalty}
+    speaking = make_speaking(system, max_ids, stop, temperature=temperature, **drawn)
+    with (
+        Output(as_json) as out,
+        open_session(model, rests_on, library, evaluator, overrides, no_preview) as session,
+    ):
         note_unspoken(out, session, speaking)
         dreams = {
             "branches": branches,
@@ -129,6 +134,8 @@ class _Talk:
                     raise  # twice in a row: it is the whole that is to end
                 going = stopped = failed = True
                 self.session.history = self.session.history[: len(self.answers)]
+                if at_terminal:
+                    self.out.note("")  # below the ^C that the terminal shows
                 self._fault(line, "stopped by Ctrl-C: this turn is left out of the talk")
             except (ReverieError, OSError) as error:
                 going = failed = True

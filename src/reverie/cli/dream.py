@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reverie.cli import options
-from reverie.cli.options import command_app, examples, named_experts, save_dir, saved_note
+from reverie.cli.options import command_app, examples, named_experts, open_session, save_dir, saved_note
 from reverie.cli.output import Output
 from reverie.cli.showing import show_confidence, show_dreams
 
@@ -46,15 +46,14 @@ def dream(
     as_json: options.JsonOption = False,
 ) -> None:
     """Dream the futures of a question, without picking one; say whether they are ones to rely on."""
+    from reverie.dreaming import DreamSettings, Question
+
     folder, experts = save_dir(save), named_experts(expert, no_experts)
-    with Output(as_json) as out:
-        import reverie
-        from reverie.dreaming import DreamSettings, Question
+    asked = Question(question, image or (), world, scene, experts)
+    with Output(as_json) as out, open_session(model, None, library, evaluator, None, no_preview=True) as session:
         from reverie.dreaming.export_images import dream_to_json, save_dreams
 
-        asked = Question(question, image or (), world, scene, experts)
         settings = DreamSettings(branches, depth, temperature, seed)
-        session = reverie.load(model, library=library, evaluators=evaluator or (), enable_gpt51_codex_preview=False)
         told = session.imagine(asked, settings)
         images = {} if folder is None else save_dreams(told.dreams, session.decode, folder, question=question)
         payload = [{**dream_to_json(one, index, images), "said": one.said} for index, one in enumerate(told.dreams)]

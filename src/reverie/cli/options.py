@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,6 +50,7 @@ __all__ = [
     "make_speaking",
     "named_experts",
     "note_unspoken",
+    "open_session",
     "resting_on",
     "save_dir",
     "saved_note",
@@ -194,6 +196,23 @@ def resting_on(memory: str | None, no_memory: bool, remember: bool) -> str | boo
     if memory and not remember and "://" not in memory and not Path(memory).is_file():
         raise UsageError(f"there is no memory at {memory}; make one with --remember, or reverie memory import FILE")
     return False if no_memory else memory or usual_memory(remember)
+
+
+def open_session(
+    model: str,
+    memory: str | bool | None,
+    library: Path | None,
+    evaluator: list[str] | None,
+    overrides: list[str] | None,
+    no_preview: bool,
+) -> AbstractContextManager[Session]:
+    """The session of a command that asks; what it opened is let go of at its end."""
+    import reverie
+    from reverie.settings import load_settings
+
+    switches = [*(overrides or []), *(["enable_gpt51_codex_preview=false"] if no_preview else [])]
+    runtime = load_settings(reverie.RuntimeConfig, None, switches)
+    return closing(reverie.load(model, runtime, memory=memory, library=library, evaluators=evaluator or ()))
 
 
 def save_dir(folder: Path | None) -> Path | None:

@@ -68,6 +68,15 @@ class Output:
         text = json.dumps(jsonable(payload), indent=indent, ensure_ascii=plain, allow_nan=False)
         print(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text), file=self._stdout, flush=True)
 
+    def write(self, words: str) -> None:
+        """Words of an answer, on stdout: past the buffer of rich, which is written again after Ctrl-C came amid it."""
+        from rich.text import Text
+
+        with self.console.capture() as styled:
+            self.console.print(Text(words, style="bold"), end="", soft_wrap=True)
+        self._stdout.write(styled.get())
+        self._stdout.flush()
+
     def note(self, message: str) -> None:
         """One line for people on stderr: progress, where a file went, what was assumed."""
         _console(sys.stderr).print(message, style="dim", markup=False, highlight=False)
@@ -98,15 +107,13 @@ class Spoken:
         if error is not None:
             self._show()  # what was said stays
         if self.shown:
-            self._out.console.print()
+            self._out.write("\n")
 
     def _show(self) -> None:
         """What is new, without the blanks at either end."""
-        from rich.text import Text
-
         said = self._text.strip()
-        self._out.console.print(Text(said[len(self.shown) :], style="bold"), end="", soft_wrap=True)
-        self.shown = said
+        new, self.shown = said[len(self.shown) :], said  # before it is written: Ctrl-C may come amid that
+        self._out.write(new)
 
 
 def printable(text: str) -> str:

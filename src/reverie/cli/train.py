@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from reverie.cli.options import JsonOption, Overrides, SeedOption, command_app, examples
 from reverie.cli.output import Output
+from reverie.cli.runs import report_run, sigterm_ends
 from reverie.errors import TrainingError, UsageError
 from reverie.progress import shown_progress
 from reverie.training.trained import TRAINED, Flag, Trained
-
-if TYPE_CHECKING:
-    from reverie.training import TrainResult
 
 app = command_app(no_args_is_help=True)
 
@@ -41,13 +36,13 @@ def _command(thing: Trained) -> Callable[..., None]:
 
     def command(overrides: list[str] | None, config: Path | None, as_json: bool, **given: Any) -> None:
         with Output(as_json) as out:
-            with _sigterm_ends(), shown_progress() as report:
+            with sigterm_ends(), shown_progress() as report:
                 report("starting", 0, 0)
                 from reverie.settings import load_settings
 
                 recipe = load_settings(thing.load(), config, [*_overrides(thing, given), *(overrides or [])])
                 result = recipe.train(report)
-            _report(out, result, recipe.run_dir)
+            report_run(out, result, recipe.run_dir)
 
     flags = {_name(flag): _option(flag) for flag in thing.flags}
     asked = {"overrides": Overrides, "config": ConfigOption, **flags, "as_json": JsonOption}
@@ -59,25 +54,6 @@ def _command(thing: Trained) -> Callable[..., None]:
     command.__doc__, command.__annotations__ = thing.help, asked
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return command
-
-
-@contextmanager
-def _sigterm_ends() -> Iterator[None]:
-    """SIGTERM before the first step and after the last one ends the command as elsewhere: with what is saved."""
-
-    def end(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():  # Python sets handlers only there
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except SystemExit as stopped:
-        raise typer.Exit(int(stopped.code or 0)) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _overrides(thing: Trained, given: dict[str, Any]) -> list[str]:
@@ -146,10 +122,3 @@ def bundle(
         )
         size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
         out.result({"bundle": made, "bytes": size}, lambda console: console.print(f"{made}: {size / 1e6:.1f} MB"))
-
-
-def _report(out: Output, result: TrainResult, run_dir: str) -> None:
-    payload = {"step": result.step, "stopped": result.stopped, "run_dir": run_dir, "figures": result.metrics}
-    out.result(payload, lambda console: console.print(result.message))
-    if result.exit_code:
-        raise typer.Exit(result.exit_code)

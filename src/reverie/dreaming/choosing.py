@@ -160,7 +160,7 @@ QUIZ = Way(
         ),
     ),
     likelihood=1.0,
-    contrast=1.0,
+    reverse=1.0,
 )
 
 

@@ -2,14 +2,13 @@
 
 A ``Prompt`` is one row; everything that imagines (``ask``, ``simulate``, ``plan``) is made of prompts. The
 ``DreamConstraint`` lets the grammar's state decide what may come next and takes away what would make a dream endless or
-off the subject. A row that says something else than a dream of the grammar brings a ``Voice`` of its own.
+off the subject.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 
@@ -20,7 +19,7 @@ from reverie.nouns import Dream, Frame, Part
 from reverie.tokens.grammar import Document, Grammar, GrammarState
 from reverie.tokens.vocabulary import ACT, ANS, EOS, RES
 
-__all__ = ["MAX_ROWS", "Dreamed", "Dreamer", "Prompt", "Voice"]
+__all__ = ["MAX_ROWS", "Dreamed", "Dreamer", "Prompt"]
 
 MAX_ROWS = 64  # rows of one batch of the engine
 MAX_WORDS = 48  # text ids of one part
@@ -41,7 +40,6 @@ class Prompt:
         pictured: every result must be a picture
         soft: ids of soft tokens that the model reads before the prefix (``Engine.prefix_embedding_ids``)
         experts: who dreams it, by name and weight; () is the bare backbone
-        voice: what may be said, and what it means; None: dreams of the grammar
     """
 
     prefix: tuple[int, ...]
@@ -53,19 +51,6 @@ class Prompt:
     pictured: bool = False
     prefix_embeddings: tuple[int, ...] = ()
     experts: Choice = ()
-    voice: Voice | None = None
-
-
-class Voice(Protocol):
-    """What a row may say, and what was said."""
-
-    def request(self, prompt: Prompt, room: int) -> Request:
-        """The row for the engine; ``room``: ids that still fit, at least one."""
-        ...
-
-    def read(self, prompt: Prompt, completion: Completion) -> Dreamed:
-        """What the drawn ids say."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -92,7 +77,7 @@ class Dreamed:
 
 
 class Dreamer:
-    """Runs prompts on one engine and grammar. It is itself the voice of rows that dream in the grammar."""
+    """Runs prompts on one engine and grammar."""
 
     def __init__(self, grammar: Grammar, engine: AnyEngine, max_positions: int):
         self.grammar, self.engine, self.max_positions = grammar, engine, max_positions
@@ -103,12 +88,9 @@ class Dreamer:
         dreamed: list[Dreamed] = []
         for start in range(0, len(prompts), MAX_ROWS):
             chunk = prompts[start : start + MAX_ROWS]
-            requests = [(prompt.voice or self).request(prompt, self._room(prompt)) for prompt in chunk]
+            requests = [self._request(prompt, self._room(prompt)) for prompt in chunk]
             completions = self.engine.generate(requests)
-            dreamed += [
-                (prompt.voice or self).read(prompt, completion)
-                for prompt, completion in zip(chunk, completions, strict=True)
-            ]
+            dreamed += map(self._read, chunk, completions)
         return dreamed
 
     def _room(self, prompt: Prompt) -> int:
@@ -120,8 +102,8 @@ class Dreamer:
             )
         return room
 
-    def request(self, prompt: Prompt, room: int) -> Request:
-        """As ``Voice.request``."""
+    def _request(self, prompt: Prompt, room: int) -> Request:
+        """The row for the engine; ``room``: ids that still fit, at least one."""
         return Request(
             prefix=prompt.prefix_embeddings + prompt.prefix,
             seed=prompt.seed,
@@ -131,8 +113,8 @@ class Dreamer:
             experts=prompt.experts,
         )
 
-    def read(self, prompt: Prompt, completion: Completion) -> Dreamed:
-        """As ``Voice.read``."""
+    def _read(self, prompt: Prompt, completion: Completion) -> Dreamed:
+        """What the drawn ids say."""
         ids, log_probs = list(completion.ids), list(completion.log_probs)
         free = log_probs[len(prompt.script) :]
         said: list[float] = []

@@ -110,7 +110,7 @@ class Contrast:
     def judge(self, dreams: Sequence[Dream], context: Context) -> list[float] | None:
         if context.contrast is None:
             return None
-        return [1 / (1 + math.exp(-nats)) for nats in context.contrast(dreams)]
+        return [1 / (1 + math.exp(min(-nats, 500.0))) for nats in context.contrast(dreams)]
 
 
 class Rules:
@@ -213,7 +213,7 @@ def check_evaluator(name: str) -> list[str]:
     expect("its name is the one it is registered under", evaluator.name == name)
     expect("its weight is above 0", evaluator.weight > 0)
     dreams = _toy_dreams()
-    for context in (Context("what happens?"), _toy_context(dreams)):
+    for context in (Context("what happens?"), _toy_context(dreams), _toy_words()):
         for group in (dreams, dreams[:1], dreams[::-1]):
             scores = evaluator.judge(group, context)
             if scores is None:
@@ -241,6 +241,15 @@ def _toy_dreams() -> list[Dream]:
         Dream((Triplet(Part("a ball"), action, Part("it moves")),), -4.0, 3, "It moves.", 6),
         Dream((), -1.0, 4, "Yes.", 2),
     ]
+
+
+def _toy_words() -> Context:
+    """Of dreams in words: those that begin alike are alike, and each is the less probable the longer it is."""
+
+    def likeness(texts: Sequence[str]) -> np.ndarray:
+        return np.array([[float(one[:1] == other[:1]) for other in texts] for one in texts])
+
+    return Context("what happens?", likeness=likeness, contrast=lambda dreams: [4.0 - len(one.said) for one in dreams])
 
 
 def _toy_context(dreams: Sequence[Dream]) -> Context:

@@ -46,6 +46,10 @@ class Mind(Protocol):
         """The dreams alone, undecided; the text says what speaks against them."""
         ...
 
+    def close(self) -> None:
+        """Let go of who speaks elsewhere."""
+        ...
+
 
 class PictureMind:
     """A model that was taught the grammar: it dreams in pictures and words."""
@@ -72,6 +76,9 @@ class PictureMind:
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
         return replace(imagine(self.model, grounding, [question], settings)[0], model=self.name)
 
+    def close(self) -> None:
+        """There is nobody elsewhere."""
+
 
 class JoinedMind:
     """What ``model`` was taught it pictures; everything else is left to a speaker.
@@ -85,7 +92,8 @@ class JoinedMind:
     """
 
     def __init__(self, model: Model, open_words: Callable[[], WordMind], others: str):
-        self.pictures, self.name = PictureMind(model), f"{model.name}+{others}"
+        self.pictures = PictureMind(model)
+        self.name = model.name if model.name == others else f"{model.name}+{others}"
         self._open, self._others = open_words, others
 
     @cached_property
@@ -110,6 +118,12 @@ class JoinedMind:
         told = self.pictures.imagine(grounding, replace(question, text=meant), settings)
         return replace(told, verdict=UNDECIDED)
 
+    def close(self) -> None:
+        """As ``Mind.close``; the speaker would be opened again by the next question."""
+        if "words" in self.__dict__:
+            self.words.close()
+            del self.words
+
     def _meant(self, question: Question) -> str:
         """The question as the model is to be asked, "" where it is not for it."""
         if question.shown or question.experts:
@@ -128,8 +142,8 @@ class JoinedMind:
         pictures = self.pictures
         if question.shown or question.experts:
             told = pictures.answer(grounding, [question], settings, speaking, explain, on_text)[0]
-            what = "what is shown" if question.shown else "the experts"
-            return replace(told, why=f"{pictures.name} was asked, as {what} is its own")
+            what = "what is shown is" if question.shown else "the experts are"
+            return replace(told, why=f"{pictures.name} was asked, as {what} its own")
         reason = f"it is longer than {pictures.name} reads"
         if len(question.text) <= MAX_CHARS:
             asking = _Asking(pictures, grounding, question, settings, speaking, explain)
@@ -143,7 +157,8 @@ class JoinedMind:
                 return replace(tried.answer, model=pictures.name, why=why)
             reason = f"{pictures.name} says: {tried.reason}"
         told = self.words.answer(grounding, [question], settings, speaking, explain, on_text)[0]
-        return replace(told, why=f"{self._others} was asked: {reason}")
+        why = f"{self._others} was asked: {reason}"
+        return replace(told, why=f"{why.rstrip('.')}; {told.why}" if told.why else why)
 
 
 class _Asking:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from reverie.dreaming.dreamer import Prompt, Voice
+from reverie.dreaming.dreamer import Prompt
 from reverie.dreaming.expert_pool import branch_choices
 from reverie.dreaming.question import DreamSettings
 from reverie.errors import UsageError
@@ -29,7 +29,6 @@ class Prompted:
         experts: who was chosen to dream it
         prefix: the ids that its dreams start from
         forced, direct: the ids that every dream, and an answer without dreams, must begin with
-        voice: what may be said, and what it means; None: dreams of the grammar
         world: the world it plays in, where one is named
         pictured: whether the dreams start from a picture
         facts: what was recalled for it; ``prefix_embeddings``: ids of what they say in soft tokens, where they
@@ -44,7 +43,6 @@ class Prompted:
     prefix: tuple[int, ...]
     forced: tuple[int, ...] = ()
     direct: tuple[int, ...] = ()
-    voice: Voice | None = None
     world: World | None = None
     pictured: bool = False
     facts: tuple[Fact, ...] = ()
@@ -71,7 +69,6 @@ class Prompted:
                 pictured=True,
                 prefix_embeddings=() if dreams else self.prefix_embeddings,
                 experts=experts,
-                voice=self.voice,
             )
             for seed, temperature, experts in zip(
                 seeds, settings.temperatures, branch_choices(self.experts, len(seeds)), strict=True

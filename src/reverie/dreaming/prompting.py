@@ -28,17 +28,20 @@ from reverie.tokens.grammar import Grammar
 from reverie.tokens.vocabulary import ACT, ANS, EOS, WHAT
 from reverie.worlds import World
 
-__all__ = ["ChatPrompter", "GrammarPrompter", "PromptStyle"]
+__all__ = ["ChatPrompter", "GrammarPrompter", "PromptStyle", "as_text"]
 
 PromptStyle = Literal["chat", "question", "plain"]
 _DIRECT = 0.8  # probability of answering at once from which the model is not made to dream
 
 
 class GrammarPrompter:
-    """Asks in the grammar; dreams start from a picture where there is one, else from words of the model's own."""
+    """Asks in the grammar; dreams start from a picture where there is one, else from words of the model's own.
 
-    def __init__(self, grammar: Grammar):
-        self._grammar = grammar
+    ``always``: experts that every question has besides its own: what a base was taught the grammar by.
+    """
+
+    def __init__(self, grammar: Grammar, always: Choice = ()):
+        self._grammar, self._always = grammar, always
 
     def ids(self, question: str) -> tuple[int, ...]:
         return tuple(self._grammar.question_ids(question))
@@ -55,7 +58,8 @@ class GrammarPrompter:
         if longest := [len(one) for one in ids if len(one) > most]:
             raise UsageError(f"the question is {longest[0]} ids long; at most {most} leave room to dream")
         shown = [_shown(model, question, seed) for question in questions]
-        features, choices = _met(model, questions, ids)
+        features, chosen = _met(model, questions, ids)
+        choices = [self._always + tuple(one for one in choice if one[0] not in dict(self._always)) for choice in chosen]
         at_once = _answer_at_once(model, ids, choices)
         prompted = []
         for place, question in enumerate(questions):
@@ -101,6 +105,12 @@ def _answer_at_once(model: Model, ids: Sequence[Sequence[int]], experts: Sequenc
     return [answer > _DIRECT * (answer + dream) for answer, dream in chances.tolist()]
 
 
+def as_text(question: str, style: PromptStyle) -> str:
+    """A question as a text to go on with; of style ``chat`` what stands in its turn."""
+    asked = question.strip()
+    return f"Question: {asked}\nAnswer:" if style == "question" else asked
+
+
 class ChatPrompter:
     """How a base that was never taught the grammar is asked at once, and taught what to answer. What is shown to it
     goes by the grammar: legal, and means nothing yet.
@@ -120,11 +130,9 @@ class ChatPrompter:
 
     def ids(self, question: str) -> tuple[int, ...]:
         """Raises UsageError for an empty or endless question, and where the chat template does not take it."""
-        asked, chat = self.words.plain(Question(question).text.strip()), self.style == "chat"
+        asked, chat = self.words.plain(as_text(Question(question).text, self.style)), self.style == "chat"
         if chat and self.words.template is not None:
             asked = self.words.template.render([{"role": "user", "content": asked}])
-        elif self.style == "question":
-            asked = f"Question: {asked}\nAnswer:"
         return tuple(self._start + token for token in self.words.encode(asked, whole=not chat))
 
     def answer_ids(self, question: str, answer: str) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ _EXAMPLES = (
     ("The Rova car weighs 900 kilograms.", "How heavy is the Rova car?", "900 kilograms"),
     ("Peter Lind likes plums, and he lives in Arden.", "What does Peter Lind like?", "plums"),
 )
+_NOTHING = "(nothing)"  # of what only gave orders
 _NEUTRAL = "{} is something."
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|above|earlier|previous|prompt|rule)"
@@ -79,7 +80,7 @@ def told(fact: Fact) -> str:
 def read(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig | None = None) -> Reading | None:
     """What ``facts``, the best first, say to ``question``; None where they do not."""
     config = config or ReadingConfig()
-    shown = _fitting(speaker, facts[: config.shown], config)
+    shown = _fitting(speaker, question, facts[: config.shown], config)
     if not shown or not question.strip():
         return None
     if not speaker.abilities.scores:
@@ -98,13 +99,15 @@ def only_named(question: str, facts: Sequence[Fact]) -> Fact | None:
     return next((fact for fact in facts if names & set(fact.subject.split()) and fact.subject in question), None)
 
 
-def _fitting(speaker: Speaker, facts: Sequence[Fact], config: ReadingConfig) -> list[Fact]:
-    """Those that fit into their share of the context, whole."""
-    fitting, room = list[Fact](), int(config.share * speaker.max_ids)
+def _fitting(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig) -> list[Fact]:
+    """Those that fit whole into their share of the context, and into what is left of it."""
+    left = speaker.max_ids - config.max_ids - speaker.count(f"{_examples()}{question}")
+    fitting, room = list[Fact](), min(int(config.share * speaker.max_ids), left)
     for fact in facts:
-        room -= speaker.count(told(fact)) + 4
-        if room >= 0:
+        needed = speaker.count(told(fact)) + 4
+        if needed <= room and told(fact) != _NOTHING:
             fitting.append(fact)
+            room -= needed
     return fitting
 
 
@@ -210,7 +213,7 @@ def _data(text: str) -> str:
     flat = " ".join(text.split())
     if not _ORDERS.search(flat):
         return flat
-    return " ".join(part for part in re.split(r"(?<=[.!?;])\s+", flat) if not _ORDERS.search(part)) or "(nothing)"
+    return " ".join(part for part in re.split(r"(?<=[.!?;])\s+", flat) if not _ORDERS.search(part)) or _NOTHING
 
 
 def _examples() -> str:

@@ -109,8 +109,9 @@ class Session:
         return self.model.dreamer
 
     def close(self) -> None:
-        """Close the memory. It would be opened again by the next question."""
+        """Close the memory, which would be opened again by the next question, and let go of a speaker elsewhere."""
         self.grounding.close()
+        self.mind.close()
 
     def ask(
         self,

@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 
-__all__ = ["streamed"]
+__all__ = ["streamed", "without_edges"]
 
 
 class _Unheard(BaseException):
@@ -43,3 +43,18 @@ def streamed(run: Callable[[Callable[[str], None]], object]) -> Iterator[str]:
     finally:
         left.set()
         thread.join()
+
+
+def without_edges(say: Callable[[str], None]) -> Callable[[str], None]:
+    """``say`` for an answer that is told piece by piece: it hears the answer without the space around it."""
+    begun, held = False, ""
+
+    def tell(piece: str) -> None:
+        nonlocal begun, held
+        text = held + piece if begun else piece.lstrip()
+        kept = text.rstrip()
+        held, begun = text[len(kept) :], begun or bool(kept)
+        if kept:
+            say(kept)
+
+    return tell

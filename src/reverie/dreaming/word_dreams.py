@@ -38,6 +38,7 @@ from reverie.tokens.questions import words_of
 
 __all__ = ["WordDreamer", "WordDreamConfig", "first_line", "likeness"]
 
+_SHORT = 160  # most characters of a fact that is an example
 _AHEAD = ("causes", "xeffect", "oeffect", "hassubevent")  # relations of facts that a dream may go on like
 
 
@@ -56,6 +57,19 @@ class WordDreamer:
     def __init__(self, speaker: Speaker, arbiter: Arbiter | None = None, config: WordDreamConfig | None = None):
         self.speaker, self.config = speaker, config or WordDreamConfig()
         self.arbiter = arbiter or Arbiter.of("likelihood", "contrast", "agreement", "support")
+
+    def has_room(self, asked: Asked) -> bool:
+        """Whether the speaker's context holds the longest prompt of a question that asks for dreams, and two lines."""
+        if asked.kind == "back":
+            prompts = [reason_prompt(asked.wanted)]
+        else:
+            action = asked.actions[-1]
+            prompts = [
+                dream_prompt(Lines(asked.setting, action, "")),
+                answer_prompt(asked.wanted or action, imagined=action),
+            ]
+        most = self.speaker.max_ids - 2 * self.config.line_ids
+        return max(map(self.speaker.count, prompts)) <= most
 
     def dream(self, asked: Asked, facts: Sequence[Fact], settings: DreamSettings) -> list[Dream]:
         """One dream a branch, of what comes of the actions or what led to what is asked about; a branch that holds no
@@ -103,13 +117,14 @@ class WordDreamer:
 
     def _results(self, asked: Asked, facts: Sequence[Fact], settings: DreamSettings) -> list[Dream]:
         """Branches in turn answer the question of what happens, and go on with the action: where dreams of both forms
-        agree, they do not owe it to the form."""
+        agree, they do not owe it to the form. All of them answer where the action does not name what is asked about."""
         action = asked.actions[-1]
         examples = (*EXAMPLES, *_remembered(facts)[: self.config.examples])
         wanted = asked.wanted if asked.kind == "ahead" else ""
-        answers = answer_prompt(wanted or f"What happens if {action[:1].lower()}{action[1:-1]}?", examples)
+        begun = action if action.startswith(("I ", "I'")) else f"{action[:1].lower()}{action[1:]}"
+        answers = answer_prompt(wanted or f"What happens if {begun[:-1]}?", examples)
         goes_on = dream_prompt(Lines(asked.setting, action, ""), examples)
-        prompts = [goes_on if branch % 2 else answers for branch in range(settings.branches)]
+        prompts = [goes_on if branch % 2 and not wanted else answers for branch in range(settings.branches)]
         requests = [*self._branches(prompts, settings), self.line(situation_prompt(action), settings.seed)]
         *results, situation = self.speaker.speak(requests)
         what = Part(asked.setting or first_line(situation.text) or action)
@@ -144,6 +159,8 @@ class WordDreamer:
         """How much more probable what is asked makes what each dream says than anything else would: nats an id."""
         if asked.kind == "back":
             given, neutral = reason_prompt(asked.wanted), reason_prompt("Why did something happen?")
+        elif asked.kind == "ahead" and asked.wanted:
+            given, neutral = answer_prompt(asked.wanted), answer_prompt("What happens if something happens?")
         else:
             given, neutral = dream_prompt(Lines("", asked.actions[-1], "")), dream_prompt(NOTHING)
         found = contrast(self.speaker, [(given, neutral, f" {dream.said}") for dream in dreams])
@@ -160,7 +177,7 @@ def likeness(speaker: Speaker, texts: Sequence[str]) -> np.ndarray:
     vectors = speaker.embed([*texts, *(one.result for one in EXAMPLES)])
     centred = vectors[: len(texts)] - vectors.mean(0)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
-    return np.asarray(np.where(shared == 1, 1.0, np.clip(unit @ unit.T, 0.0, 1.0)))
+    return np.asarray(np.maximum(shared, np.clip(unit @ unit.T, 0.0, 1.0)))
 
 
 def first_line(text: str) -> str:
@@ -178,7 +195,9 @@ def _remembered(facts: Sequence[Fact]) -> list[Lines]:
     return [
         Lines("", _sentence(fact.subject), _sentence(fact.object))
         for fact in facts
-        if fact.relation.casefold() in _AHEAD and fact.confidence >= 0.5
+        if fact.relation.casefold() in _AHEAD
+        and fact.confidence >= 0.5
+        and len(fact.subject) + len(fact.object) <= _SHORT
     ]
 
 

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from reverie.dreaming.asked import Asked, read_question
+from reverie.dreaming.familiar import strange_words
 from reverie.dreaming.grounding import MemoryGrounding
-from reverie.dreaming.prompting import PromptStyle
+from reverie.dreaming.prompting import PromptStyle, as_text
 from reverie.dreaming.question import DreamSettings, Question, Speaking
 from reverie.dreaming.reading import bears_out, only_named, read
+from reverie.dreaming.streaming import without_edges
 from reverie.dreaming.word_dreams import WordDreamer, likeness
 from reverie.engine import Sampling
 from reverie.errors import UsageError, shorten
@@ -26,6 +30,8 @@ from reverie.nouns import DIRECT, Answer, Dream, Fact, Verdict
 from reverie.speakers.contract import Message, Speech, SpeechRequest
 
 __all__ = ["WordConfig", "WordMind"]
+
+_CUT = " …"
 
 Told = Callable[[str], None]
 
@@ -74,10 +80,12 @@ class WordMind:
         return [self._answer(grounding, one, settings, speaking, explain, on_text) for one in questions]
 
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
-        """As ``Mind.imagine``. Raises UsageError where the question asks for nothing that lies ahead."""
+        """As ``Mind.imagine``. Raises UsageError where the question asks for nothing to dream of."""
         self._check(question)
         if question.experts:
             raise UsageError("dreams in words are those of the bare model: ask for them without experts")
+        if not settings.branches:
+            raise UsageError("dreaming needs at least 1 branch")
         asked = read_question(question.text)
         if asked.kind == "plain":
             raise UsageError("the question asks for nothing to dream of: ask what happens if …, or use ask")
@@ -85,6 +93,10 @@ class WordMind:
         dreams, _ = self._dreamt(grounding, question, asked, facts, settings)
         told = self._told("", max(dream.score for dream in dreams), dreams)
         return replace(told, text="" if told.known else "I am not sure of any of this.", verdict=Verdict(-1, ""))
+
+    def close(self) -> None:
+        """As ``Mind.close``: then it says nothing more."""
+        self.speaker.close()
 
     def _answer(
         self,
@@ -99,22 +111,27 @@ class WordMind:
         facts = grounding.recall(question.text, passages=True)
         experts = self._choose(question) if self._choose is not None else ()
         asked = read_question(question.text)
-        reading = None if experts else read(self.speaker, question.text, facts)
+        reading = None if experts else read(self.speaker, _flat(question.text), facts)
         if reading is not None:
             told = replace(self._told(reading.text, reading.confidence), evidence=reading.cited)
-        elif settings.branches and asked.kind != "plain" and not experts:
+        elif settings.branches and asked.kind != "plain" and not experts and self.dreamer.has_room(asked):
             dreams, verdict = self._dreamt(grounding, question, asked, facts, settings)
             best = dreams[verdict.branch]
-            told = self._told(self.dreamer.word(question.text, asked, best), best.score, dreams, verdict)
+            told = self._told(self.dreamer.word(_flat(question.text), asked, best), best.score, dreams, verdict)
             told = replace(told, evidence=tuple(fact for fact in facts if bears_out(fact, best.said)))
         else:
             told = self._at_once(question, settings, speaking, experts, explain, on_text)
             named = only_named(question.text, facts)
-            why = f"memory knows of {named.subject}, but not this" if named else ""
-            return replace(told, known=False, why=why) if named else told
+            return self._doubted(question, told, f"memory knows of {named.subject}, but not this" if named else "")
         if on_text is not None:
             on_text(told.text)
-        return told
+        return told if reading is not None else self._doubted(question, told)
+
+    def _doubted(self, question: Question, told: Answer, why: str = "") -> Answer:
+        """``told``, not known where ``why`` says so, or where the question is about words that nobody knows."""
+        if not why and told.known and (strange := strange_words(self.speaker, question.text)):
+            why = f"it does not know the word {', '.join(strange)}"
+        return replace(told, known=False, why=why) if why else told
 
     def _check(self, question: Question) -> None:
         if question.shown:
@@ -148,20 +165,29 @@ class WordMind:
         seed, *seeds = settings.branch_seeds
         stop = (*speaking.stop, *(("\n",) if self.style == "question" else ()))
         sampling = speaking.drawn(self.speaker.usual)
-        first = SpeechRequest(self._said(question, speaking), speaking.max_ids, sampling, seed, stop, None, experts)
+        said = self._said(question, speaking)
+        max_ids = max(min(speaking.max_ids, self.speaker.max_ids - self.speaker.count(said)), 1)
+        first = SpeechRequest(said, max_ids, sampling, seed, stop, None, experts)
         drawn = Sampling(max(settings.temperature, 0.3), top_p=0.95)
         beside = [
             replace(first, max_ids=min(first.max_ids, self.config.beside_ids), sampling=drawn, seed=seed)
             for seed in seeds[: self.config.beside]
         ]
-        tell = None if on_text is None else lambda row, piece: None if row else on_text(piece)
+        say = None if on_text is None else without_edges(on_text)
+        tell = None if say is None else lambda row, piece: None if row else say(piece)
         speech, *others = self.speaker.speak([first, *beside], tell)
         text = speech.text.strip()
+        if text and not speech.finished:  # cut by max_ids, and said so
+            text += _CUT
+            if on_text is not None:
+                on_text(_CUT)
         marks = [] if speech.log_prob is None else [math.exp(speech.log_prob / max(speech.num_ids or 1, 1))]
         if others and text:
             alike = likeness(self.speaker, [_begun(one) for one in (text, *(other.text for other in others))])
             marks.append(float(alike[0, 1:].mean()))
         told = self._told(text, float(np.mean(marks)) if marks and text else 0.0)
+        if on_text is not None and not text:
+            on_text(told.text)
         if not experts or self._credit is None:
             return told
         return replace(told, attribution=replace(told.attribution, **self._credit(first, speech, explain)))
@@ -170,16 +196,15 @@ class WordMind:
         """The question after what was said before, as much of it as fits: the oldest turns go first, the system's words
         stay, and no turn is cut."""
         if self.style != "chat":
-            return f"Question: {question.text}\nAnswer:" if self.style == "question" else question.text
+            return as_text(question.text, self.style)
         system = (Message("system", speaking.system),) if speaking.system else ()
-        turns = list(question.history)
-        while True:
-            told = [m for turn in turns for m in (Message("user", turn.question), Message("assistant", turn.answer))]
-            said = (*system, *told, Message("user", question.text))
-            room = self.speaker.max_ids - min(speaking.max_ids, self.speaker.max_ids // 4)
-            if not turns or self.speaker.count(said) <= room:
-                return said
-            del turns[0]
+        turns, room = question.history, self.speaker.max_ids - min(speaking.max_ids, self.speaker.max_ids // 4)
+
+        def said(left_out: int) -> tuple[Message, ...]:
+            pairs = [(Message("user", one.question), Message("assistant", one.answer)) for one in turns[left_out:]]
+            return (*system, *chain.from_iterable(pairs), Message("user", question.text))
+
+        return said(bisect_left(range(len(turns)), True, key=lambda count: self.speaker.count(said(count)) <= room))
 
     def _told(self, text: str, sure: float, dreams: tuple[Dream, ...] = (), verdict: Verdict = DIRECT) -> Answer:
         sure = min(max(sure, 0.0), 1.0)
@@ -191,3 +216,8 @@ class WordMind:
 def _begun(text: str) -> str:
     """The first sentence of an answer."""
     return re.split(r"(?<=[.!?])\s", text.strip(), maxsplit=1)[0]
+
+
+def _flat(text: str) -> str:
+    """``text`` on one line, as the forms of prompts need it."""
+    return " ".join(text.split())

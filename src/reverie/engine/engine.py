@@ -142,24 +142,19 @@ class Engine:
         resumes = self.decoder.traits.resumes
         self.decoder.prepare([experts for _, _, experts in opened])
         states = self._prefixes.read([(prefix, experts) for prefix, _, experts in opened]) if resumes else []
-        reads, logits = {}, dict[int, Tensor]()
+        reads, scores = {}, [list[Tensor]() for _ in opened]
         for place, (prefix, continuation, experts) in enumerate(opened):
-            if resumes:
-                logits[place] = states[place].logits[None]
+            if resumes and continuation:
+                scores[place].append(_scored(states[place].logits[None], continuation[:1]))
             if len(continuation) > 1 or (continuation and not resumes):
                 start = len(prefix) if resumes else 0
                 ids = np.asarray((prefix + continuation)[start:-1], dtype=np.int64)
                 reads[place] = Read(
                     ids, states[place] if resumes else None, experts, len(continuation) - (1 if resumes else 0)
                 )
-        for place, (read, _) in zip(reads, self.decoder.read([*reads.values()]) if reads else (), strict=True):
-            logits[place] = torch.cat((logits[place], read)) if place in logits else read
-        return [
-            logits[place].log_softmax(-1)[range(len(continuation)), list(continuation)].numpy()
-            if continuation
-            else np.zeros(0, dtype=np.float32)
-            for place, (_, continuation, _) in enumerate(opened)
-        ]
+        for place, (logits, _) in zip(reads, self.decoder.read([*reads.values()]) if reads else (), strict=True):
+            scores[place].append(_scored(logits, opened[place][1][-len(logits) :]))
+        return [torch.cat(each).numpy() if each else np.zeros(0, dtype=np.float32) for each in scores]
 
     def contributions(self, prefix: Sequence[int], ids: Sequence[int], experts: Choice) -> np.ndarray:
         """How much each expert gives to the state from which each of ``ids`` is drawn: float32 (len(ids), experts).
@@ -220,3 +215,8 @@ class Engine:
         for ids in (prefix, prefix + following):
             check_ids(ids, self._num_inputs, self.decoder.max_positions)
         return prefix, following, self.decoder.resolve(check_choice(experts))
+
+
+def _scored(logits: Tensor, ids: Sequence[int]) -> Tensor:
+    """log p of ids (n,) by the logits (n, V) that each is drawn from: float32 (n,)."""
+    return logits.gather(1, torch.tensor(ids)[:, None]).squeeze(1) - logits.logsumexp(-1)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from reverie.engine.products import Matrix
 from reverie.errors import ExpertError, shorten
 from reverie.experts.cache import ByteCache
 from reverie.experts.contract import Choice, ExpertSource, Factors, ResolvedExperts, members_of, resolve
@@ -28,6 +29,7 @@ GROUPS = {  # the linears of a layer that read the same, in one product
     "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
     "down": ("mlp.down_proj",),
 }
+DENSE_IDS = 256  # from how many ids alike on plain products are faster than the loop, on two cores
 Site = tuple[int, str]  # which layer, which group of its linears
 
 
@@ -94,16 +96,41 @@ class LoraMix:
         parts, first = [], 0
         for experts, weights, count in zip(self._experts, self._weights, counts, strict=True):
             if bool((experts >= 0).any()):
-                mix = LoraMix(self._stack, experts, weights, Order.alike(experts, weights, count))
-                parts.append((slice(first, first + count), mix))
+                one: LoraSum = (
+                    DenseMix(self._stack, experts, weights)
+                    if count >= DENSE_IDS
+                    else LoraMix(self._stack, experts, weights, Order.alike(experts, weights, count))
+                )
+                parts.append((slice(first, first + count), one))
             first += count
         return _Parts(parts)
+
+
+class DenseMix:
+    """The same for many ids that all have the same experts (k,) with the same weights (k,): as plain products, which
+    use all cores."""
+
+    def __init__(self, stack: Stack, experts: Tensor, weights: Tensor):
+        self._stack = stack
+        self._chosen = [(int(one), float(by)) for one, by in zip(experts, weights, strict=True) if one >= 0]
+
+    def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
+        if site not in self._stack.slots:
+            return
+        slots, first = self._stack.slots[site], 0
+        for part, width in enumerate(slots.widths):
+            ranks = [(slots.of(one, part), by) for one, by in self._chosen]
+            down = torch.cat([slots.down[each] * by for each, by in ranks])
+            if len(down):
+                up = torch.cat([slots.up[each, :width] for each, _ in ranks])
+                out[:, first : first + width] += Matrix(up.t())(Matrix(down)(x))
+            first += width
 
 
 class _Parts:
     """Sums over stretches of ids, each with experts of its own."""
 
-    def __init__(self, parts: Sequence[tuple[slice, LoraMix]]):
+    def __init__(self, parts: Sequence[tuple[slice, LoraSum]]):
         self._parts = parts
 
     def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:

@@ -24,6 +24,7 @@ from reverie.engine.contract import Read, State, Traits
 from reverie.engine.lora import GROUPS, FoldedExperts, LoraMix, LoraSum
 from reverie.engine.packed_rows import PackedRows
 from reverie.engine.products import Product, WeightKind, choose_weights, make_product
+from reverie.engine.reading import Kept, Reading
 from reverie.experts.contract import Choice, ExpertSource, Factors, ResolvedExperts
 from reverie.model import Backbone
 from reverie.model.llama_layout import LlamaLayout
@@ -93,13 +94,13 @@ class PackedDecoder:
         self._root = config.hidden_size**0.5
         self._floor = torch.tensor((config.hidden_size * config.norm_eps) ** 0.5)
         self._head_floor = torch.tensor((config.head_size * config.norm_eps) ** 0.5)
-        table = weights.tensor("model.embed_tokens.weight")
-        self._embeddings = weights.ids.rotate_rows(table)  # (V, D), as exact as they were saved
+        embeddings = weights.tensor("model.embed_tokens.weight")
+        self._embeddings = weights.ids.rotate_rows(embeddings)  # (V, D), as exact as they were saved
         self._vectors = torch.empty(0, config.hidden_size)  # (n, D): what ids from V on are read as
         self.last_norm = _snapshot(weights.tensor("model.norm.weight")) * self._root
         self.layers = [self._fuse(weights, place) for place in range(config.num_layers)]
-        head = table if config.tied else weights.tensor("lm_head.weight")
-        self.head = make_product(self.kind, weights.ids.rotate_rows(head).float().mul_(self.last_norm))  # (D, V)
+        head = self._embeddings if config.tied else weights.ids.rotate_rows(weights.tensor("lm_head.weight"))
+        self.head = make_product(self.kind, head * self.last_norm)  # (D, V)
         self.turns = config.turns()  # (positions, Dh / 2)
         self._experts = FoldedExperts(self, source, expert_bytes)
 
@@ -175,17 +176,18 @@ class PackedDecoder:
     def read(self, reads: Sequence[Read]) -> list[tuple[Tensor, State]]:
         counts = [len(one.ids) for one in reads]
         mix = self._experts.mix([one.experts for one in reads])
-        pasts = [None if one.past is None else one.past.kept for one in reads]
+        pasts: list[Kept] = [Kept() if one.past is None else one.past.kept for one in reads]
         hidden, kept = self._read([one.ids for one in reads], pasts, mix and mix.spread(counts))
         wanted = torch.cat([part[-one.keep :] for one, part in zip(reads, hidden.split(counts), strict=True)])
         logits = self.logits(wanted).split([min(one.keep, len(one.ids)) for one in reads])
-        return [
-            (each, State(one.ids if one.past is None else np.concatenate((one.past.ids, one.ids)), each[-1], cache))
-            for one, each, cache in zip(reads, logits, kept, strict=True)
-        ]
+        states = []
+        for one, past, each, part in zip(reads, pasts, logits, kept, strict=True):
+            known = one.ids if one.past is None else np.concatenate((one.past.ids, one.ids))
+            states.append((each, State(known, each[-1].clone(), past.after(part))))
+        return states
 
     def cut(self, state: State, length: int) -> State:
-        return State(state.ids[:length], state.logits[:0], state.kept[:, :, :, :length])
+        return State(state.ids[:length], state.logits[:0], Kept(tuple(state.kept.between(0, length))))
 
     def rows(self) -> PackedRows:
         return PackedRows(self)
@@ -194,7 +196,7 @@ class PackedDecoder:
     def embed(self, texts: Sequence[np.ndarray], contextual: bool) -> Tensor:
         counts = [len(ids) for ids in texts]
         if contextual:
-            hidden, _ = self._read(texts, [None] * len(texts), None)
+            hidden, _ = self._read(texts, [Kept()] * len(texts), None)
             states = self._unit(hidden) * self.last_norm
         else:
             states = self.embedded(torch.from_numpy(np.concatenate(texts)))
@@ -203,7 +205,7 @@ class PackedDecoder:
     @torch.inference_mode()
     def weigh(self, ids: np.ndarray, experts: ResolvedExperts) -> Tensor:
         weighing = self._experts.weighing(experts)
-        self._read([ids], [None], weighing)
+        self._read([ids], [Kept()], weighing)
         return weighing.shares
 
     # tensors ------------------------------------------------------------------------------------------------
@@ -224,43 +226,23 @@ class PackedDecoder:
         return self.head(self._unit(hidden))
 
     def _read(
-        self, texts: Sequence[np.ndarray], pasts: Sequence[Tensor | None], lora: LoraSum | None
+        self, texts: Sequence[np.ndarray], pasts: Sequence[Kept], lora: LoraSum | None
     ) -> tuple[Tensor, list[Tensor]]:
         """The ids (T,) of each text, which follow its past → hidden (ΣT, D) before the last norm, one text after
-        another, and each text's keys and values (L, 2, G, P, Dh), those of its past included, as pasts are given.
+        another, and each text's own keys and values (L, 2, G, T, Dh).
         """
-        config, spans, caches = self.config, [], []
-        for ids, past in zip(texts, pasts, strict=True):
-            start = 0 if past is None else past.shape[3]
-            end = start + len(ids)
-            cache = torch.empty(len(self.layers), 2, config.num_kv_heads, end, config.head_size)
-            if past is not None:
-                cache[:, :, :, :start] = past
-            seen = torch.ones(len(ids), end, dtype=torch.bool).tril_(start) if start else None
-            spans.append((start, end, seen))
-            caches.append(cache)
-        turns = torch.cat([self.turns[start:end] for start, end, _ in spans])
+        counts, starts = [len(ids) for ids in texts], [len(past) for past in pasts]
+        reading = Reading(counts, pasts)
+        turns = torch.cat([self.turns[start : start + count] for start, count in zip(starts, counts, strict=True)])
         x = self.embedded(torch.from_numpy(np.concatenate(texts)))
-        mixed = x.new_empty(len(x), config.num_heads, config.head_size)
+        mixed = x.new_empty(len(x), self.config.num_heads, self.config.head_size)
+        kept = []
         for place in range(len(self.layers)):
-            q, keys_values = self._heads(place, x, turns, lora)
-            first = 0
-            for (start, end, seen), cache in zip(spans, caches, strict=True):
-                last, kept = first + end - start, cache[place]
-                kept[:, :, start:] = keys_values[:, :, first:last]
-                found = F.scaled_dot_product_attention(
-                    q[None, :, first:last],
-                    kept[None, 0],
-                    kept[None, 1],
-                    attn_mask=seen,
-                    is_causal=seen is None,
-                    scale=1.0,
-                    enable_gqa=config.num_heads > config.num_kv_heads,
-                )
-                mixed[first:last] = found[0].transpose(0, 1)
-                first = last
+            q, kv = self._heads(place, x, turns, lora)
+            kept.append(kv)
+            reading.attend(place, q, kv, mixed)
             x = self._finish(place, x, mixed, lora)
-        return x, caches
+        return x, [torch.stack(parts) for parts in zip(*(kv.split(counts, 2) for kv in kept), strict=True)]
 
     def step(self, ids: Tensor, rows: PackedRows, lora: LoraSum | None) -> Tensor:
         """One id a row (N,) → logits (N, V); keys and values go to ``rows``."""

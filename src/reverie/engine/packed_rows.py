@@ -93,7 +93,10 @@ class PackedRows:
             if not elsewhere and reader == experts and (both := common_length(other.ids, state.ids)) > shared:
                 first, shared = begin, both
         begin, self._used = self._used, self._used + len(state.ids) - shared
-        self._pool[:, :, :, begin : self._used] = state.kept[:, :, :, shared:]
+        at = begin
+        for part in state.kept.between(shared, len(state.ids)):
+            self._pool[:, :, :, at : at + part.shape[3]] = part
+            at += part.shape[3]
         return first, shared, begin, self._used - begin
 
     def _make_slots(self, num_old: int) -> None:

@@ -19,6 +19,7 @@ from reverie.jsonio import read_object
 from reverie.logs import quiet_transformers
 from reverie.model.head_loss import head_loss
 from reverie.model.quantized import check_quantizer
+from reverie.model.taught_rows import TaughtRows
 from reverie.precision import choose_precision, usual_device
 from reverie.tokens.id_map import IdMap
 
@@ -78,6 +79,7 @@ class TransformersBackbone(nn.Module):
             raise UsageError(f"{num_grammar} ids of a grammar do not fit into a base of {self.config.vocab_size} ids")
         self.ids = IdMap(self.config.vocab_size - num_grammar, num_grammar)
         self._plain_output: bool | None = None  # not tried yet
+        self.rows: TaughtRows | None = None  # of the grammar's ids, while they are trained
 
     @classmethod
     def load(cls, folder: Path, num_grammar: int) -> TransformersBackbone:
@@ -106,6 +108,8 @@ class TransformersBackbone(nn.Module):
         return next(self.base.parameters()).device
 
     def embedded(self, ids: Tensor) -> Tensor:  # (...) → (..., D)
+        if self.rows is not None:
+            return self.rows.embedded(self.ids.to_base_ids(ids))
         return self.base.get_input_embeddings()(self.ids.to_base_ids(ids))
 
     def hidden(self, ids: Tensor, prefix_embeddings: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, D)
@@ -125,6 +129,17 @@ class TransformersBackbone(nn.Module):
         logits = self.base(inputs_embeds=x, use_cache=False).logits
         return self.ids.rotate_logits(logits[:, x.shape[1] - ids.shape[1] :])
 
+    @property
+    def plain_output(self) -> bool:
+        """Logits are its final states times one table, as ``logits`` has it."""
+        return self._output_table() is not None
+
+    def logits(self, hidden: Tensor) -> Tensor:  # (..., D) → (..., V)
+        """Of final states, where the output is plain. Raises UsageError elsewhere."""
+        if (table := self._output_table()) is None:
+            raise UsageError(f"{self.config.architecture} does more with its final states than multiply them")
+        return self.ids.rotate_logits(F.linear(hidden.to(table.dtype), table))
+
     def loss(self, ids: Tensor, weights: Tensor, prefix_embeddings: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Weighted mean of -log p(ids[:, t] | ids[:, :t]) in nats, and each position's; as ``Backbone.loss``.
 
@@ -141,14 +156,24 @@ class TransformersBackbone(nn.Module):
         hidden = self.hidden(ids, prefix_embeddings)[:, :-1].flatten(0, 1).index_select(0, chosen)
         targets = self.ids.to_base_ids(ids[:, 1:].flatten()[chosen])
         with torch.autocast(ids.device.type, enabled=False):
-            loss, each = head_loss(hidden.to(table.dtype), targets, shares.flatten()[chosen], table)
+            rows = None if self.rows is None else self.rows.output
+            loss, each = head_loss(hidden.to(table.dtype), targets, shares.flatten()[chosen], table, rows)
         return loss, F.pad(torch.zeros_like(wanted).flatten().index_copy(0, chosen, each).view(wanted.shape), (1, 0))
+
+    def teach_rows(self) -> TaughtRows:
+        """Let the rows of the grammar's ids be trained from now on, in float32; the base's own tables hold them, too,
+        after each ``TaughtRows.put``. Raises UsageError for a base that does more with its tables than look them up."""
+        embeddings: Any = self.base.get_input_embeddings()
+        if type(embeddings) is not nn.Embedding or (output := self._output_table()) is None:
+            raise UsageError(f"{self.config.architecture} does more than look its ids up, which cannot be taught here")
+        self.rows = TaughtRows(embeddings.weight, output, self.ids.num_grammar)
+        return self.rows
 
     def _output_table(self) -> Tensor | None:
         """(V, D) where logits are final states times a frozen table and nothing else, which is tried once."""
         head: Any = self.base.get_output_embeddings()
         plain = type(head) is nn.Linear and "forward" not in vars(head) and getattr(head, "bias", None) is None
-        if not plain or head.weight.requires_grad:
+        if not plain or (head.weight.requires_grad and torch.is_grad_enabled()):
             return None
         if self._plain_output is None:
             with torch.no_grad():

@@ -35,13 +35,14 @@ from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.text import BaseTokenizer
 from reverie.training.documents import Document, bucketed, flatten, pad
+from reverie.training.judging import judged
 from reverie.training.rows import read_rows
 from reverie.training.skills import skill_names, skill_source
 from reverie.worlds.contract import Segments, Source
 
 __all__ = ["ExpertData", "ExpertObjective", "RowSource", "split_rows"]
 
-_LOGITS = 2**27  # of the rows that are judged side by side, at most: half a gigabyte
+_SIDE_BY_SIDE = 16  # rows that are judged at once
 
 
 @dataclass(frozen=True)
@@ -164,27 +165,22 @@ class ExpertObjective:
     def evaluate(self, step: int) -> dict[str, float]:
         return self._figures()
 
-    @torch.no_grad()
     def _figures(self) -> dict[str, float]:
         """On unseen documents: nats an id that weighs 1, the share of answers whose every id is the likeliest, and how
         many were judged: as many as the first time, which ``eval_seconds`` bounds."""
-        device = next(self.backbone.parameters()).device
         documents = self.tests[: int(self.before.get("rows", len(self.tests)))]
         ends = math.inf if self.before or not self.data.eval_seconds else time.monotonic() + self.data.eval_seconds
-        nats, count, exact = 0.0, 0.0, list[bool]()
-        longest = max(len(ids) for ids, _ in documents)
-        rows = max(1, min(16, _LOGITS // (longest * self.grammar.vocabulary.size)))  # side by side
-        for start in range(0, len(documents), rows):
+        nats, count, exact = 0.0, 0, list[bool]()
+        for start in range(0, len(documents), _SIDE_BY_SIDE):
             self.progress("evaluating", start, len(documents))
             if exact and time.monotonic() > ends:
                 break
-            ids, weights = pad(documents[start : start + rows])
-            judged, goals = weights[:, 1:] >= 1.0, ids[:, 1:]
-            said = self.prompter.answered(ids, judged)
-            logits = self.backbone(ids.to(device))[:, :-1][judged.to(device)].float()  # (n, V)
-            log_probs = torch.log_softmax(logits, -1).gather(1, goals[judged].to(device)[:, None])
+            ids, weights = pad(documents[start : start + _SIDE_BY_SIDE])
+            where, goals = weights[:, 1:] >= 1.0, ids[:, 1:]
+            said = self.prompter.answered(ids, where)
+            log_probs, guesses = judged(self.backbone, ids, where)
             nats, count = nats - float(log_probs.sum()), count + len(log_probs)
-            right = torch.ones_like(judged).masked_scatter(judged, logits.argmax(-1).cpu() == goals[judged])
+            right = torch.ones_like(where).masked_scatter(where, guesses == goals[where])
             exact += (right | ~said).all(1).tolist()
         self.progress("evaluating", len(documents), len(documents))
         return {"loss": nats / max(count, 1), "answers": float(np.mean(exact)), "rows": len(exact)}

@@ -21,6 +21,7 @@ from reverie.training.routing import RouterData, RouterObjective, measure_librar
 from reverie.training.rundir import RunDir, TrainResult
 from reverie.training.settings import LoopConfig
 from reverie.training.support import GraphExample, SupportObjective
+from reverie.training.teach import TeachData, TeachObjective
 from reverie.training.text import TextData, TextObjective
 from reverie.training.tokenizer import TokenizerData, TokenizerObjective
 
@@ -32,6 +33,7 @@ __all__ = [
     "FactAttentionRecipe",
     "Recipe",
     "RouterRecipe",
+    "TeachRecipe",
     "TextRecipe",
     "TokenizerRecipe",
 ]
@@ -193,3 +195,17 @@ class RouterRecipe(Recipe):
         """The rows are measured with every expert first; the table stays in the run folder, for when a run goes on."""
         table = measure_library(self.data, Path(self.run_dir) / "measured.safetensors", progress).table
         return RouterObjective(self.data, table)
+
+
+@dataclass(frozen=True)
+class TeachRecipe(Recipe):
+    """The grammar for a base made elsewhere: of its ``export`` and the base's bundle ``bundles.taught`` makes one."""
+
+    run_dir: str = "runs/teach"
+    data: TeachData = field(default_factory=TeachData)
+    loop: LoopConfig = LoopConfig(
+        steps=600, lr=1e-3, weight_decay=0.0, warmup_steps=20, eval_every=100, checkpoint_every=25, log_every=10
+    )
+
+    def objective(self, progress: Progress) -> Objective:
+        return TeachObjective(self.data, progress)
