@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from toy_speakers import FrankSpeaker
 
 from reverie.dreaming.familiar import strange_words
 from reverie.experts.contract import Choice
 from reverie.speakers import Scored
+from toy_speakers import FrankSpeaker
 
 
 class Reader(FrankSpeaker):
