@@ -177,7 +177,7 @@ def load(
     memory: Memory | str | Path | bool | None = None,
     library: str | Path | None = None,
     evaluators: Sequence[str | Evaluator] = (),
-    weights: WeightKind = "fp32",
+    weights: WeightKind = "auto",
     **switches: Any,
 ) -> Session:
     """A session with a model: ``reverie.load().ask("What happens when you drop an egg?")``.

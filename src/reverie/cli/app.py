@@ -117,6 +117,9 @@ def _root(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own) and return its exit code."""
     _never_fail_to_print()
+    # Threads that wait spinning for work take it from whoever else is at work: on a busy machine a step took ten times
+    # as long. It is read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         _check_text(arguments)

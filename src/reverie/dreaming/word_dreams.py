@@ -32,13 +32,14 @@ from reverie.engine import Sampling
 from reverie.errors import BackendError
 from reverie.memory.linking import STOP
 from reverie.memory.relation_patterns import stem
-from reverie.nouns import Dream, Fact, Part, Triplet, Verdict
+from reverie.nouns import SAYS, Dream, Fact, Part, Triplet, Verdict
 from reverie.speakers.contract import Message, Speaker, Speech, SpeechRequest
 from reverie.tokens.questions import words_of
 
-__all__ = ["WordDreamer", "WordDreamConfig", "first_line", "likeness"]
+__all__ = ["WordDreamer", "WordDreamConfig", "first_line", "likeness", "tellable"]
 
 _SHORT = 160  # most characters of a fact that is an example
+_NAMED = 0.75  # share of an action's words that a fact names for it to be about that action
 _AHEAD = ("causes", "xeffect", "oeffect", "hassubevent")  # relations of facts that a dream may go on like
 
 
@@ -165,6 +166,23 @@ class WordDreamer:
             given, neutral = dream_prompt(Lines("", asked.actions[-1], "")), dream_prompt(NOTHING)
         found = contrast(self.speaker, [(given, neutral, f" {dream.said}") for dream in dreams])
         return [one.nats / max(one.given.num_ids, 1) for one in found]
+
+
+def tellable(asked: Asked, facts: Sequence[Fact]) -> list[Fact]:
+    """Those of ``facts`` that may answer: what comes of an action is told by passages, and by facts of what leads to
+    what that name nearly all of it. What a balloon is made of says nothing of what happens to it."""
+    if asked.kind == "plain":
+        return list(facts)
+    action = frozenset().union(*map(_content, asked.actions)) if asked.actions else _content(asked.wanted)
+    return [
+        fact
+        for fact in facts
+        if fact.relation == SAYS
+        or (
+            fact.relation.casefold() in _AHEAD
+            and len(action & _content(f"{fact.subject} {fact.object}")) >= _NAMED * len(action)
+        )
+    ]
 
 
 def likeness(speaker: Speaker, texts: Sequence[str]) -> np.ndarray:

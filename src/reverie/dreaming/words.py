@@ -22,7 +22,7 @@ from reverie.dreaming.prompting import PromptStyle, as_text
 from reverie.dreaming.question import DreamSettings, Question, Speaking
 from reverie.dreaming.reading import bears_out, only_named, read
 from reverie.dreaming.streaming import without_edges
-from reverie.dreaming.word_dreams import WordDreamer, likeness
+from reverie.dreaming.word_dreams import WordDreamer, likeness, tellable
 from reverie.engine import Sampling
 from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice
@@ -111,7 +111,7 @@ class WordMind:
         facts = grounding.recall(question.text, passages=True)
         experts = self._choose(question) if self._choose is not None else ()
         asked = read_question(question.text)
-        reading = None if experts else read(self.speaker, _flat(question.text), facts)
+        reading = None if experts else read(self.speaker, _flat(question.text), tellable(asked, facts))
         if reading is not None:
             told = replace(self._told(reading.text, reading.confidence), evidence=reading.cited)
         elif settings.branches and asked.kind != "plain" and not experts and self.dreamer.has_room(asked):
