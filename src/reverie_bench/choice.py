@@ -3,7 +3,7 @@
 Rows are OpenTriviaQA's questions with their options, by subject; every way answers all of them.
 
 - ``packaged``: ``reverie.dreaming.choosing``, which takes the option that is likeliest after the question, id for id.
-- ``contrast``: likelier there than after a question that asks nothing. ``both_ways``: the question after the option, too.
+- ``contrast``: likelier there than after a question that asks nothing. ``both_ways``: its question after it, too.
 - ``vote``: free answers are drawn, each votes for the option that its words are nearest to.
 - ``dreams``: a thought is dreamed in words, ``branches`` times; the option likeliest after question and thoughts wins.
   As many answers vote as the dreams took ids (read after the question, and said).
