@@ -4,6 +4,8 @@ The rows are e-CARE's (Du et al., ACL 2022): a premise, what is asked for, two h
 our own are asked, in the manner of COPA (Roemmele et al. 2011). All ways see the same rows; the packaged way is
 ``reverie.dreaming.choosing`` as it is, whose forms and weights were fixed on half of e-CARE's train rows.
 
+``gain`` is over the plain continuation judged id for id, ``summed_gain`` over the sum of its ids, which is weaker.
+
 Dreams are judged on every so many rows: the model dreams the effect (or the cause) of the premise in words, the
 arbiter picks a dream, and the hypothesis nearest to it in meaning, or likeliest after it, is chosen.
 """
@@ -81,10 +83,13 @@ def run(settings: BenchConfig) -> Findings:
         num_ids += said
     by = _count(right)
     beside = _count(thin(right, options.dream_rows))["packaged"]
-    packaged, blind = ([each[way] for _, each in right] for way in ("packaged", "plain" if "plain" in by else "first"))
+    ways = {way: [each[way] for _, each in right] for way in by}
+    ahead = gain(ways["packaged"], ways["plain" if "plain" in by else "first"])
+    if "plain_summed" in by:
+        ahead |= {f"summed_{name}": value for name, value in gain(ways["packaged"], ways["plain_summed"]).items()}
     return Findings(
         n=len(rows),
-        figures={**by.pop("packaged"), **gain(packaged, blind)},
+        figures=by.pop("packaged") | ahead,
         by=by
         | {f"dream_rows_{way}": figures for way, figures in _count(dreamed).items()}
         | {"dream_rows_packaged": beside | {"ids_dreamed": num_ids / len(dreamed)}},
@@ -145,6 +150,7 @@ def _choose(speaker: Speaker, rows: Sequence[Row]) -> list[Picked]:
     return [
         {
             "plain": _first_of([each.given.mean for each in pair]),
+            "plain_summed": _first_of([each.given.log_prob for each in pair]),
             "plain_contrast": _first_of([each.nats for each in pair]),
             "triplet": _first_of(one.scores["likelihood" if effect else "reverse"]),
             "triplet_contrast": _first_of(one.scores["contrast" if effect else "reverse"]),

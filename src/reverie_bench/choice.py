@@ -2,7 +2,8 @@
 
 Rows are OpenTriviaQA's questions with their options, by subject; every way answers all of them.
 
-- ``direct``: the option that is likeliest after the question, id for id. ``packaged``: ``reverie.dreaming.choosing``.
+- ``packaged``: ``reverie.dreaming.choosing``, which takes the option that is likeliest after the question, id for id.
+- ``contrast``: likelier there than after a question that asks nothing. ``both_ways``: its question after it, too.
 - ``vote``: free answers are drawn, each votes for the option that its words are nearest to.
 - ``dreams``: a thought is dreamed in words, ``branches`` times; the option likeliest after question and thoughts wins.
   As many answers vote as the dreams took ids (read after the question, and said).
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reverie.dreaming.choosing import QUIZ, Chosen, Options, choose_by_name, choose_many
+from reverie.dreaming.choosing import QUIZ, Chosen, Options, Way, choose_by_name, choose_many
 from reverie.engine.sampling import Sampling
 from reverie.errors import UsageError
 from reverie.speakers import SpeechRequest
@@ -42,6 +43,7 @@ DATA = (
 )
 _CHUNK = 16  # questions read together
 _FORM = QUIZ.forms[0]
+_READ = {"contrast": Way(QUIZ.forms, contrast=1.0), "both_ways": Way(QUIZ.forms, likelihood=1.0, reverse=1.0)}
 _DRAWN = Sampling(temperature=0.8, top_p=0.95)
 _ANSWER_IDS, _THOUGHT_IDS = 12, 24  # most of a free answer, and of a thought
 _ALIKE = 0.5  # from which an answer is taken to mean an option
@@ -85,15 +87,11 @@ def run(settings: BenchConfig) -> Findings:
         each.picked["dreams_when_unsure"] = each.picked["dreams" if each.margin < border else "packaged"]
     ids["dreams_when_unsure"] = ids["packaged"] + ids["dreams"] // 2
     ways = {way: [each.right(way) for each in answered] for way in answered[0].picked}
-    direct = ways["direct"]
+    packaged = ways.pop("packaged")
     return Findings(
         n=len(rows),
-        figures=shares(ways["packaged"]) | gain(ways["packaged"], direct) | {"ids": ids["packaged"] / len(rows)},
-        by={
-            way: shares(right) | gain(right, direct) | {"ids": ids[way] / len(rows)}
-            for way, right in ways.items()
-            if way != "packaged"
-        }
+        figures=shares(packaged) | {"ids": ids["packaged"] / len(rows)},
+        by={way: shares(right) | gain(right, packaged) | {"ids": ids[way] / len(rows)} for way, right in ways.items()}
         | grouped(answered, lambda each: f"subject_{each.row.subject}", _by_subject),
         baselines={
             "chance": {"accuracy": share(1 / len(row.asked.options) for row in rows)},
@@ -105,7 +103,7 @@ def run(settings: BenchConfig) -> Findings:
 
 
 def _by_subject(answered: Sequence[Answered]) -> Figures:
-    figures = {f"{way}_accuracy": share(each.right(way) for each in answered) for way in ("direct", "vote", "dreams")}
+    figures = {f"{way}_accuracy": share(each.right(way) for each in answered) for way in ("vote", "dreams")}
     return shares([each.right("packaged") for each in answered]) | figures
 
 
@@ -157,22 +155,21 @@ def _answer(speaker: Speaker, rows: Sequence[Row], settings: BenchConfig, ids: C
     """Every way on some rows; what it takes of ids is added to ``ids``."""
     asked = [row.asked for row in rows]
     chosen = choose_many(speaker, asked)
-    direct = [int(np.argmax(one.scores["likelihood"])) for one in chosen]
-    dreamed, taken = _dream(speaker, asked, settings)
-    voted, said = _vote(speaker, asked, direct, taken, settings.seed)
-    talked = [{"named": one.winner} for one in choose_by_name(speaker, asked)] if speaker.abilities.talks else None
-    ids += Counter(dreams=taken, vote=said, direct=_read_ids(speaker, asked), packaged=_read_ids(speaker, asked, True))
-    ids["named"] += _read_ids(speaker, asked)
-    return [
-        Answered(
-            row,
-            {"direct": straight, "packaged": one.winner, "vote": vote, "dreams": dream} | talk,
-            _margin(one),
-        )
-        for row, straight, one, vote, dream, talk in zip(
-            rows, direct, chosen, voted, dreamed, talked or [{}] * len(rows), strict=True
-        )
-    ]
+    picked: list[dict[str, int]] = [{"packaged": one.winner} for one in chosen]
+    dreams, taken = _dream(speaker, asked, settings)
+    votes, said = _vote(speaker, asked, [one.winner for one in chosen], taken, settings.seed)
+    ways = {way: [one.winner for one in choose_many(speaker, asked, how)] for way, how in _READ.items()}
+    ways |= {"vote": votes, "dreams": dreams}
+    if speaker.abilities.talks:
+        ways["named"] = [one.winner for one in choose_by_name(speaker, asked)]
+    for way, winners in ways.items():
+        for each, winner in zip(picked, winners, strict=True):
+            each[way] = winner
+    options = sum(speaker.count(option) for one in asked for option in one.options)
+    once = sum(speaker.count(one.asked) for one in asked) + options  # the examples are read once for all
+    again = options + sum(speaker.count(one.asked) * len(one.options) for one in asked)
+    ids += Counter(dreams=taken, vote=said, packaged=once, named=once, contrast=once + options, both_ways=once + again)
+    return [Answered(row, each, _margin(one)) for row, each, one in zip(rows, picked, chosen, strict=True)]
 
 
 def _margin(one: Chosen) -> float:
@@ -201,9 +198,9 @@ def _dream(speaker: Speaker, asked: Sequence[Options], settings: BenchConfig) ->
 
 
 def _vote(
-    speaker: Speaker, asked: Sequence[Options], direct: Sequence[int], most: int, seed: int
+    speaker: Speaker, asked: Sequence[Options], likeliest: Sequence[int], most: int, seed: int
 ) -> tuple[list[int], int]:
-    """What most of the free answers name, as many as fit into ``most`` ids; ``direct`` settles ties."""
+    """What most of the free answers name, as many as fit into ``most`` ids; ``likeliest`` settles ties."""
     answers: list[list[str]] = [[] for _ in asked]
     taken = 0
     while not answers[0] or most - taken >= _ANSWER_IDS * len(asked):
@@ -216,7 +213,7 @@ def _vote(
         for place, its in enumerate(answers):
             its += [each.text for each in said[place * more : (place + 1) * more]]
     voted = []
-    for one, ahead, its in zip(asked, direct, answers, strict=True):
+    for one, ahead, its in zip(asked, likeliest, answers, strict=True):
         votes = Counter(named(text, one.options) for text in its)
         voted.append(max(range(len(one.options)), key=lambda index: (votes[index], index == ahead)))
     return voted, taken
@@ -233,14 +230,6 @@ def named(said: str, options: Sequence[str]) -> int | None:
 def _line(speaker: Speaker, prefix: str, most: int, seed: int) -> SpeechRequest:
     """One line after ``prefix``; held to be one where the speaker can be."""
     return SpeechRequest(prefix, most, _DRAWN, seed, ("\n",), () if speaker.abilities.forms else None)
-
-
-def _read_ids(speaker: Speaker, asked: Sequence[Options], packaged: bool = False) -> int:
-    """Ids read beyond the examples, which are read once: the question and its options; ``packaged`` in all places."""
-    counts = [(speaker.count(one.asked), [speaker.count(option) for option in one.options]) for one in asked]
-    if packaged:
-        return sum(question + sum(2 * size + size + question for size in sizes) for question, sizes in counts)
-    return sum(question + sum(sizes) for question, sizes in counts)
 
 
 BENCHMARK = Benchmark(

@@ -77,8 +77,17 @@ def test_choice_sets_ways_side_by_side_by_subject(tmp_path: Path) -> None:
     (tmp_path / "sky").write_text(TRIVIA)
     report = run_benchmark("choice", BenchConfig("toy:", tmp_path, branches=2))
     assert report.n == 4
-    assert {"direct", "vote", "dreams", "dreams_when_unsure", "named", "subject_kitchen", "subject_sky"} == {*report.by}
-    assert report.by["direct"]["ids"] < report.figures["ids"]
+    assert {
+        "contrast",
+        "both_ways",
+        "vote",
+        "dreams",
+        "dreams_when_unsure",
+        "named",
+        "subject_kitchen",
+        "subject_sky",
+    } == {*report.by}
+    assert report.figures["ids"] < report.by["contrast"]["ids"] < report.by["both_ways"]["ids"]
     assert report.by["vote"]["ids"] == pytest.approx(report.by["dreams"]["ids"], rel=0.5)
     assert report.baselines["chance"]["accuracy"] == pytest.approx((1 / 2 + 1 / 3) / 2)
 

@@ -1,21 +1,20 @@
 """Choosing among given options: which of them is the cause, the effect, or the answer.
 
 A small model that is shown options A and B picks one about as well as a coin. It knows more than that: put each option
-where the answer would stand, and how probable the texts become says which fits. Every option is looked at from three
+where the answer would stand, and how probable the texts become says which fits. An option is looked at from up to three
 sides (``Chosen.scores``), and a ``Way`` says how they are weighed:
 
 - ``likelihood``: the option after what was asked, in nats an id. Favours what is common anywhere.
 - ``contrast``: the option after what was asked, less the option after something that says nothing, in nats.
 - ``reverse``: what was asked after the option, in nats. It needs no contrast: the text is the same for all options.
 
-The ways that are shipped were fixed on e-CARE's train rows and on questions of OpenTriviaQA's subject "general"; see
-docs/benchmarks.md.
+The way for causes and effects was fixed on half of e-CARE's train rows; see docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -149,7 +148,7 @@ _CAUSED = (
 LABELS = Form("Cause: {} Effect:", "Effect: {} Cause:", _CAUSED[:2])  # more examples gave nothing
 SENTENCE = Form("{}, so", "{}, because", _CAUSED, joined=True)
 CAUSAL = Way((LABELS, SENTENCE), contrast=0.4, reverse=1.0)
-QUIZ = Way(
+QUIZ = Way(  # contrast and the other way round gave nothing there, and cost several times the ids
     (
         Form(
             "Question: {}\nAnswer:",
@@ -160,7 +159,6 @@ QUIZ = Way(
         ),
     ),
     likelihood=1.0,
-    reverse=1.0,
 )
 
 
@@ -171,7 +169,8 @@ class Chosen:
     Args:
         options: all of them
         winner: index of the chosen one
-        scores: evaluator -> its score of each option in nats; empty where the speaker has no scores
+        scores: evaluator -> its score of each option in nats: the likelihood, and those that count; empty where the
+            speaker has no scores
         joined: the weighted sum of the scores, one an option; empty likewise
         how: "scored"; "named" by a speaker without scores; "guessed" (the first) where that one named none
     """
@@ -202,41 +201,43 @@ def choose_many(speaker: Speaker, asked: Sequence[Options], way: Way | None = No
     if not speaker.abilities.scores:
         return choose_by_name(speaker, asked)
     ways = [way or (QUIZ if one.wanted == "answer" else CAUSAL) for one in asked]
-    pairs = [pair for one, its in zip(asked, ways, strict=True) for form in its.forms for pair in _pairs(one, form)]
-    scored = iter(score_once(speaker, pairs))
+    plans = [[_sides(one, form, its) for form in its.forms] for one, its in zip(asked, ways, strict=True)]
+    pairs = [pair for plan in plans for sides in plan for side in sides.values() for pair in side]
+    scored = dict(zip(pairs, score_once(speaker, pairs), strict=True))
     chosen = []
-    for one, its in zip(asked, ways, strict=True):
-        sides = [_sides([(next(scored), next(scored), next(scored)) for _ in one.options]) for _ in its.forms]
-        scores = {name: tuple(_means([side[name] for side in sides])) for name in _EVALUATORS}
+    for one, its, plan in zip(asked, ways, plans, strict=True):
+        judged = [_judged(sides, scored) for sides in plan]
+        scores = {name: tuple(_means([each[name] for each in judged])) for name in judged[0]}
         joined = tuple(
-            sum(its.weights[name] * scores[name][place] for name in _EVALUATORS) for place in range(len(one.options))
+            sum(its.weights[name] * scores[name][place] for name in scores) for place in range(len(one.options))
         )
         chosen.append(Chosen(one.options, joined.index(max(joined)), scores, joined))
     return chosen
 
 
-def _pairs(one: Options, form: Form) -> list[tuple[str, str]]:
-    """Three pairs an option: after what was asked, after what says nothing, and the other way round."""
+def _sides(one: Options, form: Form, way: Way) -> dict[str, list[tuple[str, str]]]:
+    """Side → the pair that is read for each option; what no evaluator that counts needs is not read."""
     forward = one.wanted != "cause"
     given, neutral = form.prefix(one.asked, forward), form.neutral_prefix(forward)
-    return [
-        pair
-        for option in one.options
-        for pair in (
-            (given, form.sought(option)),
-            (neutral, form.sought(option)),
-            (form.prefix(option, not forward), form.sought(one.asked)),
-        )
-    ]
+    sides = {"given": [(given, form.sought(option)) for option in one.options]}
+    if way.contrast:
+        sides["neutral"] = [(neutral, form.sought(option)) for option in one.options]
+    if way.reverse:
+        sides["reverse"] = [(form.prefix(option, not forward), form.sought(one.asked)) for option in one.options]
+    return sides
 
 
-def _sides(scored: Sequence[tuple[Scored, Scored, Scored]]) -> dict[str, list[float]]:
+def _judged(
+    sides: Mapping[str, Sequence[tuple[str, str]]], scored: Mapping[tuple[str, str], Scored]
+) -> dict[str, list[float]]:
     """What each evaluator says about each option."""
-    return {
-        "likelihood": [given.mean for given, _, _ in scored],
-        "contrast": [Contrasted(given, neutral).nats for given, neutral, _ in scored],
-        "reverse": [reverse.log_prob for _, _, reverse in scored],
-    }
+    read = {side: [scored[pair] for pair in pairs] for side, pairs in sides.items()}
+    judged = {"likelihood": [each.mean for each in read["given"]]}
+    if "neutral" in read:
+        judged["contrast"] = [Contrasted(*both).nats for both in zip(read["given"], read["neutral"], strict=True)]
+    if "reverse" in read:
+        judged["reverse"] = [each.log_prob for each in read["reverse"]]
+    return judged
 
 
 def _means(rows: Sequence[Sequence[float]]) -> list[float]:
