@@ -27,6 +27,7 @@ from reverie.dreaming.word_prompts import (
     reason_prompt,
     situation_prompt,
     statement_prompt,
+    whether_prompt,
 )
 from reverie.engine import Sampling
 from reverie.errors import BackendError
@@ -104,7 +105,8 @@ class WordDreamer:
         prompt = answer_prompt(question, imagined=said)
         if not self.speaker.abilities.scores:
             return first_line(self.speaker.speak([self.line(prompt, best.seed)])[0].text) or said
-        yes, no = self.speaker.score([(prompt, " Yes"), (prompt, " No")])
+        # a small base that is asked yes or no says the same to everything; which of them leads to this it knows better
+        yes, no = self.speaker.score([(whether_prompt(question, answer), f" {said}") for answer in ("Yes", "No")])
         return f"{'Yes' if yes.log_prob > no.log_prob else 'No'}. {said}"
 
     def line(self, prompt: str, seed: int, sampling: Sampling | None = None) -> SpeechRequest:

@@ -18,6 +18,7 @@ __all__ = [
     "reason_prompt",
     "situation_prompt",
     "statement_prompt",
+    "whether_prompt",
 ]
 
 
@@ -73,6 +74,18 @@ def reason_prompt(question: str) -> str:
     )
     given = "".join(f"Question: {asked}\nAnswer: Because {said}\n\n" for asked, said in told)
     return f"{given}Question: {question}\nAnswer: Because"
+
+
+def whether_prompt(question: str, answer: str) -> str:
+    """Up to where it is told what happens, after ``answer``, yes or no, to whether it does."""
+    told = (
+        ("Will the window break if a stone hits it?", "Yes", "The glass breaks into pieces."),
+        ("Is the water still warm after a night outside?", "No", "The water is cold."),
+        ("Does the phone work if you never charge it?", "No", "The battery is empty and the phone turns off."),
+        ("Would Anna get wet if she walked in the rain?", "Yes", "Anna is soaked."),
+    )
+    given = "".join(f"Question: {asked}\nAnswer: {said}. {happens}\n\n" for asked, said, happens in told)
+    return f"{given}Question: {question}\nAnswer: {answer}."
 
 
 def answer_prompt(question: str, examples: Sequence[Lines] = EXAMPLES, imagined: str = "") -> str:
