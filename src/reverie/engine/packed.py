@@ -100,7 +100,8 @@ class PackedDecoder:
         self.last_norm = _snapshot(weights.tensor("model.norm.weight")) * self._root
         self.layers = [self._fuse(weights, place) for place in range(config.num_layers)]
         head = self._embeddings if config.tied else weights.ids.rotate_rows(weights.tensor("lm_head.weight"))
-        self.head = make_product(self.kind, head * self.last_norm)  # (D, V)
+        # Logits in bf16 lie an eighth apart: whole words tie. So the head's product stays in float32 there.
+        self.head = make_product("fp32" if self.kind == "bf16" else self.kind, head * self.last_norm)  # (D, V)
         self.turns = config.turns()  # (positions, Dh / 2)
         self._experts = FoldedExperts(self, source, expert_bytes)
 
