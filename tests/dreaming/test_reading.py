@@ -195,3 +195,16 @@ def test_what_is_said_is_asked_in_one_line() -> None:
     read(speaker, "How tall is the Kerrow lighthouse?", FACTS)
     assert heard[0].stop == ("\n",)
     assert heard[0].form == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "passage", "borne"),
+    [
+        ("6am", "The Tolm ferry leaves at six every morning.", True),
+        ("40", "It carries forty people and two carts.", True),
+        ("seven", "The Tolm ferry leaves at 6 every morning.", False),
+        ("Rosa Venn", "Its captain is Rosa Venn.", True),
+    ],
+)
+def test_numbers_are_borne_out_however_they_are_written(said: str, passage: str, borne: bool) -> None:
+    assert bears_out(Fact("a page", SAYS, passage, "a page"), said) is borne

@@ -35,6 +35,7 @@ class GroundingConfig:
     clear: float = 0.6  # share of them that must agree for that
     backed: float = 0.2  # share of them that saves a dream: a source and a dream that agree found it separately
     relevant: float = 0.2  # score from which a recalled fact is worth naming
+    readable: float = 0.1  # and a passage worth reading: what follows on a passage that is named seldom names it again
     silent: tuple[str, ...] = ("About", "mentions")  # relations that lead to facts, and say nothing themselves
     remembered: float = 0.5  # confidence of what was only dreamed, as a share of the answer's
 
@@ -165,7 +166,7 @@ class MemoryGrounding:
             telling += [
                 Fact(node.name, SAYS, node.text, node.name, score, reason="a passage")
                 for node, score in found.nodes
-                if node.kind == "passage" and node.text and score >= self.config.relevant
+                if node.kind == "passage" and node.text and score >= self.config.readable
             ]
             telling.sort(key=lambda fact: -fact.score)
         return tuple(telling)[: self.config.recalled]

@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reverie.engine.sampling import Sampling
 from reverie.memory.relation_patterns import relation_words, stem
 from reverie.nouns import SAYS, Fact
 from reverie.speakers.contract import Message, Speaker, SpeechRequest
@@ -27,6 +28,14 @@ _EXAMPLES = (
     ("Peter Lind likes plums, and he lives in Arden.", "What does Peter Lind like?", "plums"),
 )
 _NOTHING = "(nothing)"  # of what only gave orders
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+_DIGITS = {word: str(number) for number, word in enumerate(_ONES.split())}
+_DIGITS |= {word: str(10 * tens) for tens, word in enumerate(_TENS.split(), 2)}
+_LIKELIEST = Sampling(0.0)
 _NEUTRAL = "{} is something."
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|above|earlier|previous|prompt|rule)"
@@ -38,7 +47,12 @@ _ORDERS = re.compile(
 _NUMBER = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million)\b", re.I
 )
-_COUNTS = re.compile(r"\W*(?:how (?:many|tall|high|old|far|deep|wide|heavy|fast)|(?:in )?(?:what|which) year)\b", re.I)
+_COUNTS = re.compile(
+    r"\W*(?:how (?:many|tall|high|old|far|deep|wide|heavy|fast)|(?:in )?(?:what|which) year"
+    r"|what(?:'s| is| was| are) the "
+    r"(?:population|height|length|width|depth|weight|age|price|number|year|temperature) of)\b",
+    re.I,
+)
 _NAMES = re.compile(r"\W*(?:who|whose|whom|where)\b", re.I)
 
 
@@ -171,13 +185,15 @@ def _answered(
         shown = _examples() + f"Fact: {told(facts[0])}\nQuestion: {question.strip()}\nAnswer:"
         if len(facts) > 1:
             shown = f"Facts:\n{listed}\n\n{shown}"
-        asked = SpeechRequest(shown, config.max_ids, stop=("\n",), form=() if speaker.abilities.forms else None)
+        form = () if speaker.abilities.forms else None
+        asked = SpeechRequest(shown, config.max_ids, _LIKELIEST, stop=("\n",), form=form)
     else:
         order = (
             "Answer the question in a few words from these numbered facts, and name the number like [1]. If they do "
         )
         order += "not answer it, say: unknown."
-        asked = SpeechRequest((Message("user", f"{order}\n\n{listed}\n\nQuestion: {question}"),), config.max_ids)
+        told_all = (Message("user", f"{order}\n\n{listed}\n\nQuestion: {question}"),)
+        asked = SpeechRequest(told_all, config.max_ids, _LIKELIEST)
     said = re.sub(r"\s*\[\d+\]", "", speaker.speak([asked])[0].text).strip()
     borne = [fact for fact in facts if bears_out(fact, said)]
     if not borne and speaker.abilities.scores and facts[0].relation != SAYS:
@@ -205,7 +221,9 @@ def _answer(fact: Fact) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return [stem(word) for word in words_of(text) if word not in {"the", "a", "an"}]
+    """Stems, without articles; numbers in digits, whatever stands beside them: "six" and "6am" share one."""
+    pieces = [piece for word in words_of(text) for piece in re.findall(r"\d+|\D+", word)]
+    return [_DIGITS.get(piece) or stem(piece) for piece in pieces if piece not in {"the", "a", "an"}]
 
 
 def _data(text: str) -> str:
