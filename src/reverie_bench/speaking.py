@@ -26,29 +26,14 @@ def open_speaker(settings: BenchConfig, usual: str = "smol") -> Speaker:
     The packaged nano knows no prose: where it is named, as it is where nobody is, ``usual`` is asked. Raises UsageError
     for a model that is not there, or that was taught no prose, and whatever opening it raises.
     """
-    from reverie.bundles import load_bundle
-    from reverie.dreaming.engine_speaker import EngineSpeaker
-    from reverie.engine import Engine
+    from reverie.bundles.bundle import find_bundle, read_manifest
+    from reverie.bundles.loading import open_words
     from reverie.speakers import is_speaker
-    from reverie.speakers import open_speaker as open_elsewhere
-    from reverie.tokens.base_words import BaseWords
 
     name = usual if settings.model == "nano" else settings.model
-    if is_speaker(name):
-        return cast("Speaker", Remembering(open_elsewhere(name)))
-    bundle = load_bundle(name)
-    if bundle.manifest.get("base") is None:
+    if not is_speaker(name) and read_manifest(find_bundle(name)).get("base") is None:
         raise UsageError(f"{name} was taught pictures and no prose: choosing in words needs a base, such as {usual}")
-    config = bundle.backbone.config
-    speaker = EngineSpeaker(
-        bundle.name,
-        Engine(bundle.backbone),
-        BaseWords.read(bundle.folder / "backbone"),
-        bundle.grammar.vocabulary.text_start,
-        config.vocab_size,
-        config.max_positions,
-    )
-    return cast("Speaker", Remembering(speaker))
+    return cast("Speaker", Remembering(open_words(name).speaker))
 
 
 class Remembering:

@@ -19,7 +19,7 @@ from reverie.dreaming.grounding import MemoryGrounding
 from reverie.dreaming.minds import JoinedMind, PictureMind
 from reverie.dreaming.model import Model
 from reverie.dreaming.prompting import ChatPrompter
-from reverie.dreaming.question import Question, Speaking
+from reverie.dreaming.question import Manner, Question, Speaking
 from reverie.dreaming.word_dreams import WordDreamer
 from reverie.dreaming.words import WordMind
 from reverie.errors import BackendError, UnknownNameError, UsageError
@@ -137,7 +137,7 @@ def test_a_talk_goes_on_whoever_answers(joined: Session) -> None:
 def test_a_model_alone_answers_as_it_did(nano: Model) -> None:
     mind = PictureMind(nano)
     heard = list[str]()
-    (answer,) = mind.answer(MemoryGrounding(False), [Question(EGG)], DreamSettings(1), Speaking(), on_text=heard.append)
+    (answer,) = mind.answer(MemoryGrounding(False), [Question(EGG)], Manner(DreamSettings(1), on_text=heard.append))
     assert heard == [answer.text]
     assert (answer.model, answer.why) == ("nano", "")
 

@@ -17,7 +17,7 @@ from reverie.bundles.init import InitConfig, init_bundle
 from reverie.data import FactRow, NodeRow
 from reverie.dreaming import DreamSettings, Session
 from reverie.dreaming.grounding import MemoryGrounding
-from reverie.dreaming.question import Question, Speaking, Turn
+from reverie.dreaming.question import Manner, Question, Speaking, Turn
 from reverie.dreaming.word_dreams import WordDreamer
 from reverie.dreaming.words import WordConfig, WordMind
 from reverie.engine import Sampling
@@ -255,7 +255,7 @@ def history(speaker: FrankSpeaker, turns: int, **speaking: Any) -> tuple[Message
     """What a speaker hears of a long talk."""
     told = tuple(Turn(f"question {number} ?", f"answer {number} !") for number in range(turns))
     asked = Question("And now?", history=told)
-    mind_of(speaker).answer(MemoryGrounding(False), [asked], DreamSettings(branches=0), Speaking(**speaking))
+    mind_of(speaker).answer(MemoryGrounding(False), [asked], Manner(DreamSettings(branches=0), Speaking(**speaking)))
     said = said_to(speaker)
     assert isinstance(said, tuple)
     return said

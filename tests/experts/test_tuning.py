@@ -12,9 +12,10 @@ from tests.bases import BASES, toy_base, toy_transformers_base
 from torch import Tensor, nn
 
 from reverie.errors import ConfigError
-from reverie.experts.fused import attended, gated, normed
+from reverie.experts.fused import attended, normed
 from reverie.experts.lowrank import LoraConfig, attach
 from reverie.experts.tuning import save_memory
+from reverie.model.backbone import gated
 from reverie.model.head_loss import head_loss
 from reverie.model.transformers_base import TransformersBackbone
 

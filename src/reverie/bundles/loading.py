@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from reverie.experts.library import Library
     from reverie.memory.memory import Memory
 
-__all__ = ["AUTO", "SPOKEN", "USUAL", "Bundle", "load", "load_bundle", "usual_model"]
+__all__ = ["AUTO", "open_words", "SPOKEN", "USUAL", "Bundle", "load", "load_bundle", "usual_model"]
 
 AUTO = "auto"  # the usual model: USUAL, joined with SPOKEN where that was pulled
 USUAL, SPOKEN = "nano", "smol"
@@ -197,7 +197,7 @@ def load(
     evaluators, own = Arbiter(()).beside(evaluators).evaluators, Path(library) if library else None
     first, others = _parts(name)
     if not isinstance(first, Path) and is_speaker(first):
-        return Session(None, memory, (), settings, mind=_words_of(first, evaluators, None, weights))
+        return Session(None, memory, (), settings, mind=open_words(first, evaluators, None, weights))
     bundle = load_bundle(first, weights=weights)
     model = bundle.open(own)
     if not others:
@@ -209,7 +209,7 @@ def load(
         )
     model = replace(model, arbiter=model.arbiter.beside(evaluators))
     _check_known(others)
-    joined = JoinedMind(model, lambda: _words_of(others, evaluators, own, weights), others.rpartition("/")[2])
+    joined = JoinedMind(model, lambda: open_words(others, evaluators, own, weights), others.rpartition("/")[2])
     return Session(model, memory, None, settings, mind=joined)
 
 
@@ -234,8 +234,13 @@ def _check_known(name: str) -> None:
         find_bundle(name)
 
 
-def _words_of(name: str, evaluators: Sequence[str | Evaluator], library: Path | None, weights: WeightKind) -> WordMind:
-    """The mind of a speaker, or of a bundle that answers in its own words."""
+def open_words(
+    name: str,
+    evaluators: Sequence[str | Evaluator] = (),
+    library: Path | None = None,
+    weights: WeightKind = "fp32",
+) -> WordMind:
+    """The mind of a speaker, or of a bundle that answers in its own words; arguments as ``load`` takes them."""
     if is_speaker(name):
         dreamer = WordDreamer(open_speaker(name))
         dreamer.arbiter = dreamer.arbiter.beside(evaluators)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from reverie.dreaming.answering import UNDECIDED, answer, imagine
+from reverie.dreaming.answering import answer, imagine
 from reverie.dreaming.grounding import MemoryGrounding
 from reverie.dreaming.model import Model
-from reverie.dreaming.question import DreamSettings, Question, Speaking
+from reverie.dreaming.question import DreamSettings, Manner, Question
 from reverie.dreaming.rephrase import answer_rephrased, rephrase
 from reverie.nouns import Answer
 from reverie.tokens.questions import MAX_CHARS
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["JoinedMind", "Mind", "PictureMind"]
 
-Told = Callable[[str], None]
-
 
 class Mind(Protocol):
     """Answers questions. Raises UsageError for what cannot be asked, PictureError and WorldError for what cannot be
@@ -29,17 +27,8 @@ class Mind(Protocol):
 
     name: str
 
-    def answer(
-        self,
-        grounding: MemoryGrounding,
-        questions: Sequence[Question],
-        settings: DreamSettings,
-        speaking: Speaking,
-        explain: bool = False,
-        on_text: Told | None = None,
-    ) -> list[Answer]:
-        """An answer a question; ``on_text`` is told the words of a single one as they come, ``explain`` asks for more
-        about what it rests on."""
+    def answer(self, grounding: MemoryGrounding, questions: Sequence[Question], manner: Manner) -> list[Answer]:
+        """An answer a question."""
         ...
 
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
@@ -57,21 +46,13 @@ class PictureMind:
     def __init__(self, model: Model):
         self.model, self.name = model, model.name
 
-    def answer(
-        self,
-        grounding: MemoryGrounding,
-        questions: Sequence[Question],
-        settings: DreamSettings,
-        speaking: Speaking,
-        explain: bool = False,
-        on_text: Told | None = None,
-    ) -> list[Answer]:
+    def answer(self, grounding: MemoryGrounding, questions: Sequence[Question], manner: Manner) -> list[Answer]:
         """As ``Mind.answer``, all questions in common batches. Its words are those of its dreams, however they would be
         spoken."""
-        told = [replace(one, model=self.name) for one in answer(self.model, grounding, questions, settings, explain)]
-        if on_text is not None:
-            on_text(told[0].text)
-        return told
+        told = answer(self.model, grounding, questions, manner.dreams, manner.explain)
+        for first in told[:1]:
+            manner.tell(first.text)
+        return [replace(one, model=self.name) for one in told]
 
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
         return replace(imagine(self.model, grounding, [question], settings)[0], model=self.name)
@@ -100,23 +81,14 @@ class JoinedMind:
     def words(self) -> WordMind:
         return self._open()
 
-    def answer(
-        self,
-        grounding: MemoryGrounding,
-        questions: Sequence[Question],
-        settings: DreamSettings,
-        speaking: Speaking,
-        explain: bool = False,
-        on_text: Told | None = None,
-    ) -> list[Answer]:
-        return [self._answer(grounding, one, settings, speaking, explain, on_text) for one in questions]
+    def answer(self, grounding: MemoryGrounding, questions: Sequence[Question], manner: Manner) -> list[Answer]:
+        return [self._answer(grounding, one, manner) for one in questions]
 
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
         meant = self._meant(question)
         if meant == "":
             return self.words.imagine(grounding, question, settings)
-        told = self.pictures.imagine(grounding, replace(question, text=meant), settings)
-        return replace(told, verdict=UNDECIDED)
+        return self.pictures.imagine(grounding, replace(question, text=meant), settings)
 
     def close(self) -> None:
         """As ``Mind.close``; the speaker would be opened again by the next question."""
@@ -130,33 +102,24 @@ class JoinedMind:
             return question.text
         return "" if len(question.text) > MAX_CHARS else rephrase(question.text, tuple(self.pictures.model.worlds)).text
 
-    def _answer(
-        self,
-        grounding: MemoryGrounding,
-        question: Question,
-        settings: DreamSettings,
-        speaking: Speaking,
-        explain: bool,
-        on_text: Told | None,
-    ) -> Answer:
+    def _answer(self, grounding: MemoryGrounding, question: Question, manner: Manner) -> Answer:
         pictures = self.pictures
         if question.shown or question.experts:
-            told = pictures.answer(grounding, [question], settings, speaking, explain, on_text)[0]
+            told = pictures.answer(grounding, [question], manner)[0]
             what = "what is shown is" if question.shown else "the experts are"
             return replace(told, why=f"{pictures.name} was asked, as {what} its own")
         reason = f"it is longer than {pictures.name} reads"
         if len(question.text) <= MAX_CHARS:
-            asking = _Asking(pictures, grounding, question, settings, speaking, explain)
+            asking = _Asking(pictures, grounding, question, replace(manner, on_text=None))
             tried = answer_rephrased(asking, question.text)
             if tried.answer is not None:
-                if on_text is not None:
-                    on_text(tried.answer.text)
+                manner.tell(tried.answer.text)
                 asked = tried.rephrased.text
                 same = asked.rstrip("?") == question.cleaned.rstrip("?")
                 why = f"{pictures.name} was taught this" + ("" if same else f', as "{asked}"')
                 return replace(tried.answer, model=pictures.name, why=why)
             reason = f"{pictures.name} says: {tried.reason}"
-        told = self.words.answer(grounding, [question], settings, speaking, explain, on_text)[0]
+        told = self.words.answer(grounding, [question], manner)[0]
         why = f"{self._others} was asked: {reason}"
         return replace(told, why=f"{why.rstrip('.')}; {told.why}" if told.why else why)
 
@@ -164,10 +127,10 @@ class JoinedMind:
 class _Asking:
     """The model as ``answer_rephrased`` asks it: many questions in the place of one."""
 
-    def __init__(self, mind: PictureMind, grounding: MemoryGrounding, question: Question, *settings: Any):
-        self.worlds, self._mind, self._grounding, self._question = mind.model.worlds, mind, grounding, question
-        self._settings = settings
+    def __init__(self, mind: PictureMind, grounding: MemoryGrounding, question: Question, manner: Manner):
+        self.worlds, self._mind, self._grounding = mind.model.worlds, mind, grounding
+        self._question, self._manner = question, manner
 
     def ask_many(self, questions: Sequence[str], **_: Any) -> list[Answer]:
         asked = [replace(self._question, text=text) for text in questions]
-        return self._mind.answer(self._grounding, asked, *self._settings)
+        return self._mind.answer(self._grounding, asked, self._manner)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "MAX_BRANCHES",
     "MAX_QUESTION",
     "DreamSettings",
+    "Manner",
     "Picture",
     "Question",
     "Speaking",
@@ -173,6 +174,22 @@ class Speaking:
         changes: dict[str, Any] = dict(self.sampling or {})
         filtered = usual.greedy and changes.keys() & {"top_k", "top_p", "min_p"}
         return replace(usual, **{"temperature": 1.0} | changes if filtered else changes)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How questions are answered: what is dreamed, how free words are said, whether to ``explain`` what it rests on,
+    and who is told the words of a single one as they come."""
+
+    dreams: DreamSettings
+    speaking: Speaking = field(default_factory=Speaking)
+    explain: bool = False
+    on_text: Callable[[str], None] | None = None
+
+    def tell(self, text: str) -> None:
+        """Words of an answer, to whoever listens."""
+        if self.on_text is not None:
+            self.on_text(text)
 
 
 def whole_number(what: str, value: Any) -> int:

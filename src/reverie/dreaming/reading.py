@@ -14,7 +14,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reverie.engine.sampling import Sampling
 from reverie.memory.relation_patterns import relation_words, stem
 from reverie.nouns import SAYS, Fact
 from reverie.speakers.contract import Message, Speaker, SpeechRequest
@@ -35,7 +34,7 @@ _ONES = (
 )
 _DIGITS = {word: str(number) for number, word in enumerate(_ONES.split())}
 _DIGITS |= {word: str(10 * tens) for tens, word in enumerate(_TENS.split(), 2)}
-_LIKELIEST = Sampling(0.0)
+_DIGITS |= {"dozen": "12", "hundred": "100", "thousand": "1000", "million": "1000000"}
 _NEUTRAL = "{} is something."
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|above|earlier|previous|prompt|rule)"
@@ -44,9 +43,6 @@ _ORDERS = re.compile(
 )
 
 
-_NUMBER = re.compile(
-    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|dozen|hundred|thousand|million)\b", re.I
-)
 _COUNTS = re.compile(
     r"\W*(?:how (?:many|tall|high|old|far|deep|wide|heavy|fast)|(?:in )?(?:what|which) year"
     r"|what(?:'s| is| was| are) the "
@@ -128,24 +124,22 @@ def _fitting(speaker: Speaker, question: str, facts: Sequence[Fact], config: Rea
 def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig) -> list[tuple[float, Fact]]:
     """The facts that answer the question, with how surely in [0, 1], the best first."""
     asked = f" {question.strip()}"
-    told_of = _gains(speaker, asked, [told(fact) for fact in facts])
+    none, *given = speaker.score([(_before(words), asked) for words in ("Something is so.", *map(told, facts))])
     able = [
-        (gain, fact)
-        for gain, fact in zip(told_of, facts, strict=True)
-        if gain >= config.about and _can_answer(question, fact)
+        (one.log_prob - none.log_prob, one, fact)
+        for one, fact in zip(given, facts, strict=True)
+        if one.log_prob - none.log_prob >= config.about and _can_answer(question, fact)
     ]
     able.sort(key=lambda one: -one[0])
     able = [one for one in able[: config.weighed] if one[0] >= able[0][0] - config.near]
     pairs = []
-    for _, fact in able:
+    for _, _, fact in able:
         pairs.append((_before(_NEUTRAL.format(fact.subject)), asked))
         pairs.append((f"{_before(told(fact))}{asked}\nAnswer:", f" {_answer(fact)}\n"))
-        pairs.append((_before(told(fact)), asked))
     scored = speaker.score(pairs) if pairs else []
     ranked = []
-    for place, (gain, fact) in enumerate(able):
-        subject, answers, given = scored[3 * place : 3 * place + 3]
-        added = given.log_prob - subject.log_prob
+    for (gain, with_fact, fact), subject, answers in zip(able, scored[::2], scored[1::2], strict=True):
+        added = with_fact.log_prob - subject.log_prob
         odds = config.subject * added + config.answers * answers.mean + config.bias
         trusted = 4 * (fact.confidence - 1)  # of two that say otherwise, the trusted one
         ranked.append((_sigmoid(odds) if fact.relation != SAYS else 0.75, gain + answers.mean + trusted, fact))
@@ -157,12 +151,6 @@ def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
-def _gains(speaker: Speaker, asked: str, told_of: Sequence[str]) -> list[float]:
-    """By how many nats each text makes the question more probable than none."""
-    none, *given = speaker.score([(_before(words), asked) for words in ("Something is so.", *told_of)])
-    return [one.log_prob - none.log_prob for one in given]
-
-
 def _before(words: str) -> str:
     return f"{_examples()}Fact: {words}\nQuestion:"
 
@@ -171,7 +159,8 @@ def _can_answer(question: str, fact: Fact) -> bool:
     """Whether a fact's object is of the kind that the question asks for: who is not a number, how many is."""
     if fact.relation == SAYS:
         return True
-    number, words = bool(_NUMBER.search(fact.object)), len(re.findall(r"[a-z]{3,}", fact.object, re.I))
+    number = any(word.isdigit() for word in _words(fact.object))
+    words = re.search(r"[a-z]{3,}", fact.object, re.I)
     if _COUNTS.match(question):
         return number
     return not (number and not words and _NAMES.match(question))
@@ -186,14 +175,14 @@ def _answered(
         if len(facts) > 1:
             shown = f"Facts:\n{listed}\n\n{shown}"
         form = () if speaker.abilities.forms else None
-        asked = SpeechRequest(shown, config.max_ids, _LIKELIEST, stop=("\n",), form=form)
+        asked = SpeechRequest(shown, config.max_ids, stop=("\n",), form=form)
     else:
         order = (
             "Answer the question in a few words from these numbered facts, and name the number like [1]. If they do "
         )
         order += "not answer it, say: unknown."
         told_all = (Message("user", f"{order}\n\n{listed}\n\nQuestion: {question}"),)
-        asked = SpeechRequest(told_all, config.max_ids, _LIKELIEST)
+        asked = SpeechRequest(told_all, config.max_ids)
     said = re.sub(r"\s*\[\d+\]", "", speaker.speak([asked])[0].text).strip()
     borne = [fact for fact in facts if bears_out(fact, said)]
     if not borne and speaker.abilities.scores and facts[0].relation != SAYS:

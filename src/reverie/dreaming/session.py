@@ -19,7 +19,7 @@ from reverie.dreaming.minds import Mind, PictureMind
 from reverie.dreaming.model import Model, frames_of
 from reverie.dreaming.plan import Plan, plan
 from reverie.dreaming.preview import Preview, RuntimeConfig
-from reverie.dreaming.question import DreamSettings, Picture, Question, Speaking, Turn, check_list
+from reverie.dreaming.question import DreamSettings, Manner, Picture, Question, Speaking, Turn, check_list
 from reverie.dreaming.scenes import Actions, Scene
 from reverie.dreaming.simulate import Simulation, simulate
 from reverie.dreaming.streaming import streamed
@@ -192,7 +192,7 @@ class Session:
             for text, pictures, (world, scene) in zip(questions, shown, starts, strict=True)
         ]
         settings = DreamSettings(branches, depth, temperature, seed)
-        told = self.mind.answer(self.grounding, asked, settings, Speaking())
+        told = self.mind.answer(self.grounding, asked, Manner(settings))
         return [_observed(*each, self.observers) for each in zip(asked, told, strict=True)]
 
     def dream(
@@ -270,7 +270,8 @@ class Session:
         on_text: Callable[[str], None] | None = None,
     ) -> Answer:
         started = time.perf_counter()
-        told = self.mind.answer(self.grounding, [asked], settings, speaking or Speaking(), explain, on_text)[0]
+        manner = Manner(settings, speaking or Speaking(), explain, on_text)
+        told = self.mind.answer(self.grounding, [asked], manner)[0]
         first: list[Observer] = [self.preview, *([Remembering(self.grounding, self.name)] if remember else [])]
         told = _observed(asked, told, [*first, *self.observers])
         return replace(told, seconds=time.perf_counter() - started)

@@ -19,7 +19,7 @@ from reverie.dreaming.asked import Asked, read_question
 from reverie.dreaming.familiar import strange_words
 from reverie.dreaming.grounding import MemoryGrounding
 from reverie.dreaming.prompting import PromptStyle, as_text
-from reverie.dreaming.question import DreamSettings, Question, Speaking
+from reverie.dreaming.question import DreamSettings, Manner, Question, Speaking
 from reverie.dreaming.reading import bears_out, only_named, read
 from reverie.dreaming.streaming import without_edges
 from reverie.dreaming.word_dreams import WordDreamer, likeness, tellable
@@ -32,8 +32,6 @@ from reverie.speakers.contract import Message, Speech, SpeechRequest
 __all__ = ["WordConfig", "WordMind"]
 
 _CUT = " …"
-
-Told = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -67,17 +65,9 @@ class WordMind:
         self.style: PromptStyle = style if style != "chat" or self.speaker.abilities.talks else "question"
         self.config, self._choose, self._credit = config or WordConfig(), choose, credit
 
-    def answer(
-        self,
-        grounding: MemoryGrounding,
-        questions: Sequence[Question],
-        settings: DreamSettings,
-        speaking: Speaking,
-        explain: bool = False,
-        on_text: Told | None = None,
-    ) -> list[Answer]:
+    def answer(self, grounding: MemoryGrounding, questions: Sequence[Question], manner: Manner) -> list[Answer]:
         """As ``Mind.answer``, one question after another."""
-        return [self._answer(grounding, one, settings, speaking, explain, on_text) for one in questions]
+        return [self._answer(grounding, one, manner) for one in questions]
 
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
         """As ``Mind.imagine``. Raises UsageError where the question asks for nothing to dream of."""
@@ -98,15 +88,7 @@ class WordMind:
         """As ``Mind.close``: then it says nothing more."""
         self.speaker.close()
 
-    def _answer(
-        self,
-        grounding: MemoryGrounding,
-        question: Question,
-        settings: DreamSettings,
-        speaking: Speaking,
-        explain: bool,
-        on_text: Told | None,
-    ) -> Answer:
+    def _answer(self, grounding: MemoryGrounding, question: Question, manner: Manner) -> Answer:
         self._check(question)
         facts = grounding.recall(question.text, passages=True)
         experts = self._choose(question) if self._choose is not None else ()
@@ -114,17 +96,16 @@ class WordMind:
         reading = None if experts else read(self.speaker, _flat(question.text), tellable(asked, facts))
         if reading is not None:
             told = replace(self._told(reading.text, reading.confidence), evidence=reading.cited)
-        elif settings.branches and asked.kind != "plain" and not experts and self.dreamer.has_room(asked):
-            dreams, verdict = self._dreamt(grounding, question, asked, facts, settings)
+        elif manner.dreams.branches and asked.kind != "plain" and not experts and self.dreamer.has_room(asked):
+            dreams, verdict = self._dreamt(grounding, question, asked, facts, manner.dreams)
             best = dreams[verdict.branch]
             told = self._told(self.dreamer.word(_flat(question.text), asked, best), best.score, dreams, verdict)
             told = replace(told, evidence=tuple(fact for fact in facts if bears_out(fact, best.said)))
         else:
-            told = self._at_once(question, settings, speaking, experts, explain, on_text)
+            told = self._at_once(question, manner, experts)
             named = only_named(question.text, facts)
             return self._doubted(question, told, f"memory knows of {named.subject}, but not this" if named else "")
-        if on_text is not None:
-            on_text(told.text)
+        manner.tell(told.text)
         return told if reading is not None else self._doubted(question, told)
 
     def _doubted(self, question: Question, told: Answer, why: str = "") -> Answer:
@@ -152,16 +133,9 @@ class WordMind:
         dreams = self.dreamer.dream(asked, facts, settings)
         return self.dreamer.judge(question.text, asked, dreams, grounding.evidence(dreams))
 
-    def _at_once(
-        self,
-        question: Question,
-        settings: DreamSettings,
-        speaking: Speaking,
-        experts: Choice,
-        explain: bool,
-        on_text: Told | None,
-    ) -> Answer:
+    def _at_once(self, question: Question, manner: Manner, experts: Choice) -> Answer:
         """The answer without dreams. A few more beginnings are drawn beside it: what it says each time, it knows."""
+        settings, speaking = manner.dreams, manner.speaking
         seed, *seeds = settings.branch_seeds
         stop = (*speaking.stop, *(("\n",) if self.style == "question" else ()))
         sampling = speaking.drawn(self.speaker.usual)
@@ -173,24 +147,23 @@ class WordMind:
             replace(first, max_ids=min(first.max_ids, self.config.beside_ids), sampling=drawn, seed=seed)
             for seed in seeds[: self.config.beside]
         ]
-        say = None if on_text is None else without_edges(on_text)
+        say = None if manner.on_text is None else without_edges(manner.on_text)
         tell = None if say is None else lambda row, piece: None if row else say(piece)
         speech, *others = self.speaker.speak([first, *beside], tell)
         text = speech.text.strip()
         if text and not speech.finished:  # cut by max_ids, and said so
             text += _CUT
-            if on_text is not None:
-                on_text(_CUT)
+            manner.tell(_CUT)
         marks = [] if speech.log_prob is None else [math.exp(speech.log_prob / max(speech.num_ids or 1, 1))]
         if others and text:
             alike = likeness(self.speaker, [_begun(one) for one in (text, *(other.text for other in others))])
             marks.append(float(alike[0, 1:].mean()))
         told = self._told(text, float(np.mean(marks)) if marks and text else 0.0)
-        if on_text is not None and not text:
-            on_text(told.text)
+        if not text:
+            manner.tell(told.text)
         if not experts or self._credit is None:
             return told
-        return replace(told, attribution=replace(told.attribution, **self._credit(first, speech, explain)))
+        return replace(told, attribution=replace(told.attribution, **self._credit(first, speech, manner.explain)))
 
     def _said(self, question: Question, speaking: Speaking) -> str | tuple[Message, ...]:
         """The question after what was said before, as much of it as fits: the oldest turns go first, the system's words

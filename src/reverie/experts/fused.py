@@ -18,7 +18,7 @@ from torch import Tensor
 from reverie.model.backbone import PLAIN_ATTENTION_IDS, rotate
 from reverie.model.products import linear
 
-__all__ = ["attended", "changed_products", "gated", "normed"]
+__all__ = ["attended", "changed_products", "normed"]
 
 
 def changed_products(
@@ -114,29 +114,6 @@ class _FrozenNorm(torch.autograd.Function):
         grad = grad * weight
         along = torch.linalg.vecdot(grad, unit).div_(grad.shape[-1]).unsqueeze(-1)
         return grad.addcmul_(unit, along, value=-1).mul_(scale.to(grad.dtype)), None, None
-
-
-def gated(gate_up: Tensor) -> Tensor:
-    """silu(gate) · up of (..., 2I), the gate first → (..., I). Keeps its input alone for the way back."""
-    return _Gated.apply(gate_up)
-
-
-class _Gated(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate_up)
-        gate, up = gate_up.chunk(2, -1)
-        return F.silu(gate).mul_(up)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (gate_up,) = ctx.saved_tensors
-        gate, up = gate_up.chunk(2, -1)
-        out = torch.empty_like(gate_up)
-        grad_gate, grad_up = out.chunk(2, -1)
-        torch.mul(grad, F.silu(gate), out=grad_up)
-        grad_gate.copy_(torch.ops.aten.silu_backward(grad * up, gate))
-        return out
 
 
 def attended(qkv: Tensor, cos: Tensor, sin: Tensor, num_heads: int, num_kv_heads: int) -> Tensor:

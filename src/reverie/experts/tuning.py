@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from reverie.errors import ConfigError
-from reverie.experts.fused import attended, changed_products, gated, normed
+from reverie.experts.fused import attended, changed_products, normed
+from reverie.model.backbone import gated
 
 if TYPE_CHECKING:
     from reverie.experts.lowrank import LowRank

@@ -21,7 +21,7 @@ from reverie.errors import BundleError, ConfigError, UsageError, shorten
 from reverie.files import atomic_write_bytes, atomic_write_json
 from reverie.jsonio import read_object
 
-__all__ = ["Backbone", "BackboneConfig"]
+__all__ = ["Backbone", "BackboneConfig", "gated"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -168,8 +168,8 @@ class Layer(nn.Module):
         qkv = F.linear(normed, self.self_attn.fused_qkv().to(dtype))
         x = x + F.linear(attend(qkv, cos, sin, self.config.num_heads), self.self_attn.o_proj.weight.to(dtype))
         normed = _Norm.apply(x, self.post_attention_layernorm.weight, eps, dtype)
-        gated = _Gate.apply(F.linear(normed, self.mlp.fused_gate_up().to(dtype)))
-        return x + F.linear(gated, self.mlp.down_proj.weight.to(dtype))
+        inner = gated(F.linear(normed, self.mlp.fused_gate_up().to(dtype)))
+        return x + F.linear(inner, self.mlp.down_proj.weight.to(dtype))
 
 
 class Decoder(nn.Module):
@@ -399,9 +399,12 @@ class _Norm(torch.autograd.Function):
         return grad_x, grad_weight, None, None
 
 
-class _Gate(torch.autograd.Function):
-    """silu(gate) × up over fused projections (..., 2I) → (..., I); keeps only its input for the way back."""
+def gated(gate_up: Tensor) -> Tensor:
+    """silu(gate) · up of fused projections (..., 2I), the gate first → (..., I). It keeps its input alone."""
+    return _Gate.apply(gate_up)
 
+
+class _Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
         ctx.save_for_backward(gate_up)

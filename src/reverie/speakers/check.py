@@ -39,9 +39,9 @@ def check_speaker(speaker: Speaker, max_ids: int = 24, tolerance: float = 0.05) 
         bool(speaker.name) and speaker.max_ids > 0 and isinstance(speaker.usual, Sampling),
     )
     requests = [
-        SpeechRequest(said, max_ids, seed=1),
+        SpeechRequest(said, max_ids, Sampling(1.0), seed=1),
         SpeechRequest(talk, max_ids, Sampling(0.0), seed=2),
-        SpeechRequest(said, 1, seed=3),
+        SpeechRequest(said, 1, Sampling(1.0), seed=3),
     ]
     pieces: list[list[str]] = [[] for _ in requests]
     speeches = speaker.speak(requests, lambda row, piece: pieces[row].append(piece))

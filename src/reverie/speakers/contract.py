@@ -48,7 +48,7 @@ class SpeechRequest:
     Args:
         said: a text to go on with, or a talk whose last turn is to be answered
         max_ids: most ids of the answer, at least 1
-        sampling: how they are drawn
+        sampling: how they are drawn; the likeliest, where nothing is said
         seed: of this request alone
         stop: texts that end the answer, and are no part of it
         form: labels of further lines. The answer is then one line that holds words, and for each label a line that
@@ -59,7 +59,7 @@ class SpeechRequest:
 
     said: str | tuple[Message, ...]
     max_ids: int = 256
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling = field(default_factory=lambda: Sampling(0.0))
     seed: int = 0
     stop: tuple[str, ...] = ()
     form: tuple[str, ...] | None = None
