@@ -13,6 +13,7 @@ __all__ = [
     "SAYS",
     "Answer",
     "Attribution",
+    "Check",
     "Dream",
     "ExpertShare",
     "Fact",
@@ -218,13 +219,34 @@ class Attribution:
     remembered: int | None = None
 
 
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold before an answer may be called known.
+
+    ``name``: which, in a word or two ("words", "scene", "picture", "agreement"); ``held``: whether it did; ``why``:
+    what was found, in words, without a full stop ("nothing pictures a hammer"); ``value`` in [0, 1]: how well it held,
+    a feature of the confidence.
+    """
+
+    name: str
+    held: bool
+    why: str
+    value: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.value <= 1.0:
+            raise ValueError(f"the value of a check lies between 0 and 1, got {self.value}")
+
+
 DIRECT = Verdict(-1, "answered directly, without dreams")
 
 
 @dataclass(frozen=True)
 class Answer:
     """What ``ask`` returns. ``confidence`` in [0, 1]; ``backend`` says who worded the text; ``signals`` is what the
-    confidence was made of; ``model`` names who answered, and ``why`` says why it was this one, of several."""
+    confidence was made of; ``model`` names who answered, and ``why`` says why it was this one, of several. ``checks``:
+    what had to hold before it could be known; ``guess``: where it is not known, what would have been said, if
+    anything."""
 
     text: str
     known: bool
@@ -238,6 +260,8 @@ class Answer:
     signals: Signals | None = None
     model: str = ""
     why: str = ""
+    checks: tuple[Check, ...] = ()
+    guess: str = ""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.confidence <= 1.0:
