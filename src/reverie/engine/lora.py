@@ -5,7 +5,7 @@ A ``LoraMix`` adds to the rows of a product, each of which may have a choice of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -79,11 +79,68 @@ class Stack:
         return sum(one.nbytes for one in self.slots.values())
 
 
-class LoraMix:
-    """Adds what the experts of each row give, row n of a batch having ``experts`` (N, k) with ``weights`` (N, k)."""
+@dataclass(frozen=True, eq=False)
+class DenseSite:
+    """Some experts of a site for many ids: one packed product into all their ranks, one out of each linear's."""
 
-    def __init__(self, stack: Stack, experts: Tensor, weights: Tensor, order: Order | None = None):
-        self._stack, self._experts, self._weights = stack, experts, weights
+    down: Matrix  # in → ranks, the linears' one after another
+    ups: tuple[tuple[slice, slice, Tensor], ...]  # ranks, outputs, and what leads from the ones to the others
+    expert: Tensor  # int64 (ranks,): whose each rank is, as its place among the chosen
+    nbytes: int
+
+    @classmethod
+    def of(cls, slots: StackedFactors, chosen: Sequence[int]) -> DenseSite | None:
+        """None where none of them has ranks."""
+        spans = [[slots.of(one, part) for one in chosen] for part in range(slots.parts)]
+        places = [place for part in spans for place, ranks in enumerate(part) for _ in range(ranks.stop - ranks.start)]
+        if not places:
+            return None
+        down, ups, rank, first = torch.cat([slots.down[ranks] for part in spans for ranks in part]), [], 0, 0
+        for part, width in zip(spans, slots.widths, strict=True):
+            up = torch.cat([slots.up[ranks, :width] for ranks in part])
+            if len(up):
+                ups.append((slice(rank, rank + len(up)), slice(first, first + width), up))
+            rank, first = rank + len(up), first + width
+        size = 2 * down.nbytes + sum(up.nbytes for _, _, up in ups)
+        return cls(Matrix(down), tuple(ups), torch.tensor(places), size)
+
+    def add(self, x: Tensor, weights: Tensor, out: Tensor) -> None:
+        inner = self.down(x).mul_(weights[self.expert])
+        for ranks, outputs, up in self.ups:
+            out[:, outputs].addmm_(inner[:, ranks], up)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """The same of all sites."""
+
+    sites: dict[Site, DenseSite]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(one.nbytes for one in self.sites.values())
+
+    @classmethod
+    def of(cls, stack: Stack, chosen: Sequence[int]) -> Dense:
+        made = {site: DenseSite.of(slots, chosen) for site, slots in stack.slots.items()}
+        return cls({site: one for site, one in made.items() if one is not None})
+
+
+class LoraMix:
+    """Adds what the experts of each row give, row n of a batch having ``experts`` (N, k) with ``weights`` (N, k).
+
+    ``dense`` gives what it takes to do so for many ids that have the same ones, by their places in ``stack``.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        experts: Tensor,
+        weights: Tensor,
+        dense: Callable[[tuple[int, ...]], Dense],
+        order: Order | None = None,
+    ):
+        self._stack, self._experts, self._weights, self._dense = stack, experts, weights, dense
         self._order = order or Order.of(experts, weights, len(stack.members))
 
     def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
@@ -95,36 +152,29 @@ class LoraMix:
         """For so many ids of each row, one row after another: dense sums, as all ids of a row have the same experts."""
         parts, first = [], 0
         for experts, weights, count in zip(self._experts, self._weights, counts, strict=True):
-            if bool((experts >= 0).any()):
-                one: LoraSum = (
-                    DenseMix(self._stack, experts, weights)
-                    if count >= DENSE_IDS
-                    else LoraMix(self._stack, experts, weights, Order.alike(experts, weights, count))
-                )
+            chosen = experts >= 0
+            if bool(chosen.any()):
+                one: LoraSum
+                if count >= DENSE_IDS:
+                    one = DenseMix(self._dense(tuple(experts[chosen].tolist())), weights[chosen])
+                else:
+                    alike = Order.alike(experts, weights, count)
+                    one = LoraMix(self._stack, experts, weights, self._dense, alike)
                 parts.append((slice(first, first + count), one))
             first += count
         return _Parts(parts)
 
 
 class DenseMix:
-    """The same for many ids that all have the same experts (k,) with the same weights (k,): as plain products, which
-    use all cores."""
+    """The same for many ids that all have the same experts with the same weights (k,): as plain products, which use
+    all cores."""
 
-    def __init__(self, stack: Stack, experts: Tensor, weights: Tensor):
-        self._stack = stack
-        self._chosen = [(int(one), float(by)) for one, by in zip(experts, weights, strict=True) if one >= 0]
+    def __init__(self, dense: Dense, weights: Tensor):
+        self._dense, self._weights = dense, weights
 
     def add(self, site: Site, x: Tensor, out: Tensor, residual: Tensor | None) -> None:
-        if site not in self._stack.slots:
-            return
-        slots, first = self._stack.slots[site], 0
-        for part, width in enumerate(slots.widths):
-            ranks = [(slots.of(one, part), by) for one, by in self._chosen]
-            down = torch.cat([slots.down[each] * by for each, by in ranks])
-            if len(down):
-                up = torch.cat([slots.up[each, :width] for each, _ in ranks])
-                out[:, first : first + width] += Matrix(up.t())(Matrix(down)(x))
-            first += width
+        if site in self._dense.sites:
+            self._dense.sites[site].add(x, self._weights, out)
 
 
 class _Parts:
@@ -194,11 +244,15 @@ class FoldedExperts:
             return None
         if not {*self._ready.members}.issuperset(members_of(experts)):
             self.prepare(experts)
-        return LoraMix(self._ready, *placed(experts, self._ready.members))
+        return LoraMix(self._ready, *placed(experts, self._ready.members), partial(self._dense, self._ready))
 
     def weighing(self, experts: ResolvedExperts) -> Weighing:
         weights = [weight for _, weight, _ in experts]
         return Weighing(self._stack(members_of([experts])), weights, self._decoder.config)
+
+    def _dense(self, stack: Stack, chosen: tuple[int, ...]) -> Dense:
+        names = tuple(stack.members[place] for place in chosen)
+        return self._cache.get(("dense", *names), partial(Dense.of, stack, chosen))  # type: ignore[no-any-return]
 
     def _stack(self, members: Sequence[tuple[str, str]]) -> Stack:
         folded = [self._cache.get((name, key), partial(self._fold, name)).factors for name, key in members]
