@@ -252,7 +252,7 @@ class FoldedExperts:
 
     def _dense(self, stack: Stack, chosen: tuple[int, ...]) -> Dense:
         names = tuple(stack.members[place] for place in chosen)
-        return self._cache.get(("dense", *names), partial(Dense.of, stack, chosen))  # type: ignore[no-any-return]
+        return self._cache.get(("dense", *names), partial(Dense.of, stack, chosen))
 
     def _stack(self, members: Sequence[tuple[str, str]]) -> Stack:
         folded = [self._cache.get((name, key), partial(self._fold, name)).factors for name, key in members]
