@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reverie.dreaming.rival_facts import about_what_is_named, asked_for
 from reverie.memory.relation_patterns import relation_words, stem
 from reverie.nouns import SAYS, Fact
 from reverie.speakers.contract import Message, Speaker, SpeechRequest
@@ -124,11 +125,16 @@ def _fitting(speaker: Speaker, question: str, facts: Sequence[Fact], config: Rea
 def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig) -> list[tuple[float, Fact]]:
     """The facts that answer the question, with how surely in [0, 1], the best first."""
     asked = f" {question.strip()}"
-    none, *given = speaker.score([(_before(words), asked) for words in ("Something is so.", *map(told, facts))])
+
+    def probable(statements: Sequence[str]) -> list[float]:
+        return [one.log_prob for one in speaker.score([(_before(words), asked) for words in statements])]
+
+    named = about_what_is_named(question, facts)
+    none, *given = probable(["Something is so.", *map(told, named)])
     able = [
-        (one.log_prob - none.log_prob, one, fact)
-        for one, fact in zip(given, facts, strict=True)
-        if one.log_prob - none.log_prob >= config.about and _can_answer(question, fact)
+        (one - none, one, fact)
+        for one, fact in zip(given, named, strict=True)
+        if one - none >= config.about and _can_answer(question, fact)
     ]
     able.sort(key=lambda one: -one[0])
     able = [one for one in able[: config.weighed] if one[0] >= able[0][0] - config.near]
@@ -139,12 +145,13 @@ def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: Readi
     scored = speaker.score(pairs) if pairs else []
     ranked = []
     for (gain, with_fact, fact), subject, answers in zip(able, scored[::2], scored[1::2], strict=True):
-        added = with_fact.log_prob - subject.log_prob
+        added = with_fact - subject.log_prob
         odds = config.subject * added + config.answers * answers.mean + config.bias
         trusted = 4 * (fact.confidence - 1)  # of two that say otherwise, the trusted one
         ranked.append((_sigmoid(odds) if fact.relation != SAYS else 0.75, gain + answers.mean + trusted, fact))
     ranked.sort(key=lambda one: -one[1])
-    return [(sure, fact) for sure, _, fact in ranked if sure >= config.sure]
+    sound = [(sure, fact) for sure, _, fact in ranked if sure >= config.sure]
+    return sound if sound and asked_for(sound[0][1], facts, told, probable) else []
 
 
 def _sigmoid(x: float) -> float:
