@@ -167,7 +167,7 @@ class Signals:
 
     ``log_probs``: of the question's ids, in nats, at least one; ``embedding``: float64 (D,), the question's;
     ``answer_mean``: mean log-probability of the answer's ids; ``near``: how far the question is from what the experts
-    that were chosen for it were taught, about 1 for their own questions.
+    that were chosen for it were taught, about 1 for their own questions; ``more``: whatever else it showed, by name.
     """
 
     log_probs: Sequence[float]
@@ -175,6 +175,7 @@ class Signals:
     agreement: float | None
     answer_mean: float
     near: float = float("inf")
+    more: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "log_probs", tuple(map(float, self.log_probs)))

@@ -16,7 +16,7 @@ _OWN: dict[str, Benchmark | str] = {
     "frozenlake-planning": "reverie_bench.frozenlake_planning:BENCHMARK",
     "everyday": "reverie_bench.everyday:BENCHMARK",
     "unknown": "reverie_bench.unknown:BENCHMARK",
-    "phrasings": "reverie_bench.phrasings:BENCHMARK",
+    "phrasing": "reverie_bench.phrasing:BENCHMARK",
     "grounding": "reverie_bench.grounding:BENCHMARK",
     "causal": "reverie_bench.causal:BENCHMARK",
     "choice": "reverie_bench.choice:BENCHMARK",

@@ -134,12 +134,34 @@ def test_a_talk_goes_on_whoever_answers(joined: Session) -> None:
     assert [turn.question for turn in joined.history] == [EGG, EMPEROR]
 
 
-def test_a_model_alone_answers_as_it_did(nano: Model) -> None:
+def test_a_model_alone_reads_what_it_is_asked(nano: Model) -> None:
     mind = PictureMind(nano)
     heard = list[str]()
     (answer,) = mind.answer(MemoryGrounding(False), [Question(EGG)], Manner(DreamSettings(1), on_text=heard.append))
     assert heard == [answer.text]
-    assert (answer.model, answer.why) == ("nano", "")
+    assert (answer.model, answer.why) == ("nano", "nano was taught this")
+    (sea,) = Session(nano, False).ask_many(["Does an egg break in the sea?"], branches=2)
+    assert not sea.known
+    assert "'sea'" in sea.text
+    assert [check.name for check in sea.checks if not check.held] == ["words"]
+
+
+def test_dreams_alone_say_what_they_are_not_of(nano: Model) -> None:
+    alone = Session(nano, False)
+    told = alone.imagine(Question("What is the capital of France?"), DreamSettings(2))
+    assert not told.known
+    assert "'capital' and 'france'" in told.text
+    assert len(told.dreams) == 2
+    assert alone.imagine(Question("The egg slips from my hand. What happens?"), DreamSettings(2)).known
+
+
+def test_a_question_without_its_scene_asks_for_one_whoever_speaks(joined: Session, speaker: FrankSpeaker) -> None:
+    answer = joined.ask("What happens if you go right, down?", branches=1)
+    assert not answer.known
+    assert "--map" in answer.text
+    assert [check.name for check in answer.checks] == ["scene"]
+    assert not joined.ask("Is an egg heavier than an egg?", branches=1).known
+    assert not speaker.heard
 
 
 def test_a_session_of_a_speaker_has_no_pictures() -> None:

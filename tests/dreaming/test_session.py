@@ -37,13 +37,13 @@ def untimed(answer: Answer) -> Answer:
 
 
 def test_an_answer_rests_on_scored_dreams(certain: Reverie) -> None:
-    answer = certain.ask(EGG, branches=3, depth=1)
-    assert len(answer.dreams) == 3
+    answer = certain.ask(EGG, branches=2, depth=1)
+    assert len(answer.dreams) == 2
     assert answer.known
     assert answer.text == answer.dreams[answer.verdict.branch].said
     assert answer.dreams[0].scores.keys() >= {"likelihood", "agreement"}
     assert answer.backend == "local"
-    assert [dream.seed for dream in answer.dreams] == [0, 1, 2]
+    assert [dream.seed for dream in answer.dreams] == [0, 1]
     assert answer.seconds > 0
 
 
@@ -62,8 +62,9 @@ def test_sessions_of_many_threads_share_an_engine_and_answer_as_alone(session: R
 
 
 def test_a_random_model_admits_that_it_does_not_know(session: Reverie) -> None:
-    answer = session.ask("Explain photosynthesis", branches=2, depth=1)
+    answer = session.ask(EGG, branches=2, depth=1)
     assert not answer.known
+    assert answer.guess == answer.dreams[answer.verdict.branch].said
     assert answer.text.startswith("I don't know this yet: ")
     assert answer.confidence < 0.5
     assert len(answer.dreams) == 2
@@ -204,7 +205,7 @@ def test_bad_pictures_and_long_questions_are_refused(session: Reverie, tmp_path:
     with pytest.raises(PictureError):
         session.ask(EGG, [tmp_path / "no.png"])
     with pytest.raises(UsageError, match="leave room to dream"):
-        session.ask("xq " * 500)
+        session.ask("xq " * 500, world="FrozenLake")
     with pytest.raises(UsageError, match="empty"):
         session.ask(" ")
     with pytest.raises(WorldError):

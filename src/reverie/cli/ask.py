@@ -19,7 +19,7 @@ from reverie.cli.options import (
     saved_note,
 )
 from reverie.cli.output import Output, Spoken
-from reverie.cli.showing import show_answer, show_dreams, show_evidence
+from reverie.cli.showing import show_answer, show_checks, show_dreams, show_evidence
 from reverie.errors import UsageError, shorten
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def ask(
     expert: options.ExpertOption = None,
     no_experts: options.NoExpertsOption = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say how much less probable the answer would be without each expert.")
+        bool, typer.Option("--explain", help="Say which checks held, and what each expert gave to the answer.")
     ] = False,
     library: options.LibraryOption = None,
     evaluator: options.EvaluatorOption = None,
@@ -122,15 +122,19 @@ def ask(
         if folder is not None:
             winner = answer.verdict.branch if answer.known else -1
             images = save_dreams(answer.dreams, session.decode, folder, winner, question, answer.text)
-        out.result(answer_to_json(answer, images), lambda console: _show(console, session, answer, spoken.shown))
+        out.result(
+            answer_to_json(answer, images), lambda console: _show(console, session, answer, spoken.shown, explain)
+        )
         if folder is not None:
             out.note(saved_note(len(images), folder, bool(answer.dreams)))
 
 
-def _show(console: Console, session: Session, answer: Answer, said: str) -> None:
+def _show(console: Console, session: Session, answer: Answer, said: str, explain: bool) -> None:
     from rich.text import Text
 
     show_answer(console, answer, said)
+    if explain:
+        show_checks(console, answer)
     if answer.dreams:  # of an answer that is not known, no dream has won
         show_dreams(console, session, answer.dreams, answer.verdict if answer.known else None)
     if answer.attribution.experts:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reverie.dreaming import Session
     from reverie.nouns import Answer, Dream, Fact, Verdict
 
-__all__ = ["show_answer", "show_confidence", "show_dreams", "show_evidence", "show_winner"]
+__all__ = ["show_answer", "show_checks", "show_confidence", "show_dreams", "show_evidence", "show_winner"]
 
 SHOWN_FACTS = 5  # of the evidence, and those that the answer cites; --json gives all
 _PASSAGE = 160  # characters of one that are shown
@@ -28,6 +28,8 @@ def show_answer(console: Console, answer: Answer, said: str = "") -> None:
 
     if said != answer.text:
         console.print(Text(answer.text, style="bold" if answer.known else "bold yellow"))
+    if answer.guess and not answer.known:
+        console.print(Text(f"not sure: {answer.guess[0].lower()}{answer.guess[1:].rstrip('.')}", style="yellow"))
     show_confidence(console, answer, f"worded by {answer.backend}, by {answer.model}, {answer.seconds:.1f} s")
     if answer.why:
         console.print(answer.why, style="dim", markup=False, highlight=False)
@@ -37,6 +39,17 @@ def show_confidence(console: Console, answer: Answer, more: str) -> None:
     """One line: how sure, whether that is enough, and ``more``."""
     sure = "known" if answer.known else "not known"
     console.print(f"confidence {answer.confidence:.2f} ({sure}), {more}", style="dim", markup=False)
+
+
+def show_checks(console: Console, answer: Answer) -> None:
+    """What had to hold before it could be known, in words, what failed first."""
+    from rich.text import Text
+
+    if answer.checks:
+        console.print("\nChecks:", style="dim")
+    for check in sorted(answer.checks, key=lambda one: one.held):
+        told = Text("  held    " if check.held else "  failed  ", style="dim" if check.held else "bold yellow")
+        console.print(told.append(f"{check.name}: {check.why}", style="dim"))
 
 
 def show_dreams(console: Console, session: Session, dreams: Sequence[Dream], verdict: Verdict | None) -> None:

@@ -1,4 +1,6 @@
 from .arbiter import Arbiter as Arbiter
+from .checks import check_names as check_names
+from .checks import register_check as register_check
 from .confidence import ConfidenceModel as ConfidenceModel
 from .dreamer import Dreamer as Dreamer
 from .engine_speaker import EngineSpeaker as EngineSpeaker
@@ -16,9 +18,8 @@ from .question import DreamSettings as DreamSettings
 from .question import Question as Question
 from .question import Speaking as Speaking
 from .question import Turn as Turn
-from .rephrase import AnsweredRephrased as AnsweredRephrased
 from .rephrase import Rephrased as Rephrased
-from .rephrase import answer_rephrased as answer_rephrased
+from .rephrase import rephrase as rephrase
 from .session import Observer as Observer
 from .session import Reverie as Reverie
 from .session import Session as Session

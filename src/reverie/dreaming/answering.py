@@ -202,6 +202,7 @@ def _said(model: Model, judged: Judged, signals: Signals) -> Answer:
     return Answer(
         text=said if known else admit(parts),
         known=known,
+        guess="" if known else said,
         confidence=confidence,
         backend="local",
         dreams=judged.dreams,

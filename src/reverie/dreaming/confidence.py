@@ -1,15 +1,18 @@
-"""Confidence, first version: how likely it is that a question is one that the model was taught.
+"""Confidence: how likely it is that an answer is right, and from where on it may be called known.
 
-Five signals, none of them the model's own opinion of itself, are joined by a logistic probe:
+What the model showed while it met a question, by name:
 
     question_mean   mean log-probability of the question's ids under the model
     question_min    the least of them: one strange word is enough to change the subject
     distance        of the question's embedding from the taught ones (the nearest of a few centres)
-    agreement       of the branches, as the evaluator has it
+    state           what a ridge makes of the question's embedding alone, before any word is drawn
+    agreement       of the branches, or of answers drawn again
     answer_mean     mean log-probability of the answer's ids
+    …               what else ``Signals.more`` names, and the value of every ``Check``, as "check: NAME"
 
-The probe is fitted on taught questions that were held out, and on questions made strange (``out_of_domain.py``); its
-threshold lets ``PASSING`` of the taught ones through. Only numbers are saved, as JSON.
+joined by a logistic probe; the threshold was set so that of the answers called known at most a stated share is wrong
+(see ``training/knowing``, which fits all this). What is missing says nothing. Where a check failed, the confidence is
+at most the share of such answers that were right, and nothing makes it known. Only numbers are saved, as JSON.
 """
 
 from __future__ import annotations
@@ -21,58 +24,102 @@ from typing import Any
 
 import numpy as np
 
-from reverie.errors import BundleError, MissingExtraError, shorten
+from reverie.errors import BundleError, shorten
 from reverie.files import atomic_write_json
 from reverie.jsonio import read_object
-from reverie.nouns import Signals
+from reverie.nouns import Check, Signals
 
-__all__ = ["FEATURES", "ConfidenceModel", "admit", "fit_confidence"]
+__all__ = ["FEATURES", "ConfidenceModel", "Guarantee", "admit", "features"]
 
-FEATURES = ("question_mean", "question_min", "distance", "agreement", "answer_mean")
-PASSING = 0.98  # share of taught questions that must count as known
-_CENTRES = 8
-_HIGHEST_THRESHOLD = 0.9  # what is surer than this is never refused, however sure the taught questions are
-_RIDGE = 0.1  # keeps the weights finite where the two kinds can be told apart without error
+FEATURES = ("question_mean", "question_min", "distance", "agreement", "answer_mean")  # of files without names
+_FARTHEST = 20.0  # standard deviations, beyond which a feature says no more
 _UNKNOWN = "I don't know this yet: {reason}."
+_UNSURE = "I am not sure enough of it"
 _REASONS = {
     "question_mean": "questions like this are new to me",
     "question_min": "there are words in it that I was not taught",
     "distance": "it is about something that I was not taught",
+    "state": "it is about something that I rarely get right",
     "agreement": "what I imagine differs each time",
     "answer_mean": "I cannot find words that I would stand behind",
+    "strange": "there are words in it that I have hardly ever met",
+    "declines": "saying that I do not know fits as well",
 }
 
 
 @dataclass(frozen=True)
+class Guarantee:
+    """What was promised when the threshold was set: among answers called known at most ``risk`` is wrong, unless a draw
+    of questions of the same kind was among the unluckiest ``delta``.
+
+    ``num_questions``: that it was set on; ``known``: the share of them that it calls known; ``wrong``: of these, the
+    share that is wrong; ``about``: what they were.
+    """
+
+    risk: float
+    delta: float
+    num_questions: int
+    known: float
+    wrong: float
+    about: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.risk < 1 or not 0 < self.delta < 1:
+            raise ValueError(f"a risk and its delta lie between 0 and 1, got {self.risk} and {self.delta}")
+
+
+@dataclass(frozen=True)
 class ConfidenceModel:
-    """The fitted probe. ``centres`` (C, D) and ``spread`` (D,) describe the embeddings of taught questions."""
+    """The fitted probe.
+
+    Args:
+        names: of the features that it joins, one a mean, scale and weight
+        threshold: confidence from which an answer is known; None: nothing is
+        centres, spread: (C, D) and (D,), describe the embeddings of taught questions
+        direction, offset: (D,) and its bias: the ridge on the embedding
+        failed: most confidence where a check failed
+        guarantee: what the threshold promises; None: nothing
+    """
 
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     weights: tuple[float, ...]
     bias: float
-    threshold: float
+    threshold: float | None
     centres: tuple[tuple[float, ...], ...] = ()
     spread: tuple[float, ...] = ()
+    names: tuple[str, ...] = FEATURES
+    direction: tuple[float, ...] = ()
+    offset: float = 0.0
+    failed: float = 1.0
+    guarantee: Guarantee | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.mean) == len(self.scale) == len(self.weights) == len(FEATURES):
-            raise ValueError(f"a confidence model has {len(FEATURES)} means, scales and weights")
-        if not 0 <= self.threshold <= 1 or not all(scale > 0 for scale in self.scale):
-            raise ValueError("a threshold lies in [0, 1] and scales are above 0")
+        if not len(self.mean) == len(self.scale) == len(self.weights) == len(self.names):
+            raise ValueError(f"a confidence model has a mean, scale and weight for each of its {len(self.names)} names")
+        if not all(scale > 0 for scale in self.scale) or not all(0 <= one <= 1 for one in (self.failed, self.least)):
+            raise ValueError("thresholds lie in [0, 1] and scales are above 0")
 
-    def parts(self, signals: Signals) -> dict[str, float]:
-        """How much each signal adds to the log-odds; below 0 it speaks for an unknown question."""
-        values = features(signals, self.centres, self.spread)
-        z = (np.where(np.isnan(values), self.mean, values) - self.mean) / self.scale  # a missing signal says nothing
-        return dict(zip(FEATURES, (np.clip(z, -20, 20) * self.weights).tolist(), strict=True))
+    @property
+    def least(self) -> float:
+        """The threshold, 1 where nothing is known."""
+        return 1.0 if self.threshold is None else self.threshold
 
-    def confidence(self, signals: Signals) -> float:
-        """The probability, in [0, 1], that the question is one that was taught."""
-        return float(_sigmoid(self.bias + sum(self.parts(signals).values())))
+    def parts(self, signals: Signals, checks: Sequence[Check] = ()) -> dict[str, float]:
+        """How much each feature adds to the log-odds; below 0 it speaks against knowing."""
+        found = features(signals, checks, self.centres, self.spread, self.direction, self.offset)
+        values = np.array([found.get(name, np.nan) for name in self.names])
+        z = (np.where(np.isnan(values), self.mean, values) - self.mean) / self.scale
+        return dict(zip(self.names, (np.clip(z, -_FARTHEST, _FARTHEST) * self.weights).tolist(), strict=True))
 
-    def known(self, confidence: float) -> bool:
-        return confidence >= self.threshold
+    def confidence(self, signals: Signals, checks: Sequence[Check] = ()) -> float:
+        """The probability, in [0, 1], that the answer is right."""
+        sure = float(sigmoid(self.bias + sum(self.parts(signals, checks).values())))
+        return sure if all(check.held for check in checks) else min(sure, self.failed)
+
+    def known(self, confidence: float, checks: Sequence[Check] = ()) -> bool:
+        """Whether the answer may be called known."""
+        return self.threshold is not None and confidence >= self.threshold and all(check.held for check in checks)
 
     @classmethod
     def rough(cls) -> ConfidenceModel:
@@ -84,81 +131,49 @@ class ConfidenceModel:
 
     @classmethod
     def load(cls, path: Path) -> ConfidenceModel:
-        """Raises BundleError when the file is missing or damaged."""
+        """Raises BundleError when the file is missing or damaged. One without names has those of ``FEATURES``."""
         fields = read_object(path, BundleError, "the confidence of a bundle")
         try:
-            for name in ("mean", "scale", "weights", "spread"):
-                fields[name] = tuple(map(float, fields[name]))
+            for name in ("mean", "scale", "weights", "spread", "direction"):
+                fields[name] = tuple(map(float, fields.get(name, ()) if name == "direction" else fields[name]))
+            fields["names"] = tuple(map(str, fields.get("names", FEATURES)))
             fields["centres"] = tuple(tuple(map(float, centre)) for centre in fields["centres"])
+            fields["guarantee"] = Guarantee(**fields["guarantee"]) if fields.get("guarantee") else None
             return cls(**fields)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BundleError(f"the confidence of a bundle {path} is damaged: {shorten(str(error))}") from error
 
 
-def admit(parts: Mapping[str, float]) -> str:
-    """The sentence that says that an answer is not known, with what speaks most against knowing it. ``parts``: as
-    ``ConfidenceModel.parts`` has them."""
-    return _UNKNOWN.format(reason=_REASONS[min(parts, key=lambda name: parts[name])])
+def admit(parts: Mapping[str, float], checks: Sequence[Check] = ()) -> str:
+    """The sentence that says that an answer is not known: the first check that failed, else what speaks most against
+    knowing it. ``parts``: as ``ConfidenceModel.parts`` has them."""
+    if failed := next((check.why for check in checks if not check.held), ""):
+        return _UNKNOWN.format(reason=failed)
+    against = [name for name in parts if name in _REASONS]
+    worst = min(against, key=lambda name: parts[name], default="")
+    return _UNKNOWN.format(reason=_REASONS.get(worst, _UNSURE))
 
 
-def features(signals: Signals, centres: Sequence[Sequence[float]], spread: Sequence[float]) -> np.ndarray:
-    """float (5,) in the order of ``FEATURES``; NaN where a signal is missing."""
-    distance = np.nan
-    if centres:
+def features(
+    signals: Signals,
+    checks: Sequence[Check] = (),
+    centres: Sequence[Sequence[float]] = (),
+    spread: Sequence[float] = (),
+    direction: Sequence[float] = (),
+    offset: float = 0.0,
+) -> dict[str, float]:
+    """What was shown, by name; what is missing is left out."""
+    found = {"question_mean": float(np.mean(signals.log_probs)), "question_min": min(signals.log_probs)}
+    if len(centres):
         gaps = (np.asarray(signals.embedding) - np.asarray(centres)) / np.asarray(spread)  # (C, D)
-        distance = min(float(np.sqrt((gaps**2).mean(1)).min()), signals.near)
-    agreement = np.nan if signals.agreement is None else signals.agreement
-    log_probs = signals.log_probs
-    return np.array([np.mean(log_probs), np.min(log_probs), distance, agreement, signals.answer_mean])
+        found["distance"] = min(float(np.sqrt((gaps**2).mean(1)).min()), signals.near)
+    if len(direction):
+        found["state"] = float(np.asarray(signals.embedding) @ np.asarray(direction)) + offset
+    if signals.agreement is not None:
+        found["agreement"] = signals.agreement
+    found["answer_mean"] = signals.answer_mean
+    return found | dict(signals.more) | {f"check: {check.name}": check.value for check in checks}
 
 
-def fit_confidence(taught: Sequence[Signals], strange: Sequence[Signals], rng: np.random.Generator) -> ConfidenceModel:
-    """Fit on the signals of taught questions (none seen in training) and of strange ones, at least ten of each.
-
-    A third of the taught ones places the centres, a third fits the probe, the last third sets the threshold.
-    Raises MissingExtraError without scikit-learn; what is fitted needs none.
-    """
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError as error:
-        raise MissingExtraError("fitting the confidence", "train") from error
-    if len(taught) < 10 or len(strange) < 10:
-        raise ValueError(f"at least 10 questions of each kind are needed, got {len(taught)} and {len(strange)}")
-    order = rng.permutation(len(taught))
-    first, second, third = ([taught[index] for index in part] for part in np.array_split(order, 3))
-    embeddings = np.stack([signals.embedding for signals in first])
-    centres, nearest = _centres(embeddings, rng)
-    spread = np.sqrt(((embeddings - nearest) ** 2).mean(0)) + 0.1 * embeddings.std() + 1e-6
-    centres, spread = np.round(centres, 5), np.round(spread, 6)
-
-    rows = np.stack([features(signals, centres.tolist(), spread.tolist()) for signals in [*second, *strange]])
-    labels = np.r_[np.ones(len(second)), np.zeros(len(strange))]
-    mean = np.nan_to_num(np.nanmean(rows, axis=0))
-    scale = np.maximum(np.nan_to_num(np.nanstd(rows, axis=0)), 1e-3)
-    z = np.nan_to_num((rows - mean) / scale)
-    probe = LogisticRegression(C=100 / (_RIDGE * len(z)), class_weight="balanced", tol=1e-8, max_iter=1000)
-    probe.fit(z, labels)
-    model = ConfidenceModel(
-        tuple(mean.tolist()),
-        tuple(scale.tolist()),
-        tuple(probe.coef_[0].tolist()),
-        float(probe.intercept_[0]),
-        threshold=0.5,
-        centres=tuple(map(tuple, centres.tolist())),
-        spread=tuple(spread.tolist()),
-    )
-    passing = np.quantile([model.confidence(signals) for signals in third], 1 - PASSING, method="lower")
-    return ConfidenceModel(**{**vars(model), "threshold": min(float(passing), _HIGHEST_THRESHOLD)})
-
-
-def _centres(points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """k-means: points (n, D) → centres (C, D), and the nearest of them to each point (n, D)."""
-    from sklearn.cluster import KMeans
-
-    count = min(_CENTRES, len(np.unique(points, axis=0)))
-    found = KMeans(count, n_init=4, random_state=int(rng.integers(2**31))).fit(points)
-    return found.cluster_centers_, found.cluster_centers_[found.labels_]
-
-
-def _sigmoid(x: Any) -> Any:
+def sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-np.clip(x, -60, 60)))

@@ -81,6 +81,8 @@ def answer_to_json(answer: Answer, images: Images | None = None) -> dict[str, An
         "answer": answer.text,
         "known": answer.known,
         "confidence": answer.confidence,
+        "guess": answer.guess,
+        "checks": [vars(check) for check in answer.checks],
         "backend": answer.backend,
         "model": answer.model,
         "why": answer.why,

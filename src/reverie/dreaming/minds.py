@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from reverie.dreaming.answering import answer, imagine
+from reverie.dreaming.checks import Heard, checked, refused
 from reverie.dreaming.grounding import MemoryGrounding
 from reverie.dreaming.model import Model
 from reverie.dreaming.question import DreamSettings, Manner, Question
-from reverie.dreaming.rephrase import answer_rephrased, rephrase
+from reverie.dreaming.rephrase import Rephrased, answer_rephrased, rephrase
 from reverie.nouns import Answer
 from reverie.tokens.questions import MAX_CHARS
+from reverie.worlds import make_world
 
 if TYPE_CHECKING:
     from reverie.dreaming.words import WordMind
 
 __all__ = ["JoinedMind", "Mind", "PictureMind"]
+
+_ILL_POSED = ("scene", "compared")  # checks of what nobody else could answer either
 
 
 class Mind(Protocol):
@@ -41,7 +45,12 @@ class Mind(Protocol):
 
 
 class PictureMind:
-    """A model that was taught the grammar: it dreams in pictures and words."""
+    """A model that was taught the grammar: it dreams in pictures and words.
+
+    A question without a picture is asked as it was taught, where a phrasebook of its worlds reads every word of it
+    (``rephrase``). What none of them reads is not known, unless a world has none, or an expert that the worlds do not
+    know of is chosen for it.
+    """
 
     def __init__(self, model: Model):
         self.model, self.name = model, model.name
@@ -49,22 +58,64 @@ class PictureMind:
     def answer(self, grounding: MemoryGrounding, questions: Sequence[Question], manner: Manner) -> list[Answer]:
         """As ``Mind.answer``, all questions in common batches. Its words are those of its dreams, however they would be
         spoken."""
-        told = answer(self.model, grounding, questions, manner.dreams, manner.explain)
+        told = self.tried(grounding, questions, manner)
         for first in told[:1]:
             manner.tell(first.text)
-        return [replace(one, model=self.name) for one in told]
+        return told
+
+    def tried(
+        self, grounding: MemoryGrounding, questions: Sequence[Question], manner: Manner, guessing: bool = True
+    ) -> list[Answer]:
+        """``answer``, told to nobody; ``guessing``: what is not known has a guess where there is one."""
+
+        def ask(some: Sequence[Question]) -> list[Answer]:
+            return answer(self.model, grounding, some, manner.dreams, manner.explain)
+
+        meant = [self._meant(question) for question in questions]
+        read = [place for place, one in enumerate(meant) if one is not None]
+        as_is = [place for place, one in enumerate(meant) if one is None]
+        said = answer_rephrased(ask, [(questions[at], one) for at, one in enumerate(meant) if one], guessing)
+        told = dict(zip(read, said, strict=True))
+        if as_is:
+            asked = ask([questions[at] for at in as_is])
+            told |= {at: checked(one, Heard(questions[at].text)) for at, one in zip(as_is, asked, strict=True)}
+        return [
+            replace(told[at], model=self.name, why=self._why(question, meant[at]))
+            for at, question in enumerate(questions)
+        ]
 
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
-        return replace(imagine(self.model, grounding, [question], settings)[0], model=self.name)
+        meant = self._meant(question)
+        asked = replace(question, text=meant.text) if meant and meant.text else question
+        told = replace(imagine(self.model, grounding, [asked], settings)[0], model=self.name)
+        return refused(told, meant.refusal) if meant and meant.refusal else told
 
     def close(self) -> None:
         """There is nobody elsewhere."""
 
+    def _meant(self, question: Question) -> Rephrased | None:
+        """How a question is read; None where it is asked as it is."""
+        if question.shown or question.experts:
+            return None
+        meant = rephrase(question.cleaned, self.model.worlds)
+        return meant if meant.found or (meant.closed and not self._taught_more) else None
+
+    @cached_property
+    def _taught_more(self) -> bool:
+        """Whether it has an expert that its worlds' phrasebooks do not know of."""
+        library = self.model.experts.library
+        skills = {skill for world in self.model.worlds for skill in make_world(world).skills}
+        return library is not None and not skills.issuperset(library.names())
+
+    def _why(self, question: Question, meant: Rephrased | None) -> str:
+        if meant is None or not meant.found:
+            return ""
+        same = meant.text.rstrip("?") == question.cleaned.rstrip("?")
+        return f"{self.name} was taught this" + ("" if same else f', as "{meant.text}"')
+
 
 class JoinedMind:
     """What ``model`` was taught it pictures; everything else is left to a speaker.
-
-    A question goes to the model where its worlds' phrasebooks read every word of it, and is asked as it was taught.
 
     Args:
         model: it dreams in pictures
@@ -82,13 +133,17 @@ class JoinedMind:
         return self._open()
 
     def answer(self, grounding: MemoryGrounding, questions: Sequence[Question], manner: Manner) -> list[Answer]:
-        return [self._answer(grounding, one, manner) for one in questions]
+        short = [place for place, one in enumerate(questions) if self._own(one) or len(one.text) <= MAX_CHARS]
+        tried = self.pictures.tried(grounding, [questions[at] for at in short], manner, guessing=False)
+        told = dict(zip(short, tried, strict=True))
+        return [self._answer(grounding, one, manner, told.get(at)) for at, one in enumerate(questions)]
 
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
-        meant = self._meant(question)
-        if meant == "":
-            return self.words.imagine(grounding, question, settings)
-        return self.pictures.imagine(grounding, replace(question, text=meant), settings)
+        if self._own(question) or (
+            len(question.text) <= MAX_CHARS and rephrase(question.text, self.pictures.model.worlds).found
+        ):
+            return self.pictures.imagine(grounding, question, settings)
+        return self.words.imagine(grounding, question, settings)
 
     def close(self) -> None:
         """As ``Mind.close``; the speaker would be opened again by the next question."""
@@ -96,41 +151,20 @@ class JoinedMind:
             self.words.close()
             del self.words
 
-    def _meant(self, question: Question) -> str:
-        """The question as the model is to be asked, "" where it is not for it."""
-        if question.shown or question.experts:
-            return question.text
-        return "" if len(question.text) > MAX_CHARS else rephrase(question.text, tuple(self.pictures.model.worlds)).text
+    def _own(self, question: Question) -> bool:
+        """Whether nobody but the model can be asked: what is shown, and the experts, are its own."""
+        return question.shown or bool(question.experts)
 
-    def _answer(self, grounding: MemoryGrounding, question: Question, manner: Manner) -> Answer:
-        pictures = self.pictures
-        if question.shown or question.experts:
-            told = pictures.answer(grounding, [question], manner)[0]
-            what = "what is shown is" if question.shown else "the experts are"
-            return replace(told, why=f"{pictures.name} was asked, as {what} its own")
-        reason = f"it is longer than {pictures.name} reads"
-        if len(question.text) <= MAX_CHARS:
-            asking = _Asking(pictures, grounding, question, replace(manner, on_text=None))
-            tried = answer_rephrased(asking, question.text)
-            if tried.answer is not None:
-                manner.tell(tried.answer.text)
-                asked = tried.rephrased.text
-                same = asked.rstrip("?") == question.cleaned.rstrip("?")
-                why = f"{pictures.name} was taught this" + ("" if same else f', as "{asked}"')
-                return replace(tried.answer, model=pictures.name, why=why)
-            reason = f"{pictures.name} says: {tried.reason}"
+    def _answer(self, grounding: MemoryGrounding, question: Question, manner: Manner, tried: Answer | None) -> Answer:
+        name, reason = self.pictures.name, f"it is longer than {self.pictures.name} reads"
+        if tried is not None:
+            why = f"{name} was asked, as {'what is shown is' if question.shown else 'the experts are'} its own"
+            posed = all(check.held or check.name not in _ILL_POSED for check in tried.checks)
+            if self._own(question) or tried.known or not posed:
+                manner.tell(tried.text)
+                return replace(tried, why=why) if self._own(question) else tried
+            failed = [check.why for check in tried.checks if not check.held]
+            reason = f"{name} says: {failed[0] if failed else tried.text.rstrip('.')}"
         told = self.words.answer(grounding, [question], manner)[0]
         why = f"{self._others} was asked: {reason}"
-        return replace(told, why=f"{why.rstrip('.')}; {told.why}" if told.why else why)
-
-
-class _Asking:
-    """The model as ``answer_rephrased`` asks it: many questions in the place of one."""
-
-    def __init__(self, mind: PictureMind, grounding: MemoryGrounding, question: Question, manner: Manner):
-        self.worlds, self._mind, self._grounding = mind.model.worlds, mind, grounding
-        self._question, self._manner = question, manner
-
-    def ask_many(self, questions: Sequence[str], **_: Any) -> list[Answer]:
-        asked = [replace(self._question, text=text) for text in questions]
-        return self._mind.answer(self._grounding, asked, self._manner)
+        return replace(told, why=f"{why}; {told.why}" if told.why else why)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
-from reverie.dreaming.english import mended, stem
+from reverie.dreaming.english import mended, stem, words_of
 from reverie.errors import ConfigError
 from reverie.worlds.phrasebook import Bindings, Phrasebook
 
@@ -125,6 +126,17 @@ class Parser:
                 options.append((count, pieces + 1, missing))
             best.append(min(options, key=lambda one: one[:2]))
         return best[-1][2]
+
+    def strange(self, words: Sequence[str]) -> tuple[str, ...]:
+        """The words that are in no pattern."""
+        known = self._stems | self._adverbs
+        return tuple(word for word in words if word not in self._adverbs and self._mended(word) not in known)
+
+    @lru_cache(maxsize=1024)  # noqa: B019 (parsers live as long as the process)
+    def things_done(self, text: str) -> frozenset[tuple[str, str]]:
+        """What a text may say is done: (thing, action)."""
+        found = (reading.named for reading in self.read(words_of(text)))
+        return frozenset((one["thing"], one["action"]) for one in found if {"thing", "action"} <= one.keys())
 
     def _mended(self, word: str) -> str:
         base = stem(word)

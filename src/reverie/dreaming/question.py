@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from reverie.dreaming.scenes import Scene
+from reverie.dreaming.unknown import UNKNOWN_MODES, Unknown
 from reverie.engine.sampling import Sampling
 from reverie.errors import UsageError, shorten
 from reverie.settings import build_settings
@@ -146,13 +147,15 @@ class Speaking:
 
     ``system``: what the speaker is told first; ``max_ids``: most ids of an answer; ``sampling``: how they are drawn,
     None as the speaker usually is, or the fields of ``Sampling`` that are to differ from that; ``stop``: texts that end
-    it. Raises UsageError, on construction, for what makes no sense.
+    it; ``unknown``: what is said, by whomever, in the place of what is not known: ``say``, ``guess`` or ``strict``.
+    Raises UsageError, on construction, for what makes no sense.
     """
 
     system: str = ""
     max_ids: int = 256
     sampling: Sampling | Mapping[str, float] | None = None
     stop: tuple[str, ...] = ()
+    unknown: Unknown = "say"
 
     def __post_init__(self) -> None:
         check_text("the system prompt", self.system)
@@ -162,6 +165,10 @@ class Speaking:
             raise UsageError(f"max_ids is at least 1, got {self.max_ids}")
         if not all(self.stop):
             raise UsageError("a stop text is not empty")
+        if self.unknown not in UNKNOWN_MODES:
+            raise UsageError(
+                f"what is not known is told as {', '.join(UNKNOWN_MODES)}, got {shorten(repr(self.unknown))}"
+            )
         if isinstance(self.sampling, Mapping):
             checked = build_settings(Sampling, self.sampling)
             object.__setattr__(self, "sampling", {name: getattr(checked, name) for name in self.sampling})

@@ -23,6 +23,7 @@ from reverie.dreaming.question import DreamSettings, Manner, Picture, Question, 
 from reverie.dreaming.scenes import Actions, Scene
 from reverie.dreaming.simulate import Simulation, simulate
 from reverie.dreaming.streaming import streamed
+from reverie.dreaming.unknown import told_as
 from reverie.engine import AnyEngine
 from reverie.errors import UsageError
 from reverie.nouns import Answer, Dream, Frame
@@ -132,11 +133,11 @@ class Session:
     ) -> Answer:
         """Dream ``branches`` futures, pick one, and answer in its words.
 
-        Arguments are those of ``Question`` and ``DreamSettings``; ``speaking`` says how free words are drawn.
-        ``remember`` keeps what the winning dream claims in the memory, with a confidence of its own; ``explain`` also
-        says how much less probable the answer would be without each expert; ``on_text`` is told the local model's words
-        as they come. Raises UsageError for a call that makes no sense, PictureError and WorldError for what cannot be
-        shown, BackendError for a speaker that is away.
+        Arguments are those of ``Question`` and ``DreamSettings``; ``speaking`` says how free words are drawn, and what
+        is said of what is not known. ``remember`` keeps what the winning dream claims in the memory, with a confidence
+        of its own; ``explain`` also says how much less probable the answer would be without each expert; ``on_text`` is
+        told the local model's words as they come. Raises UsageError for a call that makes no sense, PictureError and
+        WorldError for what cannot be shown, BackendError for a speaker that is away.
         """
         asked = Question(question, images, world, scene, experts)
         settings = DreamSettings(branches, depth, temperature, seed)
@@ -271,7 +272,7 @@ class Session:
     ) -> Answer:
         started = time.perf_counter()
         manner = Manner(settings, speaking or Speaking(), explain, on_text)
-        told = self.mind.answer(self.grounding, [asked], manner)[0]
+        told = told_as(self.mind.answer(self.grounding, [asked], manner)[0], manner.speaking.unknown)
         first: list[Observer] = [self.preview, *([Remembering(self.grounding, self.name)] if remember else [])]
         told = _observed(asked, told, [*first, *self.observers])
         return replace(told, seconds=time.perf_counter() - started)

@@ -37,7 +37,7 @@ from reverie.nouns import SAYS, Dream, Fact, Part, Triplet, Verdict
 from reverie.speakers.contract import Message, Speaker, Speech, SpeechRequest
 from reverie.tokens.questions import words_of
 
-__all__ = ["WordDreamer", "WordDreamConfig", "first_line", "likeness", "tellable"]
+__all__ = ["WordDreamer", "WordDreamConfig", "first_line", "likeness", "likeness_of", "neutral_texts", "tellable"]
 
 _SHORT = 160  # most characters of a fact that is an example
 _NAMED = 0.75  # share of an action's words that a fact names for it to be about that action
@@ -189,15 +189,27 @@ def tellable(asked: Asked, facts: Sequence[Fact]) -> list[Fact]:
 
 def likeness(speaker: Speaker, texts: Sequence[str]) -> np.ndarray:
     """How alike texts are in meaning: float (n, n) in [0, 1], 1 for those of the same words."""
-    bags = [_content(text) or frozenset(words_of(text)) for text in texts]
-    shared = np.array([[len(one & other) / max(len(one | other), 1) for other in bags] for one in bags])
     if not speaker.abilities.embeds:
-        return shared
-    # vectors of one model lie in a narrow cone: what all texts share, these and the examples, says nothing
-    vectors = speaker.embed([*texts, *(one.result for one in EXAMPLES)])
-    centred = vectors[: len(texts)] - vectors.mean(0)
+        return _shared(texts)
+    vectors = speaker.embed([*texts, *neutral_texts()])
+    return likeness_of(texts, vectors[: len(texts)], vectors[len(texts) :])
+
+
+def likeness_of(texts: Sequence[str], vectors: np.ndarray, neutral: np.ndarray) -> np.ndarray:
+    """``likeness`` by vectors (n, D) of texts, and those (m, D) of ``neutral_texts``."""
+    # vectors of one model lie in a narrow cone: what all texts share, these and the neutral ones, says nothing
+    centred = vectors - np.concatenate([vectors, neutral]).mean(0)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
-    return np.asarray(np.maximum(shared, np.clip(unit @ unit.T, 0.0, 1.0)))
+    return np.asarray(np.maximum(_shared(texts), np.clip(unit @ unit.T, 0.0, 1.0)))
+
+
+def neutral_texts() -> list[str]:
+    return [one.result for one in EXAMPLES]
+
+
+def _shared(texts: Sequence[str]) -> np.ndarray:
+    bags = [_content(text) or frozenset(words_of(text)) for text in texts]
+    return np.array([[len(one & other) / max(len(one | other), 1) for other in bags] for one in bags])
 
 
 def first_line(text: str) -> str:

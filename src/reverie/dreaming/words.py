@@ -1,6 +1,7 @@
 """Answers of a speaker: it reads what memory recalls, dreams where the answer lies ahead, answers at once elsewhere.
 
-``WordMind.answer`` is the whole way of one question.
+``WordMind.answer`` is the whole way of one question. A base whose confidence was calibrated says what it is asked only
+where that stands behind it, and keeps the rest as a guess; of one that was not, how fluent it was is all there is.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -16,30 +17,39 @@ from typing import Any
 import numpy as np
 
 from reverie.dreaming.asked import Asked, read_question
-from reverie.dreaming.familiar import strange_words
+from reverie.dreaming.confidence import ConfidenceModel, admit
+from reverie.dreaming.familiar import strange_of, word_surprises
 from reverie.dreaming.grounding import MemoryGrounding
 from reverie.dreaming.prompting import PromptStyle, as_text
 from reverie.dreaming.question import DreamSettings, Manner, Question, Speaking
 from reverie.dreaming.reading import bears_out, only_named, read
 from reverie.dreaming.streaming import without_edges
 from reverie.dreaming.word_dreams import WordDreamer, likeness, tellable
+from reverie.dreaming.word_signals import Spoken, begun, measure
 from reverie.engine import Sampling
 from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice
-from reverie.nouns import DIRECT, Answer, Dream, Fact, Verdict
+from reverie.nouns import DIRECT, Answer, Attribution, Check, Dream, Fact, Verdict
 from reverie.speakers.contract import Message, Speech, SpeechRequest
 
-__all__ = ["WordConfig", "WordMind"]
+__all__ = ["WordConfig", "WordMind", "asks"]
 
 _CUT = " …"
+_UNCALIBRATED = "its confidence is not calibrated"  # but says how fluent it was, and how it agrees with itself
+_ASKS = re.compile(
+    r"\W*(?:who|whose|whom|what|when|where|which|why|how|name|in|on|at|for|is|are|was|were|am|do|does|did|has|have|had)\b",
+    re.I,
+)
+_BEGS = re.compile(r"\W*(?:please|can you|could you|would you|will you|let's)\b", re.I)
 
 
 @dataclass(frozen=True)
 class WordConfig:
     """When an answer in words counts as known."""
 
-    sure: float = 0.5  # confidence from which it does
-    beside: int = 2  # most further answers that an answer at once is compared with
+    sure: float = 0.5  # confidence from which it does, where that was not calibrated
+    beside: int = 2  # most further answers that an answer at once is compared with, where there is no more to it
+    measured: int = 4  # as many where the confidence was calibrated
     beside_ids: int = 24  # most ids of each
 
 
@@ -51,6 +61,7 @@ class WordMind:
         style: how it is asked at once: ``chat``, ``question`` (as "Question: … Answer:") or ``plain`` (it goes on)
         choose: who of the speaker's experts helps with a question; None: nobody
         credit: what each of them gave to what was said, as fields of ``Attribution``
+        confidence: how sure it is of answers at once, fitted on questions like them; None: nobody fitted it
     """
 
     def __init__(
@@ -60,8 +71,10 @@ class WordMind:
         choose: Callable[[Question], Choice] | None = None,
         credit: Callable[[SpeechRequest, Speech, bool], dict[str, Any]] | None = None,
         config: WordConfig | None = None,
+        confidence: ConfidenceModel | None = None,
     ):
         self.dreamer, self.speaker, self.name = dreamer, dreamer.speaker, dreamer.speaker.name
+        self.confidence = confidence
         self.style: PromptStyle = style if style != "chat" or self.speaker.abilities.talks else "question"
         self.config, self._choose, self._credit = config or WordConfig(), choose, credit
 
@@ -102,17 +115,56 @@ class WordMind:
             told = self._told(self.dreamer.word(_flat(question.text), asked, best), best.score, dreams, verdict)
             told = replace(told, evidence=tuple(fact for fact in facts if bears_out(fact, best.said)))
         else:
-            told = self._at_once(question, manner, experts)
-            named = only_named(question.text, facts)
-            return self._doubted(question, told, f"memory knows of {named.subject}, but not this" if named else "")
+            return self._answered_at_once(question, manner, experts, only_named(question.text, facts))
+        if reading is None:
+            told = self._stood_behind(told, _words(word_surprises(self.speaker, [question.text])[0]))
         manner.tell(told.text)
-        return told if reading is not None else self._doubted(question, told)
+        return told if reading is not None else _uncalibrated(told)
 
-    def _doubted(self, question: Question, told: Answer, why: str = "") -> Answer:
+    def at_once(self, questions: Sequence[Question], manner: Manner) -> list[tuple[Answer, Spoken]]:
+        """The bare base's answers to questions, all in common batches and without any memory, and what was said to make
+        them; ``signals`` say what their confidence is made of, and nothing is made of it."""
+        asked = [self._requests(one, manner, (), True) for one in questions]
+        said = iter(self.speaker.speak([request for requests in asked for request in requests]))
+        surprises = word_surprises(self.speaker, [one.text for one in questions])
+        spoken = [
+            Spoken(_flat(one.text), next(said), tuple(next(said) for _ in its[1:]), min(rare.values(), default=0.0))
+            for one, its, rare in zip(questions, asked, surprises, strict=True)
+        ]
+        signals = iter(measure(self.speaker, [one for one in spoken if one.texts[0]]))
+        told = [
+            replace(
+                self._told(one.speech.text.strip(), 0.0),
+                signals=next(signals) if one.texts[0] else None,
+                checks=(_words(rare),),
+            )
+            for one, rare in zip(spoken, surprises, strict=True)
+        ]
+        return list(zip(told, spoken, strict=True))
+
+    def _answered_at_once(self, question: Question, manner: Manner, experts: Choice, named: Fact | None) -> Answer:
+        """Told as it is said, but where it may turn out that it is not known."""
+        trusted = None if experts or not asks(question.text) else self.confidence
+        surprises = word_surprises(self.speaker, [question.text])[0]
+        words = _words(surprises)
+        waits = trusted is not None or not (words.held or experts)
+        told, spoken = self._at_once(question, replace(manner, on_text=None) if waits else manner, experts, trusted)
+        if trusted is not None and spoken.speech.text.strip():
+            spoken = replace(spoken, rarest=min(surprises.values(), default=0.0))
+            told = _judged(replace(told, signals=measure(self.speaker, [spoken])[0]), trusted, [words])
+        told = self._stood_behind(told, words, f"memory knows of {named.subject}, but not this" if named else "")
+        if waits:
+            manner.tell(told.text)
+        return told if trusted is not None or not asks(question.text) else _uncalibrated(told)
+
+    def _stood_behind(self, told: Answer, words: Check, why: str = "") -> Answer:
         """``told``, not known where ``why`` says so, or where the question is about words that nobody knows."""
-        if not why and told.known and (strange := strange_words(self.speaker, question.text)):
-            why = f"it does not know the word {', '.join(strange)}"
-        return replace(told, known=False, why=why) if why else told
+        told = replace(told, checks=(words,))
+        if not why and words.held:
+            return told
+        spoken = words.held or told.attribution.experts  # who was asked for by name may have learned the words
+        text = told.text if spoken else admit({"strange": -1.0})
+        return replace(told, text=text, known=False, why=why or words.why, guess=told.guess or told.text)
 
     def _check(self, question: Question) -> None:
         if question.shown:
@@ -133,37 +185,41 @@ class WordMind:
         dreams = self.dreamer.dream(asked, facts, settings)
         return self.dreamer.judge(question.text, asked, dreams, grounding.evidence(dreams))
 
-    def _at_once(self, question: Question, manner: Manner, experts: Choice) -> Answer:
+    def _at_once(
+        self, question: Question, manner: Manner, experts: Choice, trusted: ConfidenceModel | None
+    ) -> tuple[Answer, Spoken]:
         """The answer without dreams. A few more beginnings are drawn beside it: what it says each time, it knows."""
-        settings, speaking = manner.dreams, manner.speaking
-        seed, *seeds = settings.branch_seeds
-        stop = (*speaking.stop, *(("\n",) if self.style == "question" else ()))
-        sampling = speaking.drawn(self.speaker.usual)
-        said = self._said(question, speaking)
-        max_ids = max(min(speaking.max_ids, self.speaker.max_ids - self.speaker.count(said)), 1)
-        first = SpeechRequest(said, max_ids, sampling, seed, stop, None, experts)
-        drawn = Sampling(max(settings.temperature, 0.3), top_p=0.95)
-        beside = [
-            replace(first, max_ids=min(first.max_ids, self.config.beside_ids), sampling=drawn, seed=seed)
-            for seed in seeds[: self.config.beside]
-        ]
+        requests = self._requests(question, manner, experts, trusted is not None)
         say = None if manner.on_text is None else without_edges(manner.on_text)
         tell = None if say is None else lambda row, piece: None if row else say(piece)
-        speech, *others = self.speaker.speak([first, *beside], tell)
+        speech, *others = self.speaker.speak(requests, tell)
         text = speech.text.strip()
         if text and not speech.finished:  # cut by max_ids, and said so
             text += _CUT
             manner.tell(_CUT)
         marks = [] if speech.log_prob is None else [math.exp(speech.log_prob / max(speech.num_ids or 1, 1))]
-        if others and text:
-            alike = likeness(self.speaker, [_begun(one) for one in (text, *(other.text for other in others))])
+        if others and text and trusted is None:
+            alike = likeness(self.speaker, [begun(one) for one in (text, *(other.text for other in others))])
             marks.append(float(alike[0, 1:].mean()))
         told = self._told(text, float(np.mean(marks)) if marks and text else 0.0)
         if not text:
             manner.tell(told.text)
-        if not experts or self._credit is None:
-            return told
-        return replace(told, attribution=replace(told.attribution, **self._credit(first, speech, manner.explain)))
+        if experts and self._credit is not None:
+            told = replace(told, attribution=Attribution(**self._credit(requests[0], speech, manner.explain)))
+        return told, Spoken(_flat(question.text), speech, tuple(others))
+
+    def _requests(self, question: Question, manner: Manner, experts: Choice, measured: bool) -> list[SpeechRequest]:
+        """The answer, and beginnings of others beside it; ``measured``: as many as confidence is fitted on."""
+        settings, speaking = manner.dreams, manner.speaking
+        beside = self.config.measured if measured else max(min(self.config.beside, settings.branches - 1), 0)
+        seed, *seeds = replace(settings, branches=beside + 1).branch_seeds
+        stop = (*speaking.stop, *(("\n",) if self.style == "question" else ()))
+        said = self._said(question, speaking)
+        max_ids = max(min(speaking.max_ids, self.speaker.max_ids - self.speaker.count(said)), 1)
+        first = SpeechRequest(said, max_ids, speaking.drawn(self.speaker.usual), seed, stop, None, experts)
+        drawn = Sampling(max(settings.temperature, 0.3), top_p=0.95)
+        few = min(max_ids, self.config.beside_ids)
+        return [first, *(replace(first, max_ids=few, sampling=drawn, seed=one) for one in seeds)]
 
     def _said(self, question: Question, speaking: Speaking) -> str | tuple[Message, ...]:
         """The question after what was said before, as much of it as fits: the oldest turns go first, the system's words
@@ -186,9 +242,30 @@ class WordMind:
         return Answer(text, known, sure, "local", dreams, verdict, model=self.name)
 
 
-def _begun(text: str) -> str:
-    """The first sentence of an answer."""
-    return re.split(r"(?<=[.!?])\s", text.strip(), maxsplit=1)[0]
+def _words(surprises: Mapping[str, float]) -> Check:
+    """Whether it has ever met the words that are asked about."""
+    strange = strange_of(surprises)
+    why = f"it does not know the word {', '.join(strange)}" if strange else "it has met all of the words"
+    return Check("words", not strange, why, float(not strange))
+
+
+def _judged(told: Answer, trusted: ConfidenceModel, checks: Sequence[Check]) -> Answer:
+    """``told`` as sure as it turned out to be; what is not known is a guess."""
+    assert told.signals is not None
+    sure, parts = trusted.confidence(told.signals, checks), trusted.parts(told.signals, checks)
+    told = replace(told, confidence=sure, attribution=replace(told.attribution, confidence=parts))
+    if trusted.known(sure, checks):
+        return replace(told, known=True)
+    return replace(told, known=False, text=admit(parts), guess=told.text)
+
+
+def _uncalibrated(told: Answer) -> Answer:
+    return told if told.why else replace(told, why=_UNCALIBRATED)
+
+
+def asks(text: str) -> bool:
+    """Whether ``text`` asks for what is true or not: what is to be written or told at will, is neither."""
+    return not _BEGS.match(text) and ("?" in text or bool(_ASKS.match(text)))
 
 
 def _flat(text: str) -> str:

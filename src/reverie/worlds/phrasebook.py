@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from reverie.errors import ConfigError, shorten
 
-__all__ = ["Asking", "Bindings", "Pattern", "Phrasebook", "Slot", "read_phrasebook"]
+__all__ = ["Asking", "Bindings", "Pattern", "Phrasebook", "Refusal", "Slot", "read_phrasebook"]
 
 Bindings = Mapping[str, str]  # what is named, such as {"thing": "egg", "action": "drop", "form": "happens"}
 
@@ -26,10 +26,22 @@ class Asking:
         questions: for each thing that must be known, taught wordings of one question, the usual one first
         word: from an answer to each, None where it is not known, the answer in words; None where they do not make one.
             Without it the first answer stands.
+        denied: from the same, what the answers say against what the question takes for granted, None where they bear
+            it out; None where it takes nothing for granted
     """
 
     questions: tuple[tuple[str, ...], ...]
     word: Callable[[Sequence[str | None]], str | None] | None = None
+    denied: Callable[[Sequence[str | None]], str | None] | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why what was understood cannot be asked, in words without a full stop, and which check says so: "words";
+    "scene", which is missing, or "compared", of what cannot be, where nobody else could answer either."""
+
+    why: str
+    check: str = "words"
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ class Phrasebook:
         patterns: of a question; those that bind nothing may stand between any others
         adverbs: words that change nothing wherever they stand
         spelled: words whose misspellings are mended (those of four letters and more)
-        ask: from what was named, what to ask the model; a text says why nothing can be asked
+        ask: from what was named, what to ask the model; a text or a ``Refusal`` says why nothing can be asked
     """
 
     slots: Mapping[str, Slot]
@@ -67,12 +79,12 @@ class Phrasebook:
     patterns: Sequence[Pattern]
     adverbs: frozenset[str]
     spelled: frozenset[str]
-    ask: Callable[[Bindings], Asking | str]
+    ask: Callable[[Bindings], Asking | Refusal | str]
 
 
 def read_phrasebook(
     text: str,
-    ask: Callable[[Bindings], Asking | str],
+    ask: Callable[[Bindings], Asking | Refusal | str],
     taught: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     spelled: Sequence[str] = (),
 ) -> Phrasebook:

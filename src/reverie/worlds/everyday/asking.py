@@ -19,7 +19,7 @@ from reverie.worlds.everyday.asking_things import (
 )
 from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
-from reverie.worlds.phrasebook import Asking, Bindings
+from reverie.worlds.phrasebook import Asking, Bindings, Refusal
 
 __all__ = ["ask"]
 
@@ -49,7 +49,7 @@ _SHOWN = {
     "move": ("slides", "rolls", "falls", "moves", "rises", "tips", "drifts", "bounces"),
     "come down": ("lands", "falls", "drifts", "bounces", "rests on the floor"),
 }
-_ABOUT_THINGS: Mapping[str, Callable[[Bindings], Asking | str]] = {
+_ABOUT_THINGS: Mapping[str, Callable[[Bindings], Asking | Refusal | str]] = {
     "property": ask_property,
     "heavier": ask_heavier,
     "common": ask_common,
@@ -74,7 +74,7 @@ _OF_THING = {  # outcome asked of a thing of which nothing is said to happen →
 }  # fmt: skip
 
 
-def ask(named: Bindings) -> Asking | str:
+def ask(named: Bindings) -> Asking | Refusal | str:
     """What to ask for what is named; a text says why nothing can be asked."""
     named = _spelled_out(named)
     form = named.get("form", "")
@@ -109,7 +109,7 @@ def _spelled_out(named: Bindings) -> dict[str, str]:
     return full
 
 
-def _of_thing(named: Bindings) -> Asking | str:
+def _of_thing(named: Bindings) -> Asking | Refusal | str:
     """A yes/no question about a thing with nothing done to it."""
     name = _OF_THING.get(named.get("verb", ""))
     if named["form"] != "will" or not name or set(named) - {"form", "verb", "thing", "surface", "can"}:
@@ -212,7 +212,7 @@ class Event:
         return Event({"thing": self.thing.name, "action": "drop"})
 
 
-def _of_event(named: Bindings) -> Asking | str:
+def _of_event(named: Bindings) -> Asking | Refusal | str:
     event = Event(named)
     if event.problem:
         return event.problem
@@ -229,7 +229,7 @@ def _of_event(named: Bindings) -> Asking | str:
     return _asking(event, form, verb, "not" in named)
 
 
-def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | str:
+def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
     if verb and form in ("happens", "where", "after"):
         return _as_said(event, form, verb, negated)
     if form == "happens":
@@ -246,33 +246,38 @@ def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | str:
     return _will(event, _meant(event, verb))
 
 
-def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | str:
+def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
     """The question goes on from an outcome: it is answered where that is the one that is dreamed."""
     asking = _asking(event, form, "", False)
-    if isinstance(asking, str):
+    if not isinstance(asking, Asking):
         return asking
 
     def word(said: Answers) -> str | None:
-        if said[-1] is None or _holds(_meant(event, verb), said[-1]) == negated:
-            return None
         return asking.word(said[:-1]) if asking.word else said[0]
 
-    return Asking((*asking.questions, event.happens()), word)
+    return Asking((*asking.questions, event.happens()), word, _denied(_meant(event, verb), negated))
 
 
-def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | str:
+def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | Refusal | str:
     """Something fell off the table. What no push moved that far was dropped from there."""
     pushed, dropped = _asking(event, form, verb, "not" in named), _asking(event.dropped(), form, verb, "not" in named)
-    if isinstance(pushed, str) or isinstance(dropped, str):
-        return pushed if isinstance(pushed, str) else str(dropped)
+    if not isinstance(pushed, Asking) or not isinstance(dropped, Asking):
+        return dropped if isinstance(pushed, Asking) else pushed
     half = len(pushed.questions)
 
-    def word(said: Answers) -> str | None:
+    def chosen(said: Answers) -> tuple[Asking, Answers]:
         left = said[-1] is not None and any(words in said[-1] for words in _LEFT)
-        chosen, answers = (pushed, said[:half]) if left else (dropped, said[half:-1])
-        return chosen.word(answers) if chosen.word else answers[0]
+        return (pushed, said[:half]) if left else (dropped, said[half:-1])
 
-    return Asking((*pushed.questions, *dropped.questions, event.happens()), word)
+    def word(said: Answers) -> str | None:
+        asking, answers = chosen(said)
+        return asking.word(answers) if asking.word else answers[0]
+
+    def denied(said: Answers) -> str | None:
+        asking, answers = chosen(said)
+        return asking.denied(answers) if asking.denied else None
+
+    return Asking((*pushed.questions, *dropped.questions, event.happens()), word, denied if pushed.denied else None)
 
 
 def _meant(event: Event, verb: str) -> str:
@@ -330,7 +335,7 @@ def _whole(happens: str | None) -> str | None:
     return f"{'No' if any(words in happens for words in _GONE) else 'Yes'}, {_lower(happens)}"
 
 
-def _why(event: Event, verb: str, negated: bool) -> Asking | str:
+def _why(event: Event, verb: str, negated: bool) -> Asking | Refusal | str:
     if verb not in _BECAUSE:
         return f"why a thing does or does not {verb} was not taught"
 
@@ -338,11 +343,9 @@ def _why(event: Event, verb: str, negated: bool) -> Asking | str:
         *whys, happens = said
         if happens is None:
             return None
-        if _holds(verb, happens) == negated:
-            return _denied(verb, negated, happens)
         return next((why for why in whys if why and _explains(why, verb, event.action, not negated)), None)
 
-    return Asking((*((why,) for why in event.why(verb, not negated)), event.happens()), word)
+    return Asking((*((why,) for why in event.why(verb, not negated)), event.happens()), word, _denied(verb, negated))
 
 
 def _explains(why: str, verb: str, action: str, happened: bool) -> bool:
@@ -365,11 +368,16 @@ def _explains(why: str, verb: str, action: str, happened: bool) -> bool:
     return yes in why and any(word in why for word in ("not", "cannot")) != happened
 
 
-def _denied(verb: str, negated: bool, happens: str) -> str:
-    """What is wrong with the question: it takes for granted what the dream denies."""
-    if negated:
-        return f"That is not so, it does {verb}: {_lower(happens)}"
-    return f"It does not {verb}: {_lower(happens)}"
+def _denied(verb: str, negated: bool) -> Callable[[Answers], str | None]:
+    """What is wrong with a question that takes for granted what happens last in the answers denies."""
+
+    def denied(said: Answers) -> str | None:
+        happens = said[-1]
+        if happens is None or _holds(verb, happens) != negated:
+            return None
+        return f"{'That is not so, it does' if negated else 'It does not'} {verb}: {_lower(happens)}"
+
+    return denied
 
 
 def _lower(sentence: str) -> str:

@@ -9,7 +9,7 @@ from itertools import permutations
 from reverie.worlds.everyday.compare import SAID
 from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.things import THINGS
-from reverie.worlds.phrasebook import Asking, Bindings
+from reverie.worlds.phrasebook import Asking, Bindings, Refusal
 
 __all__ = ["CONTRARY", "ask_common", "ask_heavier", "ask_many", "ask_most", "ask_property", "ask_which"]
 
@@ -18,7 +18,7 @@ CONTRARY = "-"  # before a property of which the contrary is asked
 _PROPERTIES = {each.name: each for each in PROPERTIES}
 
 
-def ask_property(named: Bindings) -> Asking | str:
+def ask_property(named: Bindings) -> Asking | Refusal | str:
     """A contrary question is asked the other way round, and its answer turned."""
     if "thing" not in named:
         return "it names no thing that was taught"
@@ -45,12 +45,12 @@ def _turned(said: Answers) -> str | None:
     return f"{'No' if yes == 'Yes' else 'Yes'}, {rest}"
 
 
-def ask_heavier(named: Bindings) -> Asking | str:
+def ask_heavier(named: Bindings) -> Asking | Refusal | str:
     thing, other = THINGS[named["thing"]], THINGS[named["other"]]
     if thing is other:
-        return "it compares a thing with itself"
+        return Refusal(f"it compares {thing.a} with itself", "compared")
     if max(thing.mass, other.mass) <= 1.5 * min(thing.mass, other.mass):
-        return "these weigh about the same"
+        return Refusal(f"{thing.a} and {other.a} weigh about the same", "compared")
     contrary = f"is {other.a} heavier than {thing.a}?"
     asked = Asking(((f"is {thing.a} heavier than {other.a}?",), (contrary,)), _unless_both)
     return replace(asked, word=lambda said: _without_yes([_unless_both(said)])) if "or" in named else asked
@@ -66,8 +66,10 @@ def _listed(named: Bindings) -> list[str]:
     return [named[slot] for slot in ("thing", "other", "third", "fourth") if slot in named]
 
 
-def _each_once(names: Sequence[str]) -> str:
-    return "it names a thing twice" if len(set(names)) < len(names) or len(names) < 2 else ""
+def _each_once(names: Sequence[str]) -> Refusal | None:
+    if len(set(names)) == len(names) > 1:
+        return None
+    return Refusal(f"it compares {THINGS[names[0]].a} with itself", "compared")
 
 
 def _each(names: Sequence[str], properties: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -90,7 +92,7 @@ def _asks(name: str, names: Sequence[str]) -> bool:
     return all(_PROPERTIES[name].asks(THINGS[one]) for one in names)
 
 
-def ask_common(named: Bindings) -> Asking | str:
+def ask_common(named: Bindings) -> Asking | Refusal | str:
     names = _listed(named)
     if problem := _each_once(names):
         return problem
@@ -106,7 +108,7 @@ def ask_common(named: Bindings) -> Asking | str:
     return Asking(_each(names, shared), word)
 
 
-def ask_which(named: Bindings) -> Asking | str:
+def ask_which(named: Bindings) -> Asking | Refusal | str:
     names, name = _listed(named), named["property"]
     if problem := _each_once(names):
         return problem
@@ -127,9 +129,9 @@ def _those(names: Sequence[str]) -> str:
     return f"{said[0].upper()}{said[1:]}."
 
 
-def ask_many(named: Bindings) -> Asking | str:
+def ask_many(named: Bindings) -> Asking | Refusal | str:
     asked = ask_which(named)
-    if isinstance(asked, str):
+    if not isinstance(asked, Asking):
         return asked
     names = _listed(named)
 
@@ -140,7 +142,7 @@ def ask_many(named: Bindings) -> Asking | str:
     return Asking(asked.questions, word)
 
 
-def ask_most(named: Bindings) -> Asking | str:
+def ask_most(named: Bindings) -> Asking | Refusal | str:
     """The heaviest and the lightest are asked pair by pair; the rest as it was taught, of three things."""
     names, most = _listed(named), named["most"]
     if problem := _each_once(names):

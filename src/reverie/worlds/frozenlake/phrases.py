@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from reverie.worlds.phrasebook import Bindings, Phrasebook, read_phrasebook
+from reverie.worlds.phrasebook import Bindings, Phrasebook, Refusal, read_phrasebook
 
 __all__ = ["phrasebook"]
 
@@ -32,7 +32,11 @@ def phrasebook() -> Phrasebook:
     return read_phrasebook(_TEXT, _ask)
 
 
-def _ask(named: Bindings) -> str:
+def _ask(named: Bindings) -> Refusal:
     if "lake" not in named:
-        return "it says too little"
-    return "this is about a walk in the world FrozenLake, and there is no map or picture of the lake to look at"
+        return Refusal("it says too little")
+    return Refusal(
+        "this is about a walk in the world FrozenLake, and there is no lake to look at: give a map (--map SFF,FHF,FFG) "
+        "or a picture (--image)",
+        "scene",
+    )

@@ -2,8 +2,9 @@
 questions that must not be known: of other things, of familiar words used otherwise, that take for granted what is not
 so, that lack a scene or name too much.
 
-``before``: the model alone, asked as it is put; ``after``: through ``dreaming.rephrase``. The packaged rows have a part
-that the phrasebooks were written with and one that they were not.
+The model alone is measured, by its phrasebooks; ``as_it_is`` is the same model asked in the words as they are put, and
+``joined`` the model with a base (``base=smol``), where what a base is sure of counts too. The packaged rows have a part
+that the phrasebooks were written with and one that they were not: figures are of the second.
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from reverie.settings import load_settings
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 from reverie_bench.figures import grouped, share
 from reverie_bench.models import open_model
 from reverie_bench.rows import chunks, read_rows, thin
+
+if TYPE_CHECKING:
+    from reverie.dreaming import Session
+    from reverie.nouns import Answer
 
 __all__ = ["BENCHMARK"]
 
@@ -34,6 +40,13 @@ _DENIES = {
     "nothing in common": re.compile(r"^nothing", re.IGNORECASE),
     "ill-posed or two things": re.compile(r"^none of them", re.IGNORECASE),
 }
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `bench phrasing` lets one set."""
+
+    base: str = ""  # a base that is joined to the model, such as smol; "" for none
 
 
 @dataclass(frozen=True)
@@ -60,36 +73,58 @@ class Judged:
 
 
 def run(settings: BenchConfig) -> Findings:
-    from reverie.dreaming.rephrase import answer_rephrased_many
+    import reverie
 
+    options = load_settings(Options, None, settings.options)
     rows = _rows(settings)
     session, manifest = open_model(settings.model)
-    before: list[Judged] = []
-    after: list[Judged] = []
-    for some in chunks(rows, _CHUNK, "asking", settings.progress):
-        texts = [row.question for row in some]
-        for row, said in zip(
-            some, session.ask_many(texts, branches=settings.branches, seed=settings.seed), strict=True
-        ):
-            before.append(_judge(row, said.text if said.known else None))
-        answers = answer_rephrased_many(session, texts, branches=settings.branches, seed=settings.seed)
-        for row, told in zip(some, answers, strict=True):
-            after.append(_judge(row, told.answer.text if told.answer else None))
+    judged = _asked(rows, session, settings, "asking")
+    baselines = {"as_it_is": _test(_asked(rows, _AsItIs(session), settings, "as they are"))}
+    if options.base:
+        joined = reverie.load(f"{settings.model}+{options.base}", enable_gpt51_codex_preview=False)
+        baselines["joined"] = _test(_asked(rows, joined, settings, f"with {options.base}"))
     return Findings(
         n=len(rows),
-        figures=_count([one for one in after if one.row.part != "dev"] or after),
-        by=grouped(after, lambda one: f"part_{one.row.part}" if one.row.part else None, _count)
-        | grouped(after, lambda one: "kind_" + re.sub(r"\W+", "_", one.row.kind), _count),
-        baselines={"before": _count([one for one in before if one.row.part != "dev"] or before)},
-        settings={"bundle": manifest["name"], "branches": settings.branches},
+        figures=_test(judged),
+        by=grouped(judged, lambda one: f"part_{one.row.part}" if one.row.part else None, _count)
+        | grouped(judged, lambda one: "kind_" + re.sub(r"\W+", "_", one.row.kind), _count),
+        baselines=baselines,
+        settings={"bundle": manifest["name"], "branches": settings.branches, "base": options.base},
     )
+
+
+class _AsItIs:
+    """A model that is asked in the words as they are put."""
+
+    def __init__(self, session: Session):
+        self._session = session
+
+    def ask_many(self, questions: Sequence[str], *, branches: int, seed: int) -> list[Answer]:
+        from reverie.dreaming.answering import answer
+        from reverie.dreaming.question import DreamSettings, Question
+
+        asked = [Question(text) for text in questions]
+        return answer(self._session.model, self._session.grounding, asked, DreamSettings(branches, seed=seed))
+
+
+def _asked(rows: Sequence[Row], session: Session | _AsItIs, settings: BenchConfig, doing: str) -> list[Judged]:
+    judged = list[Judged]()
+    for some in chunks(rows, _CHUNK, doing, settings.progress):
+        told = session.ask_many([row.question for row in some], branches=settings.branches, seed=settings.seed)
+        judged += [_judge(row, one.text if one.known else None) for row, one in zip(some, told, strict=True)]
+    return judged
+
+
+def _test(judged: Sequence[Judged]) -> Figures:
+    """The figures of what the phrasebooks were not written with."""
+    return _count([one for one in judged if one.row.part != "dev"] or judged)
 
 
 def _rows(settings: BenchConfig) -> list[Row]:
     if settings.data is not None:
         rows = read_rows(settings.data, _parse, DATA)
     else:
-        with resources.as_file(resources.files("reverie_bench") / "phrasings.jsonl") as own:
+        with resources.as_file(resources.files("reverie_bench") / "phrasing.jsonl") as own:
             rows = read_rows(Path(own), _parse, DATA)
     groups = ([row for row in rows if row.group == name] for name in ("taught", "other"))
     return [row for group in groups for row in thin(group, settings.limit)]
@@ -125,8 +160,9 @@ def _count(judged: Sequence[Judged]) -> Figures:
 
 
 BENCHMARK = Benchmark(
-    name="phrasings",
-    about="free phrasings of taught questions, and questions that must not be known, before and after rewriting",
+    name="phrasing",
+    about="free phrasings of taught questions, and questions that must not be known",
     run=run,
     data=DATA,
+    options=Options,
 )

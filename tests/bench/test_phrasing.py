@@ -10,7 +10,7 @@ import pytest
 from reverie.dreaming import dreamer
 from reverie.errors import UsageError
 from reverie_bench import BenchConfig, run_benchmark
-from reverie_bench.phrasings import _judge, _parse, _rows
+from reverie_bench.phrasing import _judge, _parse, _rows
 from toys import toy_bundle
 
 
@@ -42,7 +42,7 @@ def test_an_answer_is_judged_by_the_kind_of_its_question(kind: str, said: str | 
     assert (judged.known, judged.well) == (known, well)
 
 
-def test_it_is_run_before_and_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_run_by_its_reading_and_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(dreamer.LONGEST, "end", 64)  # the toy would dream on
     given = tmp_path / "rows.jsonl"
     rows = (
@@ -50,9 +50,9 @@ def test_it_is_run_before_and_after(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         {"kind": "outside", "question": "Who?"},
     )
     given.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    report = run_benchmark("phrasings", BenchConfig(str(toy_bundle(tmp_path / "toy")), given, branches=1))
+    report = run_benchmark("phrasing", BenchConfig(str(toy_bundle(tmp_path / "toy")), given, branches=1))
     assert report.n == 2
-    assert set(report.figures) == set(report.baselines["before"])
+    assert set(report.figures) == set(report.baselines["as_it_is"])
     assert set(report.by) == {"kind_taught", "kind_outside"}
 
 
