@@ -19,8 +19,9 @@ from reverie.dreaming.model import Model, frames_of
 from reverie.dreaming.prompted import Prompted
 from reverie.dreaming.prompting import GrammarPrompter
 from reverie.dreaming.question import DreamSettings, Question
+from reverie.dreaming.shown import dreamed_checks
 from reverie.errors import UsageError
-from reverie.nouns import DIRECT, Answer, Attribution, Dream, Fact, Frame, Signals, Verdict
+from reverie.nouns import DIRECT, Answer, Attribution, Check, Dream, Fact, Frame, Signals, Verdict
 
 __all__ = ["Judged", "answer", "imagine", "signals"]
 
@@ -198,9 +199,15 @@ def say(model: Model, judged: Sequence[Judged]) -> list[Answer]:
 def _said(model: Model, judged: Judged, signals: Signals) -> Answer:
     said = judged.best.document.answer or ""
     confidence, parts = model.confidence.confidence(signals), model.confidence.parts(signals)
-    known = model.confidence.known(confidence) and bool(said)
+    checks = (*judged.prompted.checks, *_dreamed_checks(judged))
+    broken = [check for check in checks if not check.held]
+    sure = model.confidence.known(confidence) and bool(said)
+    known = sure and not broken
+    if broken:
+        confidence = min(confidence, model.confidence.threshold / 2)
+    told = broken and (sure or not all(check.held for check in judged.prompted.checks))
     return Answer(
-        text=said if known else admit(parts),
+        text=said if known else f"I cannot answer this: {broken[0].why}." if told else admit(parts),
         known=known,
         guess="" if known else said,
         confidence=confidence,
@@ -210,6 +217,17 @@ def _said(model: Model, judged: Judged, signals: Signals) -> Answer:
         evidence=judged.evidence,
         attribution=Attribution(parts, judged.prompted.attention),
         signals=signals,
+        checks=checks,
+        guess="" if known or any(check.name == "picture" for check in broken) else said,
+    )
+
+
+def _dreamed_checks(judged: Judged) -> tuple[Check, ...]:
+    if judged.verdict.branch < 0:
+        return ()
+    asked = judged.prompted
+    return dreamed_checks(
+        judged.dreams[judged.verdict.branch], asked.actions, asked.world.endings if asked.world else ()
     )
 
 

@@ -37,6 +37,7 @@ class Prompt:
         seed: of this row alone; temperature 0 is greedy and needs none
         temperature: above 0 samples
         depth: most triplets of the whole document
+        actions: what the dream must do, in this order, as far as it goes; () leaves that to the model
         pictured: every result must be a picture
         soft: ids of soft tokens that the model reads before the prefix (``Engine.prefix_embedding_ids``)
         experts: who dreams it, by name and weight; () is the bare backbone
@@ -48,6 +49,7 @@ class Prompt:
     seed: int = 0
     temperature: float = 0.0
     depth: int = 1000
+    actions: tuple[str, ...] = ()
     pictured: bool = False
     prefix_embeddings: tuple[int, ...] = ()
     experts: Choice = ()
@@ -169,7 +171,7 @@ class DreamConstraint:
     """The engine's constraint of one row: what its state in the grammar allows, minus
 
     - text after ``MAX_WORDS`` ids of one part, and text that would lengthen the question or the action that is given,
-    - further actions once ``depth`` triplets are there,
+    - further actions once ``depth`` triplets are there, and others than the prompt's ``actions``, if it has any,
     - an end before anything was said,
     - a result without a picture where the prompt wants one.
     """
@@ -177,6 +179,8 @@ class DreamConstraint:
     def __init__(self, state: GrammarState, masks: dict[tuple[object, ...], torch.Tensor], prompt: Prompt):
         self._state, self._masks, self._prompt = state, masks, prompt
         self._script = list(prompt.script)
+        self._actions = [state.grammar.action_ids(action)[1:] for action in reversed(prompt.actions)]
+        self._action: list[int] = []  # what is left of the words of the present one
         self._text_start = state.grammar.vocabulary.text_start
         self._words = self._triplets = 0
         for token in prompt.prefix:
@@ -189,13 +193,18 @@ class DreamConstraint:
     def advance(self, token_id: int) -> None:
         self._state.advance(token_id)
         self._count(token_id)
+        if token_id == ACT and self._actions:
+            self._action = self._actions.pop()
+        elif self._action:
+            del self._action[0]
         if self._script:
             del self._script[0]
             self._state.done = False  # an id of the script completes nothing
 
     def allowed(self) -> torch.Tensor:
         """Bool (V,), shared; do not change it."""
-        bans: tuple[object, ...] = ("script", self._script[0]) if self._script else self._bans()
+        given = self._script or self._action
+        bans: tuple[object, ...] = ("script", given[0]) if given else self._bans()
         if not bans:
             return self._state.allowed()
         key = (self._state.key(), bans)
@@ -211,10 +220,10 @@ class DreamConstraint:
         state, prompt = self._state, self._prompt
         needs_picture = prompt.pictured and state.mode == "part" and state.role == "result"
         bans: list[object] = []
-        given = "action" if prompt.stop == "result" else "question"  # its words are all there
+        given = "action" if prompt.stop == "result" or prompt.actions else "question"  # its words are all there
         if state.role == given or self._words >= MAX_WORDS or needs_picture:
             bans.append("text")
-        if self._triplets >= prompt.depth:
+        if self._triplets >= prompt.depth or (prompt.actions and not self._actions):
             bans.append(ACT)
         if prompt.stop == "end" and not (state.role == "answer" and self._words):
             bans.append(EOS)

@@ -1,9 +1,8 @@
-"""Pictures that people bring: any file that Pillow reads, checked before it is decoded, in the size of a world."""
+"""Pictures that people bring: any file that Pillow reads, checked before it is decoded."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -36,22 +35,6 @@ def open_picture(source: str | Path | Image.Image | np.ndarray) -> Image.Image:
         raise PictureError(f"the picture is damaged: {shorten(str(error))}") from error
 
 
-def fit_picture(image: Image.Image, world: Any, side: int, cell_px: int) -> np.ndarray:
-    """``image`` as uint8 (H, W, 3) in a size that the tokenizer can cut into cells.
-
-    In a world whose lakes or rooms come in many sizes the picture must be one of them (PictureError); elsewhere it is
-    resized: to the world's own picture, or to ``side`` px where no ``world`` is named.
-    """
-    if world is None:
-        return np.asarray(image.resize((side, side), Image.Resampling.BOX))
-    height, width = world.backdrop().shape[:2]
-    if (width, height) == image.size:
-        return np.asarray(image)
-    if world.render().shape[:2] == (height, width):  # its pictures have one size
-        return np.asarray(image.resize((width, height), Image.Resampling.BOX))
-    if image.width % cell_px or image.height % cell_px or image.width > width or image.height > height:
-        raise PictureError(
-            f"a picture of {world.name} has sides that are multiples of {cell_px} px, at most {width}x{height}; "
-            f"got {image.width}x{image.height}"
-        )
-    return np.asarray(image)
+def fit_picture(image: Image.Image, side: int) -> np.ndarray:
+    """``image`` as uint8 (side, side, 3), whatever it shows."""
+    return np.asarray(image.resize((side, side), Image.Resampling.BOX))

@@ -12,7 +12,7 @@ from reverie.dreaming.expert_pool import branch_choices
 from reverie.dreaming.question import DreamSettings
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
-from reverie.nouns import Fact
+from reverie.nouns import Check, Fact
 from reverie.worlds import World
 
 __all__ = ["Prompted"]
@@ -31,6 +31,8 @@ class Prompted:
         forced, direct: the ids that every dream, and an answer without dreams, must begin with
         world: the world it plays in, where one is named
         pictured: whether the dreams start from a picture
+        actions: what a dream must do, in this order, where the question says so
+        checks: what had to hold of the question and what it shows, before anything was dreamed
         facts: what was recalled for it; ``prefix_embeddings``: ids of what they say in soft tokens, where they
             are to be heard before a direct answer; ``attention``: a fact's id -> how much of it that got
     """
@@ -45,6 +47,8 @@ class Prompted:
     direct: tuple[int, ...] = ()
     world: World | None = None
     pictured: bool = False
+    actions: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
     facts: tuple[Fact, ...] = ()
     prefix_embeddings: tuple[int, ...] = ()
     attention: Mapping[int, float] = field(default_factory=dict)
@@ -66,6 +70,7 @@ class Prompted:
                 seed=seed,
                 temperature=temperature,
                 depth=settings.depth,
+                actions=self.actions if dreams else (),
                 pictured=True,
                 prefix_embeddings=() if dreams else self.prefix_embeddings,
                 experts=experts,

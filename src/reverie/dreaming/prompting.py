@@ -15,18 +15,16 @@ import numpy as np
 import torch
 
 from reverie.dreaming.model import Model
-from reverie.dreaming.pictures import fit_picture, open_picture
 from reverie.dreaming.prompted import Prompted
 from reverie.dreaming.question import Question
-from reverie.dreaming.scenes import open_scene
+from reverie.dreaming.shown import look
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 from reverie.experts.features import question_features
-from reverie.nouns import Frame, Part
+from reverie.nouns import Part
 from reverie.tokens.base_words import BaseWords
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.vocabulary import ACT, ANS, EOS, WHAT
-from reverie.worlds import World
 
 __all__ = ["ChatPrompter", "GrammarPrompter", "PromptStyle", "as_text"]
 
@@ -53,24 +51,26 @@ class GrammarPrompter:
         return (ids == ANS).cumsum(1)[:, :-1] > 0
 
     def prompt(self, model: Model, questions: Sequence[Question], seed: int) -> list[Prompted]:
-        ids = [self.ids(question.cleaned) for question in questions]
+        shown = [look(model, question, seed) for question in questions]
+        ids = [self.ids(one.asked) for one in shown]
         most = model.dreamer.max_positions // 4
         if longest := [len(one) for one in ids if len(one) > most]:
             raise UsageError(f"the question is {longest[0]} ids long; at most {most} leave room to dream")
-        shown = [_shown(model, question, seed) for question in questions]
         features, chosen = _met(model, questions, ids)
         choices = [self._always + tuple(one for one in choice if one[0] not in dict(self._always)) for choice in chosen]
         at_once = _answer_at_once(model, ids, choices)
         prompted = []
-        for place, question in enumerate(questions):
-            asked, own, (frame, world) = question.cleaned, ids[place], shown[place]
-            one = Prompted(asked, own, 2, features[place], choices[place], own, forced=(WHAT,), direct=(ANS,))
-            if at_once[place]:  # no matter of what happens, whatever the picture shows
+        for place, seen in enumerate(shown):
+            own, frame, world = ids[place], seen.frame, seen.world
+            one = Prompted(
+                seen.asked, own, 2, features[place], choices[place], own, (WHAT,), (ANS,), checks=seen.checks
+            )
+            if at_once[place] and not seen.actions:  # no matter of what happens, whatever the picture shows
                 one = replace(one, forced=(ANS,))
             elif frame is not None:
-                prefix = tuple(model.dreamer.opening(Part("", frame), asked))
+                prefix = tuple(model.dreamer.opening(Part("", frame), seen.asked))
                 forced = (ACT,) if world is not None and world.wordless else ()
-                one = replace(one, prefix=prefix, forced=forced, world=world, pictured=True)
+                one = replace(one, prefix=prefix, forced=forced, world=world, pictured=True, actions=seen.actions)
             prompted.append(one)
         return prompted
 
@@ -81,21 +81,6 @@ def _met(
     """What the router sees of each question, and who is chosen for it."""
     features = [*question_features(model.engine.embed_many, ids)]
     return features, model.experts.choose(features, [question.experts for question in questions])
-
-
-def _shown(model: Model, question: Question, seed: int) -> tuple[Frame | None, World | None]:
-    """What a question shows, if anything, and the world that it is known to be of."""
-    world = None
-    if question.pictures:
-        world = model.world(question.world) if question.world else None
-        cell_px, side = (world.cell_px, 0) if world else model.usual_size
-        picture = fit_picture(open_picture(question.pictures[0]), world, side=side, cell_px=cell_px)
-    elif question.shown:
-        world, _ = open_scene(question.world or model.usual_world, question.scene, seed)
-        picture, cell_px = np.asarray(world.render()), world.cell_px
-    else:
-        return None, None
-    return model.tokenizer.encode([picture], cell_px)[0], world
 
 
 def _answer_at_once(model: Model, ids: Sequence[Sequence[int]], experts: Sequence[Choice]) -> list[bool]:

@@ -18,13 +18,25 @@ import numpy as np
 from reverie.data import FactRow
 from reverie.errors import UnknownNameError, WorldError, nearest, shorten
 from reverie.splits import share_of
+from reverie.worlds.sighting import Sighting, sight_whole
 
 if TYPE_CHECKING:
     from reverie.tokens.grammar import Grammar
     from reverie.tokens.image import ImageTokenizer
     from reverie.worlds.phrasebook import Phrasebook
 
-__all__ = ["DocumentConfig", "Episode", "Narrator", "Question", "Segments", "Source", "Transition", "World"]
+__all__ = [
+    "DocumentConfig",
+    "Episode",
+    "Heard",
+    "Narrator",
+    "Question",
+    "Segments",
+    "Sighting",
+    "Source",
+    "Transition",
+    "World",
+]
 
 Segments = list[tuple[list[int], float]]
 
@@ -71,6 +83,24 @@ class Question:
     kind: str
     accepts: tuple[str, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a question about a scene says is done in it, one after the other.
+
+    ``form``: the question as it was taught, with ``{path}`` where the ``actions`` are named; ``problem``: why it cannot
+    be asked so, in words, without a full stop; ``strange``: words that no question about such scenes is made of.
+    """
+
+    form: str
+    actions: tuple[str, ...]
+    problem: str = ""
+    strange: tuple[str, ...] = ()
+
+    def text(self, actions: Sequence[str]) -> str:
+        """The taught question about ``actions``."""
+        return self.form.format(path=", ".join(actions))
 
 
 class Narrator(Protocol):
@@ -186,6 +216,23 @@ class World(gymnasium.Env[Any, int]):
         near = nearest(words, self.action_names)
         hint = f" Did you mean '{near}'?" if near else ""
         raise WorldError(f"{self.name} has no action '{shorten(words)}'.{hint} Known: {', '.join(self.action_names)}.")
+
+    def hear(self, question: str) -> Heard | None:
+        """What a question about a scene says is done in it; None where it asks of no scene that one would have to see.
+
+        For worlds whose questions say nothing without a scene; by default a world has none.
+        """
+        return None
+
+    # as people show them -----------------------------------------------------------------------------------------
+
+    def sight(self, picture: np.ndarray) -> Sighting:
+        """What ``picture``, uint8 (H, W, 3) of any size, shows of this world: found and cut out as far as it can be."""
+        return sight_whole(self, picture)
+
+    def picture_of(self, state: dict[str, Any]) -> np.ndarray | None:
+        """The picture of a state that ``read`` gave, as ``render`` would paint it; None where the world cannot."""
+        return None
 
     # training ----------------------------------------------------------------------------------------------------
 

@@ -164,6 +164,9 @@ class Everyday(World):
     def read(self, picture_: np.ndarray) -> dict[str, Any] | None:
         return picture.read(picture_)
 
+    def picture_of(self, state: dict[str, Any]) -> np.ndarray:
+        return picture.draw(state)
+
     def backdrop(self) -> np.ndarray:
         return sprites.backdrop().copy()
 

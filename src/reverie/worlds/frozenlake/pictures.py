@@ -8,20 +8,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["CELL_PX", "cell_pictures", "crack", "paint", "read_cells", "tile_of"]
+__all__ = ["CELL_PX", "CRACKS", "cell_pictures", "crack", "paint", "read_cells", "tile_of"]
 
 CELL_PX = 64
+CRACKS = 7  # cells after which the ice is cracked as before
 
 
-def crack(row: int, col: int) -> str:
-    """Which of Gymnasium's ice textures lies at a cell: ``a``, ``b``, or plain ````."""
-    return {0: "a", 1: "b"}.get((col * 3 + row * 5) % 7, "")
+def crack(row: int, col: int, shift: int = 0) -> str:
+    """Which of Gymnasium's ice textures lies at a cell: ``a``, ``b``, or plain ````. ``shift``: of a lake from which
+    rows and columns were cut."""
+    return {0: "a", 1: "b"}.get((col * 3 + row * 5 + shift) % CRACKS, "")
 
 
-def tile_of(desc: Sequence[str], row: int, col: int, elf: bool) -> tuple[str, bool]:
+def tile_of(desc: Sequence[str], row: int, col: int, elf: bool, shift: int = 0) -> tuple[str, bool]:
     """What is drawn at a cell, as a key of ``cell_pictures``. In a hole no elf is drawn."""
     letter = desc[row][col]
-    return letter + crack(row, col) if letter == "F" else letter, elf and letter != "H"
+    return letter + crack(row, col, shift) if letter == "F" else letter, elf and letter != "H"
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reverie.errors import ConfigError
-from reverie.worlds.contract import Question, Source, World
+from reverie.worlds.contract import Heard, Question, Sighting, Source, World
 from reverie.worlds.frozenlake.documents import LakeAnswers, LakeWalks
 from reverie.worlds.frozenlake.maps import (
     ACTIONS,
@@ -147,13 +147,27 @@ class FrozenLake(World):
         cell = elves[0] if elves else None
         return {"desc": desc, "cell": cell, "on": desc[cell[0]][cell[1]] if cell else "H"}
 
+    def picture_of(self, state: dict[str, Any]) -> np.ndarray:
+        cell = state["cell"]
+        return paint(state["desc"], None if cell is None else (cell[0], cell[1]))
+
+    def sight(self, picture: np.ndarray) -> Sighting:
+        from reverie.worlds.frozenlake.finding import find_lake
+
+        return find_lake(picture)
+
+    def hear(self, question: str) -> Heard:
+        from reverie.worlds.frozenlake.asking import hear
+
+        return hear(question)
+
     def check_rules(self, before: np.ndarray, after: np.ndarray) -> float:
-        """The lake stays as it is, the elf moves at most one cell, and there is one elf or none."""
+        """The lake stays as it is, the elf moves at most one cell, and none comes out of a hole."""
         first, second = self.read(before), self.read(after)
         if first is None or second is None or first["desc"] != second["desc"]:
             return 0.0
         if first["cell"] is None or second["cell"] is None:
-            return 1.0
+            return float(second["cell"] is None)
         distance = sum(abs(a - b) for a, b in zip(first["cell"], second["cell"], strict=True))
         return 1.0 if distance <= 1 else 0.0
 
