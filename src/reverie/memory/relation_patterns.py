@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import snowballstemmer
 
-__all__ = ["MENTIONS", "Asked", "asked_relations", "relation_words", "said_relations", "stem"]
+__all__ = ["MENTIONS", "Asked", "asked_relations", "denied_relation", "relation_words", "said_relations", "stem"]
 
 MENTIONS = "mentions"
 
@@ -181,6 +181,11 @@ def _asked(question: str, stems: dict[str, str], relation: str, back: bool) -> t
         if word not in _WORN and stem(word) in stems:
             return 0.8, stems[stem(word)]
     return 0.0, ""
+
+
+def denied_relation(words: str) -> str:
+    """The relation that one in words denies: "desires" of "not desires"; "" where it denies none."""
+    return words.removeprefix("not ") if words.startswith("not ") else ""
 
 
 @lru_cache(maxsize=4096)
