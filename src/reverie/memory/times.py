@@ -8,6 +8,7 @@ and where nothing dated covers a moment, from ever.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from reverie.memory.relation_patterns import denied_relation, relation_words
 from reverie.nouns import Fact
 
 if TYPE_CHECKING:
+    from reverie.memory.contract import Edge
     from reverie.memory.store import Store
 
 __all__ = ["Change", "Span", "Standing", "Times", "TimesConfig", "as_span", "changes_of", "settled"]
@@ -118,6 +120,15 @@ class Times:
                 standing |= _settled(group, span, self.config)
         self._note_denials(store, found, denied, standing)
         return {edge: standing[edge] for edge in found if edge in standing}
+
+    def holding(self, store: Store, edges: Sequence[Edge], as_of: Span | float | None = None) -> list[Fact]:
+        """Those of some edges that hold, now or ``as_of``, in words."""
+        self.refresh(store)
+        numbers = {mode.name: mode.id for mode in self._modes.values()}
+        ids, now = [edge.id for edge in edges], time.time()
+        standing = self.settle(store, ids, [numbers[edge.relation] for edge in edges], as_span(as_of) or (now, now))
+        facts = settled({fact.id: fact for fact in store.facts(ids)}, standing).values()
+        return [fact for fact in facts if fact.holds]
 
     def _denied(self) -> dict[int, int]:
         """Relation -> the one that says the opposite (NotDesires of Desires), both ways, by their numbers."""
