@@ -146,7 +146,9 @@ class Fact:
 
     ``score`` in [0, 1] says how much it matters to the question at hand, ``confidence`` in [0, 1] how far its source is
     trusted, ``reason`` why it was recalled. ``time`` is in seconds since 1970 (UTC), ``origin`` the dream or document
-    that it comes from, ``id`` its edge in the store (0: in none).
+    that it comes from, ``id`` its edge in the store (0: in none, below 0: in a bundle's own facts). It holds from
+    ``valid_from`` up to ``valid_to``, in seconds since 1970 (None: not said), and ``holds`` says whether it does at the
+    moment that is asked about.
     """
 
     subject: str
@@ -159,6 +161,9 @@ class Fact:
     origin: str = ""
     reason: str = ""
     id: int = 0
+    valid_from: float | None = None
+    valid_to: float | None = None
+    holds: bool = True
 
 
 @dataclass(frozen=True)

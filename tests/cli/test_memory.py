@@ -88,7 +88,7 @@ def test_strict_refuses_a_malformed_row_and_writes_nothing(tmp_path: Path, capsy
         (["import", "facts.csv", "--language", "de"], 2, "--language is for conceptnet, not for csv."),
         (["show", "nobody"], 1, "the memory has no node 'nobody'"),
         (["show", "#99"], 1, "the memory has no node '#99'"),
-        (["show", "cook", "--as-of", "soon"], 2, "time is in seconds since 1970 or like 2026-01-31, got 'soon'"),
+        (["show", "cook", "--as-of", "soon"], 2, "a date is like 2024, 2024-05 or 2024-05-01, got 'soon'"),
         (["add", "a", "is", " "], 2, "a name must not be empty"),
         (["add", "a", "is", "b", "--confidence", "2"], 2, "confidence lies between 0 and 1, got 2.0"),
         (["add", "a", "is", "b", "--subject-kind", "thing"], 2, "a node's kind is one of"),
@@ -122,7 +122,7 @@ def test_wrong_input_is_one_clear_line(
 
 def test_show_gives_a_nodes_facts_aliases_and_history(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["memory", "add", "make breakfast", "HasSubevent", "fry eggs", "--source", "me", "--confidence", "0.5"])
-    main(["memory", "merge", "make breakfast", "cook"])
+    main(["memory", "merge", "make breakfast", "cook", "--yes"])
     capsys.readouterr()
     (node,) = answer(capsys, "show", "MAKE  breakfast")["nodes"]
     assert (node["name"], node["aliases"], node["num_facts"]) == ("make breakfast", ["cook"], 3)
@@ -143,12 +143,12 @@ def test_show_gives_a_nodes_facts_aliases_and_history(filled: Path, capsys: pyte
 def test_add_says_whether_it_was_new(capsys: pytest.CaptureFixture[str]) -> None:
     fact = ("add", "Rome", "CapitalOf", "Italy", "--source", "atlas", "--time", "2026-01-31", "--origin", "page 3")
     first = answer(capsys, *fact)
-    assert (first["what"], first["fact"]["time"], first["fact"]["source"]) == ("new", 1769817600.0, "atlas")
+    assert (first["what"], first["fact"]["valid_from"], first["fact"]["source"]) == ("new", 1769817600.0, "atlas")
     assert answer(capsys, *fact)["what"] == "unchanged"
     changed = answer(capsys, *fact, "--confidence", "0.5")
     assert (changed["what"], changed["fact"]["id"]) == ("changed", first["fact"]["id"])
     assert main(["memory", *fact]) == 0
-    assert "Rome → CapitalOf → Italy  (changed, edge 1)" in capsys.readouterr().out
+    assert "Rome → CapitalOf → Italy, from 2026-01-31 on  (changed, edge 1)" in capsys.readouterr().out
 
 
 def test_delete_asks_first(filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +174,7 @@ def test_a_name_of_two_nodes_asks_which(capsys: pytest.CaptureFixture[str]) -> N
     code, line = refused(capsys, "merge", "cook", "person")
     assert code == 2
     assert "'cook' names 2 nodes: #1 (entity 'cook'), #3 (action 'cook'). Say which by its #id." in line
-    assert answer(capsys, "merge", "#1", "#3")["node"]["id"] == 1
+    assert answer(capsys, "merge", "#1", "#3", "--yes")["node"]["id"] == 1
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "graphml"])

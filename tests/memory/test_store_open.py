@@ -148,7 +148,7 @@ def test_bytes_gone_wrong_are_found(made: Path) -> None:
         ("UPDATE writes SET edges = 3 WHERE seq = 1", "edge 4 was written by no change"),
         ("UPDATE writes SET nodes = 3 WHERE seq = 1", "node 4 was written by no change"),
         ("INSERT INTO writes VALUES (5, 0, 1000, 1000)", "change 5 does not follow the one before it"),
-        ("INSERT INTO past SELECT id, 1, subject, relation, object, source, origin, confidence, time, 1 FROM edges "
+        ("INSERT INTO past SELECT id, 1, subject, relation, object, source, origin, confidence, time, 1, 0, 0 FROM edges "
          "WHERE id = 2", "edge 2 has versions that overlap"),
     ],
 )  # fmt: skip
@@ -168,7 +168,7 @@ def test_a_newer_schema_is_refused(address: str) -> None:
 
 def next_schema(monkeypatch: pytest.MonkeyPatch, *more: str) -> None:
     """Pretends that there is a version after the newest one."""
-    monkeypatch.setattr(schema, "UPGRADES", {"v9000": ("CREATE TABLE extra (x INTEGER)", *more)})
+    monkeypatch.setattr(schema, "UPGRADES", schema.UPGRADES | {"v9000": ("CREATE TABLE extra (x INTEGER)", *more)})
 
 
 def test_an_older_schema_is_upgraded(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +187,7 @@ def test_an_upgrade_that_fails_changes_nothing(address: str, monkeypatch: pytest
         next_schema(monkeypatch, "SELECT no_such_thing")
         assert "no_such_thing" in refused(address)
         with store._database.reading() as connection:
-            assert schema.version(connection) == "v0001"
+            assert schema.version(connection) == [*schema.UPGRADES][-2]  # without the pretended one
             assert not inspect(connection).has_table("extra")
         assert store.check() == []
 

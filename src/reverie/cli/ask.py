@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reverie.cli import options
+from reverie.cli.memory_parts import span_of
 from reverie.cli.options import (
     command_app,
     examples,
@@ -63,6 +64,7 @@ def ask(
     stream: options.StreamOption = None,
     memory: options.MemoryOption = None,
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Rest on no memory at all.")] = False,
+    as_of: Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="Rest on what held then.")] = None,
     remember: Annotated[bool, typer.Option("--remember", help="Keep what the winning dream claims.")] = False,
     expert: options.ExpertOption = None,
     no_experts: options.NoExpertsOption = False,
@@ -91,7 +93,7 @@ def ask(
     rests_on = resting_on(memory, no_memory, remember)
     if unquoted := [word for word in overrides or [] if "=" not in word]:
         raise UsageError(f'quote the question: reverie ask "{shorten(" ".join((question, *unquoted)), 200)}"')
-    folder, experts = save_dir(save), named_experts(expert, no_experts)
+    then, folder, experts = span_of(as_of), save_dir(save), named_experts(expert, no_experts)
     drawn = {"top_p": top_p, "top_k": top_k, "min_p": min_p, "repetition_penalty": repetition_penalty}
     speaking = make_speaking(system, max_ids, stop, temperature=temperature, **drawn)
     Question(question, image or (), world, scene, experts)  # a wrong one is refused before any model is loaded
@@ -101,6 +103,7 @@ def ask(
     ):
         from reverie.dreaming.export_images import answer_to_json, save_dreams
 
+        session.grounding.as_of = then
         note_unspoken(out, session, speaking)
         with Spoken(out) as spoken:
             answer = session.ask(

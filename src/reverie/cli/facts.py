@@ -68,6 +68,14 @@ def in_words(fact: dict[str, Any]) -> str:
     return f"{shorten(fact['subject'], 60)} → {fact['relation']} → {shorten(fact['object'], 80)}"
 
 
+def when(fact: dict[str, Any]) -> str:
+    """The period of a fact, with what parts it from the words before it; "" where nobody said."""
+    from reverie.data.facts.dates import told_period
+
+    period = told_period(fact["valid_from"], fact["valid_to"])
+    return period and f", {period}"
+
+
 def said_by(fact: dict[str, Any]) -> str:
     return " ".join(filter(None, (fact["source"], fact["origin"] and f"({shorten(fact['origin'], 30)})")))
 
@@ -93,7 +101,7 @@ def show_recalled(console: Console, payload: dict[str, Any]) -> None:
         say(console, "The memory has nothing to say about this.")
         return
     for fact in payload["facts"]:
-        say(console, f"{fact['score']:.2f}  {in_words(fact)}  [{said_by(fact)}]")
+        say(console, f"{fact['score']:.2f}  {in_words(fact)}{when(fact)}  [{said_by(fact)}]")
         console.print(f"      {shorten(fact['reason'], 160)}", style="dim", markup=False, highlight=False)
     for chain in payload["chains"]:
         if len(chain["facts"]) > 1:
@@ -117,10 +125,37 @@ def show_nodes(console: Console, nodes: Sequence[dict[str, Any]]) -> None:
             if node[key]:
                 console.print(f"  {title}", style="cyan")
             for fact in node[key]:
-                say(console, f"    {fact['id']:>6}  {in_words(fact)}  {fact['confidence']:.2f}  {said_by(fact)}")
+                told = f"{in_words(fact)}{when(fact)}  {fact['confidence']:.2f}  {said_by(fact)}"
+                say(console, f"    {fact['id']:>6}  {told}")
         shown = len(node["out"]) + len(node["in"])
         if shown < node["num_facts"]:
             console.print(f"  and {node['num_facts'] - shown:,} more; see --limit", style="dim", highlight=False)
+
+
+def show_history(console: Console, payload: dict[str, Any]) -> None:
+    """A little timeline: what holds now is marked."""
+    many = f"one value at a time ({payload['why']})" if payload["one_at_a_time"] else "many values at a time"
+    say(console, f"{payload['subject']} — {payload['relation']}: {many}")
+    width = max((len(when(fact)) for fact in payload["facts"]), default=0)
+    for fact in payload["facts"]:
+        mark = "●" if fact["holds"] else "○"
+        said = f"{fact['confidence']:.2f}  {said_by(fact)}" + (f"  {fact['reason']}" if fact["reason"] else "")
+        say(console, f"  {mark} {when(fact)[2:] or 'always':<{width}} {shorten(fact['object'], 60)}  {said}")
+    for fact in payload["said_before"]:
+        console.print(
+            f"  · said before: {shorten(fact['object'], 60)}{when(fact)}  {fact['confidence']:.2f}  {said_by(fact)}",
+            style="dim",
+            markup=False,
+            highlight=False,
+        )
+
+
+def show_relations(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    for row in rows:
+        held = "one value at a time" if row["one_at_a_time"] else "many"
+        why = {"usual": "where dated, as usual"}.get(row["why"], row["why"])
+        count = f"{row['facts']:>9,}  " if "facts" in row else ""
+        say(console, f"{count}{row['relation']}: {held}" + (f" ({why})" if why else ""))
 
 
 def show_stats(console: Console, payload: dict[str, Any]) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reverie.cli import memory_facts
 from reverie.cli.facts import (
     SHOWN,
     fields_of,
-    in_words,
     node_fields,
     recalled_fields,
     say,
@@ -21,43 +21,32 @@ from reverie.cli.facts import (
     show_stats,
     tell_bad,
 )
+from reverie.cli.memory_parts import (
+    AsOfOption,
+    EmbedderOption,
+    MemoryOption,
+    NodeName,
+    Question,
+    find_nodes,
+    moment_of,
+    opened_memory,
+    span_of,
+    usual_embedder,
+)
 from reverie.cli.options import JsonOption, command_app, examples
-from reverie.cli.output import Output, printable
-from reverie.errors import MemoryStoreError, UsageError, shorten
+from reverie.cli.output import Output
+from reverie.errors import UsageError
 from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
     from reverie.data import BadRow
-    from reverie.memory.contract import Embedder, Node
-    from reverie.memory.memory import Memory
-    from reverie.memory.store import Store
 
 app = command_app(no_args_is_help=True)
 
 
-MemoryOption = Annotated[
-    str | None,
-    typer.Option(
-        "--memory", metavar="URL", help="A file, or postgresql+psycopg://…; else $REVERIE_MEMORY, else a file of yours."
-    ),
-]
-EmbedderOption = Annotated[
-    str | None,
-    typer.Option(
-        "--embedder", metavar="NAME", help="minilm, builtin, words, a folder, or none; minilm where it is installed."
-    ),
-]
-Question = Annotated[str, typer.Argument(metavar="QUESTION", help="What to look for, in your words.")]
-NodeName = Annotated[str, typer.Argument(metavar="NODE", help="A node's name or alias, or #id.")]
-AsOfOption = Annotated[
-    str | None, typer.Option("--as-of", metavar="TIME", help="As it stood then: 2026-01-31, or seconds since 1970.")
-]
-KindOption = Annotated[str, typer.Option(help="entity, action, outcome, passage or picture.")]
-
-
 @app.callback()
 def memory() -> None:
-    """The knowledge graph that dreams rest on: import, recall, show, add, delete, merge, export, draw."""
+    """The knowledge graph that dreams rest on: import, recall, show, add, history, delete, merge, export, draw."""
 
 
 @app.command(
@@ -97,7 +86,7 @@ def import_(
             out.note(f"reading {file} as {name}")
         bad: list[BadRow] = []
         told = 0
-        with _opened(memory, create=True) as opened:
+        with opened_memory(memory, create=True) as opened:
             try:
                 with shown_progress() as report:
 
@@ -125,19 +114,28 @@ def import_(
     epilog=examples(
         'reverie memory recall "what do you need to make breakfast"',
         'reverie memory recall "Who is the mother of the director of Polish-Russian War?" -k 5 --json',
+        'reverie memory recall "Where is Alice?" --as-of 2024-06-01',
     )
 )
 def recall(
     question: Question,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", metavar="DATE", help="What held then: 2024, 2024-06 or 2024-06-01. [default: now]"),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many facts, and how many nodes.")] = 10,
     embedder: EmbedderOption = None,
     memory: MemoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What the memory has to say about a question: facts with sources, scores and reasons; chains; passages."""
-    with Output(as_json) as out, _opened(memory, embedder=_embedder(out, embedder)) as opened:
+    """What the memory has to say about a question: facts with sources, scores and reasons; chains; passages.
+
+    A question that names a time, as "in 2024" does, is answered for it.
+    """
+    span = span_of(as_of)
+    with Output(as_json) as out, opened_memory(memory, embedder=lambda: usual_embedder(out, embedder)) as opened:
         with shown_progress() as report:
-            found = opened.recall(question, k, progress=report)
+            found = opened.recall(question, k, progress=report, as_of=span)
         payload = recalled_fields(found) | {"memory": opened.address}
         out.result(payload, lambda console: show_recalled(console, payload))
 
@@ -156,106 +154,13 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show the nodes of a name: aliases, words, facts from and to them, and what was said before."""
-    with Output(as_json) as out, _opened(memory) as opened:
-        moment = _moment(as_of)
-        payload = {"nodes": [node_fields(opened.store, one, moment, limit) for one in _find(opened.store, node)]}
+    with Output(as_json) as out, opened_memory(memory) as opened:
+        moment = moment_of(as_of)
+        payload = {"nodes": [node_fields(opened.store, one, moment, limit) for one in find_nodes(opened.store, node)]}
         out.result(payload, lambda console: show_nodes(console, payload["nodes"]))
 
 
-@app.command(
-    epilog=examples(
-        'reverie memory add egg HasProperty "breaks when dropped" --source me',
-        "reverie memory add Rome CapitalOf Italy --confidence 0.9 --time 2026-01-31 --origin atlas --json",
-    )
-)
-def add(
-    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="Its nodes are made where they are missing.")],
-    relation: Annotated[str, typer.Argument(metavar="RELATION", help="What joins them.")],
-    object_: Annotated[str, typer.Argument(metavar="OBJECT", help="What the subject is joined to.")],
-    source: Annotated[str, typer.Option("--source", help="Who says so.")] = "user",
-    confidence: Annotated[float, typer.Option("--confidence", help="How far to trust it, from 0 to 1.")] = 1.0,
-    time: Annotated[str | None, typer.Option("--time", help="When it was said, if not now; as in --as-of.")] = None,
-    origin: Annotated[str, typer.Option("--origin", help="The document or dream that it comes from.")] = "",
-    subject_kind: KindOption = "entity",
-    object_kind: KindOption = "entity",
-    memory: MemoryOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Add one fact, or say it anew: the same fact of the same source gets a new version."""
-    with Output(as_json) as out:
-        from reverie.data import FactRow
-        from reverie.data.facts.lines import checked
-
-        try:
-            row = FactRow(
-                subject, relation, object_, subject_kind, object_kind, source, confidence, _moment(time), origin
-            )
-            checked(row)
-        except ValueError as error:
-            raise UsageError(f"{error}.") from error
-        with _opened(memory, create=True) as opened:
-            written = opened.write([row])
-            fact = opened.store.facts(written.edges.tolist())[0]
-        what = "new" if written.new_edges else "changed" if written.changed_edges else "unchanged"
-        payload = {"fact": fields_of(fact), "what": what}
-        out.result(payload, lambda console: say(console, f"{in_words(fields_of(fact))}  ({what}, edge {fact.id})"))
-
-
-@app.command(
-    epilog=examples(
-        "reverie memory delete 12",
-        'reverie memory delete egg HasProperty "breaks when dropped" --yes',
-        "reverie memory delete --node egg --json --yes",
-    )
-)
-def delete(
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="EDGE | SUBJECT RELATION OBJECT", help="An edge's id, or a fact.")
-    ] = None,
-    node: Annotated[str | None, typer.Option("--node", help="Delete this node and its facts.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
-    memory: MemoryOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Delete a fact, by its id or its words, or a node with its facts; their history stays readable."""
-    if bool(words) == bool(node) or (words and len(words) not in (1, 3)):
-        raise UsageError("name an edge's id, or a subject, relation and object, or a node with --node.")
-    with Output(as_json) as out, _opened(memory) as opened:
-        store = opened.store
-        if node:
-            found = _one(store, node)
-            facts = len(store.edges_of(found.id))
-            _confirm(f"the node '{shorten(found.name)}' and its {facts} facts", yes)
-            payload = {"deleted_facts": store.delete_node(found.id), "deleted_nodes": 1}
-        else:
-            edges = _edges(store, words or [])
-            lines = "; ".join(in_words(fields_of(fact)) for fact in store.facts(edges))
-            _confirm(lines, yes)
-            payload = {"deleted_facts": store.delete_edges(edges), "deleted_nodes": 0}
-        said = f"{payload['deleted_facts']} facts and {payload['deleted_nodes']} nodes deleted"
-        out.result(payload, lambda console: say(console, said))
-
-
-@app.command(
-    epilog=examples("reverie memory merge NYC 'New York City' 'the Big Apple'", "reverie memory merge '#3' '#9' --json")
-)
-def merge(
-    into: Annotated[str, typer.Argument(metavar="INTO", help="The node that stays: its name, or #id.")],
-    others: Annotated[list[str], typer.Argument(metavar="OTHER...", help="Their names become its aliases.")],
-    memory: MemoryOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Make one node of several that mean the same: facts move, names become aliases."""
-    with Output(as_json) as out, _opened(memory) as opened:
-        store = opened.store
-        stays, gone = _one(store, into), [_one(store, other) for other in others]
-        moved = store.merge(stays.id, [node.id for node in gone])
-        now = store.node(stays.id) or stays
-        payload = {"node": fields_of(now), "moved_facts": moved}
-        out.result(
-            payload,
-            lambda console: say(console, f"#{now.id} {now.name}, also {', '.join(now.aliases)}; {moved} facts moved"),
-        )
+app.registered_commands += memory_facts.app.registered_commands
 
 
 @app.command(
@@ -275,12 +180,12 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write all facts and nodes to a file; CSV and JSON Lines can be imported again."""
-    with Output(as_json) as out, _opened(memory) as opened:
+    with Output(as_json) as out, opened_memory(memory) as opened:
         from reverie.memory.exchange import export as write_all
 
         if file.is_dir():
             raise UsageError(f"{file} is a folder where a file is needed. Name another.")
-        moment = _moment(as_of)
+        moment = moment_of(as_of)
         with shown_progress() as report:
             kind = format or file.suffix.lstrip(".").lower()
             facts, nodes = write_all(opened.store, file, kind, moment, report)
@@ -298,7 +203,7 @@ def index(
     as_json: JsonOption = False,
 ) -> None:
     """Make the vectors of all that is new now, instead of a few at each recall. Can be stopped and gone on with."""
-    with Output(as_json) as out, _opened(memory, embedder=_embedder(out, embedder)) as opened:
+    with Output(as_json) as out, opened_memory(memory, embedder=lambda: usual_embedder(out, embedder)) as opened:
         import time
 
         started = time.perf_counter()
@@ -312,7 +217,7 @@ def index(
 @app.command(epilog=examples("reverie memory stats", "reverie memory stats --memory kg.db --json"))
 def stats(memory: MemoryOption = None, as_json: JsonOption = False) -> None:
     """Say where the memory lies and what is in it."""
-    with Output(as_json) as out, _opened(memory) as opened:
+    with Output(as_json) as out, opened_memory(memory) as opened:
         payload = {"memory": opened.address, **opened.store.stats()}
         payload.pop("url", None)
         out.result(payload, lambda console: show_stats(console, payload))
@@ -321,7 +226,7 @@ def stats(memory: MemoryOption = None, as_json: JsonOption = False) -> None:
 @app.command(epilog=examples("reverie memory check", "reverie memory check --memory kg.db --json"))
 def check(memory: MemoryOption = None, as_json: JsonOption = False) -> None:
     """Check that the memory is sound; exit code 1 and a line for each problem where it is not."""
-    with Output(as_json) as out, _opened(memory) as opened:
+    with Output(as_json) as out, opened_memory(memory) as opened:
         problems = opened.store.check()
         payload = {"memory": opened.address, "sound": not problems, "problems": problems}
         out.result(payload, lambda console: say(console, "\n".join(problems) or f"{payload['memory']} is sound"))
@@ -342,7 +247,7 @@ def draw(
     """Draw the facts that a question recalls: what it names is framed, what matters more is thicker."""
     if save.suffix.lower() != ".png":
         raise UsageError(f"{save} must end in .png.")
-    with Output(as_json) as out, _opened(memory, embedder=_embedder(out, embedder)) as opened:
+    with Output(as_json) as out, opened_memory(memory, embedder=lambda: usual_embedder(out, embedder)) as opened:
         from reverie.drawing import png_bytes
         from reverie.files import atomic_write_bytes
         from reverie.memory.draw import draw_graph, graph_of
@@ -359,105 +264,9 @@ def draw(
         out.result(payload, lambda console: say(console, said))
 
 
-# opening --------------------------------------------------------------------------------------------------------
-
-
-def _opened(url: str | None, create: bool = False, embedder: Embedder | None = None) -> Memory:
-    from reverie.memory.memory import Memory
-    from reverie.paths import default_memory
-
-    return Memory.open(url or default_memory(), embedder, create)
-
-
-def _embedder(out: Output, name: str | None) -> Embedder | None:
-    """What makes vectors; None where nothing does. Unasked, ``minilm`` where its extra is installed."""
-    from reverie.errors import MissingExtraError
-    from reverie.memory.embedders import make_embedder
-
-    if name == "none":
-        return None
-    if name == "builtin":
-        import reverie
-
-        return make_embedder(name, reverie.load("nano", enable_gpt51_codex_preview=False))
-    try:
-        return make_embedder(name or "minilm")
-    except MissingExtraError:
-        if name:
-            raise
-        out.note("recalling by names alone; for vectors: pip install 'reverie[embed]'")
-        return None
-
-
 def _reader_settings(format: str, languages: Sequence[str] | None) -> dict[str, Any]:
     if not languages:
         return {}
     if format != "conceptnet":
         raise UsageError(f"--language is for conceptnet, not for {format}.")
     return {"languages": tuple(languages)}
-
-
-def _moment(said: str | None) -> float | None:
-    from reverie.data.facts.fields import parse_time
-
-    if said is None:
-        return None
-    try:
-        return parse_time(said)
-    except ValueError as error:
-        raise UsageError(f"{error}.") from error
-
-
-# finding --------------------------------------------------------------------------------------------------------
-
-
-def _find(store: Store, name: str) -> list[Node]:
-    """The nodes of a name, or the one of #id; MemoryStoreError where there is none."""
-    number = name[1:] if name.startswith("#") else ""
-    found = store.nodes([int(number)]) if number.isdecimal() and len(number) < 19 else store.find(name)
-    if not found:
-        raise MemoryStoreError(
-            f"the memory has no node '{shorten(name)}'. Try: reverie memory recall '{shorten(name)}'"
-        )
-    return found
-
-
-def _one(store: Store, name: str) -> Node:
-    found = _find(store, name)
-    if len(found) > 1:
-        which = ", ".join(f"#{node.id} ({node.kind} '{shorten(node.name, 30)}')" for node in found[:5])
-        raise UsageError(f"'{shorten(name)}' names {len(found)} nodes: {which}. Say which by its #id.")
-    return found[0]
-
-
-def _edges(store: Store, words: Sequence[str]) -> list[int]:
-    """The id that is said, or those of the facts in words, of whatever source."""
-    if len(words) == 1:
-        number = words[0].removeprefix("#")
-        edge = store.edge(int(number)) if number.isdecimal() and len(number) < 19 else None
-        if edge is None:
-            raise UsageError(f"the memory has no edge '{shorten(words[0])}'. A node is deleted with --node.")
-        return [edge.id]
-    subjects, objects = ({node.id for node in _find(store, word)} for word in (words[0], words[2]))
-    said = [
-        edge for node in subjects for edge in store.edges_of(node) if edge.subject == node and edge.object in objects
-    ]
-    found = [edge.id for edge in said if edge.relation.casefold() == words[1].strip().casefold()]
-    if not found:
-        known = ", ".join(sorted({edge.relation for edge in said})[:5])
-        raise MemoryStoreError(
-            f"the memory has no fact '{shorten(' '.join(words))}'."
-            + (f" These two are joined by {known}." if known else "")
-        )
-    return found
-
-
-def _confirm(what: str, yes: bool) -> None:
-    if yes:
-        return
-    try:
-        if typer.confirm(f"Delete {printable(what)}?", err=True):
-            return
-    except typer.Abort as error:
-        raise UsageError("nothing was deleted: nobody answered. Say --yes to delete without being asked.") from error
-    raise MemoryStoreError("nothing was deleted.")

@@ -99,10 +99,13 @@ def show_evidence(console: Console, answer: Answer) -> None:
 def _fact(fact: Fact, mark: str) -> Text:
     from rich.text import Text
 
+    from reverie.data.facts.dates import told_period
     from reverie.nouns import SAYS
 
     told = f"{fact.subject} — {fact.relation} → {fact.object}"
     if fact.relation == SAYS:
         told = f"{fact.subject}: “{shorten(fact.object, _PASSAGE)}”"
-    about = f"({fact.source}, {fact.confidence:.2f}{'; ' if fact.reason else ''}{fact.reason})"
+    period = told_period(fact.valid_from, fact.valid_to)
+    more = "".join(f"; {words}" for words in (period, fact.reason) if words)
+    about = f"({fact.source}, {fact.confidence:.2f}{more})"
     return Text(f"  {mark}{told} ").append(about, style="dim")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.data import FactRow, Row
 from reverie.dreaming.question import Question
+from reverie.dreaming.reading import gives_orders
 from reverie.errors import UsageError, shorten
 from reverie.nouns import CAUSES, SAYS, Answer, Dream, Fact
 from reverie.tokens.questions import MAX_CHARS, clean_question
@@ -106,11 +107,17 @@ class Evidence:
 
 
 class MemoryGrounding:
-    """The memory of one session: one that is given, or a temporary one with what the bundle knows of its worlds.
+    """The memory of one session: one that is given, and what the bundle knows of its worlds.
+
+    The bundle's facts lie in a temporary memory that is read beside one that an address names: whoever keeps facts of
+    their own keeps those alone, and still asks both. Their ids are below 0. An open Memory is asked alone.
 
     Args:
         memory: an open Memory, or the address of one (see ``Store.open``); None: temporary; False: none at all
-        starter_facts: makes the rows that a new memory starts with
+        starter_facts: makes the rows of the bundle's facts
+
+    Attributes:
+        as_of: the moment or span (seconds since 1970) in which what is recalled is to hold; None: now, or as asked
     """
 
     def __init__(
@@ -123,68 +130,89 @@ class MemoryGrounding:
             raise UsageError("memory is an address or an open Memory; None uses a temporary one, False none")
         self.config = config or GroundingConfig()
         self._given, self._starter_facts = memory, starter_facts
+        self.as_of: tuple[float, float] | float | None = None
         self._memory: Memory | None = None
-        self._drop: weakref.finalize[Any, Any] | None = None
+        self._starter: Memory | None = None
+        self._drops: list[weakref.finalize[Any, Any]] = []
 
     @property
     def memory(self) -> Memory | None:
-        """The memory, opened (and seeded, if it is new) when it is first needed."""
+        """The memory that may be written to, opened when it is first needed."""
         if self._memory is None and self._given is not False:
             from reverie.memory.memory import Memory
 
             if isinstance(self._given, Memory):
                 self._memory = self._given
             elif self._given is None:
-                if first := list(self._starter_facts):
-                    folder = Path(tempfile.mkdtemp(prefix="reverie-"))
-                    self._memory = Memory.open(folder / "memory.db")
-                    self._drop = weakref.finalize(self, _drop, self._memory, folder)
-                    self._memory.write(first)
-                else:
-                    self._given = False
+                self._memory = self._temporary()
+                self._given = None if self._memory else False
             else:
                 self._memory = Memory.open(str(self._given))
-                self._drop = weakref.finalize(self, _drop, self._memory, None)
-                if not self._memory.store.seq() and (first := list(self._starter_facts)):
-                    self._memory.write(first)
+                self._drops.append(weakref.finalize(self, _drop, self._memory, None))
+                self._starter = self._temporary()
         return self._memory
 
+    def _temporary(self) -> Memory | None:
+        """A memory of the bundle's facts, which ends with the session; None where there are none."""
+        from reverie.memory.memory import Memory
+
+        if not (first := list(self._starter_facts)):
+            return None
+        folder = Path(tempfile.mkdtemp(prefix="reverie-"))
+        made = Memory.open(folder / "memory.db")
+        self._drops.append(weakref.finalize(self, _drop, made, folder))
+        made.write(first)
+        return made
+
+    def _layers(self) -> list[Memory]:
+        """What is asked: the memory, then the bundle's facts where they lie beside it."""
+        return [layer for layer in (self.memory, self._starter) if layer is not None]
+
     def close(self) -> None:
-        """Close the memory if it was opened here; a temporary one is gone then."""
-        if self._drop is not None:
-            self._drop()
-        self._memory = self._drop = None
+        """Close what was opened here; what is temporary is gone then."""
+        for drop in self._drops:
+            drop()
+        self._drops.clear()
+        self._memory = self._starter = None
 
     def recall(self, question: str, passages: bool = False) -> tuple[Fact, ...]:
-        """The facts that matter to ``question``, best first; with ``passages`` also what documents say, in facts of the
-        relation ``SAYS`` whose object is a passage's text."""
-        if self.memory is None:
-            return ()
-        found = self.memory.recall(question, 2 * self.config.recalled)
-        telling = [f for f in found.facts if f.score >= self.config.relevant and f.relation not in self.config.silent]
-        if passages:
-            telling += [
-                Fact(node.name, SAYS, node.text, node.name, score, reason="a passage")
-                for node, score in found.nodes
-                if node.kind == "passage" and node.text and score >= self.config.readable
-            ]
-            telling.sort(key=lambda fact: -fact.score)
-        return tuple(telling)[: self.config.recalled]
+        """The facts that matter to ``question`` and hold when it asks, best first; with ``passages`` also what
+        documents say, in facts of the relation ``SAYS`` whose object is a passage's text."""
+        told: list[Fact] = []
+        for layer in self._layers():
+            found = layer.recall(question, 2 * self.config.recalled, as_of=self.as_of)
+            telling = [f for f in found.facts if f.score >= self.config.relevant and f.holds]
+            told += self._of(layer, [f for f in telling if f.relation not in self.config.silent])
+            if passages:
+                told += [
+                    Fact(node.name, SAYS, node.text, node.name, score, reason="a passage")
+                    for node, score in found.nodes
+                    if node.kind == "passage" and node.text and score >= self.config.readable
+                ]
+        if passages or self._starter:
+            told.sort(key=lambda fact: -fact.score)
+        return tuple(_once(told))[: self.config.recalled]
+
+    def _of(self, layer: Memory, facts: Sequence[Fact]) -> list[Fact]:
+        """``facts`` of that layer with ids that no other layer has."""
+        return [replace(fact, id=-fact.id) for fact in facts] if layer is self._starter else list(facts)
 
     def evidence(self, dreams: Iterable[Dream]) -> Evidence:
-        """What is remembered about what these dreams claim."""
-        facts: dict[str, Sequence[Fact]] = {}
-        memory = self.memory
-        for situation in {dream.claim[0] for dream in dreams if dream.claim} if memory else ():
-            assert memory is not None
-            edges = [
-                edge.id
-                for node in memory.store.find(situation)
-                for edge in memory.store.edges_of(node.id)
-                if edge.relation == CAUSES and edge.subject == node.id
-            ]
-            if edges:
-                facts[situation] = memory.store.facts(edges)
+        """What is remembered about what these dreams claim, and holds. Facts that give orders say nothing: words of a
+        memory are data."""
+        situations = {dream.claim[0] for dream in dreams if dream.claim}
+        facts: dict[str, list[Fact]] = {}
+        for layer in self._layers() if situations else ():
+            for situation in situations:
+                edges = [
+                    edge
+                    for node in layer.store.find(situation)
+                    for edge in layer.store.edges_of(node.id)
+                    if edge.relation == CAUSES and edge.subject == node.id
+                ]
+                telling = layer.times.holding(layer.store, edges, self.as_of) if edges else []
+                if telling := [fact for fact in telling if not gives_orders(fact.object)]:
+                    facts[situation] = _once([*facts.get(situation, ()), *self._of(layer, telling)])
         return Evidence(facts, self.config)
 
 
@@ -213,6 +241,14 @@ def _drop(memory: Memory, folder: Path | None) -> None:
     memory.close()
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _once(facts: Iterable[Fact]) -> list[Fact]:
+    """Without what the same source says again, in another layer."""
+    first: dict[tuple[object, ...], Fact] = {}
+    for fact in facts:
+        first.setdefault((fact.subject, fact.relation, fact.object, fact.source, fact.valid_from), fact)
+    return list(first.values())
 
 
 def _trust(told: Mapping[str, float]) -> float:

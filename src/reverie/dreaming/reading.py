@@ -20,7 +20,7 @@ from reverie.nouns import SAYS, Fact
 from reverie.speakers.contract import Message, Speaker, SpeechRequest
 from reverie.tokens.questions import words_of
 
-__all__ = ["Reading", "ReadingConfig", "bears_out", "only_named", "read", "told"]
+__all__ = ["Reading", "ReadingConfig", "bears_out", "gives_orders", "only_named", "read", "told"]
 
 _EXAMPLES = (
     ("Alma school is led by Jane Roe.", "Who leads Alma school?", "Jane Roe"),
@@ -220,6 +220,11 @@ def _words(text: str) -> list[str]:
     """Stems, without articles; numbers in digits, whatever stands beside them: "six" and "6am" share one."""
     pieces = [piece for word in words_of(text) for piece in re.findall(r"\d+|\D+", word)]
     return [_DIGITS.get(piece) or stem(piece) for piece in pieces if piece not in {"the", "a", "an"}]
+
+
+def gives_orders(text: str) -> bool:
+    """Whether some of it tells who reads it what to do."""
+    return bool(_ORDERS.search(" ".join(text.split())))
 
 
 def _data(text: str) -> str:

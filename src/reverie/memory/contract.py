@@ -40,6 +40,8 @@ class Edge:
     time: float  # when the fact was said, seconds since 1970
     since: float  # when this version was written
     until: float | None = None
+    valid_from: float | None = None  # when it began to hold, seconds since 1970; None: nobody said
+    valid_to: float | None = None  # when it ceased to
 
 
 @dataclass(frozen=True)

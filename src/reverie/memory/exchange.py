@@ -161,6 +161,8 @@ def _rows(
                 "confidence": edge.confidence,
                 "time": edge.time,
                 "origin": edge.origin,
+                "valid_from": edge.valid_from,
+                "valid_to": edge.valid_to,
             }
             yield {name: value for name, value in fields.items() if name == "source" or value != _DEFAULTS.get(name)}
         counts[0] += len(batch)
@@ -212,7 +214,7 @@ def _to_graphml(
     file.write('<?xml version="1.0" encoding="UTF-8"?>\n<graphml xmlns="http://graphml.graphdrawing.org/xmlns">\n')
     for what, names in (("node", ("name", "kind", "text", "aliases")), ("edge", _EDGE_KEYS)):
         for name in names:
-            kind = "double" if name in ("confidence", "time") else "string"
+            kind = "double" if name in ("confidence", *_MOMENTS) else "string"
             file.write(_xml("key", {"id": f"{what}-{name}", "for": what, "attr.name": name, "attr.type": kind}))
     file.write('<graph edgedefault="directed">\n')
     facts = nodes = 0
@@ -234,7 +236,8 @@ def _to_graphml(
     return facts, nodes
 
 
-_EDGE_KEYS = ("relation", "source", "origin", "confidence", "time")
+_MOMENTS = ("time", "valid_from", "valid_to")
+_EDGE_KEYS = ("relation", "source", "origin", "confidence", *_MOMENTS)
 
 
 def _node_xml(node: Node) -> str:
@@ -246,7 +249,7 @@ def _xml(what: str, attributes: dict[str, str], values: Mapping[str, Any] | None
     """An element with its values that are not empty as its data; characters that XML cannot hold become U+FFFD."""
     element = ET.Element(what, attributes)
     for name, value in (values or {}).items():
-        if value != "":
+        if value not in ("", None):
             ET.SubElement(element, "data", key=f"{what}-{name}").text = _NOT_XML.sub("�", str(value))
     return ET.tostring(element, encoding="unicode") + "\n"
 

@@ -27,6 +27,7 @@ from reverie.memory.linking import LINKED, EntityIndex, bare_name, further_names
 from reverie.memory.recall import RecallConfig, Recaller
 from reverie.memory.relation_patterns import relation_words
 from reverie.memory.store import Store
+from reverie.memory.times import Span, Times, as_span
 from reverie.memory.vectors import VectorIndex
 from reverie.progress import Progress, no_progress
 
@@ -65,7 +66,7 @@ class Memory:
     ):
         self.store, self.embedder, self.pictures = store, embedder, pictures
         self.settings = settings or RecallConfig()
-        self.names = EntityIndex()
+        self.names, self.times = EntityIndex(), Times()
         self._shared = store.path is None  # a server keeps the vectors for all
         self._lock = threading.RLock()
         self._linked = store.cursor(_LINKED)
@@ -90,6 +91,7 @@ class Memory:
 
         Raises MemoryStoreError, and what ``make_embedder`` raises for the name of an embedder.
         """
+        embedder = None if embedder == "none" else embedder
         made = make_embedder(embedder) if isinstance(embedder, str) else embedder
         store = Store.open(url, create)
         try:
@@ -136,13 +138,19 @@ class Memory:
     # recalling --------------------------------------------------------------------------------------------------
 
     def recall(
-        self, question: str, k: int = 10, pictures: Sequence[np.ndarray] = (), progress: Progress = no_progress
+        self,
+        question: str,
+        k: int = 10,
+        pictures: Sequence[np.ndarray] = (),
+        progress: Progress = no_progress,
+        as_of: Span | float | None = None,
     ) -> Recalled:
         """The ``k`` facts and nodes that matter most to ``question``, best first, with chains and reasons.
 
-        ``pictures`` (uint8 (H, W, 3)) recall picture nodes that look alike, where there is a picture embedder.
-        New nodes are embedded on the way, ``settings.lazy`` at most, which ``progress`` hears of: call ``index`` after
-        large writes.
+        ``as_of``: what is to hold, a moment or a span of time (seconds since 1970); None: what the question says of it,
+        as "in 2024" does, else now. ``pictures`` (uint8 (H, W, 3)) recall picture nodes that look alike, where there is
+        a picture embedder. New nodes are embedded on the way, ``settings.lazy`` at most, which ``progress`` hears of:
+        call ``index`` after large writes.
         """
         started = time.perf_counter()
         with self._lock:
@@ -150,13 +158,13 @@ class Memory:
             refreshed = time.perf_counter()
             vector = self.embedder.embed([question])[0] if self.embedder is not None and question.strip() else None
             embedded = time.perf_counter()
-            found = self.recaller().recall(question, k, vector, self._looking_like(pictures))
+            found = self.recaller().recall(question, k, vector, self._looking_like(pictures), as_span(as_of))
         details = {"refresh": refreshed - started, "embed": embedded - refreshed, **found.details}
         return replace(found, seconds=time.perf_counter() - started, details=details)
 
     def recaller(self) -> Recaller:
         """What answers questions, as the memory stands after the last ``refresh``."""
-        return Recaller(self.store, self.topology, self.names, self.settings, self._nodes, self._facts)
+        return Recaller(self.store, self.topology, self.names, self.settings, self._nodes, self._facts, self.times)
 
     # following the store ----------------------------------------------------------------------------------------
 
@@ -177,6 +185,7 @@ class Memory:
             self.names.refresh(self.store)
             self._link(progress)
             self.topology.refresh(self.store)
+            self.times.refresh(self.store)
             kinds: tuple[_Kind, ...] = (
                 (self._nodes, "node", self._node_texts, self.embedder),
                 (self._facts, "edge", self._fact_texts, self.embedder),

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from reverie.memory.database import by_ids
 from reverie.memory.schema import fold
+from reverie.memory.undoing import keep_for_undo
 from reverie.memory.upsert import EDGE_COLUMNS, Change, close_edges, forget_vectors, stage_ids, touch
 
 __all__ = ["delete_edges", "edges_at", "end_nodes", "merge_nodes"]
@@ -21,6 +22,10 @@ def edges_at(connection: Connection, nodes: Sequence[int]) -> list[Any]:
     columns = ", ".join(f"e.{name}" for name in EDGE_COLUMNS) + ", coalesce(e.time, w.time) AS said"
     found = f"SELECT {columns} FROM staged_ids n CROSS JOIN edges e JOIN writes w ON w.seq = e.since WHERE"
     return list(connection.execute(text(f"{found} e.subject = n.id UNION {found} e.object = n.id ORDER BY 1")))
+
+
+def _key(row: Any) -> tuple[float, ...]:
+    return row.subject, row.relation, row.object, row.source, row.starts
 
 
 def delete_edges(connection: Connection, change: Change, ids: Iterable[int]) -> int:
@@ -44,10 +49,11 @@ def end_nodes(connection: Connection, change: Change, nodes: Sequence[int], into
 
 def merge_nodes(connection: Connection, change: Change, into: int, others: Sequence[int]) -> int:
     """Move edges and names of living ``others``, which are not ``into``; returns how many edges moved."""
+    keep_for_undo(connection, change, into, others)
     moving = edges_at(connection, others)
     at = dict.fromkeys(others, into)
-    standing: dict[tuple[int, ...], Any] = {
-        tuple(row[1:5]): row for row in edges_at(connection, [into]) if not at.keys() & {row[1], row[3]}
+    standing: dict[tuple[float, ...], Any] = {
+        _key(row): row for row in edges_at(connection, [into]) if not at.keys() & {row[1], row[3]}
     }
     ended: list[int] = []  # edges that close for good
     altered: dict[int, tuple[Any, ...]] = {}  # id → subject, object, origin, confidence, time
@@ -56,7 +62,7 @@ def merge_nodes(connection: Connection, change: Change, into: int, others: Seque
         if subject == object_ and row.subject != row.object:
             ended.append(row.id)
             continue
-        key = (subject, row.relation, object_, row.source)
+        key = (subject, row.relation, object_, row.source, row.starts)
         keeper = standing.setdefault(key, row)
         if keeper is row:
             altered[row.id] = (subject, object_, row.origin, row.confidence, row.said)

@@ -23,8 +23,10 @@ import numpy as np
 from reverie.errors import ConfigError
 from reverie.memory.contract import Chain, Recalled
 from reverie.memory.linking import EntityIndex, Link, link_question
+from reverie.memory.moments import asked_span
 from reverie.memory.relation_patterns import asked_relations
 from reverie.memory.store import Store
+from reverie.memory.times import Span, Times, settled
 from reverie.memory.vectors import VectorIndex
 from reverie.nouns import Fact
 
@@ -80,18 +82,26 @@ class Recaller:
         settings: RecallConfig,
         node_vectors: VectorIndex | None = None,
         fact_vectors: VectorIndex | None = None,
+        times: Times | None = None,
     ):
+        self.times = times or Times()
         self.store, self.topology, self.names, self.settings = store, topology, names, settings
         self.node_vectors, self.fact_vectors = node_vectors, fact_vectors
 
     def recall(
-        self, question: str, k: int = 10, vector: np.ndarray | None = None, starts: Mapping[int, float] | None = None
+        self,
+        question: str,
+        k: int = 10,
+        vector: np.ndarray | None = None,
+        starts: Mapping[int, float] | None = None,
+        as_of: Span | None = None,
     ) -> Recalled:
         """The ``k`` facts and the ``k`` nodes that matter most to ``question``, and chains of facts.
 
         Args:
             vector: the question as float32 (D,), for the vectors
             starts: nodes to start from besides those that the question names, with weights in [0, 1]
+            as_of: what is to hold; None: what the question says of it, else now
         """
         clock = _Clock()
         links = link_question(question, self.names, self.store)[: self.settings.linked]
@@ -99,10 +109,11 @@ class Recaller:
         spread = self.spread(question, links, vector, starts or {})
         clock.mark("spread")
         scores = spread.fact_scores()
+        standing = self.times.weigh(self.store, scores, spread.edges, spread.relations, as_of or asked_span(question))
         best = np.argsort(-scores, kind="stable")
         chains = spread.chains(best, scores)
         wanted = dict.fromkeys([*best[: 2 * k].tolist(), *(place for way, _ in chains for place in way)])
-        facts = self._told(spread, list(wanted), scores)
+        facts = settled(self._told(spread, list(wanted), scores), standing)
         rated = spread.node_scores()
         top = sorted(rated, key=lambda node: (-rated[node], node))[:k]
         living = {node.id: node for node in self.store.nodes(top)}

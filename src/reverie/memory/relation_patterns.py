@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import snowballstemmer
 
-__all__ = ["MENTIONS", "Asked", "asked_relations", "relation_words", "said_relations", "stem"]
+__all__ = ["MENTIONS", "Asked", "asked_relations", "denied_relation", "relation_words", "said_relations", "stem"]
 
 MENTIONS = "mentions"
 
@@ -126,6 +126,9 @@ _CUES = (
 )
 _BY_NAME = {cue.relation: cue for cue in _CUES}
 _SAID = [(cue.relation, re.compile(cue.said, re.IGNORECASE)) for cue in _CUES if cue.said]
+_DENIES = re.compile(r"\b(?:not|never|cannot|unable)\b(?! only)|n['’]t\b", re.IGNORECASE)
+_RHETORICAL = re.compile(r"\W*\w+n['’]t\b|\W*why (?:\w+n['’]t|not)\b", re.IGNORECASE)  # "Don't cats like fish?"
+_HATES = r"\b(?:dislikes?|hates?|detests?|avoids?)\b"
 _WINDOW = 90  # characters before a name in which a cue is looked for, within its sentence
 _WORN = frozenset("of by to for at in has have is a the not with from as on related".split())
 
@@ -158,16 +161,34 @@ def said_relations(text: str, start: int, end: int) -> dict[str, float]:
 
 
 def asked_relations(question: str, relations: Sequence[str]) -> Asked:
-    """How far ``question`` asks for each of ``relations``."""
+    """How far ``question`` asks for each of ``relations``.
+
+    A question that denies ("what do cats not like") asks for the relations that do (NotDesires), not for what they
+    deny; any other one asks for none of those.
+    """
     stems = {stem(word): word for word in re.findall(r"\w+", question.lower())}
-    forward = [_asked(question, stems, relation_words(relation), back=False) for relation in relations]
-    backward = [_asked(question, stems, relation_words(relation), back=True) for relation in relations]
+    words = [relation_words(relation) for relation in relations]
+    no = bool(_DENIES.search(question)) and not _RHETORICAL.match(question)
+    denied = {denied_relation(one) for one in words} if no else set()
+    forward, backward = (
+        [(0.0, "") if one in denied else _asked_or_denied(question, stems, one, back, no) for one in words]
+        for back in (False, True)
+    )
     return Asked(
         np.array([weight for weight, _ in forward], np.float32),
         np.array([weight for weight, _ in backward], np.float32),
         tuple(cue for _, cue in forward),
         tuple(cue for _, cue in backward),
     )
+
+
+def _asked_or_denied(question: str, stems: dict[str, str], relation: str, back: bool, no: bool) -> tuple[float, str]:
+    """``_asked``, of a relation that denies another by what asks for that one, in a question that denies too."""
+    positive = denied_relation(relation)
+    if no or not positive:
+        return _asked(question, stems, positive or relation, back)
+    hates = re.search(_HATES, question, re.IGNORECASE) if positive == "desires" and not back else None
+    return (1.0, hates.group().lower()) if hates else (0.0, "")
 
 
 def _asked(question: str, stems: dict[str, str], relation: str, back: bool) -> tuple[float, str]:
@@ -181,6 +202,11 @@ def _asked(question: str, stems: dict[str, str], relation: str, back: bool) -> t
         if word not in _WORN and stem(word) in stems:
             return 0.8, stems[stem(word)]
     return 0.0, ""
+
+
+def denied_relation(words: str) -> str:
+    """The relation that one in words denies: "desires" of "not desires"; "" where it denies none."""
+    return words.removeprefix("not ") if words.startswith("not ") else ""
 
 
 @lru_cache(maxsize=4096)

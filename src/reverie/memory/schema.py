@@ -36,7 +36,20 @@ from reverie.errors import MemoryStoreError
 __all__ = ["fold", "is_newest", "migrate", "tables", "version"]
 
 FIRST = "v0001"
-UPGRADES: dict[str, tuple[str, ...]] = {}  # version → SQL that makes it of the one before, for both databases, in order
+UPGRADES: dict[str, tuple[str, ...]] = {  # version → SQL that makes it of the one before, for both databases, in order
+    "v0003": (  # facts that change: when they hold, and which relations hold one value at a time
+        *(
+            f"ALTER TABLE {table} ADD COLUMN {column} FLOAT NOT NULL DEFAULT 0"
+            for table in ("edges", "past")
+            for column in ("starts", "ends")
+        ),
+        "DROP INDEX edges_key",
+        "CREATE UNIQUE INDEX edges_key ON edges (subject, relation, object, source, starts)",
+        "ALTER TABLE relations ADD COLUMN single SMALLINT",
+        "ALTER TABLE relations ADD COLUMN learned SMALLINT",
+        "CREATE TABLE merges (seq BIGINT NOT NULL, node BIGINT NOT NULL, before TEXT NOT NULL, PRIMARY KEY (seq))",
+    ),
+}
 _MOST_KEY_LETTERS = 500  # of up to 4 bytes each: PostgreSQL's index entries end at 2704 bytes
 
 tables = MetaData()  # the newest version, which a new memory has at once
@@ -56,7 +69,14 @@ writes = Table(  # one row for each transaction that changed something
     _column("edges", _ID),  # the highest edge id given out so far
     _column("nodes", _ID),
 )
-relations = Table("relations", tables, _column("id", Integer, key=True), _column("name", Text))  # numbered from 0
+relations = Table(  # numbered from 0
+    "relations",
+    tables,
+    _column("id", Integer, key=True),
+    _column("name", Text),
+    Column("single", SmallInteger),  # whether a subject has one value at a time, 1 or 0 as declared; NULL: not said
+    Column("learned", SmallInteger),  # and as the facts show
+)
 sources = Table("sources", tables, _column("id", Integer, key=True), _column("name", Text))
 origins = Table("origins", tables, _column("id", Integer, key=True), _column("name", Text))
 for _table in (relations, sources, origins):
@@ -96,14 +116,20 @@ def _edge_columns() -> list[Column]:  # type: ignore[type-arg]
     ]
 
 
+def _period_columns() -> list[Column]:  # type: ignore[type-arg]
+    """When a fact begins and ceases to hold: seconds since the year 1, so that 0 can say that nobody said."""
+    return [Column(name, Float, nullable=False, server_default="0") for name in ("starts", "ends")]
+
+
 edges = Table(
     "edges",
     tables,
     _column("id", _ID, key=True),
     *_edge_columns(),
     _column("since", _ID, ForeignKey("writes.seq")),
+    *_period_columns(),
 )
-Index("edges_key", edges.c.subject, edges.c.relation, edges.c.object, edges.c.source, unique=True)
+Index("edges_key", *(edges.c[name] for name in ("subject", "relation", "object", "source", "starts")), unique=True)
 Index("edges_object", edges.c.object)
 
 past = Table(
@@ -113,6 +139,7 @@ past = Table(
     _column("until", _ID, ForeignKey("writes.seq"), key=True),
     *_edge_columns(),
     _column("since", _ID, ForeignKey("writes.seq")),
+    *_period_columns(),
     sqlite_with_rowid=False,
 )
 Index("past_key", past.c.subject, past.c.relation, past.c.object, past.c.source)
@@ -127,6 +154,13 @@ touched = Table(
     sqlite_with_rowid=False,
 )
 cursors = Table("cursors", tables, _column("key", Text, key=True), _column("count", _ID), sqlite_with_rowid=False)
+merges = Table(  # of nodes, that can be undone
+    "merges",
+    tables,
+    _column("seq", BigInteger, key=True),  # the change that merged
+    _column("node", BigInteger),  # the one that stayed
+    _column("before", Text),  # its row, those of the others and their names as they were, as JSON
+)
 embedders = Table(
     "embedders", tables, _column("id", Integer, key=True), _column("name", Text), _column("size", Integer)
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,14 +18,26 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from reverie.data import NODE_KINDS, Row
+from reverie.data.facts.dates import YEAR_ONE
 from reverie.errors import MemoryStoreError
 from reverie.memory.checks import problems
 from reverie.memory.contract import Changes, Edge, EdgeArrays, Node, Written
 from reverie.memory.database import Database, DatabaseConfig, by_ids, fetch
 from reverie.memory.embeddings import Embedded, get_vectors, nearest, put_vectors
 from reverie.memory.merging import delete_edges, edges_at, end_nodes, merge_nodes
+from reverie.memory.periods import (
+    Held,
+    RelationMode,
+    declare_relation,
+    held_by,
+    held_edges,
+    learn_relations,
+    relation_modes,
+    worth_learning,
+)
 from reverie.memory.schema import fold
-from reverie.memory.upsert import Change, check_rows, write_rows
+from reverie.memory.undoing import Unmerged, undo_merge
+from reverie.memory.upsert import DATED, Change, check_rows, write_rows
 from reverie.nouns import Fact
 
 __all__ = ["Store", "fold"]
@@ -125,12 +137,20 @@ class Store:
 
         Names and aliases of the others become aliases of ``into``, so that later writes of them go there. A moved edge
         that meets one of the same key is joined with it (the higher confidence holds), and one that would lead from
-        ``into`` to itself ends. History stays readable.
+        ``into`` to itself ends. History stays readable, and ``undo_merge`` takes it back.
         """
         others = sorted(set(others) - {into})
         with self._change() as (connection, change):
             self._need(connection, [into, *others])
             return merge_nodes(connection, change, into, others) if others else 0
+
+    def undo_merge(self) -> Unmerged:
+        """Take the last merge back: facts, words and names are as they were, but for what was written since.
+
+        Raises UsageError where there is none, or one of its nodes is gone since.
+        """
+        with self._change() as (connection, change):
+            return undo_merge(connection, change)
 
     # nodes ------------------------------------------------------------------------------------------------------
 
@@ -236,11 +256,72 @@ class Store:
         with self._database.reading() as connection:
             found = {row[0]: row for row in by_ids(connection, _FACTS, edge_ids)}
         return [
-            Fact(subject, relation, object_, source, confidence=confidence, time=said, origin=origin, id=number)
-            for number, subject, relation, object_, source, origin, confidence, said in (
+            Fact(
+                subject,
+                relation,
+                object_,
+                source,
+                confidence=confidence,
+                time=said,
+                origin=origin,
+                id=number,
+                valid_from=begins,
+                valid_to=ends,
+            )
+            for number, subject, relation, object_, source, origin, confidence, said, begins, ends in (
                 found[number] for number in map(int, edge_ids) if number in found
             )
         ]
+
+    # what changes ------------------------------------------------------------------------------------------------
+
+    def has_dated_facts(self) -> bool:
+        """Whether there ever was a fact with a beginning or an end."""
+        return bool(self.cursor(DATED["key"]))
+
+    def held(self, edges: Sequence[int]) -> list[Held]:
+        """The living edges among these, and when each is said to hold."""
+        with self._database.reading() as connection:
+            return held_edges(connection, edges)
+
+    def held_by(self, subjects: Collection[int], relations: Collection[int]) -> list[Held]:
+        """The living edges of these relations from these nodes."""
+        with self._database.reading() as connection:
+            return held_by(connection, subjects, relations)
+
+    def relation_modes(self) -> list[RelationMode]:
+        """Every relation, and whether it holds one value at a time."""
+        with self._database.reading() as connection:
+            return relation_modes(connection)
+
+    def learn_relations(self) -> None:
+        """See ``periods.learn_relations``; a memory that cannot be written to stays as it is."""
+        with self._database.reading() as connection:
+            if self._database.read_only or not worth_learning(connection):
+                return
+        with self._change() as (connection, _):
+            learn_relations(connection)
+
+    def declare_relation(self, name: str, one: bool | None) -> RelationMode:
+        """Say that a relation holds one value at a time, or many; None: as its facts show."""
+        with self._change() as (connection, change):
+            mode = declare_relation(connection, name, one)
+            change.record(connection)
+            return mode
+
+    def closed_of(self, node: int) -> list[Edge]:
+        """The versions of edges from a node that were changed or deleted since, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(text(f"{_CLOSED} WHERE e.subject = :node ORDER BY e.until"), {"node": node})
+            return [Edge(*row) for row in rows]
+
+    def count_by_relation(self) -> dict[str, int]:
+        """How many living edges each relation has."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                text("SELECT r.name, count(*) FROM edges e JOIN relations r ON r.id = e.relation GROUP BY r.name")
+            )
+            return {row[0]: row[1] for row in rows}
 
     def relations(self) -> list[str]:
         """Names of relations by their number."""
@@ -388,10 +469,11 @@ _WORDS = (
     "JOIN sources s ON s.id = e.source JOIN origins o ON o.id = e.origin"
 )
 _VERSION = "e.subject, r.name, e.object, s.name, o.name, e.confidence, coalesce(e.time, w.time), w.time"
-_LIVING = f"SELECT e.id, {_VERSION}, NULL FROM edges e{_WORDS}"
-_CLOSED = f"SELECT e.edge, {_VERSION}, u.time FROM past e{_WORDS} JOIN writes u ON u.seq = e.until"
+_PERIOD = f"nullif(e.starts, 0) + {YEAR_ONE - 1}, nullif(e.ends, 0) + {YEAR_ONE - 1}"
+_LIVING = f"SELECT e.id, {_VERSION}, NULL, {_PERIOD} FROM edges e{_WORDS}"
+_CLOSED = f"SELECT e.edge, {_VERSION}, u.time, {_PERIOD} FROM past e{_WORDS} JOIN writes u ON u.seq = e.until"
 _FACTS = (
-    "SELECT e.id, a.name, r.name, b.name, s.name, o.name, e.confidence, coalesce(e.time, w.time) "
+    f"SELECT e.id, a.name, r.name, b.name, s.name, o.name, e.confidence, coalesce(e.time, w.time), {_PERIOD} "
     f"FROM edges e{_WORDS} JOIN nodes a ON a.id = e.subject JOIN nodes b ON b.id = e.object WHERE e.id IN :ids"
 )
 

@@ -15,19 +15,35 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from reverie.data import NODE_KINDS, FactRow, NodeRow, Row
+from reverie.data.facts.dates import YEAR_ONE
 from reverie.errors import DataError, shorten
 from reverie.memory.contract import Written
 from reverie.memory.database import insert
 from reverie.memory.schema import fold
 
-__all__ = ["Change", "EDGE_COLUMNS", "check_rows", "close_edges", "forget_vectors", "stage_ids", "touch", "write_rows"]
+__all__ = [
+    "Change",
+    "DATED",
+    "EDGE_COLUMNS",
+    "check_rows",
+    "close_edges",
+    "forget_vectors",
+    "stage_ids",
+    "stored",
+    "touch",
+    "write_rows",
+]
 
-EDGE_COLUMNS = ("id", "subject", "relation", "object", "source", "origin", "confidence", "time", "since")
+EDGE_COLUMNS = (
+    *("id", "subject", "relation", "object", "source", "origin", "confidence", "time", "since"),
+    *("starts", "ends"),
+)
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(NODE_KINDS)}
+DATED = {"key": "dated facts"}  # the cursor of a memory that holds one with a beginning or an end
 _OWN, _ALIAS = 0, 2  # ranks of names
 _MOST_LETTERS = 500  # of a relation, source or origin: PostgreSQL's index entries end at 2704 bytes
 
-_Key = tuple[int, int, int, int]  # subject, relation, object, source
+_Key = tuple[int, int, int, int, float]  # subject, relation, object, source, starts
 
 
 @dataclass
@@ -263,27 +279,31 @@ def _write_facts(
     sources = _intern(connection, "sources", {fact.source for fact in facts})
     origins = _intern(connection, "origins", {fact.origin for fact in facts})
     keys: list[_Key] = [
-        (subject, relations[fact.relation.strip()], object_, sources[fact.source])
+        (subject, relations[fact.relation.strip()], object_, sources[fact.source], stored(fact.valid_from))
         for fact, subject, object_ in zip(facts, subjects, objects)
     ]
+    if any(fact.valid_from is not None or fact.valid_to is not None for fact in facts):
+        keys = [_ended(connection, key, fact) for key, fact in zip(keys, facts)]
+        connection.execute(text('INSERT INTO cursors (key, "count") VALUES (:key, 1) ON CONFLICT DO NOTHING'), DATED)
     latest: dict[_Key, FactRow] = dict(zip(keys, facts))
     asked = [key for key in latest if key[0] <= old_nodes and key[2] <= old_nodes]
     _stage(
         connection,
         "staged_keys",
-        "subject BIGINT, relation INTEGER, object BIGINT, source INTEGER",
+        "subject BIGINT, relation INTEGER, object BIGINT, source INTEGER, starts DOUBLE PRECISION",
         [(place, *key) for place, key in enumerate(asked)],
     )
     ids: dict[_Key, int] = {}
     changed: list[dict[str, Any]] = []
-    for place, edge, origin, confidence, said in connection.execute(text(_SAME_KEY)) if asked else ():
+    for place, edge, origin, confidence, said, ends in connection.execute(text(_SAME_KEY)) if asked else ():
         key = asked[place]
         ids[key] = edge
         fact = latest[key]
-        if (fact.confidence, origins[fact.origin]) != (confidence, origin) or fact.time not in (None, said):
-            changed.append(
-                {"id": edge, "origin": origins[fact.origin], "confidence": float(fact.confidence), "time": fact.time}
-            )
+        until = ends if fact.valid_to is None else stored(fact.valid_to)
+        now = fact.confidence, origins[fact.origin], until
+        if now != (confidence, origin, ends) or fact.time not in (None, said):
+            about = {"origin": origins[fact.origin], "confidence": float(fact.confidence), "time": fact.time}
+            changed.append({"id": edge, "ends": until} | about)
     again = {key: edge for key, edge in _returning(connection, asked).items() if key not in ids}
     ids |= again
     added: list[tuple[Any, ...]] = []
@@ -293,15 +313,16 @@ def _write_facts(
             ids[key] = change.edges
         elif key not in again:
             continue
-        added.append((ids[key], *key, origins[fact.origin], float(fact.confidence), fact.time, change.seq))
+        told = origins[fact.origin], float(fact.confidence), fact.time
+        added.append((ids[key], *key[:4], *told, change.seq, key[4], stored(fact.valid_to)))
     if added or changed:
         change.record(connection)
     if changed:
         close_edges(connection, change, [row["id"] for row in changed])
         connection.execute(
             text(
-                "UPDATE edges SET origin = :origin, confidence = :confidence, time = :time, since = :since "
-                "WHERE id = :id"
+                "UPDATE edges SET origin = :origin, confidence = :confidence, time = :time, since = :since, "
+                "ends = :ends WHERE id = :id"
             ),
             [row | {"since": change.seq} for row in changed],
         )
@@ -311,10 +332,27 @@ def _write_facts(
 
 
 _SAME_KEY = (
-    "SELECT s.place, e.id, e.origin, e.confidence, coalesce(e.time, w.time) FROM staged_keys s CROSS JOIN edges e "
-    "JOIN writes w ON w.seq = e.since WHERE e.subject = s.subject AND e.relation = s.relation "
-    "AND e.object = s.object AND e.source = s.source"
+    "SELECT s.place, e.id, e.origin, e.confidence, coalesce(e.time, w.time), e.ends "
+    "FROM staged_keys s CROSS JOIN edges e JOIN writes w ON w.seq = e.since WHERE e.subject = s.subject "
+    "AND e.relation = s.relation AND e.object = s.object AND e.source = s.source AND e.starts = s.starts"
 )
+_OPEN = text(
+    "SELECT max(starts) FROM edges WHERE subject = :subject AND relation = :relation AND object = :object "
+    "AND source = :source AND ends = 0 AND starts < :ends"
+)
+
+
+def stored(moment: float | None) -> float:
+    """A moment of a period as its column has it."""
+    return 0.0 if moment is None else moment - YEAR_ONE + 1.0
+
+
+def _ended(connection: Connection, key: _Key, fact: FactRow) -> _Key:
+    """The key of the fact that a row without a beginning ends, where one began before and goes on."""
+    if fact.valid_from is not None or fact.valid_to is None:
+        return key
+    asked = dict(zip(("subject", "relation", "object", "source"), key)) | {"ends": stored(fact.valid_to)}
+    return *key[:4], connection.execute(_OPEN, asked).scalar() or 0.0
 
 
 def _returning(connection: Connection, asked: Sequence[_Key]) -> dict[_Key, int]:
@@ -324,7 +362,7 @@ def _returning(connection: Connection, asked: Sequence[_Key]) -> dict[_Key, int]
     rows = connection.execute(
         text(
             "SELECT s.place, p.edge FROM staged_keys s CROSS JOIN past p WHERE p.subject = s.subject "
-            "AND p.relation = s.relation AND p.object = s.object AND p.source = s.source "
+            "AND p.relation = s.relation AND p.object = s.object AND p.source = s.source AND p.starts = s.starts "
             "AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.id = p.edge) ORDER BY p.until"
         )
     )

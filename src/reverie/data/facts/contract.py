@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from reverie.data.facts.dates import check_period
+
 __all__ = ["NODE_KINDS", "BadRow", "FactRow", "NodeRow", "OnBad", "Reader", "Row"]
 
 NODE_KINDS = ("entity", "action", "outcome", "passage", "picture")
@@ -44,6 +46,8 @@ class FactRow:
     confidence: float = 1.0  # in [0, 1]
     time: float | None = None  # seconds since 1970 (UTC); None: the moment of writing
     origin: str = ""  # the dream or document within the source
+    valid_from: float | None = None  # seconds since 1970 from which it holds; None: not said
+    valid_to: float | None = None  # up to which it does
 
     def __post_init__(self) -> None:
         _check_names(self.subject, self.relation, self.object)
@@ -52,6 +56,7 @@ class FactRow:
             raise ValueError(f"confidence lies between 0 and 1, got {self.confidence}")
         if self.time is not None and not math.isfinite(self.time):
             raise ValueError(f"time is in seconds since 1970, got {self.time}")
+        check_period(self.valid_from, self.valid_to)
 
 
 Row = NodeRow | FactRow

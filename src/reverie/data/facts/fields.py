@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reverie.data.facts.contract import FactRow, NodeRow, Row
+from reverie.data.facts.dates import parse_span
 from reverie.errors import nearest, shorten
 
-__all__ = ["FACT_FIELDS", "NODE_FIELDS", "parse_time", "row_of"]
+__all__ = ["FACT_FIELDS", "NODE_FIELDS", "SHORT", "parse_time", "row_of"]
 
 FACT_FIELDS = tuple(field.name for field in dataclasses.fields(FactRow))
+SHORT = {"from": "valid_from", "to": "valid_to"}  # how the ends of a period may be called
 NODE_FIELDS = tuple(field.name for field in dataclasses.fields(NodeRow))
 
 
@@ -21,6 +23,7 @@ def row_of(fields: Mapping[str, Any], source: str = "") -> Row:
 
     Raises ValueError on a field that is unknown, missing or cannot have its value.
     """
+    fields = {SHORT.get(name, name): value for name, value in fields.items()}
     kind, known = (NodeRow, NODE_FIELDS) if "name" in fields else (FactRow, FACT_FIELDS)
     for name in fields:
         if name not in known:
@@ -50,6 +53,8 @@ def parse_time(said: object) -> float:
 def _value(name: str, value: Any) -> Any:
     if name == "time":
         return None if value is None else parse_time(value)
+    if name in ("valid_from", "valid_to"):
+        return None if value is None else parse_span(value)[name == "valid_to"]
     if name == "confidence":
         return _number(name, value)
     if name == "aliases":

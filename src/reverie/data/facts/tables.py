@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from reverie.data.facts.contract import BadRow, OnBad, Row
-from reverie.data.facts.fields import FACT_FIELDS, row_of
+from reverie.data.facts.fields import FACT_FIELDS, SHORT, row_of
 from reverie.data.facts.lines import lines, numbered_rows
 from reverie.errors import DataError, nearest, shorten
 
@@ -85,6 +85,7 @@ def _header(path: Path, line: str) -> tuple[list[str], str]:
     for delimiter in ",;\t|":
         try:
             header = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
+            header = [SHORT.get(name, name) for name in header]
         except csv.Error:  # a carriage return in the middle of it
             continue
         if set(_NEEDED) <= set(header):
