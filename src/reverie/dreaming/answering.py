@@ -209,7 +209,6 @@ def _said(model: Model, judged: Judged, signals: Signals) -> Answer:
     return Answer(
         text=said if known else f"I cannot answer this: {broken[0].why}." if told else admit(parts),
         known=known,
-        guess="" if known else said,
         confidence=confidence,
         backend="local",
         dreams=judged.dreams,
