@@ -16,6 +16,7 @@ _OWN: dict[str, Benchmark | str] = {
     "frozenlake-planning": "reverie_bench.frozenlake_planning:BENCHMARK",
     "everyday": "reverie_bench.everyday:BENCHMARK",
     "unknown": "reverie_bench.unknown:BENCHMARK",
+    "abstention": "reverie_bench.abstention:BENCHMARK",
     "phrasing": "reverie_bench.phrasing:BENCHMARK",
     "grounding": "reverie_bench.grounding:BENCHMARK",
     "causal": "reverie_bench.causal:BENCHMARK",

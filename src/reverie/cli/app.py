@@ -38,6 +38,7 @@ COMMANDS = (
     "generator",
     "train",
     "teach",
+    "calibrate",
     "init",
     "models",
     "bench",
