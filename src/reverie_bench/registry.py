@@ -28,6 +28,7 @@ _OWN: dict[str, Benchmark | str] = {
     "image-tokenizer": "reverie_bench.image_tokenizer:BENCHMARK",
     "recall": "reverie_bench.recall:BENCHMARK",
     "memory": "reverie_bench.memory:BENCHMARK",
+    "changing-facts": "reverie_bench.changing_facts:BENCHMARK",
     "memory-crash": "reverie_bench.memory_crash:BENCHMARK",
     "link-prediction": "reverie_bench.link_prediction:BENCHMARK",
     "routing": "reverie_bench.routing:BENCHMARK",
