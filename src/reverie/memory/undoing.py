@@ -41,17 +41,17 @@ class Unmerged:
     renamed: bool  # whether names or words of the node were written since, and stay
 
 
-def keep_for_undo(connection: Connection, change: Change, into: int, others: Sequence[int]) -> None:
-    """Note how the nodes of a merge and their names are before it."""
-    before = {
-        what: [
-            list(row) for row in by_ids(connection, f"SELECT {', '.join(columns)} FROM {what} WHERE {key} IN :ids", ids)
-        ]
-        for ids in [[into, *others]]
-        for what, columns, key in (("nodes", _NODE, "id"), ("names", _NAME, "node"))
+def as_it_is(connection: Connection, nodes: Sequence[int]) -> dict[str, list[Any]]:
+    """The rows of nodes, and their names."""
+    return {
+        what: [list(row) for row in by_ids(connection, f"{asked} IN :ids", nodes)] for what, asked in _BEFORE.items()
     }
-    change.record(connection)
-    insert(connection, "merges", ("seq", "node", "before"), [(change.seq, into, json.dumps(before))])
+
+
+def keep_for_undo(connection: Connection, change: Change, into: int, before: dict[str, list[Any]]) -> None:
+    """Note, when a merge is done, how its nodes were ``before`` it, and the one that stays is now."""
+    kept = before | {"after": as_it_is(connection, [into])["nodes"][0]}
+    insert(connection, "merges", ("seq", "node", "before"), [(change.seq, into, json.dumps(kept))])
 
 
 def undo_merge(connection: Connection, change: Change) -> Unmerged:
