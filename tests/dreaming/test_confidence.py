@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from reverie.dreaming.confidence import FEATURES, ConfidenceModel, fit_confidence
+from reverie.dreaming.confidence import FEATURES, ConfidenceModel, Guarantee, admit
 from reverie.dreaming.out_of_domain import out_of_domain_questions
 from reverie.errors import BundleError
-from reverie.nouns import Signals
+from reverie.nouns import Check, Signals
+from reverie.training.knowing.fitting import FitConfig, Met, fit_probe
 
 TAUGHT = [f"what happens when you {verb} the {thing}?" for verb in ("drop", "push") for thing in ("egg", "ball", "cup")]
 
@@ -24,10 +26,14 @@ def signals(rng: np.random.Generator, taught: bool) -> Signals:
     return Signals(rng.normal(level, 0.8, 8), embedding, float(rng.uniform(0.5, 1)), float(rng.normal(-0.2, 0.1)))
 
 
+def fit(seed: int, count: int) -> ConfidenceModel:
+    rng = np.random.default_rng(seed)
+    return fit_probe([Met(signals(rng, place % 2 > 0), place % 2 > 0) for place in range(count)], FitConfig())
+
+
 @pytest.fixture(scope="module")
 def fitted() -> ConfidenceModel:
-    rng = np.random.default_rng(0)
-    return fit_confidence([signals(rng, True) for _ in range(300)], [signals(rng, False) for _ in range(300)], rng)
+    return fit(0, 600)
 
 
 def test_taught_and_strange_questions_are_told_apart(fitted: ConfidenceModel) -> None:
@@ -49,17 +55,39 @@ def test_a_missing_signal_says_nothing(fitted: ConfidenceModel) -> None:
 
 
 def test_the_same_seed_fits_the_same_model() -> None:
-    def fit() -> ConfidenceModel:
-        rng = np.random.default_rng(3)
-        return fit_confidence([signals(rng, True) for _ in range(30)], [signals(rng, False) for _ in range(30)], rng)
-
-    assert fit() == fit()
+    assert fit(3, 60) == fit(3, 60)
 
 
 def test_it_is_saved_as_numbers_and_comes_back_equal(fitted: ConfidenceModel, tmp_path: Path) -> None:
     fitted.save(tmp_path / "confidence.json")
     assert ConfidenceModel.load(tmp_path / "confidence.json") == fitted
-    assert len(json.loads((tmp_path / "confidence.json").read_text())["weights"]) == len(FEATURES)
+    told = json.loads((tmp_path / "confidence.json").read_text())
+    assert set(told["names"]) == {*FEATURES, "state"}
+
+
+def test_a_file_of_earlier_versions_names_no_features(tmp_path: Path) -> None:
+    rough = ConfidenceModel.rough()
+    fields = {name: getattr(rough, name) for name in ("mean", "scale", "weights", "bias", "threshold", "spread")}
+    (tmp_path / "confidence.json").write_text(json.dumps(fields | {"centres": []}))
+    assert ConfidenceModel.load(tmp_path / "confidence.json") == rough
+
+
+def test_a_check_that_failed_says_why_and_lets_nothing_be_known() -> None:
+    model = replace(ConfidenceModel.rough(), failed=0.1, names=(*FEATURES[:4], "check: words"))
+    calm = Signals([-0.5] * 5, np.zeros(4), None, -0.1)
+    held, failed = (Check("words", fine, "the word glorp is new to me", float(fine)) for fine in (True, False))
+    assert model.confidence(calm, [held]) > model.confidence(calm, [failed]) == 0.1
+    assert model.known(0.9, [held])
+    assert not model.known(0.9, [held, failed])
+    assert admit(model.parts(calm, [failed]), [failed]) == "I don't know this yet: the word glorp is new to me."
+    assert admit({"state": -1.0, "agreement": -2.0}) == "I don't know this yet: what I imagine differs each time."
+    assert admit({"something new": -1.0}) == "I don't know this yet: I am not sure enough of it."
+
+
+@pytest.mark.parametrize("wrong", [{"risk": 0.0}, {"risk": 1.0}, {"delta": 0.0}])
+def test_a_promise_of_nothing_is_none(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Guarantee(**{"risk": 0.1, "delta": 0.05, "num_questions": 1, "known": 0.0, "wrong": 0.0} | wrong)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +102,8 @@ def test_a_damaged_file_is_one_clear_error(tmp_path: Path, text: str) -> None:
 
 
 def test_too_few_questions_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 10 questions"):
-        fit_confidence([], [], np.random.default_rng(0))
+    with pytest.raises(ValueError, match="at least 10 answers"):
+        fit(0, 15)
 
 
 def test_the_rough_probe_trusts_nothing_that_surprises_the_model() -> None:

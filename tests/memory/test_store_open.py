@@ -148,8 +148,8 @@ def test_bytes_gone_wrong_are_found(made: Path) -> None:
         ("UPDATE writes SET edges = 3 WHERE seq = 1", "edge 4 was written by no change"),
         ("UPDATE writes SET nodes = 3 WHERE seq = 1", "node 4 was written by no change"),
         ("INSERT INTO writes VALUES (5, 0, 1000, 1000)", "change 5 does not follow the one before it"),
-        ("INSERT INTO past SELECT id, 1, subject, relation, object, source, origin, confidence, time, 1, 0, 0 FROM edges "
-         "WHERE id = 2", "edge 2 has versions that overlap"),
+        ("INSERT INTO past SELECT id, 1, subject, relation, object, source, origin, confidence, time, 1, 0, 0 "
+         "FROM edges WHERE id = 2", "edge 2 has versions that overlap"),
     ],
 )  # fmt: skip
 def test_check_names_what_does_not_hold(made: Path, damage: str, problem: str) -> None:

@@ -116,7 +116,8 @@ class Bundle:
         dreamer = WordDreamer(speaker)
         dreamer.arbiter = dreamer.arbiter.beside(evaluators)
         choose = partial(_chosen, model, prompter)
-        return WordMind(dreamer, prompter.style, choose, speaker.credit)
+        calibrated = self.confidence if self.confidence is not None and self.confidence.guarantee else None
+        return WordMind(dreamer, prompter.style, choose, speaker.credit, confidence=calibrated)
 
     def open_library(self, library: Path | None = None) -> Library:
         """Its own experts and those of ``library``, by default the user's for this base."""

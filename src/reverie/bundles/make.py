@@ -15,7 +15,7 @@ from reverie.bundles.bundle import STARTER_FACTS, write_bundle
 from reverie.bundles.experts import EXPERTS, ROUTER
 from reverie.data import FactRow
 from reverie.dreaming.answering import signals
-from reverie.dreaming.confidence import ConfidenceModel, fit_confidence
+from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.model import Model, open_model
 from reverie.dreaming.out_of_domain import out_of_domain_questions
 from reverie.dreaming.prompting import GrammarPrompter
@@ -27,6 +27,8 @@ from reverie.model import Backbone
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.questions import clean_question
+from reverie.training.knowing.fitting import FitConfig, Met, fit_probe, set_threshold
+from reverie.training.knowing.near_misses import near_misses
 from reverie.worlds import make_world, record
 
 __all__ = ["calibrate", "make_bundle", "taught_questions", "write_starter_facts"]
@@ -68,7 +70,9 @@ def make_bundle(
             grammar, tokenizer = load_grammar(parts), ImageTokenizer.load(parts / "image_tokenizer")
             backbone = Backbone.load(parts / "backbone")
             model = open_model(grammar, tokenizer, backbone, cells, prompter=GrammarPrompter(grammar))
-            calibrate(model, taught_questions(worlds, questions, seed), seed).save(parts / "confidence.json")
+            near = [one.question for one in near_misses(questions, seed + 1)] if "Everyday" in worlds else []
+            taught = taught_questions(worlds, questions, seed)
+            calibrate(model, taught, seed, near).save(parts / "confidence.json")
         write_starter_facts(worlds, parts / STARTER_FACTS)
         return write_bundle(folder, parts, name=name, worlds=cells, recipe=recipe, figures=figures)
 
@@ -92,13 +96,21 @@ def write_starter_facts(worlds: Sequence[str], path: Path) -> None:
         atomic_write_text(path, "".join(f"{json.dumps(fields, ensure_ascii=False)}\n" for fields in said))
 
 
-def calibrate(model: Model, taught: Sequence[str], seed: int = 0) -> ConfidenceModel:
-    """Fit the confidence of ``model`` on ``taught`` questions that it never saw, and as many strange ones."""
+def calibrate(
+    model: Model, taught: Sequence[str], seed: int = 0, near: Sequence[str] = (), config: FitConfig | None = None
+) -> ConfidenceModel:
+    """Fit the confidence of ``model`` on ``taught`` questions that it never saw, on as many strange ones, and on near
+    misses: a question is known, where it was taught. A third of all of them sets the threshold."""
     rng = np.random.default_rng([seed, 1])
-    strange = out_of_domain_questions(taught, len(taught), rng)
-    settings = DreamSettings(branches=3, seed=seed)
-    known, unknown = (signals(model, [Question(text) for text in texts], settings) for texts in (taught, strange))
-    return fit_confidence(known, unknown, rng)
+    strange = [*out_of_domain_questions(taught, len(taught), rng), *near]
+    settings, config = DreamSettings(branches=3, seed=seed), config or FitConfig(seed=seed)
+    asked = [Question(text) for text in (*taught, *strange)]
+    shown = signals(model, asked, settings)
+    met = [Met(one, place < len(taught), kind=str(place < len(taught))) for place, one in enumerate(shown)]
+    order = rng.permutation(len(met))
+    third = len(met) // 3
+    probe = fit_probe([met[place] for place in order[third:]], config)
+    return set_threshold(probe, [met[place] for place in order[:third]], config, "taught questions and near misses")
 
 
 def taught_questions(worlds: Sequence[str], count: int, seed: int = 0) -> list[str]:

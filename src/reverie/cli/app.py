@@ -38,6 +38,7 @@ COMMANDS = (
     "generator",
     "train",
     "teach",
+    "calibrate",
     "init",
     "models",
     "bench",
@@ -195,6 +196,8 @@ def _usage_line(error: TyperException) -> str:
         known = [name for parameter in context.command.params for name in parameter.opts] if context else []
         near = nearest(option, known)
         message = f"no such option: {shorten(option)}." + (f" Did you mean '{near}'?" if near else "")
+        if option[1:2].isdigit() or " " in option:
+            message += " Words that begin with a dash come after two: -- '-5 degrees'."
     where = context.command_path if context else "reverie"
     return f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} See '{where} --help'."
 

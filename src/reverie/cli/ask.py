@@ -61,6 +61,7 @@ def ask(
     min_p: options.MinPOption = None,
     repetition_penalty: options.PenaltyOption = None,
     stop: options.StopOption = None,
+    unknown: options.UnknownOption = "say",
     stream: options.StreamOption = None,
     memory: options.MemoryOption = None,
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Rest on no memory at all.")] = False,
@@ -95,7 +96,7 @@ def ask(
         raise UsageError(f'quote the question: reverie ask "{shorten(" ".join((question, *unquoted)), 200)}"')
     then, folder, experts = span_of(as_of), save_dir(save), named_experts(expert, no_experts)
     drawn = {"top_p": top_p, "top_k": top_k, "min_p": min_p, "repetition_penalty": repetition_penalty}
-    speaking = make_speaking(system, max_ids, stop, temperature=temperature, **drawn)
+    speaking = make_speaking(system, max_ids, stop, unknown, temperature=temperature, **drawn)
     Question(question, image or (), world, scene, experts)  # a wrong one is refused before any model is loaded
     with (
         Output(as_json) as out,

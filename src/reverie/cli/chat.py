@@ -66,6 +66,7 @@ def chat(
     min_p: options.MinPOption = None,
     repetition_penalty: options.PenaltyOption = None,
     stop: options.StopOption = None,
+    unknown: options.UnknownOption = "say",
     stream: options.StreamOption = None,
     memory: options.MemoryOption = None,
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Rest on no memory at all.")] = False,
@@ -87,7 +88,7 @@ def chat(
     """
     rests_on, experts = resting_on(memory, no_memory, remember), named_experts(expert, no_experts)
     drawn = {"top_p": top_p, "top_k": top_k, "min_p": min_p, "repetition_penalty": repetition_penalty}
-    speaking = make_speaking(system, max_ids, stop, temperature=temperature, **drawn)
+    speaking = make_speaking(system, max_ids, stop, unknown, temperature=temperature, **drawn)
     with (
         Output(as_json) as out,
         open_session(model, rests_on, library, evaluator, overrides, no_preview) as session,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reverie.dreaming.question import Speaking
 
 __all__ = [
+    "UnknownOption",
     "AllTemperatureOption",
     "AnyModelOption",
     "DepthOption",
@@ -136,6 +137,14 @@ StreamOption = Annotated[
     bool | None,
     typer.Option("--stream/--no-stream", help="Show words as they are said; by default on a terminal."),
 ]
+UnknownOption = Annotated[
+    str,
+    typer.Option(
+        "--unknown",
+        metavar="HOW",
+        help="What is not known: say so, with a guess beside it; guess all the same; strict refuses and no more.",
+    ),
+]
 MemoryOption = Annotated[
     str | None,
     typer.Option("--memory", metavar="URL", help="What answers rest on: a file, or postgresql+psycopg://…"),
@@ -166,12 +175,14 @@ def named_experts(expert: list[str] | None, no_experts: bool) -> tuple[str, ...]
     return () if no_experts else tuple(expert) if expert else None
 
 
-def make_speaking(system: str, max_ids: int, stop: list[str] | None, **sampling: float | None) -> Speaking:
+def make_speaking(
+    system: str, max_ids: int, stop: list[str] | None, unknown: Any = "say", **sampling: float | None
+) -> Speaking:
     """How free words are said; what of ``sampling`` is None stays as the model is usually drawn."""
     from reverie.dreaming.question import Speaking
 
     given = {name: value for name, value in sampling.items() if value is not None}
-    return Speaking(system, max_ids, given, tuple(stop or ()))
+    return Speaking(system, max_ids, given, tuple(stop or ()), unknown)
 
 
 def note_unspoken(out: Output, session: Session, speaking: Speaking) -> None:
@@ -181,7 +192,7 @@ def note_unspoken(out: Output, session: Session, speaking: Speaking) -> None:
 
     assert isinstance(speaking.sampling, Mapping)
     drawn = speaking.sampling.keys() - {"temperature"}  # which is that of dreams, too
-    said = drawn or replace(speaking, sampling=None) != Speaking()
+    said = drawn or replace(speaking, sampling=None, unknown="say") != Speaking()
     if isinstance(session.mind, PictureMind) and said:
         out.note(f"{session.name} only says what it dreamed: how free words are to be said changes nothing")
 

@@ -1,13 +1,16 @@
-"""What must hold in the database of a memory, and finding where it does not."""
+"""What a memory holds, counted, and what must hold in its database, with finding where it does not."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from reverie.data import NODE_KINDS
 from reverie.errors import shorten
 
-__all__ = ["problems"]
+__all__ = ["count_all", "problems"]
 
 _MOST = 10  # lines about one rule
 
@@ -29,9 +32,10 @@ _RULES = (  # what is wrong with a thing, and the query that finds one a row
     ),
     (
         "edges {} and {} have the same key",
-        "SELECT min(id), max(id) FROM edges GROUP BY subject, relation, object, source HAVING count(*) > 1",
+        "SELECT min(id), max(id) FROM edges GROUP BY subject, relation, object, source, starts HAVING count(*) > 1",
     ),
     ("edge {} has a confidence of {}", "SELECT id, confidence FROM edges WHERE NOT confidence BETWEEN 0 AND 1"),
+    ("edge {} ends before it begins", "SELECT id FROM edges WHERE ends > 0 AND starts >= ends"),
     (
         "edge {} is of change {}, which was never made",
         "SELECT e.id, e.since FROM edges e LEFT JOIN writes w ON w.seq = e.since WHERE w.seq IS NULL",
@@ -71,6 +75,40 @@ _RULES = (  # what is wrong with a thing, and the query that finds one a row
     ("edge {} was written by no change", "SELECT id FROM edges WHERE id > (SELECT max(edges) FROM writes)"),
     ("node {} was written by no change", "SELECT id FROM nodes WHERE id > (SELECT max(nodes) FROM writes)"),
 )
+
+
+_COUNTS = {
+    "relations": "SELECT count(*) FROM relations",
+    "sources": "SELECT count(*) FROM sources",
+    "origins": "SELECT count(*) FROM origins",
+    "names": "SELECT count(*) FROM names",
+    "closed_versions": "SELECT count(*) FROM past",
+    "vectors": "SELECT count(*) FROM embeddings",
+    "changes": "SELECT max(seq) FROM writes",
+}
+
+
+def count_all(connection: Connection, size: int) -> dict[str, Any]:
+    """Nodes by kind, edges by source, and all else that is kept; ``size``: the bytes on disk."""
+    count = {name: int(connection.execute(text(statement)).scalar_one() or 0) for name, statement in _COUNTS.items()}
+    kinds = connection.execute(text("SELECT kind, count(*) FROM nodes WHERE gone IS NULL GROUP BY kind ORDER BY 1"))
+    by_kind = {NODE_KINDS[kind]: number for kind, number in kinds}
+    by_source = connection.execute(
+        text(
+            "SELECT s.name, e.number FROM (SELECT source, count(*) AS number FROM edges GROUP BY source) e "
+            "JOIN sources s ON s.id = e.source ORDER BY e.number DESC, s.name"
+        )
+    ).all()
+    edges = sum(row.number for row in by_source)
+    return {
+        "nodes": sum(by_kind.values()),
+        "nodes_by_kind": by_kind,
+        "edges": edges,
+        "edges_by_source": {row.name: row.number for row in by_source},
+        **count,
+        "bytes": size,
+        "bytes_per_edge": size / edges if edges else 0.0,
+    }
 
 
 def problems(connection: Connection) -> list[str]:

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from array import array
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
-from rapidfuzz import process
-from rapidfuzz.distance import OSA
 
 from reverie.data import FactRow
 from reverie.memory.contract import Node
 from reverie.memory.relation_patterns import MENTIONS, said_relations, stem
+from reverie.memory.spelling import (
+    SpelledWords,
+    Word,
+    alone_in_its_script,
+    is_unspaced,
+    key_of,
+    near_word,
+    split_words,
+)
 from reverie.memory.store import Store
 
 __all__ = ["LINKED", "Link", "EntityIndex", "bare_name", "further_names", "key_of", "link_question", "passage_facts"]
@@ -39,10 +43,7 @@ STOP = frozenset(
 )
 LIGHT = frozenset("need use make get want like find happen mean take go come give put keep say tell know think".split())
 _EMPTY = STOP | LIGHT  # no name alone
-_LETTERS = str.maketrans({"ø": "o", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ı": "i"})
-_WORD = re.compile(r"[^\W_]+(?:['’`ʻʼ][^\W_]+)*")
-_APOSTROPHES = str.maketrans(dict.fromkeys("'’`ʻʼ"))
-_LONGEST = 16  # words of a name
+_LONGEST, _LONGEST_RUN = 16, 24  # words of a name; letters, where it has no spaces
 _CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'’.\-]*"
 _SMALL = r"(?:of|the|de|da|di|du|von|van|der|den|la|le|bin|ibn|al|and|&)"
 _SPAN = rf"{_CAPITAL}(?:,? (?:{_SMALL} )*(?:{_CAPITAL}|\d+(?:st|nd|rd|th)))*"
@@ -53,17 +54,8 @@ _ALSO = re.compile(
 )
 _PARTICLES = frozenset("de da di du von van der den la le bin ibn al".split())
 _CHUNK = 5_000  # passages read at a time
+_MENDED = 0.8  # what a word counts of which one letter was wrong: a name that is spelled right comes first
 _HEAD = 400  # characters of a passage that may give it further names
-
-
-@dataclass(frozen=True)
-class Word:
-    """A folded word of a text and where it stands there."""
-
-    folded: str
-    start: int
-    end: int
-    capital: bool  # starts with a capital or a digit
 
 
 @dataclass(frozen=True)
@@ -76,40 +68,14 @@ class Link:
     exact: bool = True
 
 
-@lru_cache(maxsize=65_536)
-def fold(word: str) -> str:
-    """Without case, accents, apostrophes and the 's of a genitive."""
-    if not word.isascii():
-        plain = unicodedata.normalize("NFKD", word)
-        word = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    word = word.casefold()
-    if len(word) > 3 and word.endswith(("'s", "’s")):
-        word = word[:-2]
-    return word.translate(_APOSTROPHES) if word.isascii() else word.translate(_LETTERS).translate(_APOSTROPHES)
-
-
-def split_words(text: str) -> list[Word]:
-    words: list[Word] = []
-    for found in _WORD.finditer(text):
-        start, capital = found.start(), not found.group()[0].islower()
-        if words and start and text[start - 1] == "-" and words[-1].end == start - 1:
-            capital = capital or words[-1].capital  # Kim Ki-young
-        words.append(Word(fold(found.group()), start, found.end(), capital))
-    return words
-
-
-def key_of(name: str) -> str:
-    return " ".join(fold(word) for word in _WORD.findall(name))
-
-
 def bare_name(name: str) -> str:
     """``name`` without what stands in parentheses at its end."""
     return re.sub(r"\s*\([^)]*\)\s*$", "", name) or name
 
 
 class EntityIndex:
-    """Every name in the store -> its nodes; follows the store by change number. Names of more than 16 words are not
-    looked for."""
+    """Every name in the store -> its nodes; follows the store by change number. Names of more than 16 words, or of more
+    than 24 letters in a script without spaces, are not looked for."""
 
     def __init__(self) -> None:
         self.seq = 0
@@ -118,7 +84,7 @@ class EntityIndex:
         self._short: dict[str, int | tuple[int, ...]] = {}  # a passage's name without some of its words
         self._longest: dict[str, int] = {}  # first word -> words of the longest name that starts with it
         self._by_stem: dict[str, array[int]] = {}
-        self._words: defaultdict[int, set[str]] = defaultdict(set)  # by their length
+        self._spelled = SpelledWords()
         self._gone: set[int] = set()
         self.count = 0
 
@@ -148,9 +114,8 @@ class EntityIndex:
         self._gone.discard(node)
         self.count += 1
         self._put(self._nodes, key, node)
-        words = set(key.split())
-        for word in words:
-            self._words[len(word)].add(word)
+        words = {word for word in key.split() if not is_unspaced(word)}
+        self._spelled.add(words)
         for word in {stem(word) for word in words}:
             posted = self._by_stem.setdefault(word, array("q"))
             if not posted or posted[-1] != node:
@@ -173,15 +138,15 @@ class EntityIndex:
         found = (nodes,) if isinstance(nodes, int) else nodes
         return (tuple(node for node in found if node not in self._gone) if self._gone else found), weight
 
-    def scan(self, words: Sequence[Word]) -> list[tuple[int, int, tuple[int, ...], float]]:
-        """Names in a text: (first word, word after the last, nodes, weight), the longest at each place."""
+    def scan(self, words: Sequence[Word], text: str = "") -> list[tuple[int, int, tuple[int, ...], float]]:
+        """Names in ``words`` of ``text``, the longest at each place: (first word, word after it, nodes, weight)."""
         found, place = [], 0
         while place < len(words):
             longest = min(self._longest.get(words[place].folded, 0), len(words) - place)
             taken = 1
             for length in range(longest, 0, -1):
                 nodes, weight = self.find(" ".join(word.folded for word in words[place : place + length]))
-                if nodes:
+                if nodes and (length > 1 or not text or alone_in_its_script(words, place, text)):
                     found.append((place, place + length, nodes, weight))
                     taken = length
                     break
@@ -205,15 +170,12 @@ class EntityIndex:
 
     def corrected(self, word: str) -> str:
         """``word``, or the commonest known word one letter (or two that are swapped) from it where no name holds it."""
-        if not 5 <= len(word) <= 24 or not word.isascii() or word in STOP or stem(word) in self._by_stem:
-            return word
-        alike = [near for length in range(len(word) - 1, len(word) + 2) for near in self._words.get(length, ())]
-        near = [found for found, *_ in process.extract(word, alike, scorer=OSA.distance, score_cutoff=1, limit=None)]
+        near = [] if word in STOP or stem(word) in self._by_stem else self._spelled.near(word)
         return min(near, key=lambda found: (-len(self._by_stem.get(stem(found), ())), found)) if near else word
 
     def _put(self, names: dict[str, int | tuple[int, ...]], key: str, node: int) -> None:
         length = key.count(" ") + 1
-        if length > _LONGEST:
+        if length > (_LONGEST_RUN if is_unspaced(key.split(" ", 1)[0]) else _LONGEST):
             return
         before = names.get(key)
         if before is None:
@@ -239,9 +201,12 @@ def link_question(
     letter are understood. Only the first ``max_words`` words are read.
     """
     words = split_words(question[: 40 * max_words])[:max_words]
-    words = [replace(word, folded=names.corrected(word.folded)) for word in words]
+    words = [
+        word if (mended := names.corrected(word.folded)) == word.folded else replace(word, folded=mended, mended=True)
+        for word in words
+    ]
     told = any(word.capital for word in words[1:])  # capitals tell names from other words
-    content = {stem(word.folded): _telling(word.folded, names) for word in words if word.folded not in STOP}
+    content = {stem(word.folded): _telling(word.folded, names) for word in words if _tells(word)}
     capitals = {stem(word.folded) for word in words if word.capital or not told}
     total = sum(content.values()) or 1.0
     best: dict[int, Link] = {}
@@ -251,9 +216,11 @@ def link_question(
         if node not in best or best[node].weight < weight:
             best[node] = Link(node, weight, said, exact)
 
-    for first, last, nodes, weight in names.scan(words):
+    for first, last, nodes, weight in names.scan(words, question):
         span = words[first:last]
         capital = any(word.capital for word in span[first == 0 :])
+        exact = not any(word.mended for word in span)
+        weight *= 1.0 if exact else _MENDED
         if all(word.folded in _EMPTY for word in span) and not (capital and len(span) > 1):
             continue
         said = question[span[0].start : span[-1].end]
@@ -262,13 +229,13 @@ def link_question(
             explained.update(word.folded for word in span)
         for node in nodes:
             if capital:
-                offer(node, weight, said, True)
+                offer(node, weight, said, exact)
             elif node not in names.passages or not told:
-                offer(node, weight * min(1.0, 0.3 + 0.7 * math.sqrt(share)), said, True)
-    offered = []
+                offer(node, weight * min(1.0, 0.3 + 0.7 * math.sqrt(share)), said, exact)
+    offered, longer = [], [word.folded for word in words if _tells(word) and len(word.folded) > 4]
     for near in store.nodes(list(names.sharing(content, 8 * partial))):
         known = {word: content[word] for word in content if near.kind != "passage" or word in capitals}
-        shared, part = _overlap(near, known, names)
+        shared, part = _overlap(near, known, names, longer)
         part *= 0.3 if explained.issuperset(shared.split()) else 0.75 if part < 0.85 else 0.9
         share = sum(known[stem(word)] for word in shared.split()) / total
         offered.append((part * math.sqrt(share), near.id, shared))
@@ -278,21 +245,32 @@ def link_question(
     return sorted(best.values(), key=lambda link: (-link.weight, link.node))
 
 
+def _tells(word: Word) -> bool:
+    """Whether a word of a question may say what it is after, alone: no letter of a script without spaces does."""
+    return word.folded not in STOP and not is_unspaced(word.folded)
+
+
 def _telling(word: str, names: EntityIndex) -> float:
     """How much a word of a question says about what it is after."""
     return names.rarity(stem(word)) * (0.3 if word in LIGHT else 1.0)
 
 
-def _overlap(node: Node, content: Collection[str], names: EntityIndex) -> tuple[str, float]:
-    """The words that a node's name shares with the question, and how much of the name they are, in [0, 1]."""
+def _overlap(node: Node, content: Collection[str], names: EntityIndex, asked: Sequence[str]) -> tuple[str, float]:
+    """The words that a node's name shares with the question, and how much of the name they are, in [0, 1]. A word of
+    the question (``asked``: those that may) that is one letter from one of the name counts, but less."""
     best = ("", 0.0)
     for name in (node.name, *node.aliases):
         spelled = key_of(name).split()
         words = [word for word in spelled if word not in STOP]
         shared = [word for word in words if stem(word) in content]
         whole = sum(names.rarity(stem(word)) for word in words) + 0.5 * (len(spelled) - len(words))
-        if shared and (part := sum(names.rarity(stem(word)) for word in shared) / whole) > best[1]:
-            best = (" ".join(dict.fromkeys(shared)), part)
+        part = sum(names.rarity(stem(word)) for word in shared)
+        for word in words if shared and len(shared) < len(words) else ():
+            if stem(word) not in content and (near := near_word(word, asked)) and stem(near) in content:
+                shared.append(near)
+                part += _MENDED * names.rarity(stem(word))
+        if shared and part / whole > best[1]:
+            best = (" ".join(dict.fromkeys(shared)), part / whole)
     return best
 
 
@@ -312,7 +290,7 @@ def passage_facts(passage: Node, names: EntityIndex, store: Store) -> list[FactR
     """What ``passage`` names: one fact for each node and relation, its confidence how surely the words mean it."""
     words, text = split_words(passage.text), passage.text
     best: dict[tuple[int, str], float] = {}
-    for first, last, nodes, weight in names.scan(words):
+    for first, last, nodes, weight in names.scan(words, text):
         span = words[first:last]
         if not (span[0].capital and span[-1].capital) or passage.id in nodes:
             continue

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, text
 
 from reverie.memory.database import by_ids
 from reverie.memory.schema import fold
-from reverie.memory.undoing import keep_for_undo
-from reverie.memory.upsert import EDGE_COLUMNS, Change, close_edges, forget_vectors, stage_ids, touch
+from reverie.memory.staging import stage_ids
+from reverie.memory.undoing import as_it_is, keep_for_undo
+from reverie.memory.upsert import EDGE_COLUMNS, Change, close_edges, forget_vectors, touch
 
 __all__ = ["delete_edges", "edges_at", "end_nodes", "merge_nodes"]
 
@@ -49,7 +50,7 @@ def end_nodes(connection: Connection, change: Change, nodes: Sequence[int], into
 
 def merge_nodes(connection: Connection, change: Change, into: int, others: Sequence[int]) -> int:
     """Move edges and names of living ``others``, which are not ``into``; returns how many edges moved."""
-    keep_for_undo(connection, change, into, others)
+    before = as_it_is(connection, [into, *others])
     moving = edges_at(connection, others)
     at = dict.fromkeys(others, into)
     standing: dict[tuple[float, ...], Any] = {
@@ -86,6 +87,7 @@ def merge_nodes(connection: Connection, change: Change, into: int, others: Seque
             ],
         )
     _merge_names(connection, change, into, others)
+    keep_for_undo(connection, change, into, before)
     return sum(1 for row in moving if row.id in altered)
 
 

@@ -12,7 +12,7 @@ from reverie.data.facts.dates import parse_span
 __all__ = ["asked_span"]
 
 _MONTHS = {name[:3].casefold(): number for number, name in enumerate(month_name) if name}
-_MONTH = rf"(?P<month>{'|'.join(f'{name[:3]}(?:{name[3:]})?' for name in month_name if name)})\.?"
+_MONTH = rf"(?P<month>{'|'.join(f'{name[:3]}(?:{name[3:]}|t)?' for name in month_name if name)})\.?"
 _DAY = r"(?P<day>[0-3]?\d)(?:st|nd|rd|th)?"
 _YEAR = r"(?P<year>[12]\d{3})"
 _FORMS = (

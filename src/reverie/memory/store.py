@@ -20,10 +20,11 @@ from sqlalchemy import Connection, text
 from reverie.data import NODE_KINDS, Row
 from reverie.data.facts.dates import YEAR_ONE
 from reverie.errors import MemoryStoreError
-from reverie.memory.checks import problems
+from reverie.memory.checks import count_all, problems
 from reverie.memory.contract import Changes, Edge, EdgeArrays, Node, Written
-from reverie.memory.database import Database, DatabaseConfig, by_ids, fetch
+from reverie.memory.database import Database, DatabaseConfig, by_ids
 from reverie.memory.embeddings import Embedded, get_vectors, nearest, put_vectors
+from reverie.memory.following import changes_after, edge_arrays, ids_at, last_change
 from reverie.memory.merging import delete_edges, edges_at, end_nodes, merge_nodes
 from reverie.memory.periods import (
     Held,
@@ -157,7 +158,7 @@ class Store:
     def seq(self) -> int:
         """The number of the last change; 0 in an empty memory."""
         with self._database.reading() as connection:
-            return _last(connection)
+            return last_change(connection)
 
     def node(self, id: int) -> Node | None:
         found = self.nodes([id])
@@ -195,7 +196,7 @@ class Store:
 
     def _node_batches(self, size: int, after: int) -> Iterator[list[Node]]:
         with self._database.reading() as connection:
-            first = _ids_at(connection, after)[1]
+            first = ids_at(connection, after)[1]
             old = connection.execute(
                 text("SELECT DISTINCT id FROM touched WHERE what = 1 AND seq > :after AND id <= :first ORDER BY id"),
                 {"after": after, "first": first},
@@ -331,82 +332,22 @@ class Store:
     def edge_arrays(self, as_of: float | None = None) -> EdgeArrays:
         """All living edges as arrays; as they stood at a time (seconds since 1970), if given."""
         with self._database.reading() as connection:
-            if as_of is None:
-                seq = _last(connection)
-                return _arrays(connection, f"SELECT {_ARRAYS} FROM edges ORDER BY id", seq)
-            seq = _seq_at(connection, as_of)
-            return _arrays(
-                connection,
-                f"SELECT {_ARRAYS} FROM edges WHERE since <= {seq} UNION ALL SELECT edge, {_ARRAYS[4:]} FROM past "
-                f"WHERE since <= {seq} AND until > {seq} ORDER BY 1",
-                seq,
-            )
+            return edge_arrays(connection, None if as_of is None else _seq_at(connection, as_of))
 
     def changes(self, after: int) -> Changes:
         """Everything since change ``after``; what is ``removed`` or ``gone`` may be something that came after it."""
         with self._database.reading() as connection:
-            seq = _last(connection)
+            seq = last_change(connection)
             if not 0 <= after <= seq:
                 raise MemoryStoreError(f"the memory {self.url} has changes 0 to {seq}, asked for those after {after}")
-            first_edge, first_node = _ids_at(connection, after)
-            touched: tuple[list[int], list[int]] = ([], [])
-            for what, number in connection.execute(
-                text("SELECT DISTINCT what, id FROM touched WHERE seq > :after ORDER BY id"), {"after": after}
-            ):
-                touched[what].append(number)
-            again = f"SELECT id FROM touched WHERE seq > {int(after)} AND what = 0"
-            added = _arrays(
-                connection,
-                f"SELECT {_ARRAYS} FROM edges WHERE id > {first_edge} "
-                f"UNION SELECT {_ARRAYS} FROM edges WHERE id IN ({again}) ORDER BY 1",
-                seq,
-            )
-            nodes = connection.execute(
-                text(
-                    "SELECT id, gone IS NOT NULL FROM nodes WHERE id > :first UNION "  # an OR would scan all
-                    "SELECT id, gone IS NOT NULL FROM nodes WHERE id IN "
-                    "(SELECT id FROM touched WHERE seq > :after AND what = 1) ORDER BY 1"
-                ),
-                {"first": first_node, "after": after},
-            ).all()
-        return Changes(
-            added=added,
-            removed=np.array(touched[0], dtype=np.int64),
-            nodes=np.array([number for number, gone in nodes if not gone], dtype=np.int64),
-            gone=np.array([number for number, gone in nodes if gone], dtype=np.int64),
-            seq=seq,
-        )
+            return changes_after(connection, after, seq)
 
     # the whole --------------------------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
         """Counts (nodes by kind, edges by source, closed versions …), and the bytes on disk, in all and an edge."""
         with self._database.reading() as connection:
-            count = {
-                name: int(connection.execute(text(statement)).scalar_one() or 0) for name, statement in _COUNTS.items()
-            }
-            kinds = connection.execute(
-                text("SELECT kind, count(*) FROM nodes WHERE gone IS NULL GROUP BY kind ORDER BY 1")
-            )
-            by_kind = {NODE_KINDS[kind]: number for kind, number in kinds}
-            by_source = connection.execute(
-                text(
-                    "SELECT s.name, e.number FROM (SELECT source, count(*) AS number FROM edges GROUP BY source) e "
-                    "JOIN sources s ON s.id = e.source ORDER BY e.number DESC, s.name"
-                )
-            ).all()
-            size = self._database.size(connection)
-        edges = sum(row.number for row in by_source)
-        return {
-            "url": self.url,
-            "nodes": sum(by_kind.values()),
-            "nodes_by_kind": by_kind,
-            "edges": edges,
-            "edges_by_source": {row.name: row.number for row in by_source},
-            **count,
-            "bytes": size,
-            "bytes_per_edge": size / edges if edges else 0.0,
-        }
+            return {"url": self.url, **count_all(connection, self._database.size(connection))}
 
     def check(self) -> list[str]:
         """Look at everything: what the database says of its own file, and what must hold between its rows.
@@ -453,17 +394,7 @@ class Store:
                 raise MemoryStoreError(f"the memory {self.url} has no node {node}")
 
 
-_COUNTS = {
-    "relations": "SELECT count(*) FROM relations",
-    "sources": "SELECT count(*) FROM sources",
-    "origins": "SELECT count(*) FROM origins",
-    "names": "SELECT count(*) FROM names",
-    "closed_versions": "SELECT count(*) FROM past",
-    "vectors": "SELECT count(*) FROM embeddings",
-    "changes": "SELECT max(seq) FROM writes",
-}
 _NODE = "id, kind, name, text, aliases"
-_ARRAYS = "id, subject, object, relation, confidence"
 _WORDS = (
     " JOIN writes w ON w.seq = e.since JOIN relations r ON r.id = e.relation "
     "JOIN sources s ON s.id = e.source JOIN origins o ON o.id = e.origin"
@@ -483,10 +414,6 @@ def _node(row: Any) -> Node:
     return Node(number, NODE_KINDS[kind], name, words or "", tuple(json.loads(aliases)) if aliases else ())
 
 
-def _last(connection: Connection) -> int:
-    return int(connection.execute(text("SELECT max(seq) FROM writes")).scalar_one())
-
-
 def _seq_at(connection: Connection, moment: float) -> int:
     """The last change at that time or before it."""
     return int(
@@ -494,24 +421,4 @@ def _seq_at(connection: Connection, moment: float) -> int:
             text("SELECT seq FROM writes WHERE time <= :moment ORDER BY seq DESC LIMIT 1"), {"moment": moment}
         ).scalar()
         or 0
-    )
-
-
-def _ids_at(connection: Connection, seq: int) -> tuple[int, int]:
-    """The highest edge and node ids that there were after a change."""
-    row = connection.execute(text("SELECT edges, nodes FROM writes WHERE seq = :seq"), {"seq": seq}).first()
-    return (row[0], row[1]) if row else (0, 0)
-
-
-def _arrays(connection: Connection, statement: str, seq: int) -> EdgeArrays:
-    """The five columns of ``_ARRAYS``."""
-    kinds = (("ids", "i8"), ("subjects", "i8"), ("objects", "i8"), ("relations", "i4"), ("confidences", "f8"))
-    rows = fetch(connection, statement, kinds)
-    return EdgeArrays(
-        ids=rows["ids"].astype(np.int64),
-        subjects=rows["subjects"].astype(np.int64),
-        objects=rows["objects"].astype(np.int64),
-        relations=rows["relations"].astype(np.int32),
-        confidences=rows["confidences"].astype(np.float32),
-        seq=seq,
     )

@@ -16,9 +16,10 @@ from sqlalchemy import Connection, text
 from reverie.errors import UsageError, shorten
 from reverie.memory.database import by_ids, insert
 from reverie.memory.schema import fold
-from reverie.memory.upsert import EDGE_COLUMNS, Change, close_edges, forget_vectors, stage_ids, touch
+from reverie.memory.staging import stage_ids
+from reverie.memory.upsert import EDGE_COLUMNS, Change, close_edges, forget_vectors, touch
 
-__all__ = ["Unmerged", "keep_for_undo", "undo_merge"]
+__all__ = ["Unmerged", "as_it_is", "keep_for_undo", "undo_merge"]
 
 _NODE = ("id", "name", "text", "aliases", "source")
 _NAME = ("folded", "kind", "node", "rank")
@@ -40,17 +41,17 @@ class Unmerged:
     renamed: bool  # whether names or words of the node were written since, and stay
 
 
-def keep_for_undo(connection: Connection, change: Change, into: int, others: Sequence[int]) -> None:
-    """Note how the nodes of a merge and their names are before it."""
-    before = {
-        what: [
-            list(row) for row in by_ids(connection, f"SELECT {', '.join(columns)} FROM {what} WHERE {key} IN :ids", ids)
-        ]
-        for ids in [[into, *others]]
-        for what, columns, key in (("nodes", _NODE, "id"), ("names", _NAME, "node"))
+def as_it_is(connection: Connection, nodes: Sequence[int]) -> dict[str, list[Any]]:
+    """The rows of nodes, and their names."""
+    return {
+        what: [list(row) for row in by_ids(connection, f"{asked} IN :ids", nodes)] for what, asked in _BEFORE.items()
     }
-    change.record(connection)
-    insert(connection, "merges", ("seq", "node", "before"), [(change.seq, into, json.dumps(before))])
+
+
+def keep_for_undo(connection: Connection, change: Change, into: int, before: dict[str, list[Any]]) -> None:
+    """Note, when a merge is done, how its nodes were ``before`` it, and the one that stays is now."""
+    kept = before | {"after": as_it_is(connection, [into])["nodes"][0]}
+    insert(connection, "merges", ("seq", "node", "before"), [(change.seq, into, json.dumps(kept))])
 
 
 def undo_merge(connection: Connection, change: Change) -> Unmerged:
@@ -65,7 +66,7 @@ def undo_merge(connection: Connection, change: Change) -> Unmerged:
     if living[last.node].gone is not None or any(living[number].gone != last.node for number in others):
         raise UsageError(f"the merge into '{shorten(nodes[last.node][1])}' cannot be undone: it is gone since")
     edges, kept = _give_back_edges(connection, change, last.seq, last.node)
-    renamed = _give_back_names(connection, last.seq, last.node, living[last.node], before)
+    renamed = _give_back_names(connection, last.node, living[last.node], before)
     stage_ids(connection, others)
     connection.execute(text("UPDATE nodes SET gone = NULL WHERE id IN (SELECT id FROM staged_ids)"))
     touch(connection, change, 1, nodes)
@@ -84,10 +85,14 @@ def _give_back_edges(connection: Connection, change: Change, seq: int, into: int
         {"seq": seq},
     ).all()
     ids = [row.edge for row in versions]
-    since = {row.id: row.since for row in by_ids(connection, "SELECT id, since FROM edges WHERE id IN :ids", ids)}
-    later = {row.edge for row in by_ids(connection, f"SELECT edge FROM past WHERE edge IN :ids AND since = {seq}", ids)}
-    altered = [row for row in versions if since.get(row.edge) == seq]
-    ended = [row for row in versions if row.edge not in since and row.edge not in later]
+    said = ", ".join(name for name in EDGE_COLUMNS if name not in ("id", "since"))
+    living = {row[0]: row for row in by_ids(connection, f"SELECT id, since, {said} FROM edges WHERE id IN :ids", ids)}
+    asked = f"SELECT edge, since, {said} FROM past WHERE since = {int(seq)} AND edge IN :ids"
+    left = {row[0]: row for row in by_ids(connection, asked, ids)}  # by the merge, where it was changed since
+    left |= {number: row for number, row in living.items() if row.since == seq}
+    same = {number for number, row in living.items() if number in left and row[2:] == left[number][2:]}
+    altered = [row for row in versions if row.edge in same]
+    ended = [row for row in versions if row.edge not in living and row.edge not in left]
     moved = [row.edge for row in altered]
     close_edges(connection, change, moved)
     forget_vectors(connection, 0, moved)
@@ -107,14 +112,12 @@ def _give_back_edges(connection: Connection, change: Change, seq: int, into: int
     return len(rows), len(versions) - len(rows) + int(new)
 
 
-def _give_back_names(connection: Connection, seq: int, into: int, now: Any, before: dict[str, list[Any]]) -> bool:
+def _give_back_names(connection: Connection, into: int, now: Any, before: dict[str, list[Any]]) -> bool:
     """The words and names of the node, and of those that were merged into it, as they were; what was written of them
     since stays. Returns whether something was."""
     nodes = {row[0]: dict(zip(_NODE, row)) for row in before["nodes"]}
     was = nodes.pop(into)
-    renamed = connection.execute(
-        text("SELECT 1 FROM touched WHERE what = 1 AND id = :node AND seq > :seq"), {"node": into, "seq": seq}
-    ).first()
+    renamed = [now.text, now.aliases, now.source] != before["after"][2:]
     own = {fold(name) for name in (was["name"], *json.loads(was["aliases"] or "[]"))}
     given = {fold(name) for row in nodes.values() for name in (row["name"], *json.loads(row["aliases"] or "[]"))} - own
     words = {name: was[name] for name in ("text", "aliases", "source")}
@@ -135,4 +138,4 @@ def _give_back_names(connection: Connection, seq: int, into: int, now: Any, befo
     back = [(folded, kind, node, rank) for folded, kind, node, rank in before["names"] if node != into]
     back += [(*name, into, at[name]) for name in dict.fromkeys(moved) if name in at]
     insert(connection, "names", _NAME, back)
-    return renamed is not None
+    return renamed

@@ -20,6 +20,7 @@ from reverie.errors import DataError, shorten
 from reverie.memory.contract import Written
 from reverie.memory.database import insert
 from reverie.memory.schema import fold
+from reverie.memory.staging import intern, stage, stage_ids
 
 __all__ = [
     "Change",
@@ -205,7 +206,7 @@ class _Nodes:
         ):
             aliases = json.loads(known.aliases) if known.aliases else []
             self._known[known.id] = _Words(known.kind, known.name, known.text, aliases, known.source)
-        sources = _intern(self.connection, "sources", {row.source for row in described})
+        sources = intern(self.connection, "sources", {row.source for row in described})
         for row, place in zip(described, places):
             node = self.ids[place]
             words = self._new.get(node) or self._known[node]
@@ -248,7 +249,7 @@ class _Nodes:
 
 def _lookup(connection: Connection, keys: Sequence[tuple[str, int]]) -> dict[int, int]:
     """Place → the node that this name means. An alias of several nodes means none of them."""
-    _stage(connection, "staged_names", "folded TEXT, kind INTEGER", [(i, *key) for i, key in enumerate(keys)])
+    stage(connection, "staged_names", "folded TEXT, kind INTEGER", [(i, *key) for i, key in enumerate(keys)])
     found: dict[int, list[tuple[int, int]]] = {}
     for place, rank, node in connection.execute(
         text(
@@ -275,9 +276,9 @@ def _write_facts(
     """Edge ids of the facts, how many are new, how many changed. No edge leads to a node above ``old_nodes`` yet."""
     if not facts:
         return np.zeros(0, dtype=np.int64), 0, 0
-    relations = _intern(connection, "relations", {fact.relation.strip() for fact in facts})
-    sources = _intern(connection, "sources", {fact.source for fact in facts})
-    origins = _intern(connection, "origins", {fact.origin for fact in facts})
+    relations = intern(connection, "relations", {fact.relation.strip() for fact in facts})
+    sources = intern(connection, "sources", {fact.source for fact in facts})
+    origins = intern(connection, "origins", {fact.origin for fact in facts})
     keys: list[_Key] = [
         (subject, relations[fact.relation.strip()], object_, sources[fact.source], stored(fact.valid_from))
         for fact, subject, object_ in zip(facts, subjects, objects)
@@ -287,7 +288,7 @@ def _write_facts(
         connection.execute(text('INSERT INTO cursors (key, "count") VALUES (:key, 1) ON CONFLICT DO NOTHING'), DATED)
     latest: dict[_Key, FactRow] = dict(zip(keys, facts))
     asked = [key for key in latest if key[0] <= old_nodes and key[2] <= old_nodes]
-    _stage(
+    stage(
         connection,
         "staged_keys",
         "subject BIGINT, relation INTEGER, object BIGINT, source INTEGER, starts DOUBLE PRECISION",
@@ -400,38 +401,3 @@ def forget_vectors(connection: Connection, what: int, ids: Iterable[int]) -> Non
 def touch(connection: Connection, change: Change, what: int, ids: Iterable[int]) -> None:
     """Note that edges (0) or nodes (1) that are not new were changed."""
     insert(connection, "touched", ("seq", "what", "id"), [(change.seq, what, number) for number in sorted(ids)])
-
-
-# words and staging ----------------------------------------------------------------------------------------------
-
-
-def _intern(connection: Connection, table: str, words: set[str]) -> dict[str, int]:
-    """The numbers of words, new ones numbered on; counting starts at 0."""
-    ordered = sorted(words)
-    _stage(connection, "staged_words", "word TEXT", list(enumerate(ordered)))
-    known = text(f"SELECT s.word, t.id FROM staged_words s CROSS JOIN {table} t WHERE t.name = s.word")
-    found: dict[str, int] = {row.word: row.id for row in connection.execute(known)}
-    missing = [word for word in ordered if word not in found]
-    if missing:
-        start = connection.execute(text(f"SELECT coalesce(max(id) + 1, 0) FROM {table}")).scalar_one()
-        rows = list(enumerate(missing, start))
-        insert(connection, table, ("id", "name"), rows)
-        found |= {word: number for number, word in rows}
-    return found
-
-
-def stage_ids(connection: Connection, ids: Iterable[int]) -> None:
-    """Put ids where statements can join them: the temporary table ``staged_ids``."""
-    _stage(connection, "staged_ids", "", [(number,) for number in sorted(set(ids))], key="id")
-
-
-def _stage(
-    connection: Connection, table: str, columns: str, rows: Sequence[tuple[Any, ...]], key: str = "place"
-) -> None:
-    kind = "INTEGER" if connection.dialect.name == "sqlite" else "BIGINT"
-    declared = ", ".join([f"{key} {kind} PRIMARY KEY", *filter(None, [columns])])
-    after = "" if kind == "INTEGER" else "ON COMMIT DELETE ROWS"  # nobody vacuums a temporary table
-    connection.execute(text(f"CREATE TEMP TABLE IF NOT EXISTS {table} ({declared}) {after}"))
-    connection.execute(text(f"DELETE FROM {table}"))
-    names = [key, *(part.split()[0] for part in columns.split(", ") if part)]
-    insert(connection, table, names, rows)

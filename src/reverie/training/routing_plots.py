@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from reverie.errors import MissingExtraError
+from reverie.training.plotting import BLUE, GOLD, GREEN, SOFT, STYLE, canvas
 from reverie.training.routing_evaluation import Evaluation
 
 __all__ = ["draw_evaluation"]
 
-_INK, _SOFT, _GRID, _PAPER = "#26242b", "#76707a", "#e4dfd6", "#fbf9f5"
-_BLUE, _GOLD, _GREEN = "#385cc4", "#e29400", "#46965c"
 _MANY = 40  # experts that have room in one picture
 
 
@@ -33,42 +32,10 @@ def draw_evaluation(found: Evaluation, folder: Path, speed: float | None = None)
         "tradeoff": lambda name: _tradeoff(found, name, speed),
     }
     files = [folder / f"{name}.png" for name in pictures]
-    style = {
-        "font.family": "DejaVu Sans",
-        "font.size": 10,
-        "text.color": _INK,
-        "axes.labelcolor": _SOFT,
-        "axes.edgecolor": _GRID,
-        "axes.titlesize": 13,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.titlepad": 26,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "axes.facecolor": _PAPER,
-        "figure.facecolor": _PAPER,
-        "grid.color": _GRID,
-        "xtick.color": _SOFT,
-        "ytick.color": _SOFT,
-        "legend.frameon": False,
-    }
-    with rc_context(style):
+    with rc_context(STYLE):
         for draw, file in zip(pictures.values(), files):
             draw(file)
     return files
-
-
-def _canvas(title: str, subtitle: str, size: tuple[float, float] = (6.4, 4.2)) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure  # without pyplot: no state, no window
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    figure = Figure(figsize=size, dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))  # inches
-    axes = figure.add_subplot()
-    axes.set_title(title)
-    under: dict[str, Any] = {"xycoords": "axes fraction", "xytext": (0, 8), "textcoords": "offset points"}
-    axes.annotate(subtitle, (0, 1), color=_SOFT, fontsize=9, **under).set_in_layout(False)
-    return figure, axes
 
 
 def _utilization(found: Evaluation, file: Path) -> None:
@@ -77,10 +44,10 @@ def _utilization(found: Evaluation, file: Path) -> None:
     left = len(ranked) - _MANY
     told = f"share of {found.num_rows} rows; {found.figures['experts_a_row']:.2f} experts a row on average"
     told += f"; {left} less used ones are left out" if left > 0 else ""
-    figure, axes = _canvas("Who takes part", told, (6.4, 1.4 + 0.24 * len(shown)))
-    colors = [_GOLD if name == "nobody" else _BLUE for name, _ in shown]
+    figure, axes = canvas("Who takes part", told, (6.4, 1.4 + 0.24 * len(shown)))
+    colors = [GOLD if name == "nobody" else BLUE for name, _ in shown]
     bars = axes.barh(range(len(shown)), [share for _, share in shown], color=colors, height=0.7)
-    axes.bar_label(bars, [f"{share:.1%}" for _, share in shown], padding=4, color=_SOFT, fontsize=8)
+    axes.bar_label(bars, [f"{share:.1%}" for _, share in shown], padding=4, color=SOFT, fontsize=8)
     axes.set_yticks(range(len(shown)), [name for name, _ in shown])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlim(0, 1.15 * max(0.02, *(share for _, share in shown)))
@@ -91,8 +58,8 @@ def _utilization(found: Evaluation, file: Path) -> None:
 
 
 def _confidence(found: Evaluation, file: Path) -> None:
-    figure, axes = _canvas("How sure the largest gate is", "share of the rows of each kind")
-    colors = {"somebody": _BLUE, "nobody": _GOLD}
+    figure, axes = canvas("How sure the largest gate is", "share of the rows of each kind")
+    colors = {"somebody": BLUE, "nobody": GOLD}
     labels = {"somebody": "an expert helps", "nobody": "no expert helps"}
     for side, (kind, counts) in enumerate(found.histogram.items()):
         if total := sum(counts):
@@ -111,7 +78,7 @@ def _confidence(found: Evaluation, file: Path) -> None:
 
 def _calibration(found: Evaluation, file: Path) -> None:
     ours = found.reliability
-    figure, axes = _canvas(
+    figure, axes = canvas(
         "Said and true",
         f"largest gates; calibration error {ours.ece:.3f}; area: rows",
         (5, 4.6),
@@ -122,11 +89,11 @@ def _calibration(found: Evaluation, file: Path) -> None:
         if said is not None and true is not None
     ]
     most = max((count for *_, count in points), default=1)
-    axes.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle=(0, (4, 4)))
-    axes.plot([said for said, *_ in points], [true for _, true, _ in points], color=_BLUE, linewidth=1.5)
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 4)))
+    axes.plot([said for said, *_ in points], [true for _, true, _ in points], color=BLUE, linewidth=1.5)
     areas = [20 + 260 * count / most for *_, count in points]
     said_true = [said for said, *_ in points], [true for _, true, _ in points]
-    axes.scatter(*said_true, s=areas, color=_BLUE, alpha=0.85, linewidths=0, clip_on=False, zorder=3)
+    axes.scatter(*said_true, s=areas, color=BLUE, alpha=0.85, linewidths=0, clip_on=False, zorder=3)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="gate", ylabel="share of rows whose expert helps")
     axes.grid()
     axes.tick_params(length=0)
@@ -136,10 +103,10 @@ def _calibration(found: Evaluation, file: Path) -> None:
 def _tradeoff(found: Evaluation, file: Path, speed: float | None) -> None:
     told = "share of the oracle's gain, over thresholds"
     told += f"; as it is set {speed:.2f}× the time of the bare base" if speed is not None else ""
-    figure, axes = _canvas("What quality costs", told)
+    figure, axes = canvas("What quality costs", told)
     curve = sorted(found.curve, key=lambda point: point["threshold"])
     compute, quality = ([point[name] for point in curve] for name in ("experts_a_row", "quality"))
-    axes.plot(compute, quality, color=_BLUE, linewidth=2, marker="o", markersize=4)
+    axes.plot(compute, quality, color=BLUE, linewidth=2, marker="o", markersize=4)
     seen: list[tuple[float, float]] = []
     spread = (max(compute, default=1) - min(compute, default=0)) or 1.0
     height = (max(quality, default=1) - min(quality, default=0)) or 1.0
@@ -149,13 +116,13 @@ def _tradeoff(found: Evaluation, file: Path, speed: float | None) -> None:
             seen.append(here)
             place = point["experts_a_row"], point["quality"]
             axes.annotate(
-                f"{point['threshold']:g}", place, (7, -11), textcoords="offset points", color=_SOFT, fontsize=8
+                f"{point['threshold']:g}", place, (7, -11), textcoords="offset points", color=SOFT, fontsize=8
             )
     axes.scatter(
-        [found.figures["experts_a_row"]], [found.figures["quality"]], s=70, color=_GOLD, zorder=3, label="as it is set"
+        [found.figures["experts_a_row"]], [found.figures["quality"]], s=70, color=GOLD, zorder=3, label="as it is set"
     )
-    axes.scatter([], [], color=_BLUE, s=16, label="threshold")
-    axes.axhline(1, color=_GREEN, linewidth=1, linestyle=(0, (4, 4)), label="oracle")
+    axes.scatter([], [], color=BLUE, s=16, label="threshold")
+    axes.axhline(1, color=GREEN, linewidth=1, linestyle=(0, (4, 4)), label="oracle")
     axes.set(xlabel="experts a row", ylabel="quality")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.grid()

@@ -27,12 +27,15 @@ _ANSWERS, _HEAD = "answers.jsonl", "asked.json"
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """What was said to a question, were it known or not, and what was shown; ``gate``: the largest of an expert's."""
+    """What was said to a question, were it ``known`` or not, how sure that was, and what was shown; ``gate``: the
+    largest of an expert's."""
 
     said: str
     signals: Signals | None
     checks: tuple[Check, ...] = ()
     gate: float | None = None
+    sure: float = 0.0
+    known: bool = False
 
 
 def heard(answer: Answer) -> Heard:
@@ -40,7 +43,7 @@ def heard(answer: Answer) -> Heard:
     if not said and not answer.known and answer.dreams:
         said = answer.dreams[max(answer.verdict.branch, 0)].said
     gates = [share.weight for share in answer.attribution.experts.values()]
-    return Heard(said, answer.signals, answer.checks, max(gates, default=None))
+    return Heard(said, answer.signals, answer.checks, max(gates, default=None), answer.confidence, answer.known)
 
 
 def ask_all(
@@ -82,23 +85,19 @@ def _kept(file: Path) -> list[Heard]:
 
 
 def _written(one: Heard) -> dict[str, Any]:
-    if one.signals is None:
-        return {"said": one.said}
-    signals = asdict(one.signals) | {
-        "embedding": np.round(one.signals.embedding, 5).tolist(),
-        "near": None if np.isinf(one.signals.near) else one.signals.near,
-    }
-    return {"said": one.said, "signals": signals, "checks": [asdict(check) for check in one.checks], "gate": one.gate}
+    told = asdict(one)
+    if one.signals is not None:
+        near = None if np.isinf(one.signals.near) else one.signals.near
+        told["signals"] |= {"embedding": np.round(one.signals.embedding, 5).tolist(), "near": near}
+    return told
 
 
 def _read(fields: Mapping[str, Any]) -> Heard:
-    if "signals" not in fields:
-        return Heard(fields["said"], None)
-    told = dict(fields["signals"])
-    told["embedding"] = np.array(told["embedding"], dtype=np.float64)
-    told["near"] = float("inf") if told["near"] is None else told["near"]
-    checks = tuple(Check(**check) for check in fields["checks"])
-    return Heard(fields["said"], Signals(**told), checks, fields["gate"])
+    told = dict(fields)
+    if shown := told.get("signals"):
+        near = float("inf") if shown["near"] is None else shown["near"]
+        told["signals"] = Signals(**shown | {"embedding": np.array(shown["embedding"]), "near": near})
+    return Heard(**told | {"checks": tuple(Check(**check) for check in told.get("checks", ()))})
 
 
 def _hash(asked: Sequence[Asked]) -> str:

@@ -41,12 +41,13 @@ class FitConfig:
 
 @dataclass(frozen=True, eq=False)
 class Met:
-    """A question as the model met it, and whether what it said was right."""
+    """A question as the model met it, whether what it said was right, and the largest gate of an expert, if any."""
 
     signals: Signals
     right: bool
     checks: tuple[Check, ...] = ()
     kind: str = ""
+    gate: float | None = None
 
     @property
     def held(self) -> bool:
@@ -185,7 +186,8 @@ class Places:
     offset: float
 
     def features(self, one: Met) -> dict[str, float]:
-        return features(one.signals, one.checks, self.centres, self.spread, self.direction, self.offset)
+        centres, spread, direction = self.centres.tolist(), self.spread.tolist(), self.direction.tolist()
+        return features(one.signals, one.checks, centres, spread, direction, self.offset)
 
 
 def fit_places(met: Sequence[Met], config: FitConfig) -> Places:

@@ -1,0 +1,53 @@
+"""From questions with answers to a confidence that promises something: ask, grade, fit, set the threshold, test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reverie.dreaming.confidence import ConfidenceModel
+from reverie.dreaming.word_signals import begun
+from reverie.training.knowing.asking import Heard
+from reverie.training.knowing.fitting import FitConfig, Met, Parted, fit_probe, part, set_threshold
+from reverie.training.knowing.questions import Asked, is_right
+
+__all__ = ["Calibrated", "calibrate", "graded"]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """The confidence, the parts that it was made with, and its confidences of the last of them, float (n,)."""
+
+    model: ConfidenceModel
+    parts: Parted
+    sure: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        """bool (n,): of the test part."""
+        return np.array([one.right for one in self.parts.test])
+
+    @property
+    def known(self) -> np.ndarray:
+        """bool (n,): which of the test part it calls known."""
+        told = zip(self.sure, self.parts.test, strict=True)
+        return np.array([self.model.known(sure, one.checks) for sure, one in told])
+
+
+def graded(asked: Sequence[Asked], heard: Sequence[Heard]) -> list[Met]:
+    """What was said, right or wrong; what was not answered at all, or without signals, is left out."""
+    return [
+        Met(said.signals, is_right(begun(said.said), one), said.checks, one.kind, said.gate)
+        for one, said in zip(asked, heard, strict=True)
+        if said.signals is not None
+    ]
+
+
+def calibrate(met: Sequence[Met], config: FitConfig, about: str = "") -> Calibrated:
+    """Fit on a part, set the threshold on a second, and look at a third. Raises as ``part`` and ``fit_probe`` do."""
+    parts = part(met, config)
+    model = set_threshold(fit_probe(parts.fit, config), parts.calibrate, config, about)
+    sure = np.array([model.confidence(one.signals, one.checks) for one in parts.test])
+    return Calibrated(model, parts, sure)
