@@ -204,7 +204,7 @@ def _said(model: Model, judged: Judged, signals: Signals) -> Answer:
     sure = model.confidence.known(confidence) and bool(said)
     known = sure and not broken
     if broken:
-        confidence = min(confidence, model.confidence.threshold / 2)
+        confidence = min(confidence, model.confidence.least / 2)
     told = broken and (sure or not all(check.held for check in judged.prompted.checks))
     return Answer(
         text=said if known else f"I cannot answer this: {broken[0].why}." if told else admit(parts),
