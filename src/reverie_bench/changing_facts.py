@@ -92,6 +92,7 @@ class _Asked:
     how: str  # "as_of", "words" or "now"
     said: tuple[str, ...]  # what was recalled and holds, best first
     seconds: float
+    cpu_s: float
 
     @property
     def right(self) -> bool:
@@ -133,6 +134,7 @@ def run(settings: BenchConfig) -> Findings:
             "many_accuracy": share(each.right for each in asked if each.thing.relation == _MANY),
             "recall_ms": float(np.median(ms)),
             "recall_p95_ms": float(np.quantile(ms, 0.95)),
+            "recall_cpu_ms": 1e3 * float(np.median([each.cpu_s for each in asked])),
             "write_ms_per_report": 1e3 * write_s / len(reports),
         },
         by=grouped(asked, _kind, _count) | grouped(asked, lambda each: f"asked_{each.how}", _count),
@@ -270,11 +272,13 @@ def _ask(
         moment = time.time() if how == "now" else moment
         form = _ASK_MANY if thing.relation == _MANY else _ONE[thing.relation][0]
         question = form.format(thing.name, f" on {told_moment(moment)}" if how == "words" else "")
+        started = time.process_time()
         found = memory.recall(question, 12, as_of=moment if how == "as_of" else None)
+        cpu_s = time.process_time() - started
         about = [fact for fact in found.facts if fact.holds and fact.relation == thing.relation]
         said = tuple(dict.fromkeys(fact.object for fact in about if fact.subject == thing.name))
         settings.progress("asking", number + 1, count)
-        yield _Asked(thing, moment, how, said, found.seconds)
+        yield _Asked(thing, moment, how, said, found.seconds, cpu_s)
 
 
 # rivals ---------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def told(store: Store) -> dict[str, Any]:
     edges = store.edges(store.edge_arrays().ids.tolist())
     names = ("nyc", "new york city", "big apple", "gotham", "usa")
     return {
-        "edges": [{**vars(edge), "since": 0, "time": 0} for edge in edges],
+        "edges": [{**vars(edge), "since": 0} for edge in edges],
         "nodes": [node for batch in store.node_batches() for node in batch],
         "names": {name: [node.id for node in store.find(name)] for name in names},
     }

@@ -79,8 +79,8 @@ def _give_back_edges(connection: Connection, change: Change, seq: int, into: int
     """How many edges are again what they were before change ``seq``, and how many stay, since others wrote them."""
     versions = connection.execute(
         text(
-            f"SELECT p.edge, {', '.join(f'p.{name}' for name in EDGE_COLUMNS[1:])} FROM touched t "
-            "CROSS JOIN past p WHERE t.seq = :seq AND t.what = 0 AND p.edge = t.id AND p.until = :seq"
+            f"SELECT p.edge, {', '.join(f'p.{name}' for name in EDGE_COLUMNS[1:])}, w.time AS written FROM touched t "
+            "CROSS JOIN past p JOIN writes w ON w.seq = p.since WHERE t.seq = :seq AND t.what = 0 AND p.edge = t.id AND p.until = :seq"
         ),
         {"seq": seq},
     ).all()
@@ -98,8 +98,11 @@ def _give_back_edges(connection: Connection, change: Change, seq: int, into: int
     forget_vectors(connection, 0, moved)
     stage_ids(connection, moved)
     connection.execute(text("DELETE FROM edges WHERE id IN (SELECT id FROM staged_ids)"))
-    place = EDGE_COLUMNS.index("since")
-    rows: list[tuple[Any, ...]] = [(*row[:place], change.seq, *row[place + 1 :]) for row in (*altered, *ended)]
+    back = [
+        dict(zip(EDGE_COLUMNS, row)) | {"since": change.seq, "time": row.written if row.time is None else row.time}
+        for row in (*altered, *ended)
+    ]
+    rows: list[tuple[Any, ...]] = [tuple(row[name] for name in EDGE_COLUMNS) for row in back]
     insert(connection, "edges", EDGE_COLUMNS, rows)
     touch(connection, change, 0, [row.edge for row in ended])
     new = connection.execute(

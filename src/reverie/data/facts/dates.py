@@ -19,6 +19,7 @@ YEAR_ONE = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()
 _LAST = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH).total_seconds()
 _DAY = 86_400.0
 _DATE = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
+_SHORT = re.compile(r"-?\d{1,4}|-\d{1,6}")  # rather a mistyped year than seconds
 _BEFORE = re.compile(r"-\d|.*\bB\.?C\.?E?\b", re.I)
 
 
@@ -34,7 +35,7 @@ def parse_span(said: object) -> tuple[float, float]:
             year, month, day = (int(part) if part else 0 for part in found.groups())
             first = datetime(year, month or 1, day or 1, tzinfo=UTC)
             return _seconds(first), _after(first, bool(month), bool(day))
-        if isinstance(said, bool) or said is None:
+        if isinstance(said, bool) or said is None or (isinstance(said, str) and _SHORT.fullmatch(words)):
             raise ValueError
         if (number := _number(words)) is not None:
             check_period(number, None)
