@@ -4,30 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reverie.cli.facts import (
-    SHOWN,
     fields_of,
     in_words,
     node_fields,
     recalled_fields,
     say,
-    show_import,
     show_nodes,
     show_recalled,
     show_stats,
-    tell_bad,
 )
+from reverie.cli.memory_documents import IMPORT_EPILOG, MemoryOption, confirm_deletion, import_
+from reverie.cli.memory_documents import app as documents_app
 from reverie.cli.options import JsonOption, command_app, examples
-from reverie.cli.output import Output, printable
+from reverie.cli.output import Output
 from reverie.errors import MemoryStoreError, UsageError, shorten
 from reverie.progress import shown_progress
 
 if TYPE_CHECKING:
-    from reverie.data import BadRow
     from reverie.memory.contract import Embedder, Node
     from reverie.memory.memory import Memory
     from reverie.memory.store import Store
@@ -35,12 +33,6 @@ if TYPE_CHECKING:
 app = command_app(no_args_is_help=True)
 
 
-MemoryOption = Annotated[
-    str | None,
-    typer.Option(
-        "--memory", metavar="URL", help="A file, or postgresql+psycopg://…; else $REVERIE_MEMORY, else a file of yours."
-    ),
-]
 EmbedderOption = Annotated[
     str | None,
     typer.Option(
@@ -60,65 +52,8 @@ def memory() -> None:
     """The knowledge graph that dreams rest on: import, recall, show, add, delete, merge, export, draw."""
 
 
-@app.command(
-    "import",
-    epilog=examples(
-        "reverie memory import train.txt --format conceptnet",
-        "reverie memory import facts.csv --strict --memory kg.db",
-        "reverie memory import notes/ --format text --json",
-    ),
-)
-def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file or folder to read; .gz is unpacked.")],
-    format: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="How it is written; guessed where not said.")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Write nothing if a row is malformed, instead of skipping it.")
-    ] = False,
-    language: Annotated[
-        list[str] | None, typer.Option("--language", help="Of ConceptNet 5: a language to read, or all. [default: en]")
-    ] = None,
-    memory: MemoryOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write what a file says into the memory; what was stopped half-way is gone on with by the same command.
-
-    Formats: atomic, conceptnet, csv, jsonl, text, visual-genome, wordnet.
-    """
-    with Output(as_json) as out:
-        from reverie.data import guess_reader, make_reader
-        from reverie.memory.exchange import import_file
-
-        name = format or guess_reader(file)
-        settings = _reader_settings(name, language)
-        make_reader(name, **settings)  # an unknown name is said before any work
-        if format is None:
-            out.note(f"reading {file} as {name}")
-        bad: list[BadRow] = []
-        told = 0
-        with _opened(memory, create=True) as opened:
-            try:
-                with shown_progress() as report:
-
-                    def progress(what: str, done: int, of: int) -> None:
-                        nonlocal told
-                        told = done if of else 0
-                        report(f"{what} rows", done, of)
-
-                    done = import_file(
-                        opened.store, file, name, strict=strict, on_bad=bad.append, progress=progress, **settings
-                    )
-            except KeyboardInterrupt:
-                out.note(f"{told:,} rows are in the memory; the same command goes on from there.")
-                raise
-            finally:
-                tell_bad(out, bad if not strict else [])
-            address = opened.address
-        rate = (done.rows - done.resumed) / max(done.seconds, 1e-9)
-        payload = {"memory": address, "file": file, "format": name, **fields_of(done)}
-        payload |= {"rows_per_s": rate, "bad": [fields_of(row) for row in bad[:SHOWN]]}
-        out.result(payload, lambda console: show_import(console, payload))
+app.command("import", epilog=IMPORT_EPILOG)(import_)
+app.add_typer(documents_app, name="documents")
 
 
 @app.command(
@@ -225,12 +160,12 @@ def delete(
         if node:
             found = _one(store, node)
             facts = len(store.edges_of(found.id))
-            _confirm(f"the node '{shorten(found.name)}' and its {facts} facts", yes)
+            confirm_deletion(f"the node '{shorten(found.name)}' and its {facts} facts", yes)
             payload = {"deleted_facts": store.delete_node(found.id), "deleted_nodes": 1}
         else:
             edges = _edges(store, words or [])
             lines = "; ".join(in_words(fields_of(fact)) for fact in store.facts(edges))
-            _confirm(lines, yes)
+            confirm_deletion(lines, yes)
             payload = {"deleted_facts": store.delete_edges(edges), "deleted_nodes": 0}
         said = f"{payload['deleted_facts']} facts and {payload['deleted_nodes']} nodes deleted"
         out.result(payload, lambda console: say(console, said))
@@ -389,14 +324,6 @@ def _embedder(out: Output, name: str | None) -> Embedder | None:
         return None
 
 
-def _reader_settings(format: str, languages: Sequence[str] | None) -> dict[str, Any]:
-    if not languages:
-        return {}
-    if format != "conceptnet":
-        raise UsageError(f"--language is for conceptnet, not for {format}.")
-    return {"languages": tuple(languages)}
-
-
 def _moment(said: str | None) -> float | None:
     from reverie.data.facts.fields import parse_time
 
@@ -450,14 +377,3 @@ def _edges(store: Store, words: Sequence[str]) -> list[int]:
             + (f" These two are joined by {known}." if known else "")
         )
     return found
-
-
-def _confirm(what: str, yes: bool) -> None:
-    if yes:
-        return
-    try:
-        if typer.confirm(f"Delete {printable(what)}?", err=True):
-            return
-    except typer.Abort as error:
-        raise UsageError("nothing was deleted: nobody answered. Say --yes to delete without being asked.") from error
-    raise MemoryStoreError("nothing was deleted.")
