@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from reverie.data.documents.contract import Document, Passage
 from reverie.errors import ConfigError
 
-__all__ = ["PassageConfig", "cut"]
+__all__ = ["PassageConfig", "cut", "pieces"]
 
 _SENTENCE = re.compile(
     r"(?:(?<![.!?…])[.!?…]+[\"'”’)\]]*\s+(?=[\"'“‘(\[¿¡]?[^\Wa-z_])|[。！？]+[」』”]?\s*|\n[ \t]*\n\s*)"
@@ -38,13 +38,13 @@ def cut(document: Document, settings: PassageConfig | None = None) -> Iterator[P
     for section in document.sections:
         name = section.heading if document.records else ": ".join(filter(None, (document.title, section.heading)))
         name = name[:_LONGEST_NAME].strip()
-        for text in _pieces(section.text, settings):
+        for text in pieces(section.text, settings):
             digest = hashlib.sha256(f"{name}\n{text}".encode(errors="replace")).hexdigest()[:32]
             yield Passage(name, text, position, digest)
             position += 1
 
 
-def _pieces(text: str, settings: PassageConfig) -> Iterator[str]:
+def pieces(text: str, settings: PassageConfig) -> Iterator[str]:
     """Overlapping pieces of at most ``most`` characters."""
     if len(text) <= settings.most:
         yield text.strip()
