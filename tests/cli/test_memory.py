@@ -247,16 +247,16 @@ def test_ctrl_c_says_how_to_go_on(
 
     file = tmp_path / "facts.csv"
     file.write_text("subject,relation,object\n" + "".join(f"a,is,{number}\n" for number in range(12_000)))
-    write, calls = Store.write, []
+    write, calls = Store.write_in, []
 
-    def interrupted(self: Store, rows: Any, cursor: Any = None) -> Any:
-        calls.append(cursor)
+    def interrupted(*given: Any) -> Any:
+        calls.append(given)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return write(self, rows, cursor)
+        return write(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "write", interrupted)
+        patch.setattr(Store, "write_in", interrupted)
         assert main(["memory", "import", str(file)]) == 130
     err = capsys.readouterr().err
     assert "5,000 rows are in the memory; the same command goes on from there." in err

@@ -20,6 +20,7 @@ from reverie.errors import MemoryStoreError, MissingExtraError, UsageError
 from reverie.memory import schema
 from reverie.memory.database import DatabaseConfig
 from reverie.memory.store import Store
+from reverie.memory.terms import spaced_terms
 from reverie.paths import default_memory
 
 ROWS = [FactRow(f"node {number}", "is", f"thing {number % 7}") for number in range(500)]
@@ -154,6 +155,7 @@ def test_bytes_gone_wrong_are_found(made: Path) -> None:
 )  # fmt: skip
 def test_check_names_what_does_not_hold(made: Path, damage: str, problem: str) -> None:
     with sqlite3.connect(made) as connection:
+        connection.create_function("spaced_terms", 1, spaced_terms)
         connection.execute(damage)
     connection.close()
     with Store.open(made) as store:

@@ -29,7 +29,10 @@ def recalled_fields(found: Recalled) -> dict[str, Any]:
         "chains": [
             {"score": chain.score, "facts": [fields_of(fact) for fact in chain.facts]} for chain in found.chains
         ],
-        "nodes": [fields_of(node) | {"score": score} for node, score in found.nodes],
+        "nodes": [
+            fields_of(node) | {"score": score} | (fields_of(found.places[node.id]) if node.id in found.places else {})
+            for node, score in found.nodes
+        ],
         "seconds": found.seconds,
         "details": found.details,
     }
@@ -85,6 +88,7 @@ def show_import(console: Console, payload: dict[str, Any]) -> None:
         console,
         f"{payload['rows']:,} rows of {payload['file']}: {payload['new_facts']:,} new facts, "
         f"{payload['changed_facts']:,} changed, {payload['new_nodes']:,} new nodes"
+        + (f"; {payload['ended_facts']:,} that it says no longer have ended" if payload["ended_facts"] else "")
         + (f"; {payload['bad_rows']:,} malformed rows skipped" if payload["bad_rows"] else "")
         + (f"; {payload['resumed']:,} rows were there from an earlier run" if payload["resumed"] else ""),
     )
@@ -100,18 +104,17 @@ def show_recalled(console: Console, payload: dict[str, Any]) -> None:
     if not payload["facts"] and not payload["nodes"]:
         say(console, "The memory has nothing to say about this.")
         return
-    for fact in payload["facts"]:
-        say(console, f"{fact['score']:.2f}  {in_words(fact)}{when(fact)}  [{said_by(fact)}]")
-        console.print(f"      {shorten(fact['reason'], 160)}", style="dim", markup=False, highlight=False)
+    told = [*payload["facts"], *(node for node in payload["nodes"] if node["text"])]
+    for one in sorted(told, key=lambda one: -one["score"]):
+        if "relation" in one:
+            say(console, f"{one['score']:.2f}  {in_words(one)}{when(one)}  [{said_by(one)}]")
+            console.print(f"      {shorten(one['reason'], 160)}", style="dim", markup=False, highlight=False)
+        else:
+            said = f"{one['kind']} '{shorten(one['name'], 60)}': {shorten(one['text'], 160)}"
+            say(console, f"{one['score']:.2f}  {said}" + (f"  [{one['source']}]" if one.get("source") else ""))
     for chain in payload["chains"]:
         if len(chain["facts"]) > 1:
             say(console, f"{chain['score']:.2f}  chain: {'; '.join(in_words(fact) for fact in chain['facts'])}")
-    for node in payload["nodes"]:
-        if node["text"]:
-            say(
-                console,
-                f"{node['score']:.2f}  {node['kind']} '{shorten(node['name'], 60)}': {shorten(node['text'], 160)}",
-            )
     console.print(f"{payload['seconds'] * 1000:.0f} ms", style="dim", highlight=False)
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from reverie.cli import memory_facts
 from reverie.cli.facts import (
-    SHOWN,
-    fields_of,
     node_fields,
     recalled_fields,
     say,
-    show_import,
     show_nodes,
     show_recalled,
     show_stats,
-    tell_bad,
 )
+from reverie.cli.memory_documents import IMPORT_EPILOG, import_
+from reverie.cli.memory_documents import app as documents_app
 from reverie.cli.memory_parts import (
     AsOfOption,
     EmbedderOption,
@@ -38,9 +35,6 @@ from reverie.cli.output import Output
 from reverie.errors import UsageError
 from reverie.progress import shown_progress
 
-if TYPE_CHECKING:
-    from reverie.data import BadRow
-
 app = command_app(no_args_is_help=True)
 
 
@@ -49,65 +43,8 @@ def memory() -> None:
     """The knowledge graph that dreams rest on: import, recall, show, add, history, delete, merge, export, draw."""
 
 
-@app.command(
-    "import",
-    epilog=examples(
-        "reverie memory import train.txt --format conceptnet",
-        "reverie memory import facts.csv --strict --memory kg.db",
-        "reverie memory import notes/ --format text --json",
-    ),
-)
-def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file or folder to read; .gz is unpacked.")],
-    format: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="How it is written; guessed where not said.")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Write nothing if a row is malformed, instead of skipping it.")
-    ] = False,
-    language: Annotated[
-        list[str] | None, typer.Option("--language", help="Of ConceptNet 5: a language to read, or all. [default: en]")
-    ] = None,
-    memory: MemoryOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write what a file says into the memory; what was stopped half-way is gone on with by the same command.
-
-    Formats: atomic, conceptnet, csv, jsonl, text, visual-genome, wordnet.
-    """
-    with Output(as_json) as out:
-        from reverie.data import guess_reader, make_reader
-        from reverie.memory.exchange import import_file
-
-        name = format or guess_reader(file)
-        settings = _reader_settings(name, language)
-        make_reader(name, **settings)  # an unknown name is said before any work
-        if format is None:
-            out.note(f"reading {file} as {name}")
-        bad: list[BadRow] = []
-        told = 0
-        with opened_memory(memory, create=True) as opened:
-            try:
-                with shown_progress() as report:
-
-                    def progress(what: str, done: int, of: int) -> None:
-                        nonlocal told
-                        told = done if of else 0
-                        report(f"{what} rows", done, of)
-
-                    done = import_file(
-                        opened.store, file, name, strict=strict, on_bad=bad.append, progress=progress, **settings
-                    )
-            except KeyboardInterrupt:
-                out.note(f"{told:,} rows are in the memory; the same command goes on from there.")
-                raise
-            finally:
-                tell_bad(out, bad if not strict else [])
-            address = opened.address
-        rate = (done.rows - done.resumed) / max(done.seconds, 1e-9)
-        payload = {"memory": address, "file": file, "format": name, **fields_of(done)}
-        payload |= {"rows_per_s": rate, "bad": [fields_of(row) for row in bad[:SHOWN]]}
-        out.result(payload, lambda console: show_import(console, payload))
+app.command("import", epilog=IMPORT_EPILOG)(import_)
+app.add_typer(documents_app, name="documents")
 
 
 @app.command(
@@ -264,9 +201,3 @@ def draw(
         out.result(payload, lambda console: say(console, said))
 
 
-def _reader_settings(format: str, languages: Sequence[str] | None) -> dict[str, Any]:
-    if not languages:
-        return {}
-    if format != "conceptnet":
-        raise UsageError(f"--language is for conceptnet, not for {format}.")
-    return {"languages": tuple(languages)}

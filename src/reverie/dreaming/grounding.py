@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reverie.data import FactRow, Row
+from reverie.data.documents.cutting import PassageConfig, pieces
 from reverie.dreaming.question import Question
 from reverie.dreaming.reading import gives_orders
 from reverie.errors import UsageError, shorten
@@ -22,6 +23,7 @@ from reverie.nouns import CAUSES, SAYS, Answer, Dream, Fact
 from reverie.tokens.questions import MAX_CHARS, clean_question
 
 if TYPE_CHECKING:
+    from reverie.memory.contract import Node, Place
     from reverie.memory.memory import Memory
 
 __all__ = ["GroundingConfig", "MemoryGrounding", "Remembering", "Evidence", "agreed", "named_first", "normalise"]
@@ -37,6 +39,8 @@ class GroundingConfig:
     backed: float = 0.2  # share of them that saves a dream: a source and a dream that agree found it separately
     relevant: float = 0.2  # score from which a recalled fact is worth naming
     readable: float = 0.1  # and a passage worth reading: what follows on a passage that is named seldom names it again
+    excerpt: int = 360  # characters of a passage that are read at once
+    wordless: float = 0.4  # share of its score that a piece of a passage loses where the question has none of its words
     silent: tuple[str, ...] = ("About", "mentions")  # relations that lead to facts, and say nothing themselves
     remembered: float = 0.5  # confidence of what was only dreamed, as a share of the answer's
 
@@ -183,12 +187,9 @@ class MemoryGrounding:
             found = layer.recall(question, 2 * self.config.recalled, as_of=self.as_of)
             telling = [f for f in found.facts if f.score >= self.config.relevant and f.holds]
             told += self._of(layer, [f for f in telling if f.relation not in self.config.silent])
-            if passages:
-                told += [
-                    Fact(node.name, SAYS, node.text, node.name, score, reason="a passage")
-                    for node, score in found.nodes
-                    if node.kind == "passage" and node.text and score >= self.config.readable
-                ]
+            for node, score in found.nodes if passages else ():
+                if node.kind == "passage" and node.text and score >= self.config.readable:
+                    told += excerpts(question, node, score, found.places.get(node.id), self.config)
         if passages or self._starter:
             told.sort(key=lambda fact: -fact.score)
         return tuple(_once(told))[: self.config.recalled]
@@ -235,6 +236,21 @@ class Remembering:
         row = FactRow(claim[0], CAUSES, claim[1], *about, confidence, origin=origin)
         kept = int(memory.write([row]).edges[0])
         return replace(answer, attribution=replace(answer.attribution, remembered=kept))
+
+
+def excerpts(question: str, node: Node, score: float, place: Place | None, config: GroundingConfig) -> list[Fact]:
+    """What a passage says, in pieces that a small base can read, as facts: their source is the document's, their origin
+    its title. A piece that holds no word of the question counts less."""
+    from reverie.memory.lexical import asked_terms
+    from reverie.memory.terms import terms
+
+    asked, (source, title) = asked_terms(question), (place.source, place.title) if place else ("", "")
+    found = []
+    for piece in pieces(node.text, PassageConfig(config.excerpt, config.excerpt // 4)):
+        shared = sum(light for term, light in asked.items() if term in set(terms(piece))) / (sum(asked.values()) or 1)
+        worth = score * (1 - config.wordless * (1 - shared))
+        found.append(Fact(node.name, SAYS, piece, source or node.name, worth, origin=title, reason="a passage"))
+    return found
 
 
 def _drop(memory: Memory, folder: Path | None) -> None:

@@ -27,6 +27,7 @@ _EXAMPLES = (
     ("The Rova car weighs 900 kilograms.", "How heavy is the Rova car?", "900 kilograms"),
     ("Peter Lind likes plums, and he lives in Arden.", "What does Peter Lind like?", "plums"),
 )
+_NUMBERED = re.compile(r" \(\d+\)$| \[[0-9a-f]{8}\]$")  # what keeps passages of one heading apart
 _NOTHING = "(nothing)"  # of what only gave orders
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _ONES = (
@@ -84,7 +85,7 @@ class Reading:
 def told(fact: Fact) -> str:
     """A fact as a sentence. What in it gives orders is left out: it is data."""
     if fact.relation == SAYS:
-        return _data(fact.object)
+        return _data(f"{re.sub(_NUMBERED, '', fact.subject)}: {fact.object}")  # what its heading names, it says "it" of
     return _data(f"{fact.subject} {relation_words(fact.relation)} {fact.object}".rstrip(". ") + ".")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from reverie.nouns import Fact
 
-__all__ = ["Chain", "Changes", "Edge", "EdgeArrays", "Embedder", "Node", "Recalled", "Written"]
+__all__ = ["Chain", "Changes", "Edge", "EdgeArrays", "Embedder", "Node", "Place", "Recalled", "Written"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,15 @@ class Node:
     name: str
     text: str = ""
     aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a node's text comes from: ``source`` says it; of a passage, the document's title and its place there."""
+
+    source: str
+    title: str = ""
+    position: int | None = None  # from 0
 
 
 @dataclass(frozen=True)
@@ -108,3 +117,11 @@ class Recalled:
     nodes: tuple[tuple[Node, float], ...] = ()  # with scores in [0, 1]; passages among them
     seconds: float = 0.0
     details: dict[str, float] = field(default_factory=dict)  # seconds of each part
+    places: dict[int, Place] = field(default_factory=dict)  # node → where it comes from, of nodes with a text
+
+    @property
+    def ranked(self) -> list[Fact | tuple[Node, float]]:
+        """Facts and nodes that have a text (with their scores) in one list, best first."""
+        told: list[tuple[float, Fact | tuple[Node, float]]] = [(fact.score, fact) for fact in self.facts]
+        told += [(score, (node, score)) for node, score in self.nodes if node.text]
+        return [one for _, one in sorted(told, key=lambda pair: -pair[0])]

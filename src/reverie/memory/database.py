@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from reverie.errors import MemoryStoreError, MissingExtraError, UsageError, shorten
 from reverie.memory.schema import is_newest, migrate, tables
+from reverie.memory.terms import spaced_terms
 from reverie.paths import data_dir
 
 __all__ = ["Database", "DatabaseConfig", "by_ids", "copy_out", "fetch", "insert"]
@@ -122,6 +123,7 @@ class Database:
             connection = sqlite3.connect(
                 f"{path.as_uri()}{options}", uri=True, timeout=wait, isolation_level=None, check_same_thread=False
             )
+            connection.create_function("spaced_terms", 1, spaced_terms, deterministic=True)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute(f"PRAGMA cache_size = -{self.settings.cache_mb * 1024}")

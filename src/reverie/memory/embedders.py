@@ -56,6 +56,8 @@ class WordsEmbedder:
     """Each word, and each run of four letters in it, adds ±1 to one of ``size`` numbers (feature hashing, Weinberger
     et al., arXiv:0902.2206)."""
 
+    near = 0.5  # small words are hashed, too: any two questions are like each other
+
     def __init__(self, size: int = 512):
         self.name, self.size = f"words-{size}", size
 

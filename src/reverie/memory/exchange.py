@@ -26,8 +26,10 @@ from reverie.data.facts.registry import make_reader
 from reverie.data.facts.tables import COLUMNS, join_aliases
 from reverie.errors import DataError, UnknownNameError
 from reverie.files import atomic_file, sha256_of
-from reverie.memory.contract import Edge, EdgeArrays, Node
+from reverie.memory.contract import Edge, EdgeArrays, Node, Place
+from reverie.memory.documents import RowFile
 from reverie.memory.store import Store
+from reverie.memory.upsert import check_rows
 from reverie.progress import Progress, no_progress
 
 __all__ = ["EXPORT_FORMATS", "Imported", "export", "import_file"]
@@ -48,6 +50,7 @@ class Imported:
     changed_facts: int
     new_nodes: int
     seconds: float
+    ended_facts: int = 0  # that an earlier version of the file said, and nobody else says
 
 
 def import_file(
@@ -83,27 +86,33 @@ def import_file(
     for total, _ in enumerate(reader(path, tell), 1):
         if not total % _WRITTEN:
             progress("reading", total, 0)
-    key = _cursor_key(path, format, settings)
+    digest = _digest(path, format, settings)
+    key, file = f"import {digest}", RowFile(store, path, format, digest)
     resumed = done = min(store.cursor(key), total)
     rows = islice(reader(path, lambda row: None), done, None)
-    new_facts = changed_facts = new_nodes = 0
+    new_facts = changed_facts = new_nodes = ended_facts = 0
     progress("writing", done, total)
-    while batch := list(islice(rows, _WRITTEN)):
+    while (batch := list(islice(rows, _WRITTEN))) or not total:
         done += len(batch)
-        written = store.write(batch, cursor=(key, done if done < total else 0))
+        check_rows(batch)
+        written, ended_facts = file.write(batch, done, done >= total, key)
         new_facts += written.new_edges
         changed_facts += written.changed_edges
         new_nodes += written.new_nodes
         progress("writing", done, total)
-    return Imported(total, bad, resumed, new_facts, changed_facts, new_nodes, time.perf_counter() - started)
+        if done >= total:
+            break
+    return Imported(
+        total, bad, resumed, new_facts, changed_facts, new_nodes, time.perf_counter() - started, ended_facts
+    )
 
 
-def _cursor_key(path: Path, format: str, settings: Mapping[str, Any]) -> str:
+def _digest(path: Path, format: str, settings: Mapping[str, Any]) -> str:
     """Another place, content, format or setting is another import."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     said = [str(path.resolve()), format, repr(sorted(settings.items()))]
     said += [f"{file.name} {sha256_of(file)}" for file in files]
-    return f"import {hashlib.sha256(chr(0).join(said).encode(errors='surrogateescape')).hexdigest()}"
+    return hashlib.sha256(chr(0).join(said).encode(errors="surrogateescape")).hexdigest()
 
 
 def export(
@@ -171,12 +180,17 @@ def _rows(
     for last in (False, True):
         for nodes in store.node_batches(_BATCH):
             ids = np.array([node.id for node in nodes])
+            places = store.places(ids.tolist())
             for node, known in zip(nodes, np.isin(ids, joined).tolist()):
                 if node.aliases if last else (node.text or not known):
-                    fields = {"name": node.name, "kind": node.kind, "source": ""}
-                    fields |= {"text": node.text} if node.text else {}
-                    yield fields | ({"aliases": list(node.aliases)} if last else {})
+                    yield _node_fields(node, places[node.id]) | ({"aliases": list(node.aliases)} if last else {})
             counts[1] += 0 if last else len(nodes)
+
+
+def _node_fields(node: Node, place: Place) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": node.name, "kind": node.kind, "source": place.source}
+    fields |= {"text": node.text} if node.text else {}
+    return fields | ({} if place.position is None else {"title": place.title, "position": place.position})
 
 
 _DEFAULTS = {"subject_kind": "entity", "object_kind": "entity", "confidence": 1.0, "origin": ""}
@@ -192,8 +206,8 @@ def _to_csv(store: Store, file: TextIO, arrays: EdgeArrays, as_of: float | None,
     table.writeheader()
     for row in _rows(store, arrays, as_of, progress, counts):
         if "name" in row:
-            node = {"subject": row["name"], "subject_kind": row["kind"], "text": row.get("text")}
-            row = node | {"aliases": join_aliases(row.get("aliases", ()))}
+            node = {"subject": row.pop("name"), "subject_kind": row.pop("kind")}
+            row = node | row | {"aliases": join_aliases(row.get("aliases", ()))}
         table.writerow(row)
     return counts[0], counts[1]
 

@@ -21,6 +21,7 @@ import numpy as np
 from reverie.data import FactRow, Row
 from reverie.errors import MemoryStoreError
 from reverie.memory.contract import Embedder, Recalled, Written
+from reverie.memory.documents import DOCUMENT_FORMATS, DocumentImport, Documents
 from reverie.memory.embedders import PictureEmbedder, make_embedder
 from reverie.memory.embeddings import Embedded
 from reverie.memory.linking import LINKED, EntityIndex, bare_name, further_names, passage_facts
@@ -32,6 +33,7 @@ from reverie.memory.vectors import VectorIndex
 from reverie.progress import Progress, no_progress
 
 if TYPE_CHECKING:
+    from reverie.memory.exchange import Imported
     from reverie.memory.topology import Topology
 
 __all__ = ["Memory"]
@@ -106,6 +108,11 @@ class Memory:
         """The file of the memory, else its address without a password."""
         return str(self.store.path or self.store.url)
 
+    @property
+    def documents(self) -> Documents:
+        """The files that were put into the memory: to be listed, looked into and deleted."""
+        return Documents(self.store)
+
     @cached_property
     def topology(self) -> Topology:
         """Who is joined to whom; opened when it is first needed, since its compiled loops take a moment to load."""
@@ -134,6 +141,42 @@ class Memory:
     def write(self, rows: Sequence[Row], cursor: tuple[str, int] | None = None) -> Written:
         """``Store.write``; the rows are recalled from the next question on."""
         return self.store.write(rows, cursor)
+
+    def load(
+        self,
+        path: str | Path,
+        format: str | None = None,
+        *,
+        strict: bool = False,
+        prune: bool = False,
+        on_note: Callable[[str], None] = lambda note: None,
+        progress: Progress = no_progress,
+    ) -> DocumentImport | Imported:
+        """Put a file, or a folder of documents, into the memory; of a file that has changed, what it says now.
+
+        Documents (text, Markdown, HTML, PDF) are found by their words at once, and get their vectors here where there
+        is an embedder. ``format`` is guessed where it is not given (``data.guess_reader``), ``strict`` and ``prune`` as
+        in ``Documents.load``, ``on_note`` hears of what was guessed or skipped. Raises DataError.
+        """
+        from reverie.data import guess_reader
+        from reverie.memory.exchange import import_file
+
+        path = Path(path)
+        name = format or guess_reader(path)
+        if name not in DOCUMENT_FORMATS:
+            return import_file(
+                self.store,
+                path,
+                name,
+                strict=strict,
+                on_bad=lambda bad: on_note(f"skipped line {bad.line}: {bad.problem}"),
+                progress=progress,
+            )
+        kind = DOCUMENT_FORMATS[name] if format else None
+        done = self.documents.load(path, kind, strict=strict, prune=prune, on_note=on_note, progress=progress)
+        if self.embedder is not None and done.new_passages:
+            self.refresh(done.new_passages, progress)
+        return done
 
     # recalling --------------------------------------------------------------------------------------------------
 
@@ -164,7 +207,8 @@ class Memory:
 
     def recaller(self) -> Recaller:
         """What answers questions, as the memory stands after the last ``refresh``."""
-        return Recaller(self.store, self.topology, self.names, self.settings, self._nodes, self._facts, self.times)
+        settings = replace(self.settings, near=max(self.settings.near, getattr(self.embedder, "near", 0.0)))
+        return Recaller(self.store, self.topology, self.names, settings, self._nodes, self._facts, self.times)
 
     # following the store ----------------------------------------------------------------------------------------
 

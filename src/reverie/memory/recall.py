@@ -1,6 +1,7 @@
 """What the memory has to say about a question: link, spread, and say why. No language model takes part.
 
-1. **Link**: nodes that the question names (``linking``), and nodes and facts whose vectors are like the question's.
+1. **Link**: nodes that the question names (``linking``), texts that hold its words (``lexical``), and nodes and facts
+   whose vectors are like the question's.
 2. **Propagation**: their weight runs along the edges, hop by hop, the strongest nodes first. An edge passes on more
    where the question asks for its relation (``relation_patterns``) and where its source is trusted; a personalised
    PageRank, or random walks drawn towards what is strong, add what many ways lead to.
@@ -22,6 +23,7 @@ import numpy as np
 
 from reverie.errors import ConfigError
 from reverie.memory.contract import Chain, Recalled
+from reverie.memory.lexical import Asked, asked_terms, frequencies, held_terms, with_words
 from reverie.memory.linking import EntityIndex, Link, link_question
 from reverie.memory.moments import asked_span
 from reverie.memory.relation_patterns import asked_relations
@@ -49,6 +51,10 @@ class RecallConfig:
     other: float = 0.4  # what passes along any other
     back: float = 0.7  # what of it passes against an edge's direction
     like: float = 0.2  # most that likeness of vectors adds
+    words: float = 0.6  # most that a text that holds the question's words adds
+    worded: int = 24  # texts that are looked at for that
+    near: float = 0.35  # likeness of vectors below which it says nothing
+    floor: float = 0.1  # score below which nothing is told
     spread: float = 0.1  # most that the personalised PageRank, or the walks, add
     spread_by: Literal["pagerank", "walks", "nothing"] = "pagerank"
     damping: float = 0.5  # of the PageRank; answers lie near the question
@@ -60,10 +66,10 @@ class RecallConfig:
         for name in ("linked", "frontier", "neighbours"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"recall: {name} must be at least 1, got {getattr(self, name)}")
-        for name in ("hops", "similar", "walks", "chains", "lazy"):
+        for name in ("hops", "similar", "walks", "chains", "lazy", "worded"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"recall: {name} must not be negative, got {getattr(self, name)}")
-        for name in ("asked", "other", "back", "like", "spread", "damping"):
+        for name in ("asked", "other", "back", "like", "words", "near", "floor", "spread", "damping"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"recall: {name} lies between 0 and 1, got {getattr(self, name)}")
 
@@ -103,10 +109,12 @@ class Recaller:
             starts: nodes to start from besides those that the question names, with weights in [0, 1]
             as_of: what is to hold; None: what the question says of it, else now
         """
-        clock = _Clock()
+        clock, floor = _Clock(), self.settings.floor
         links = link_question(question, self.names, self.store)[: self.settings.linked]
         clock.mark("link")
-        spread = self.spread(question, links, vector, starts or {})
+        said = self._worded(question)
+        clock.mark("words")
+        spread = self.spread(question, links, vector, starts or {}, said)
         clock.mark("spread")
         scores = spread.fact_scores()
         standing = self.times.weigh(self.store, scores, spread.edges, spread.relations, as_of or asked_span(question))
@@ -116,40 +124,56 @@ class Recaller:
         facts = settled(self._told(spread, list(wanted), scores), standing)
         rated = spread.node_scores()
         top = sorted(rated, key=lambda node: (-rated[node], node))[:k]
-        living = {node.id: node for node in self.store.nodes(top)}
+        living = {node.id: node for node in self.store.nodes([node for node in top if rated[node] >= floor])}
         clock.mark("judge")
         return Recalled(
             question=question,
-            facts=tuple(facts[place] for place in wanted if place in facts)[:k],
+            facts=tuple(facts[place] for place in wanted if place in facts and facts[place].score >= floor)[:k],
             chains=tuple(
                 Chain(tuple(facts[place] for place in way), score)
                 for way, score in chains
-                if all(place in facts for place in way)
+                if score >= floor and all(place in facts for place in way)
             )[: self.settings.chains],
             nodes=tuple((living[node], rated[node]) for node in top if node in living),
             seconds=sum(clock.parts.values()),
             details=clock.parts,
+            places=self.store.places([node.id for node in living.values() if node.text]),
         )
 
+    def _worded(self, question: str) -> dict[int, float]:
+        """Nodes whose texts hold words of the question → their coverage of it, in [0, 1]."""
+        found = asked_terms(question)
+        with self.store.reading() as connection:
+            asked = Asked(found, frequencies(connection, found), len(self.names.passages))
+            ids = with_words(connection, asked.searched(), self.settings.worded)
+        return {node.id: asked.coverage(held_terms(node)) for node in self.store.nodes(ids)}
+
     def spread(
-        self, question: str, links: Sequence[Link], vector: np.ndarray | None, starts: Mapping[int, float]
+        self,
+        question: str,
+        links: Sequence[Link],
+        vector: np.ndarray | None,
+        starts: Mapping[int, float],
+        said: Mapping[int, float],
     ) -> Propagation:
         """How strongly the graph answers to ``question``."""
         settings = self.settings
         like_nodes = _alike(vector, self.node_vectors, 5 * settings.similar)
         like_facts = _alike(vector, self.fact_vectors, settings.similar)
-        start_nodes = {node: settings.like * like for node, like in list(like_nodes.items())[: settings.similar]}
-        for edge in self.store.edges(list(like_facts)):
+        near = {node: like for node, like in list(like_nodes.items())[: settings.similar] if like >= settings.near}
+        start_nodes = {node: settings.like * like for node, like in near.items()}
+        for edge in self.store.edges([edge for edge, like in like_facts.items() if like >= settings.near]):
             for node in (edge.subject, edge.object):
                 start_nodes[node] = max(start_nodes.get(node, 0.0), settings.like * like_facts[edge.id])
         for node, weight in [*((link.node, link.weight) for link in links), *starts.items()]:
             start_nodes[node] = max(start_nodes.get(node, 0.0), weight)
         spread = Propagation(question, links, start_nodes, self.store.relations(), settings, like_nodes, like_facts)
+        spread.said = dict(said)
         spread.run(self.topology)
         if vector is not None and self.node_vectors is not None and len(spread.edges):
             ends = np.unique(np.concatenate((spread.subjects, spread.objects)))
-            near = np.clip(self.node_vectors.similarities(vector, ends), 0, 1).astype(float)
-            spread.like_nodes = dict(zip(ends.tolist(), near.tolist(), strict=True)) | like_nodes
+            alike = np.clip(self.node_vectors.similarities(vector, ends), 0, 1).astype(float)
+            spread.like_nodes = dict(zip(ends.tolist(), alike.tolist(), strict=True)) | like_nodes
         return spread
 
     def _told(self, spread: Propagation, places: Sequence[int], scores: np.ndarray) -> dict[int, Fact]:
@@ -185,6 +209,7 @@ class Propagation:
         self.like_nodes, self.like_facts = dict(like_nodes), dict(like_facts)
         self.value, self.way = dict(start_nodes), dict[int, int]()
         self.support: dict[int, float] = {}
+        self.said: dict[int, float] = {}
         self.edges = self.subjects = self.objects = self.relations = np.zeros(0, np.int64)
         self.ahead = self.behind = np.zeros(0)
         self._onward = np.zeros(0, bool)  # (E,): reached from its subject
@@ -218,12 +243,21 @@ class Propagation:
         return np.where(self.subjects == self.objects, 0.5 * scores, scores)  # that a book is a book helps nobody
 
     def node_scores(self) -> dict[int, float]:
-        """Node -> [0, 1]: how it was reached, how like the question it is, and how many ways lead to it."""
-        like = self.settings.like
+        """Node -> [0, 1]: how it was reached, how like the question it is, how many ways lead to it, and how much of
+        the question its text holds."""
+        like, words = self.settings.like, self.settings.words
         return {
-            node: 1 - (1 - value) * (1 - like * self.like_nodes.get(node, 0.0)) * (1 - self.support.get(node, 0.0))
-            for node, value in (dict.fromkeys(self.like_nodes, 0.0) | self.value).items()
+            node: 1
+            - (1 - value)
+            * (1 - like * self.like_nodes.get(node, 0.0))
+            * (1 - self.support.get(node, 0.0))
+            * (1 - words * self.said.get(node, 0.0) ** 2)
+            for node, value in (dict.fromkeys([*self._near(), *self.said], 0.0) | self.value).items()
         }
+
+    def _near(self) -> list[int]:
+        """Nodes that are recalled for their vectors alone."""
+        return [node for node, like in self.like_nodes.items() if like >= self.settings.near]
 
     def chains(self, best: np.ndarray, scores: np.ndarray) -> list[tuple[list[int], float]]:
         """Facts that lie behind one another, as places, best first: the ways from what the question names over other

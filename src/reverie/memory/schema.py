@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -36,7 +37,45 @@ from reverie.errors import MemoryStoreError
 __all__ = ["fold", "is_newest", "migrate", "tables", "version"]
 
 FIRST = "v0001"
-UPGRADES: dict[str, tuple[str, ...]] = {  # version → SQL that makes it of the one before, for both databases, in order
+_WORDS: tuple[Mapping[str, str], ...] = (  # an index of the words of nodes that have a text, which keeps itself
+    {
+        "sqlite": "CREATE VIRTUAL TABLE words USING fts5(name, text, content='nodes', content_rowid='id', "
+        "tokenize='unicode61 remove_diacritics 0')",
+        "postgresql": "CREATE INDEX nodes_words ON nodes USING gin (to_tsvector('english', name || ' ' || text)) "
+        "WHERE text IS NOT NULL AND gone IS NULL",
+    },
+    {"sqlite": "CREATE VIRTUAL TABLE word_counts USING fts5vocab(words, 'row')"},
+    {
+        "sqlite": "CREATE TRIGGER words_of_new AFTER INSERT ON nodes WHEN new.text IS NOT NULL AND new.gone IS NULL "
+        "BEGIN INSERT INTO words (rowid, name, text) "
+        "VALUES (new.id, spaced_terms(new.name), spaced_terms(new.text)); END"
+    },
+    {
+        "sqlite": "CREATE TRIGGER words_of_changed AFTER UPDATE OF name, text, gone ON nodes "
+        "BEGIN INSERT INTO words (words, rowid, name, text) "
+        "SELECT 'delete', old.id, spaced_terms(old.name), spaced_terms(old.text) "
+        "WHERE old.text IS NOT NULL AND old.gone IS NULL; "
+        "INSERT INTO words (rowid, name, text) SELECT new.id, spaced_terms(new.name), spaced_terms(new.text) "
+        "WHERE new.text IS NOT NULL AND new.gone IS NULL; END"
+    },
+)
+_DOCUMENTS = (
+    "CREATE TABLE documents (id INTEGER NOT NULL PRIMARY KEY, source TEXT NOT NULL, title TEXT NOT NULL, "
+    "kind TEXT NOT NULL, hash TEXT NOT NULL, size BIGINT NOT NULL, time FLOAT NOT NULL)",
+    "CREATE UNIQUE INDEX documents_source ON documents (source)",
+    "CREATE TABLE passages (node {id} NOT NULL PRIMARY KEY REFERENCES nodes (id), document INTEGER NOT NULL "
+    "REFERENCES documents (id), position INTEGER NOT NULL, hash TEXT NOT NULL)",
+    "CREATE INDEX passages_document ON passages (document, position)",
+    "CREATE TABLE said (document INTEGER NOT NULL REFERENCES documents (id), hash TEXT NOT NULL, part {id} NOT NULL, "
+    "edges {bytes} NOT NULL, nodes {bytes} NOT NULL, PRIMARY KEY (document, hash, part))",
+)
+_OLD_WORDS = {
+    "sqlite": "INSERT INTO words (rowid, name, text) SELECT id, spaced_terms(name), spaced_terms(text) FROM nodes "
+    "WHERE text IS NOT NULL AND gone IS NULL"
+}
+# version → SQL that makes it of the one before, in order: for both databases, or by the name of one
+UPGRADES: dict[str, tuple[str | Mapping[str, str], ...]] = {
+    "v0002": (*_WORDS, _OLD_WORDS, *_DOCUMENTS),
     "v0003": (  # facts that change: when they hold, and which relations hold one value at a time
         *(
             f"ALTER TABLE {table} ADD COLUMN {column} FLOAT NOT NULL DEFAULT 0"
@@ -173,6 +212,36 @@ embeddings = Table(
     _column("id", _ID, key=True),
     _column("vector", LargeBinary),  # little-endian float32; a `vector` where PostgreSQL has pgvector
 )
+documents = Table(  # files that were imported
+    "documents",
+    tables,
+    _column("id", Integer, key=True),
+    _column("source", Text),  # where it lies: an absolute path
+    _column("title", Text),
+    _column("kind", Text),
+    _column("hash", Text),  # of all that decides what it says; "" where that is not known
+    _column("size", BigInteger),  # bytes
+    _column("time", Float),  # of the import, seconds since 1970
+)
+Index("documents_source", documents.c.source, unique=True)
+passages = Table(  # where in which document a node of kind passage stands
+    "passages",
+    tables,
+    _column("node", _ID, ForeignKey("nodes.id"), key=True),
+    _column("document", Integer, ForeignKey("documents.id")),
+    _column("position", Integer),
+    _column("hash", Text),
+)
+Index("passages_document", passages.c.document, passages.c.position)
+said = Table(  # the facts and described nodes that a file of rows gave, batch by batch, as ``documents.pack`` has them
+    "said",
+    tables,
+    _column("document", Integer, ForeignKey("documents.id"), key=True),
+    _column("hash", Text, key=True),  # of the file as it was then
+    _column("part", _ID, key=True),  # its first row
+    _column("edges", LargeBinary),
+    _column("nodes", LargeBinary),
+)
 
 
 def fold(name: str) -> str:
@@ -213,6 +282,7 @@ def migrate(connection: Connection) -> None:
     current, known = version(connection), [FIRST, *UPGRADES]
     if current is None:
         tables.create_all(connection)
+        _execute(connection, _WORDS)
         _use_pgvector(connection)
         connection.execute(writes.insert(), {"seq": 0, "time": 0.0, "edges": 0, "nodes": 0})
         connection.execute(sources.insert(), {"id": 0, "name": ""})
@@ -222,10 +292,22 @@ def migrate(connection: Connection) -> None:
         )
     else:
         for step in known[known.index(current) + 1 :]:
-            for statement in UPGRADES[step]:
-                connection.execute(text(statement))
+            _execute(connection, UPGRADES[step])
     connection.execute(versions.delete())
     connection.execute(versions.insert(), {"version_num": known[-1]})
+
+
+def _execute(connection: Connection, statements: Sequence[str | Mapping[str, str]]) -> None:
+    name = connection.dialect.name
+    for said in statements:
+        statement = said if isinstance(said, str) else said.get(name, "")
+        if statement:
+            kinds = (
+                {"{bytes}": "BLOB", "{id}": "INTEGER"} if name == "sqlite" else {"{bytes}": "BYTEA", "{id}": "BIGINT"}
+            )
+            for mark, kind in kinds.items():
+                statement = statement.replace(mark, kind)
+            connection.exec_driver_sql(statement)
 
 
 def _use_pgvector(connection: Connection) -> None:

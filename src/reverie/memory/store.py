@@ -21,11 +21,12 @@ from reverie.data import NODE_KINDS, Row
 from reverie.data.facts.dates import YEAR_ONE
 from reverie.errors import MemoryStoreError
 from reverie.memory.checks import count_all, problems
-from reverie.memory.contract import Changes, Edge, EdgeArrays, Node, Written
+from reverie.memory.contract import Changes, Edge, EdgeArrays, Node, Place, Written
 from reverie.memory.database import Database, DatabaseConfig, by_ids
 from reverie.memory.embeddings import Embedded, get_vectors, nearest, put_vectors
 from reverie.memory.following import changes_after, edge_arrays, ids_at, last_change
 from reverie.memory.merging import delete_edges, edges_at, end_nodes, merge_nodes
+from reverie.memory.passages import attach, places
 from reverie.memory.periods import (
     Held,
     RelationMode,
@@ -100,16 +101,23 @@ class Store:
         """
         check_rows(rows)
         with self._change() as (connection, change):
-            written = write_rows(connection, rows, change)
-            if cursor is not None:
-                key, count = cursor
-                connection.execute(
-                    text(
-                        'INSERT INTO cursors (key, "count") VALUES (:key, :count) '
-                        'ON CONFLICT (key) DO UPDATE SET "count" = excluded."count"'
-                    ),
-                    {"key": key, "count": count},
-                )
+            return self.write_in(connection, change, rows, cursor)
+
+    def write_in(
+        self, connection: Connection, change: Change, rows: Sequence[Row], cursor: tuple[str, int] | None = None
+    ) -> Written:
+        """``write`` within a transaction of ``changing``."""
+        written = write_rows(connection, rows, change)
+        attach(connection, rows, written.nodes.tolist(), change.time)
+        if cursor is not None:
+            key, count = cursor
+            connection.execute(
+                text(
+                    'INSERT INTO cursors (key, "count") VALUES (:key, :count) '
+                    'ON CONFLICT (key) DO UPDATE SET "count" = excluded."count"'
+                ),
+                {"key": key, "count": count},
+            )
         return written
 
     def cursor(self, key: str) -> int:
@@ -379,6 +387,25 @@ class Store:
         """(ids, cosines in [-1, 1]) of the ``k`` nearest vectors, best first: exact, by pgvector where there is one."""
         with self._database.reading() as connection:
             return nearest(connection, embedder, vector, k, of)
+
+    # for the rooms beside this one -------------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one moment of the memory."""
+        with self._database.reading() as connection:
+            yield connection
+
+    @contextmanager
+    def changing(self) -> Iterator[tuple[Connection, Change]]:
+        """A transaction and the change that it makes: all of the block, or nothing of it, is written."""
+        with self._change() as found:
+            yield found
+
+    def places(self, nodes: Sequence[int]) -> dict[int, Place]:
+        """Where nodes come from."""
+        with self._database.reading() as connection:
+            return places(connection, nodes)
 
     @contextmanager
     def _change(self) -> Iterator[tuple[Connection, Change]]:

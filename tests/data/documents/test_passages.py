@@ -17,23 +17,19 @@ def read(path: Path) -> tuple[list[Row], list[BadRow]]:
     return list(read_text(path, bad.append)), bad
 
 
-def test_paragraphs_become_passages_named_by_heading_and_first_words(write: Write) -> None:
-    long = "word " * 40
-    text = f"Before.\n\n# Eggs\nAn egg\nbreaks.\n\n\n```\n# no heading\n\nx = 1\n```\n\n## More\n{long}\n"
+def test_sections_become_passages_named_by_title_and_headings(write: Write) -> None:
+    text = "Before.\n\n# Eggs\nAn egg\nbreaks.\n\n\n```\n# no heading\n\nx = 1\n```\n\n## More\nMore of it.\n"
     rows, bad = read(write("notes.md", text))
     assert not bad
-    assert [row.text for row in rows if isinstance(row, NodeRow)] == [
-        "Before.",
-        "An egg\nbreaks.",
-        "```\n# no heading\n\nx = 1\n```",
-        long.strip(),
+    assert [(row.name, row.text) for row in rows if isinstance(row, NodeRow)] == [
+        ("Eggs", "Before."),
+        ("Eggs (2)", "An egg\nbreaks.\n\n```\n# no heading\n\nx = 1\n```"),
+        ("Eggs: More", "More of it."),
     ]
-    names = [row.name for row in rows if isinstance(row, NodeRow)]
-    assert names[:2] == ["Before.", "Eggs: An egg breaks."]
-    assert names[3].startswith("More: word word")
-    assert len(names[3]) < 100
     plain, _ = read(write("notes.txt", "# One\nparagraph.\n\nTwo.\n"))
-    assert [row.text for row in plain if isinstance(row, NodeRow)] == ["# One\nparagraph.", "Two."]
+    assert [(row.name, row.text) for row in plain if isinstance(row, NodeRow)] == [
+        ("notes", "# One\nparagraph.\n\nTwo.")
+    ]
 
 
 def test_a_json_list_gives_a_passage_a_record(write: Write) -> None:

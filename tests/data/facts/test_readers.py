@@ -26,6 +26,7 @@ from reverie.data import (
 )
 from reverie.data.facts.registry import READERS
 from reverie.errors import ContractError, DataError, UnknownNameError, UsageError
+from toy_documents import pdf_of
 
 IMAGE = {
     "objects": {"image_id": 7, "objects": [{"names": ["clock"], "object_id": 1}, {"names": ["street"]}]},
@@ -50,6 +51,8 @@ SAMPLES = {
         "facts.jsonl",
         '{"subject": "egg", "relation": "IsA", "object": "food"}\n{"name": "egg", "aliases": ["ovum"]}\n',
     ),
+    "html": ("page.html", "<html><title>Eggs</title><body><p>An egg breaks.</p></body></html>"),
+    "pdf": ("paper.pdf", pdf_of("An egg breaks.").decode()),
     "text": ("notes.md", "# Eggs\n\nAn egg\nbreaks.\n\nIt is food.\n"),
     "visual-genome": ("objects.json", json.dumps([IMAGE["objects"]])),
     "wordnet": ("train.txt", "egg_white.n.01\t_part_of\tegg.n.02\n"),
@@ -277,7 +280,7 @@ def test_csv_rows_without_relation_and_object_describe_nodes(write: Write) -> No
         NodeRow("note", "passage", "one\ntwo", ("a|b",), source="t.csv"),
     ]
     assert [(row.line, row.problem) for row in bad] == [
-        (5, "text and aliases describe a node: leave relation and object empty"),
+        (5, "text, aliases, title and position describe a node: leave relation and object empty"),
         (6, "the field 'object' is missing"),
     ]
 
@@ -320,7 +323,7 @@ def test_a_quotation_mark_left_open_does_not_eat_the_file_in_silence(write: Writ
     rows, bad = read(
         "csv", write("t.csv", 'subject,relation,object\nhen,IsA,bird\n"egg,IsA,food\n' + "hen,IsA,bird\n" * 9)
     )
-    assert len(rows) == 1
+    assert len(rows) == 10
     assert [row.line for row in bad] == [3]
 
 

@@ -1,33 +1,26 @@
-"""Text: a passage for every paragraph of .txt and .md files, or for every {title, text} of a JSON list."""
+"""Documents as rows: passages of text, Markdown, HTML and PDF files, records of JSON lists of {title, text}."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from reverie.data.documents.contract import Document
+from reverie.data.documents.cutting import cut
+from reverie.data.documents.reading import document_files, kind_of, read_document
+from reverie.data.documents.texts import numbered, record_of
 from reverie.data.facts.contract import BadRow, NodeRow, OnBad, Row
-from reverie.data.facts.lines import clean, json_records, lines, numbered_rows, only
-from reverie.errors import DataError, shorten
+from reverie.data.facts.lines import json_records, numbered_rows
+from reverie.errors import DataError
 
-__all__ = ["read_text"]
-
-_SUFFIXES = (".txt", ".md", ".markdown", ".json")
-_MOST_TITLE = 80  # characters
+__all__ = ["read_html", "read_pdf", "read_text"]
 
 
 def read_text(path: Path, on_bad: OnBad) -> Iterator[Row]:
-    """Nodes of kind passage; of a folder, those of all its .txt, .md and .json files, by name.
-
-    A paragraph ends at an empty line and is named by its heading and its first words, so that the same paragraph is the
-    same passage wherever it stands; a JSON record is named by its title.
-    """
+    """Nodes of kind passage; of a folder, those of all its documents, by name. Records of a JSON list stay whole."""
     if not path.is_dir():
-        return _read_file(path, on_bad)
-    files = sorted(file for file in path.rglob("*") if file.is_file() and _suffix(file) in _SUFFIXES)
-    if not files:
-        raise DataError(f"{path} holds no {', '.join(_SUFFIXES)} files.")
+        return _rows(path, on_bad, "text" if kind_of(path) in ("html", "pdf") else None)
+    files = document_files(path)
 
     def read() -> Iterator[Row]:
         for file in files:
@@ -36,63 +29,45 @@ def read_text(path: Path, on_bad: OnBad) -> Iterator[Row]:
                 on_bad(BadRow(bad.line, f"{file.relative_to(path)}: {bad.problem}"))
 
             try:
-                yield from _read_file(file, named)
+                yield from _rows(file, named)
             except DataError as error:  # one file of many is skipped like one line of many
                 on_bad(BadRow(1, str(error)))
 
     return read()
 
 
-def _suffix(file: Path) -> str:
-    return Path(file.name.lower().removesuffix(".gz")).suffix
+def read_html(path: Path, on_bad: OnBad) -> Iterator[Row]:
+    return _rows(path, on_bad, "html")
 
 
-def _read_file(file: Path, on_bad: OnBad) -> Iterator[Row]:
-    if _suffix(file) == ".json":
-        return numbered_rows(file, on_bad, json_records(file), _Titles(file.name).rows)
-    found = _paragraphs(file, on_bad, marked=_suffix(file) != ".txt")
-    return numbered_rows(file, on_bad, found, lambda found: [_passage(found[0], found[1], file.name)])
+def read_pdf(path: Path, on_bad: OnBad) -> Iterator[Row]:
+    return _rows(path, on_bad, "pdf")
 
 
-class _Titles:
-    """Passages of {title, text} records; a second one of the same title is numbered, not written over the first."""
-
-    def __init__(self, source: str):
-        self.source = source
-        self._seen: dict[str, int] = {}
-
-    def rows(self, record: Any) -> list[Row]:
-        fields = only(record, dict, "an object with title and text")
-        title, text = clean(fields.get("title")), only(fields.get("text"), str, "a text").strip()
-        if not text:
-            raise ValueError("the text is empty")
-        count = self._seen[title.casefold()] = self._seen.get(title.casefold(), 0) + 1
-        return [NodeRow(f"{title} ({count})" if count > 1 else title, "passage", text, source=self.source)]
+def _rows(file: Path, on_bad: OnBad, kind: str | None = None) -> Iterator[Row]:
+    if kind is None and kind_of(file) == "json":
+        yield from _records(file, on_bad)
+        return
+    document = read_document(file, kind)
+    for note in document.notes:
+        on_bad(BadRow(1, note))
+    yield from _named(document, file.name)
 
 
-def _paragraphs(file: Path, on_bad: OnBad, marked: bool) -> Iterator[tuple[int, tuple[str, str]]]:
-    """(number of its first line, (heading, paragraph)); with ``marked`` lines of Markdown are headings and fences."""
-    start, heading, fenced = 0, "", False
-    kept: list[str] = []
-    for number, ended in lines(file, on_bad):
-        line = ended.rstrip("\r")
-        fence = marked and line.lstrip().startswith("```")
-        fenced ^= fence
-        title = marked and not fenced and line.startswith("#")
-        if kept and (title or not (line.strip() or fenced)):
-            yield start, (heading, "\n".join(kept).strip())
-            kept = []
-        if title:
-            heading = line.strip("# \t")
-        elif line.strip() or kept:
-            start = start if kept else number
-            kept.append(line)
-    if kept:
-        yield start, (heading, "\n".join(kept).strip())
+def _records(file: Path, on_bad: OnBad) -> Iterator[Row]:
+    seen: dict[str, int] = {}
+
+    def rows(record: object) -> list[Row]:
+        section = next(numbered([record_of(record)], seen))
+        return [NodeRow(section.heading, "passage", section.text, source=file.name)]
+
+    return numbered_rows(file, on_bad, json_records(file), rows)
 
 
-def _passage(heading: str, text: str, source: str) -> NodeRow:
-    title = f"{heading}: {clean(text)}" if heading else clean(text)
-    if len(title) > _MOST_TITLE:
-        title = f"{shorten(title, _MOST_TITLE)} [{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}]"
-    return NodeRow(title, "passage", text, source=source)
+def _named(document: Document, source: str) -> Iterator[Row]:
+    """Passages under names of their own: a second one of the same name is numbered."""
+    seen: dict[str, int] = {}
+    for passage in cut(document):
+        count = seen[passage.name] = seen.get(passage.name, 0) + 1
+        name = f"{passage.name} ({count})" if count > 1 else passage.name
+        yield NodeRow(name, "passage", passage.text, source=source)

@@ -27,6 +27,8 @@ class NodeRow:
     text: str = ""  # the words of a passage, the caption of a picture
     aliases: tuple[str, ...] = ()
     source: str = ""
+    title: str = ""  # of a passage: the document that is its source
+    position: int | None = None  # and its place there, from 0; None: of no document
 
     def __post_init__(self) -> None:
         _check_names(self.name, *self.aliases)

@@ -57,6 +57,11 @@ def _value(name: str, value: Any) -> Any:
         return None if value is None else parse_span(value)[name == "valid_to"]
     if name == "confidence":
         return _number(name, value)
+    if name == "position":
+        number = _number(name, value)
+        if number != int(number) or not 0 <= number < 2**31:
+            raise ValueError(f"position counts from 0, got {shorten(repr(value), 40)}")
+        return int(number)
     if name == "aliases":
         if not isinstance(value, list) or not all(isinstance(alias, str) for alias in value):
             raise ValueError(f"aliases is a list of names, got {shorten(repr(value), 40)}")

@@ -19,7 +19,7 @@ from typing import Any
 from reverie.data.facts.contract import BadRow, FactRow, OnBad, Row
 from reverie.errors import DataError, shorten
 
-__all__ = ["checked", "clean", "json_records", "lines", "numbered_rows", "only", "opened", "rows_of_lines"]
+__all__ = ["checked", "clean", "json_records", "lines", "numbered_rows", "only", "opened", "rows_of_lines", "unpacked"]
 
 _MOST_NAME = 1_000  # characters of a name, relation, source or origin
 _MOST_TEXT = 100_000  # characters of a passage
@@ -31,17 +31,23 @@ _SPACE = re.compile(r"[\s,]*")
 
 @contextmanager
 def opened(path: Path) -> Iterator[io.BufferedReader]:
+    """A text file as ``unpacked`` gives it; DataError where it is no text."""
+    with unpacked(path) as file:
+        if b"\0" in file.peek(1024)[:1024]:
+            raise DataError(f"{path} is a binary file, not text. Save it as UTF-8 text.")
+        yield file
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[io.BufferedReader]:
     """The bytes of a file, unpacked where they are gzipped. Whatever goes wrong, also while reading, is a DataError."""
     try:
         with path.open("rb") as raw:
             file: io.BufferedReader = raw
             if raw.peek(2)[:2] == b"\x1f\x8b":
                 file = io.BufferedReader(gzip.GzipFile(fileobj=raw), _CHUNK)
-            head = file.peek(1024)[:1024]
-            if not head:
+            if not file.peek(1)[:1]:
                 raise DataError(f"{path} is empty.")
-            if b"\0" in head:
-                raise DataError(f"{path} is a binary file, not text. Save it as UTF-8 text.")
             yield file
     except IsADirectoryError as error:
         raise DataError(f"{path} is a folder where a file is needed.") from error
@@ -107,14 +113,22 @@ def checked(row: Row) -> Row:
     for limit, word in ((_MOST_NAME, max(names, key=len)), (_MOST_TEXT, words)):
         if len(word) > limit:
             raise ValueError(f"{len(word):,} characters are too many (at most {limit:,}): '{shorten(word, 40)}'")
-    joined = "".join((*names, words))
-    if "\0" in joined:
-        raise ValueError("holds a NUL character")
-    try:
-        joined.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"holds bytes that are no UTF-8: {shorten(joined, 60)!a}") from error
+    for word in (*names, words):
+        if "\0" in word:
+            raise ValueError("holds a NUL character")
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"holds bytes that are no UTF-8: '{_as_latin(word)}'. Save the file as UTF-8") from error
     return row
+
+
+def _as_latin(word: str) -> str:
+    """What is probably meant, in 60 characters around the first byte that is no UTF-8."""
+    bad = next(place for place, letter in enumerate(word) if "\ud800" <= letter <= "\udfff")
+    near = word[max(0, bad - 20) : bad + 40]
+    guess = (bytes([ord(c) & 255]).decode("cp1252", "replace") if "\ud800" <= c <= "\udfff" else c for c in near)
+    return shorten("".join(guess), 60)
 
 
 def clean(words: object) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.data.facts.contract import BadRow, FactRow, NodeRow, Reader, Row
-from reverie.data.facts.lines import opened
+from reverie.data.facts.lines import unpacked
 from reverie.errors import DataError
 from reverie.registry import Promises, Registry
 
@@ -24,6 +24,8 @@ READERS: Registry[Callable[..., Iterator[Row]]] = Registry(
         "conceptnet": "reverie.data.facts.conceptnet:read_conceptnet",
         "csv": "reverie.data.facts.tables:read_csv",
         "jsonl": "reverie.data.facts.jsonl:read_jsonl",
+        "html": "reverie.data.documents.passages:read_html",
+        "pdf": "reverie.data.documents.passages:read_pdf",
         "text": "reverie.data.documents.passages:read_text",
         "visual-genome": "reverie.data.facts.visual_genome:read_visual_genome",
         "wordnet": "reverie.data.facts.wordnet:read_wordnet",
@@ -50,8 +52,13 @@ def guess_reader(path: Path) -> str:
         return "visual-genome"
     if path.is_dir():
         return "text"
-    with opened(path) as file:
-        line = file.readline(10_000).decode("utf-8", "replace")
+    with unpacked(path) as file:
+        data = file.readline(10_000)
+    line = data.decode("utf-8", "replace")
+    if data.startswith(b"%PDF-") or name.endswith(".pdf"):
+        return "pdf"
+    if name.endswith((".html", ".htm", ".xhtml")) or re.match(r"\s*<(?:!doctype html|html)\b", line, re.I):
+        return "html"
     if name.endswith((".jsonl", ".ndjson")):
         return "jsonl"
     if {"subject", "relation", "object"} <= set(re.findall(r"\w+", line.lower())) and not name.endswith(
@@ -108,6 +115,7 @@ def check_reader(name: str, sample: Path) -> list[str]:
                 expect(what, refuses(broken))
             broken.write_bytes(gzip.compress(whole))
             expect("a gzipped file gives the same rows", read(broken) == rows)
-            broken.write_bytes(whole.rstrip(b"\n") + b"\n\xff\xfe\x80{\t\n")
-            expect("bytes that are no UTF-8 are told", refuses(broken) or bool(bad))
+            if not whole.startswith(b"%PDF-"):  # which is no text
+                broken.write_bytes(whole.rstrip(b"\n") + b"\n\xff\xfe\x80{\t\n")
+                expect("bytes that are no UTF-8 are told", refuses(broken) or bool(bad))
     return promises.kept

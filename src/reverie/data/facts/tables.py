@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,54 +15,70 @@ from reverie.errors import DataError, nearest, shorten
 
 __all__ = ["COLUMNS", "join_aliases", "read_csv"]
 
-COLUMNS = (*FACT_FIELDS, "text", "aliases")
+COLUMNS = (*FACT_FIELDS, "text", "aliases", "title", "position")
+_OF_NODES = {"text", "aliases", "title", "position"}
 _NEEDED = ("subject", "relation", "object")
 
 
 def read_csv(path: Path, on_bad: OnBad) -> Iterator[Row]:
     """The header names the columns subject, relation and object, in any order, and any others of ``COLUMNS``.
 
-    With a column ``text`` or ``aliases``, a row whose relation and object are empty describes the node ``subject``.
+    With a column of nodes, such as ``text``, a row whose relation and object are empty describes the node ``subject``.
     Empty cells count as not given. Where there is no column ``source`` the file's name is it. Raises DataError on a
     header that lacks a column or names an unknown one.
     """
-    last = 0  # the number of the line that was read last
 
-    def counted() -> Iterator[str]:
-        nonlocal last
-        for number, line in lines(path, on_bad):
-            last = number
-            yield line + "\n"
-
-    def records(found: Iterator[str], header: Sequence[str], delimiter: str) -> Iterator[tuple[int, dict[str, str]]]:
+    def records(found: _Lines, header: Sequence[str], delimiter: str) -> Iterator[tuple[int, dict[str, str]]]:
         table = csv.reader(found, delimiter=delimiter, strict=True)
         while True:
-            first = last + 1
+            found.taken = []
+            problem, cells = "", list[str]()
             try:
                 cells = next(table)
             except StopIteration:
                 return
             except csv.Error as error:
-                on_bad(BadRow(first, f"{error}; is a quotation mark left open?"))
-                continue
-            if len(cells) == len(header):
+                problem = f"{error}; is a quotation mark left open?"
+            first = found.taken[0][0] if found.taken else 0
+            if not problem and len(cells) == len(header):
                 yield first, dict(zip(header, cells))
-            elif cells:
-                on_bad(BadRow(first, f"{len(cells)} columns where the header has {len(header)}"))
+            elif problem or cells:
+                on_bad(BadRow(first, problem or f"{len(cells)} columns where the header has {len(header)}"))
+                found.give_back()
 
     def parse(cells: dict[str, str]) -> list[Row]:
         given = {name: cell for name, cell in cells.items() if cell or name == "source"}
-        if "relation" not in given and "object" not in given and {"text", "aliases"} & cells.keys():
+        if "relation" not in given and "object" not in given and _OF_NODES & cells.keys():
             node = {"name": given.get("subject", ""), "kind": given.get("subject_kind", "entity")}
-            node |= {name: given[name] for name in ("source", "text") if name in given}
+            node |= {name: given[name] for name in ("source", "text", "title", "position") if name in given}
             return [row_of(node | {"aliases": _split_aliases(given.get("aliases", ""))}, path.name)]
-        if given.keys() & {"text", "aliases"}:
-            raise ValueError("text and aliases describe a node: leave relation and object empty")
+        if given.keys() & _OF_NODES:
+            raise ValueError("text, aliases, title and position describe a node: leave relation and object empty")
         return [row_of(given, path.name)]
 
-    found = counted()
+    found = _Lines(path, on_bad)
     header, delimiter = _header(path, next(found, ""))
     return numbered_rows(path, on_bad, records(found, header, delimiter), parse)
+
+
+class _Lines:
+    """The lines of a file, of which those of a row that is none are given back: an open quotation mark costs one."""
+
+    def __init__(self, path: Path, on_bad: OnBad):
+        self._more = lines(path, on_bad)
+        self._back: deque[tuple[int, str]] = deque()
+        self.taken: list[tuple[int, str]] = []  # of the present row
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        found = self._back.popleft() if self._back else next(self._more)
+        self.taken.append(found)
+        return found[1] + "\n"
+
+    def give_back(self) -> None:
+        self._back.extendleft(reversed(self.taken[1:]))
 
 
 def join_aliases(aliases: Sequence[str]) -> str:

@@ -1,0 +1,105 @@
+"""Texts by the words that they share with a question: the database's own index finds them, and here they are judged.
+
+SQLite ranks by BM25 (FTS5), PostgreSQL by its full-text search. Neither rank means anything beside that of another
+question, so what is found is judged anew by its **coverage**: how much of what the question asks with it names.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection, text
+
+from reverie.memory.contract import Node
+from reverie.memory.linking import LIGHT, STOP
+from reverie.memory.spelling import split_words
+from reverie.memory.terms import is_unspaced, terms
+
+__all__ = ["Asked", "asked_terms", "frequencies", "with_words"]
+
+_MOST_TERMS = 24  # of a question, the rarest
+_COMMON = 0.1  # share of all texts from which a word finds too many, where the question has rarer ones
+_KANA = re.compile("[ぁ-ゖ]{1,2}")  # what joins words in Japanese
+_LIGHT = 0.3  # what a word such as "find" says, of another one as rare
+
+
+class Asked:
+    """The words of a question, with how much each tells: less where many texts hold it."""
+
+    def __init__(self, found: Mapping[str, float], counts: Mapping[str, int], num_texts: int):
+        self.counts = {term: counts.get(term, 0) for term in found}
+        self.num_texts = max(num_texts, *self.counts.values(), 1)
+        self.weights = {term: light * self._rarity(term) for term, light in found.items()}
+        self.total = sum(self.weights.values())
+
+    def _rarity(self, term: str) -> float:
+        count = self.counts[term]
+        rarity = math.log((self.num_texts + 50) / (count + 5) + 0.1)
+        return rarity if count or not is_unspaced(term) else _LIGHT * rarity  # two letters that meet by chance
+
+    def coverage(self, held: Collection[str]) -> float:
+        """The share, in [0, 1], of what the question asks with that stands among ``held``."""
+        return sum(weight for term, weight in self.weights.items() if term in held) / self.total if self.total else 0.0
+
+    def searched(self) -> list[str]:
+        """The terms that are worth looking for: known ones, the rarest, and common ones only where all are."""
+        known = sorted((count, term) for term, count in self.counts.items() if count)
+        rare = [term for count, term in known if count <= max(20.0, _COMMON * self.num_texts)]
+        return (rare or [term for _, term in known])[:_MOST_TERMS]
+
+
+def asked_terms(question: str, max_chars: int = 20_000) -> dict[str, float]:
+    """The terms of a question that say what it is about, with how light they are."""
+    found: dict[str, float] = {}
+    for word in split_words(question[:max_chars]):
+        if word.folded not in STOP:
+            for term in terms(question[word.start : word.end]):
+                if _KANA.fullmatch(term):
+                    continue
+                found.setdefault(term, _LIGHT if word.folded in LIGHT else 1.0)
+    return found
+
+
+def frequencies(connection: Connection, found: Iterable[str]) -> dict[str, int]:
+    """In how many texts each term stands."""
+    wanted = list(found)
+    if connection.dialect.name != "sqlite":
+        asked = text(f"SELECT count(*) FROM nodes WHERE {_POSTGRES_MATCH}")
+        return {term: connection.execute(asked, {"query": _postgres_query([term])}).scalar_one() for term in wanted}
+    counts: dict[str, int] = {}
+    for start in range(0, len(wanted), 500):
+        marks = {f"t{place}": term for place, term in enumerate(wanted[start : start + 500])}
+        asked = text(f"SELECT term, doc FROM word_counts WHERE term IN (:{', :'.join(marks)})")
+        counts |= dict(tuple(row) for row in connection.execute(asked, marks))
+    return counts
+
+
+def with_words(connection: Connection, searched: Sequence[str], limit: int) -> list[int]:
+    """Nodes whose texts hold some of these terms, best first."""
+    if not searched:
+        return []
+    if connection.dialect.name == "sqlite":
+        query = " OR ".join(f'"{term}"' for term in searched)  # of letters and digits alone
+        asked = "SELECT rowid FROM words WHERE words MATCH :query ORDER BY bm25(words, 2.0, 1.0) LIMIT :limit"
+    else:
+        query = _postgres_query(searched)
+        asked = (
+            f"SELECT id FROM nodes WHERE {_POSTGRES_MATCH} ORDER BY ts_rank_cd("
+            "to_tsvector('english', name || ' ' || text), to_tsquery('english', :query), 1) DESC, id LIMIT :limit"
+        )
+    return list(connection.execute(text(asked), {"query": query, "limit": limit}).scalars())
+
+
+def held_terms(node: Node) -> set[str]:
+    return set(terms(f"{node.name} {node.text}"))
+
+
+_POSTGRES_MATCH = (
+    "text IS NOT NULL AND gone IS NULL AND to_tsvector('english', name || ' ' || text) @@ to_tsquery('english', :query)"
+)
+
+
+def _postgres_query(found: Sequence[str]) -> str:
+    return " | ".join(f"'{term}':*" for term in found)  # its stems are longer than ours
