@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["CHECKS", "Heard", "check_names", "checked", "refused", "register_check", "winner"]
 
 _AGREE, _FEW = 0.15, 3  # from here on more branches end alike than by chance; fewer branches show nothing
-_LAWFUL = 0.5  # share of the rules of its world that a dream must keep
+_LAWFUL = 0.99  # share of the rules of its world that a dream must keep, on average over its steps
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ def agreement(answer: Answer, heard: Heard) -> Check | None:
 
 
 def rules(answer: Answer, heard: Heard) -> Check | None:
-    """Whether the dream keeps the rules of its world."""
+    """Whether the dream keeps the rules of its world. What memory has it say is not pictured."""
     dream = winner(answer)
     kept = dream.scores.get("rules") if dream else None
-    if kept is None:
+    if dream is None or kept is None or not any(triplet.result.frame for triplet in dream.triplets):
         return None
     why = "the dream keeps the rules of its world" if kept >= _LAWFUL else "the dream breaks the rules of its world"
     return Check("rules", kept >= _LAWFUL, why, min(max(kept, 0.0), 1.0))

@@ -24,7 +24,6 @@ __all__ = ["LEG", "Shown", "dreamed_checks", "look", "taught_form"]
 
 LEG = 6  # actions of one dream; what comes before them in a longer walk is dreamed step by step
 _REPRODUCED = 8.0  # levels (of 255) that the image tokenizer may always be off by, on average
-_RULES = 0.99  # least mean of a world's rules over the steps of a dream
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +141,7 @@ def _legs(model: Model, world: World, frame: Frame, actions: tuple[str, ...]) ->
 
 
 def dreamed_checks(dream: Dream, actions: Sequence[str], endings: Iterable[str]) -> tuple[Check, ...]:
-    """Whether ``dream`` does all of ``actions``, or as many as something ends in ``endings``, and keeps the rules."""
+    """Whether ``dream`` does all of ``actions``, or as many as something ends in ``endings``."""
     checks: tuple[Check, ...] = ()
     if actions:
         done = [triplet.action.text for triplet in dream.triplets]
@@ -152,9 +151,4 @@ def dreamed_checks(dream: Dream, actions: Sequence[str], endings: Iterable[str])
             f"the dream goes another way: {', '.join(done)}"
         )  # fmt: skip
         checks += (Check("walk", whole, why, 1.0 if whole else 0.0),)
-    kept = dream.scores.get("rules")
-    if kept is not None and any(triplet.result.frame for triplet in dream.triplets):
-        held = kept >= _RULES
-        why = "the dream keeps the rules of its world" if held else "the dream breaks the rules of its world"
-        checks += (Check("rules", held, why, kept),)
     return checks
