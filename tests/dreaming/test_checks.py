@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from reverie.dreaming.checks import CHECKS, Heard, check_names, checked, named_words, refused, register_check
 from reverie.dreaming.parsing import Parser
-from reverie.nouns import Answer, Check, Dream, Part, Triplet, Verdict
+from reverie.nouns import Answer, Check, Dream, Frame, Part, Triplet, Verdict
 from reverie.worlds import make_world
 
 HEARD = Heard("what happens when you drop an egg?")
 
 
 def answer(*scores: dict[str, float], action: str = "drop the egg") -> Answer:
-    step = Triplet(Part("a hand holds an egg"), Part(action), Part("the egg breaks"))
+    step = Triplet(Part("a hand holds an egg"), Part(action), Part("the egg breaks", Frame(np.zeros((1, 1)))))
     dreams = tuple(Dream((step,), -1.0, 0, "The egg breaks.", scores=one) for one in scores)
     return Answer("The egg breaks.", True, 0.9, "local", dreams, Verdict(0, ""))
 
