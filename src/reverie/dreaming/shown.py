@@ -24,7 +24,7 @@ __all__ = ["LEG", "Shown", "dreamed_checks", "look", "taught_form"]
 
 LEG = 6  # actions of one dream; what comes before them in a longer walk is dreamed step by step
 _REPRODUCED = 8.0  # levels (of 255) that the image tokenizer may always be off by, on average
-_RULES = 0.99  # least mean of a world's rules over the steps of a dream
+_RULES = 0.89  # least mean of a world's rules over the steps of a dream
 
 
 @dataclass(frozen=True, eq=False)
