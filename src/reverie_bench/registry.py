@@ -27,6 +27,7 @@ _OWN: dict[str, Benchmark | str] = {
     "batching": "reverie_bench.batching:BENCHMARK",
     "startup": "reverie_bench.startup:BENCHMARK",
     "image-tokenizer": "reverie_bench.image_tokenizer:BENCHMARK",
+    "pictures": "reverie_bench.pictures:BENCHMARK",
     "recall": "reverie_bench.recall:BENCHMARK",
     "memory": "reverie_bench.memory:BENCHMARK",
     "changing-facts": "reverie_bench.changing_facts:BENCHMARK",

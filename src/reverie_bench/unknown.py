@@ -1,7 +1,8 @@
 """Does it know what it was not taught? Confidence of taught questions against questions of a quiz.
 
-The taught ones are questions of the worlds about scenes and maps that were never trained on; neither kind comes with a
-picture. ``auroc`` is the chance that a taught question gets more confidence than one of the quiz.
+The taught ones are questions of the worlds about scenes and maps that were never trained on; those about a lake come
+with its map, without which nobody could answer them. ``auroc`` is the chance that a taught question gets more
+confidence than one of the quiz.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reverie.dreaming.scenes import Scene
 from reverie.errors import UsageError
 from reverie.nouns import Answer
 from reverie.worlds import make_world, record_episode
@@ -25,9 +27,12 @@ from reverie_bench.rows import chunks, read_trivia, thin
 if TYPE_CHECKING:
     from reverie.dreaming import Reverie
 
+Shown = tuple[str | None, Scene]  # a world and a scene of it
+
 DATA = "a file of OpenTriviaQA (questions start with #Q), or a folder of such files"
 NUM_TAUGHT, NUM_STRANGE = 300, 500
 _CHUNK = 16  # questions asked together
+_NOTHING: Shown = (None, None)
 
 
 def run(settings: BenchConfig) -> Findings:
@@ -36,10 +41,11 @@ def run(settings: BenchConfig) -> Findings:
     order = np.random.default_rng(settings.seed).permutation(len(strange))
     fitting = [strange[index] for index in order if _fits(session, strange[index])]
     strange = thin(fitting[:NUM_STRANGE], settings.limit)
-    taught = taught_questions(settings.limit or NUM_TAUGHT, settings.seed)
+    rows = taught_rows(settings.limit or NUM_TAUGHT, settings.seed)
+    taught = [text for text, _ in rows]
     if not strange:
         raise UsageError(f"{settings.data} holds no question that is short enough to be asked; wanted: {DATA}")
-    known, unknown = (_ask(session, questions, settings) for questions in (taught, strange))
+    known, unknown = (_ask(session, some, settings) for some in (rows, [(text, _NOTHING) for text in strange]))
     sure = [answer.confidence for answer in [*known, *unknown]]
     return Findings(
         n=len(taught) + len(strange),
@@ -58,17 +64,19 @@ def run(settings: BenchConfig) -> Findings:
     )
 
 
-def taught_questions(count: int, seed: int) -> list[str]:
-    """Half about everyday scenes of the test share, half about lakes of the test half of all maps."""
+def taught_rows(count: int, seed: int) -> list[tuple[str, Shown]]:
+    """Questions and what is shown with them: half about everyday scenes of the test share, half about lakes of the
+    test half of all maps."""
     rows = make_rows(count - count // 2, seed + 2, lambda o: is_test_scene(o) and not is_held_out(o))
     lake, rng = make_world("FrozenLake"), np.random.default_rng([seed, 4])
-    asked: dict[str, None] = {}
+    asked: dict[str, Shown] = {}
     while len(asked) < count // 2:
         options = lake.sample_options(rng)
         if in_test_split(options["desc"]):
             episode = record_episode(lake, options, rng=rng, max_steps=int(rng.integers(1, 10)))
-            asked |= dict.fromkeys(question.text for question in lake.narrator.questions(episode, rng))
-    return [row.question.text for row in rows] + list(asked)[: count // 2]
+            for question in lake.narrator.questions(episode, rng):
+                asked.setdefault(question.text, (lake.name, options))
+    return [(row.question.text, _NOTHING) for row in rows] + list(asked.items())[: count // 2]
 
 
 def _fits(session: Reverie, question: str) -> bool:
@@ -86,10 +94,11 @@ def _ids(session: Reverie, question: str) -> list[int]:
     return session.grammar.question_ids(clean_question(question))
 
 
-def _ask(session: Reverie, questions: Sequence[str], settings: BenchConfig) -> list[Answer]:
+def _ask(session: Reverie, rows: Sequence[tuple[str, Shown]], settings: BenchConfig) -> list[Answer]:
     answers: list[Answer] = []
-    for some in chunks(questions, _CHUNK, "asking", settings.progress):
-        answers += session.ask_many(some, branches=settings.branches, seed=settings.seed)
+    for some in chunks(rows, _CHUNK, "asking", settings.progress):
+        texts, scenes = zip(*some, strict=True)
+        answers += session.ask_many(texts, scenes=scenes, branches=settings.branches, seed=settings.seed)
     return answers
 
 

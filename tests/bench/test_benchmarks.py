@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from reverie.dreaming import dreamer
 from reverie.errors import ConfigError, ContractError, MissingExtraError, UnknownNameError, UsageError
@@ -26,7 +28,7 @@ from reverie_bench import (
 )
 from reverie_bench import registry as registry_module
 from reverie_bench.everyday import make_rows
-from reverie_bench.unknown import taught_questions
+from reverie_bench.unknown import taught_rows
 from toys import toy_bundle
 
 OUTCOMES = (
@@ -142,9 +144,23 @@ def test_unknown_compares_taught_questions_with_a_quiz(bundle: str, tmp_path: Pa
     assert report.by["strange"]["n"] == 2
 
 
+def test_pictures_asks_about_lakes_and_what_is_none(bundle: str, tmp_path: Path) -> None:
+    for number in range(6):
+        Image.new("RGB", (90, 70), "red").save(tmp_path / f"{number}.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    settings = BenchConfig(bundle, tmp_path, limit=1, branches=1)
+    reports = [run_benchmark("pictures", replace(settings, options=(f"split={split}",))) for split in ("test", "dev")]
+    assert sum(report.by["real_picture"]["n"] for report in reports) == 6
+    assert {"right_share", "no_lake_known_share"} <= set(reports[0].figures)
+    with pytest.raises(ConfigError, match="split is test or dev"):
+        run_benchmark("pictures", replace(settings, options=("split=all",)))
+
+
 def test_half_of_the_taught_questions_are_about_lakes() -> None:
-    asked = taught_questions(7, 0)
+    rows = taught_rows(7, 0)
+    asked = [text for text, _ in rows]
     assert len(set(asked)) == 7
+    assert [world for _, (world, _) in rows] == [None] * 4 + ["FrozenLake"] * 3
     assert sum(any(word in each for word in ("left", "right", "up", "down")) for each in asked[4:]) == 3
 
 

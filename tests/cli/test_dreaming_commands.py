@@ -269,6 +269,7 @@ def test_a_long_simulation_tells_how_far_it_is(
         (["ask", EGG, "--branches", "65"], 2, "Invalid value for '--branches'"),
         (["simulate", "--map", MAP, "--actions", "jump"], 1, "FrozenLake has no action 'jump'"),
         (["simulate", "--map", MAP], 2, "Missing option '--actions'"),
+        (["simulate", "--map", MAP, "--actions", "R" * 10_000], 2, "at most 1,000 actions, got 10,000"),
         (["plan", "--map", "SHF,HHF,FFG", "--budget", "8"], 1, "no way to the goal was found in imagination, after"),
         (["plan", "--world", "Everyday"], 1, "Everyday has no goal to plan for"),
         (["plan", "--map", "SFF,FF"], 1, "every row of a map has the same length"),

@@ -75,6 +75,7 @@ def _payload(found: Plan, images: dict[Any, Any]) -> dict[str, Any]:
         "falls": found.falls,
         "real_outcome": found.real_outcome,
         "imagined_steps": found.num_steps,
+        "exhausted": found.exhausted,
         "dream": None if found.dream is None else dream_to_json(found.dream, 0, images),
         "seconds": found.seconds,
     }

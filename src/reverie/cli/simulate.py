@@ -29,7 +29,10 @@ app = command_app()
 )
 def simulate(
     actions: Annotated[
-        str, typer.Option("--actions", metavar="ACTIONS", help="Names with commas, or FrozenLake's letters (RRDD).")
+        str,
+        typer.Option(
+            "--actions", metavar="ACTIONS", help="Names with commas, or FrozenLake's letters (RRDD); up to 1,000."
+        ),
     ],
     world: options.WorldOption = None,
     scene: options.SceneOption = None,

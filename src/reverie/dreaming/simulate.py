@@ -24,8 +24,9 @@ from reverie.progress import Progress, no_progress
 from reverie.tokens.questions import clean_question
 from reverie.worlds import World
 
-__all__ = ["Simulation", "Step", "Walk", "real_course", "simulate", "start_frames", "walk"]
+__all__ = ["MAX_ACTIONS", "Simulation", "Step", "Walk", "real_course", "simulate", "start_frames", "walk"]
 
+MAX_ACTIONS = 1000  # of one simulation
 CONTEXT_STEPS = 8  # steps that a dream looks back on; longer chains start anew from a dreamed key frame
 
 
@@ -100,7 +101,7 @@ def simulate(
     """Dream what actions do to scenes of ``world``, all in common batches, then say whether the real world agrees.
 
     The first branch is the most probable dream; further ones are sampled, and the arbiter picks. Raises UsageError
-    without branches, WorldError for a scene or an action that the world lacks.
+    without branches or for more than ``MAX_ACTIONS`` actions, WorldError for a scene or an action that the world lacks.
     """
     if not settings.branches:
         raise UsageError("a simulation needs at least 1 branch, got 0")
@@ -111,6 +112,8 @@ def simulate(
             raise UsageError(f"actions are a text or a list, got {shorten(repr(actions))}")
     scenes = [open_scene(world, scene, settings.seed) for scene, _ in jobs]
     taken = [read_actions(made, actions) for (made, _), (_, actions) in zip(scenes, jobs, strict=True)]
+    if (most := max(map(len, taken), default=0)) > MAX_ACTIONS:
+        raise UsageError(f"a simulation takes at most {MAX_ACTIONS:,} actions, got {most:,}")
     frames = start_frames(model, [made for made, _ in scenes])
     if model.world(world).wordless:
         questions, starts = [""] * len(jobs), [Part("", frame) for frame in frames]

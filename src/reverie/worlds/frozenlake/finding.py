@@ -27,6 +27,7 @@ _SCALES = 1.07  # between the scales that are searched
 _PEAK = 0.6  # least correlation of what may be the goal
 _PEAKS = 12  # of those, looked at
 _GROWS = 0.5  # least correlation of a cell with a tile, for the lake to grow there
+_FITS = 0.98  # likeness at which a grid lies well enough
 _STRETCH = 1.15  # width of a cell by its height, at most, and the other way round
 _STRIP = 0.2  # of a cell: as much as must lie beside a lake to say whether it goes on
 _NONE = "it shows no frozen lake"
@@ -169,7 +170,7 @@ def _refined(image: Image.Image, grid: Grid) -> Grid:
     """``grid`` moved and stretched a little, until its cells look most like tiles."""
     best = cells.likeness(image, grid)
     step = 0.08
-    while step > 0.004:
+    while step > 0.004 and best < _FITS:
         moved = [one for one in grid.moves(step) if one.within(image.size)]
         scores = [cells.likeness(image, one) for one in moved]
         if scores and max(scores) > best + 1e-4:
