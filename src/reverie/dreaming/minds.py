@@ -88,7 +88,7 @@ class PictureMind:
         meant = self._meant(question)
         asked = replace(question, text=meant.text) if meant and meant.text else question
         told = replace(imagine(self.model, grounding, [asked], settings)[0], model=self.name)
-        return refused(told, meant.refusal) if meant and meant.refusal else told
+        return replace(refused(told, meant.refusal), guess="") if meant and meant.refusal else told
 
     def close(self) -> None:
         """There is nobody elsewhere."""
