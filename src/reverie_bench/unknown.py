@@ -1,13 +1,14 @@
 """Does it know what it was not taught? Confidence of taught questions against questions of a quiz.
 
-The taught ones are questions of the worlds about scenes and maps that were never trained on; neither kind comes with a
-picture. ``auroc`` is the chance that a taught question gets more confidence than one of the quiz.
+The taught ones are questions of the worlds about scenes and maps that were never trained on; those about a lake come
+with its map, as nobody can know them without. ``auroc`` is the chance that a taught question gets more confidence than
+one of the quiz.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 DATA = "a file of OpenTriviaQA (questions start with #Q), or a folder of such files"
 NUM_TAUGHT, NUM_STRANGE = 300, 500
+Shown = tuple[str | None, Any]  # a world and a scene of it
+_NO_SCENE: Shown = (None, None)
 _CHUNK = 16  # questions asked together
 
 
@@ -39,7 +42,9 @@ def run(settings: BenchConfig) -> Findings:
     taught = taught_questions(settings.limit or NUM_TAUGHT, settings.seed)
     if not strange:
         raise UsageError(f"{settings.data} holds no question that is short enough to be asked; wanted: {DATA}")
-    known, unknown = (_ask(session, questions, settings) for questions in (taught, strange))
+    known = _ask(session, taught, settings)
+    unknown = _ask(session, [(text, _NO_SCENE) for text in strange], settings)
+    texts = [text for text, _ in taught]
     sure = [answer.confidence for answer in [*known, *unknown]]
     return Findings(
         n=len(taught) + len(strange),
@@ -51,24 +56,26 @@ def run(settings: BenchConfig) -> Findings:
         },
         by={"taught": _count(known), "strange": _count(unknown)},
         baselines={
-            "question_length": {"auroc": auroc([-len(each) for each in taught], [-len(each) for each in strange])},
-            "mean_log_prob": {"auroc": auroc(*(_log_probs(session, each) for each in (taught, strange)))},
+            "question_length": {"auroc": auroc([-len(text) for text in texts], [-len(text) for text in strange])},
+            "mean_log_prob": {"auroc": auroc(*(_log_probs(session, each) for each in (texts, strange)))},
         },
         settings={"bundle": manifest["name"], "branches": settings.branches},
     )
 
 
-def taught_questions(count: int, seed: int) -> list[str]:
-    """Half about everyday scenes of the test share, half about lakes of the test half of all maps."""
+def taught_questions(count: int, seed: int) -> list[tuple[str, Shown]]:
+    """Half about everyday scenes of the test share, half about lakes of the test half of all maps, each with what is
+    shown to it."""
     rows = make_rows(count - count // 2, seed + 2, lambda o: is_test_scene(o) and not is_held_out(o))
     lake, rng = make_world("FrozenLake"), np.random.default_rng([seed, 4])
-    asked: dict[str, None] = {}
+    asked: dict[str, Shown] = {}
     while len(asked) < count // 2:
         options = lake.sample_options(rng)
         if in_test_split(options["desc"]):
             episode = record_episode(lake, options, rng=rng, max_steps=int(rng.integers(1, 10)))
-            asked |= dict.fromkeys(question.text for question in lake.narrator.questions(episode, rng))
-    return [row.question.text for row in rows] + list(asked)[: count // 2]
+            questions = lake.narrator.questions(episode, rng)
+            asked |= {question.text: ("FrozenLake", list(options["desc"])) for question in questions}
+    return [(row.question.text, _NO_SCENE) for row in rows] + list(asked.items())[: count // 2]
 
 
 def _fits(session: Reverie, question: str) -> bool:
@@ -86,10 +93,11 @@ def _ids(session: Reverie, question: str) -> list[int]:
     return session.grammar.question_ids(clean_question(question))
 
 
-def _ask(session: Reverie, questions: Sequence[str], settings: BenchConfig) -> list[Answer]:
+def _ask(session: Reverie, questions: Sequence[tuple[str, Shown]], settings: BenchConfig) -> list[Answer]:
     answers: list[Answer] = []
     for some in chunks(questions, _CHUNK, "asking", settings.progress):
-        answers += session.ask_many(some, branches=settings.branches, seed=settings.seed)
+        texts, scenes = zip(*some, strict=True)
+        answers += session.ask_many(texts, scenes=scenes, branches=settings.branches, seed=settings.seed)
     return answers
 
 
