@@ -19,7 +19,7 @@ be = am are is was were been being s; do = does did done; have = has had; will =
 can = could might may ca; fall = fell fallen; throw = threw thrown; fling = flung; break = broke broken
 freeze = froze frozen; light = lit; leave = left; hold = held; give = gave given; go = went gone goes
 get = got gotten; take = took taken; sink = sank sunk; rise = rose risen; fly = flew flown; become = became
-come = came; make = made; stand = stood; see = saw seen; sit = sat; lie = lay lain lying; keep = kept
+come = came; make = made; stand = stood; see = saw seen; sit = sat; lie = lay laid lain lying; keep = kept
 catch = caught; stick = stuck; find = found; slide = slid; spill = spilt; burn = burnt; know = knew known
 think = thought; not = nt; begin = began begun; blow = blew blown; shake = shook shaken; melt = molten
 say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting

@@ -168,13 +168,12 @@ def _fault(words: Sequence[str], strange: Sequence[str], left: Sequence[str]) ->
 
 def _asked(question: str, world: str, parser: Parser, words: Sequence[str]) -> Rephrased | None:
     """What the words ask for; None where no reading covers them."""
-    refusals = list[Refusal]()
-    for reading in parser.read(words):
-        asking = parser.ask(reading.named)
-        if isinstance(asking, Asking):
-            return Rephrased(question, world, reading.named, asking)
-        refusals.append(asking if isinstance(asking, Refusal) else Refusal(asking))
-    if not refusals:
-        return None
-    first = refusals[0]
-    return Rephrased(question, world, refusal=Check(first.check, False, first.why, 0.0))
+    askings = [(reading.named, parser.ask(reading.named)) for reading in parser.read(words)]
+    refusals = [one if isinstance(one, Refusal) else Refusal(one) for _, one in askings if not isinstance(one, Asking)]
+    vetoes = [one for one in refusals if one.veto]
+    found = next(((named, one) for named, one in askings if isinstance(one, Asking)), None)
+    if found and not vetoes:
+        return Rephrased(question, world, *found)
+    for why in (*vetoes, *refusals):
+        return Rephrased(question, world, refusal=Check(why.check, False, why.why, 0.0))
+    return None

@@ -38,10 +38,12 @@ class Asking:
 @dataclass(frozen=True)
 class Refusal:
     """Why what was understood cannot be asked, in words without a full stop, and which check says so: "words";
-    "scene", which is missing, or "compared", of what cannot be, where nobody else could answer either."""
+    "scene", which is missing, or "compared", of what cannot be, where nobody else could answer either. ``veto``: no
+    other way to understand the question is looked at."""
 
     why: str
     check: str = "words"
+    veto: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,11 +181,14 @@ def _done(said: Sequence[str], named: Bindings) -> list[Pattern]:
     binds = {key: value for key, value in named.items() if key != "before"}
     tail = f"{named.get('before', '')} <tail>"
     bare = "|".join(" ".join(words.replace("<x>", " ").split()) for words in said if "<x>" in words)
+    whole = Pattern(f"<lead> ({'|'.join(said)}) {tail}", binds)
+    if not bare:
+        return [whole]
     return [
-        Pattern(f"<lead> ({'|'.join(said)}) {tail}", binds),
+        whole,
         Pattern(f"[<conj>] <x> [that|which] [<agent>] [<mod>] [get|be] ({bare}) [by <agent>] {tail}", binds),
         Pattern(
-            f"(when|if|once|after|upon|on|be|by|get) [<agent>] [be|get|have be] ({bare}) [by <agent>] {tail}", binds
+            f"[when|if|once|after|upon|on|be|by|get] [<agent>] [be|get|have be] ({bare}) [by <agent>] {tail}", binds
         ),
     ]
 

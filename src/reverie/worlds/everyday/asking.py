@@ -59,6 +59,7 @@ _ABOUT_THINGS: Mapping[str, Callable[[Bindings], Asking | Refusal | str]] = {
 }
 _APART = "it joins what was taught apart"
 _CONTRARIES = {"stay the same": "change", "stay solid": "melt"}
+_OTHER_WAY = {"float": "sink", "sink": "float"}
 _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
 # outcomes after which a thing is not whole
 _GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")
@@ -67,6 +68,10 @@ _CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what 
 _BECAUSE = {  # outcome → what its cause in the thing speaks of
     "break": "fragile", "bounce": "springy", "pop": "thin skin", "melt": "melt", "catch fire": "burn",
     "freeze": "freeze", "float": "water", "sink": "water", "rise": "lighter than air",
+}  # fmt: skip
+_USUALLY = {  # outcome → what is done to things of which it is asked, or said, without more
+    "break": "drop", "bounce": "drop", "drift": "drop", "float": "drop", "sink": "drop", "rise": "let go",
+    "pop": "drop", "melt": "heat", "cook": "heat", "catch fire": "light", "freeze": "cool",
 }  # fmt: skip
 _OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
     "break": "fragile", "catch fire": "burns", "melt": "melts", "be cut": "cut", "float": "floats", "sink": "-floats",
@@ -78,6 +83,8 @@ def ask(named: Bindings) -> Asking | Refusal | str:
     """What to ask for what is named; a text says why nothing can be asked."""
     named = _spelled_out(named)
     form = named.get("form", "")
+    if form == "opinion":
+        return Refusal("it asks whether that is wise, not what happens", veto=True)
     if form in _ABOUT_THINGS:
         extra = {"action", "verb", "surface", "height", "said", "can", "support", "not", "liquid"} & set(named)
         return _APART if extra else _ABOUT_THINGS[form](named)
@@ -89,7 +96,32 @@ def ask(named: Bindings) -> Asking | Refusal | str:
         return _APART
     if named.get("liquid", named["thing"]) != named["thing"]:
         return _APART  # as milk in a cup of water
-    return _of_event(named) if "action" in named else _of_thing(named)
+    if "action" in named:
+        return _of_event(named)
+    about = _of_thing(named)
+    return _unsaid(named) if isinstance(about, str) else about
+
+
+def _unsaid(named: Bindings) -> Asking | Refusal | str:
+    """Where nothing is said to be done, what usually makes a thing do that; answered only where it does."""
+    verb = named.get("verb", "")
+    action = _USUALLY.get(verb)
+    if action is None or named["form"] not in ("will", "why") or {"not", "or", "said"} & set(named):
+        return "it does not say what is done"
+    wet = {"surface": "water"} if verb in ("float", "sink") and not THINGS[named["thing"]].rises else {}
+    if wet and named.get("surface", "water") != "water":
+        return "it does not say what is done"
+    asking = _of_event({**named, "action": "let go" if verb == "float" and not wet else action, **wet})
+    if not isinstance(asking, Asking):
+        return asking
+
+    def word(said: Answers) -> str | None:
+        if asking.denied and asking.denied(said):
+            return None
+        text = asking.word(said) if asking.word else said[0]
+        return text if "surface" in named or named["form"] == "why" or (text or "").startswith("Yes") else None
+
+    return Asking(asking.questions, word)
 
 
 def _spelled_out(named: Bindings) -> dict[str, str]:
@@ -102,7 +134,7 @@ def _spelled_out(named: Bindings) -> dict[str, str]:
         full |= {"form": "will", "verb": _CAN[full["action"]]}
     if full.pop("tag", ""):
         full.pop("said", "")
-    if "liquid" in full and full.get("action") in ("heat", "cool", "pour"):
+    if "liquid" in full and (full.get("action") in ("heat", "cool", "pour") or full.get("verb") == "freeze"):
         full.setdefault("thing", full["liquid"])  # what is done to it is done to what it is in
     if "action" not in full and full.get("surface") == "water" and full.get("form") not in ("will", *_ABOUT_THINGS):
         full["action"] = "drop"  # a thing in water came there
@@ -339,13 +371,17 @@ def _why(event: Event, verb: str, negated: bool) -> Asking | Refusal | str:
     if verb not in _BECAUSE:
         return f"why a thing does or does not {verb} was not taught"
 
+    asked = [*event.why(verb, not negated)]
+    if verb in _OTHER_WAY:  # why it sinks is why it does not float
+        asked += event.why(_OTHER_WAY[verb], negated)
+
     def word(said: Answers) -> str | None:
         *whys, happens = said
         if happens is None:
             return None
         return next((why for why in whys if why and _explains(why, verb, event.action, not negated)), None)
 
-    return Asking((*((why,) for why in event.why(verb, not negated)), event.happens()), word, _denied(verb, negated))
+    return Asking((*((why,) for why in asked), event.happens()), word, _denied(verb, negated))
 
 
 def _explains(why: str, verb: str, action: str, happened: bool) -> bool:
