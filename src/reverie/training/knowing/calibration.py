@@ -10,10 +10,11 @@ import numpy as np
 from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.word_signals import begun
 from reverie.training.knowing.asking import Heard
+from reverie.training.knowing.figures import RIVALS, auroc
 from reverie.training.knowing.fitting import FitConfig, Met, Parted, fit_probe, part, set_threshold
 from reverie.training.knowing.questions import Asked, is_right
 
-__all__ = ["Calibrated", "calibrate", "graded"]
+__all__ = ["Calibrated", "calibrate", "features_alone", "graded"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,3 +52,19 @@ def calibrate(met: Sequence[Met], config: FitConfig, about: str = "") -> Calibra
     model = set_threshold(fit_probe(parts.fit, config), parts.calibrate, config, about)
     sure = np.array([model.confidence(one.signals, one.checks) for one in parts.test])
     return Calibrated(model, parts, sure)
+
+
+def features_alone(found: Calibrated) -> dict[str, np.ndarray]:
+    """Each feature as a confidence of its own, float (n,): more is surer, or less, as it was in the part to fit on."""
+    model, scores = found.model, {}
+    for name in (name for name in model.names if name not in RIVALS):
+        fit, test = (
+            np.array([_value(model, one, name) for one in some]) for some in (found.parts.fit, found.parts.test)
+        )
+        sign = 1 if auroc(fit, np.array([one.right for one in found.parts.fit])) >= 0.5 else -1
+        scores[f"feature {name}"] = sign * test
+    return scores
+
+
+def _value(model: ConfidenceModel, one: Met, name: str) -> float:
+    return float(model.values(one.signals, one.checks)[model.names.index(name)])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from reverie.errors import MissingExtraError
-from reverie.training.knowing.calibration import Calibrated
+from reverie.training.knowing.calibration import Calibrated, features_alone
 from reverie.training.knowing.figures import (
     auroc,
     calibration_error,
@@ -40,7 +40,7 @@ def draw_calibration(found: Calibrated, folder: Path) -> list[Path]:
 
 def _reliability(found: Calibrated, file: Path) -> None:
     ece = calibration_error(found.sure, found.right)
-    told = f"{len(found.sure)} questions that nothing was fitted on; calibration error {ece:.3f}; area: answers"
+    told = f"{len(found.sure)} held-out questions; calibration error {ece:.3f}; area: answers"
     figure, axes = canvas("Said and true", told, (5.4, 5))
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 4)))
     points = reliability(found.sure, found.right)
@@ -59,14 +59,14 @@ def _reliability(found: Calibrated, file: Path) -> None:
 def _risk_coverage(found: Calibrated, file: Path) -> None:
     promised, sure = found.model.guarantee, found.sure
     risk = promised.risk if promised else 0.05
-    figure, axes = canvas("What answering more costs", "wrong answers among those given, the surest first", (6.6, 4.6))
+    figure, axes = canvas("What answering more costs", "wrong answers among those given, the surest first", (8.2, 4.6))
     for color, (name, scores) in zip(_OTHERS, rival_scores(found.parts.test).items(), strict=False):
         axes.plot(*risk_coverage(scores, found.right), color=color, linewidth=1.2, label=name)
     axes.plot(*risk_coverage(sure, found.right), color=BLUE, linewidth=2.2, label="confidence")
     best = risk_coverage(found.right.astype(float) - 1e-9 * np.arange(len(sure)), found.right)
     axes.plot(*best, color=GREEN, linewidth=1, linestyle=(0, (4, 4)), label="an oracle")
     axes.axhline(risk, color=GOLD, linewidth=1.2)
-    axes.annotate(f"promised: at most {risk:.0%}", (0.995, risk), (0, 4), color=GOLD, ha="right", **_POINTS)
+    axes.annotate(f"promised: at most {risk:.0%}", (0.01, risk), (0, 4), color=GOLD, **_POINTS)
     known = found.known
     if known.any():
         here = float(known.mean()), float((~found.right[known]).mean())
@@ -76,14 +76,13 @@ def _risk_coverage(found: Calibrated, file: Path) -> None:
     axes.set(xlim=(0, 1), ylim=(0, None), xlabel="coverage: share of questions answered", ylabel="risk")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.legend(loc="best", fontsize=8)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     _finish(figure, axes, file)
 
 
 def _rivals(found: Calibrated, file: Path) -> None:
     scores = {"confidence": found.sure} | rival_scores(found.parts.test)
-    parts = [found.model.parts(one.signals, one.checks) for one in found.parts.test]
-    scores |= {name: np.array([one[name] for one in parts]) for name in found.model.names}
+    scores |= features_alone(found)
     areas = {name: auroc(each, found.right) for name, each in scores.items()}
     shown = sorted(areas, key=lambda name: areas[name])
     told = "AUROC: the chance that a right answer is surer than a wrong one; 95 % intervals"
@@ -99,7 +98,7 @@ def _rivals(found: Calibrated, file: Path) -> None:
         place = max(float(high), float(value), 0.5) + 0.008
         axes.text(place, bar.get_y() + bar.get_height() / 2, f"{value:.2f}", va="center", color=SOFT, fontsize=8)
     axes.axvline(0.5, color=SOFT, linewidth=1)
-    axes.set_yticks(range(len(shown)), shown)
+    axes.set_yticks(range(len(shown)), [name.removeprefix("feature ") for name in shown])
     axes.set(xlim=(min(0.3, float(values.min()) - 0.05), 1.06), ylim=(-0.6, len(shown) - 0.4))
     axes.legend(
         handles=_patches({"confidence": BLUE, "used elsewhere": GOLD, "features": "#bdb7c2"}), loc="lower right"

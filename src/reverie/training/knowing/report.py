@@ -10,10 +10,10 @@ import numpy as np
 
 from reverie.files import atomic_write_json, atomic_write_text
 from reverie.jsonio import jsonable
-from reverie.training.knowing.calibration import Calibrated
+from reverie.training.knowing.calibration import Calibrated, features_alone
 from reverie.training.knowing.figures import quality, rival_scores
 
-__all__ = ["report_on", "write_report"]
+__all__ = ["promise", "report_on", "write_report"]
 
 _COLUMNS = {
     "auroc": "AUROC",
@@ -42,12 +42,6 @@ def report_on(found: Calibrated) -> dict[str, Any]:
         "weights": dict(zip(model.names, model.weights, strict=True)),
         "kinds": {kind: _of_kind(found, kind) for kind in sorted({one.kind for one in test})},
     }
-
-
-def features_alone(found: Calibrated) -> dict[str, np.ndarray]:
-    """What each feature adds to the log-odds, as a confidence of its own: float (n,)."""
-    parts = [found.model.parts(one.signals, one.checks) for one in found.parts.test]
-    return {f"feature {name}": np.array([one[name] for one in parts]) for name in found.model.names}
 
 
 def _of_kind(found: Calibrated, kind: str) -> dict[str, float]:
