@@ -27,6 +27,7 @@ _OWN: dict[str, Benchmark | str] = {
     "startup": "reverie_bench.startup:BENCHMARK",
     "image-tokenizer": "reverie_bench.image_tokenizer:BENCHMARK",
     "recall": "reverie_bench.recall:BENCHMARK",
+    "documents": "reverie_bench.documents:BENCHMARK",
     "memory": "reverie_bench.memory:BENCHMARK",
     "memory-crash": "reverie_bench.memory_crash:BENCHMARK",
     "link-prediction": "reverie_bench.link_prediction:BENCHMARK",

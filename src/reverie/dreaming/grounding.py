@@ -39,7 +39,9 @@ class GroundingConfig:
     relevant: float = 0.2  # score from which a recalled fact is worth naming
     readable: float = 0.1  # and a passage worth reading: what follows on a passage that is named seldom names it again
     excerpt: int = 360  # characters of a passage that are read at once
-    wordless: float = 0.4  # share of its score that a piece of a passage loses where it shares no word with the question
+    wordless: float = (
+        0.4  # share of its score that a piece of a passage loses where it shares no word with the question
+    )
     silent: tuple[str, ...] = ("About", "mentions")  # relations that lead to facts, and say nothing themselves
     remembered: float = 0.5  # confidence of what was only dreamed, as a share of the answer's
 
