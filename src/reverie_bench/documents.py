@@ -26,7 +26,7 @@ from reverie.memory.lexical import asked_terms, frequencies, with_words
 from reverie.memory.memory import Memory
 from reverie.memory.recall import RecallConfig
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
-from reverie_bench.grounded import make_cases, make_others, make_page
+from reverie_bench.grounded import Case, make_cases, make_others, make_page
 from reverie_bench.recall import WANTED, Asked, read_passages, read_questions, recall_at
 from reverie_bench.rows import thin
 
@@ -194,7 +194,7 @@ def _by_vectors(memory: Memory, questions: Sequence[Asked]) -> list[list[int]]:
 def _fresh(
     scratch: Path, settings: BenchConfig, options: DocumentsConfig, rng: np.random.Generator
 ) -> tuple[Figures, dict[str, Figures]]:
-    count = min(settings.limit or options.pages, options.pages)
+    count = options.pages
     cases = make_cases(count, 0, rng)
     pages = [make_page(case, rng) for case in cases]
     first: dict[str, list[bool]] = {"ours": [], "bm25": [], "dense": []}
@@ -224,7 +224,8 @@ def _fresh(
                 holds.append(mine and isinstance(best, tuple) and answer in best[0].text)
                 for name, ranked in _rivals(memory, question).items():
                     first[name].append(bool(ranked) and memory.store.places(ranked[:1])[ranked[0]].source == str(file))
-        nothing = [not memory.recall(case.question).ranked for case in make_cases(count, 0, rng)]
+        strange = [_strangely(case, rng) for case in make_cases(count, 0, rng)]
+        nothing = [not memory.recall(question).ranked for question in strange]
     embed = np.array([part["embed"] for part in parts])
     figures = {
         "fresh_rank_1_share": float(np.mean(first["ours"])),
@@ -239,6 +240,14 @@ def _fresh(
     return figures, {
         name: {"fresh_rank_1_share": float(np.mean(found))} for name, found in first.items() if name != "ours" and found
     }
+
+
+def _strangely(case: Case, rng: np.random.Generator) -> str:
+    """The question of ``case`` about a name that nothing in the memory bears."""
+    name = "".join(
+        str(rng.choice(part.split())) for part in ("Blo Shkre Wub Yngo", "rpt mbl xqu ggv", "ang ubb oom ix")
+    )
+    return case.question.replace(case.fact.subject.split()[0], name).replace(case.fact.subject, name)
 
 
 def _rivals(memory: Memory, question: str) -> Mapping[str, list[int]]:

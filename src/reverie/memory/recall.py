@@ -49,7 +49,7 @@ class RecallConfig:
     other: float = 0.4  # what passes along any other
     back: float = 0.7  # what of it passes against an edge's direction
     like: float = 0.2  # most that likeness of vectors adds
-    words: float = 0.6  # most that a text that holds the question's words adds
+    words: float = 0.5  # most that a text that holds the question's words adds
     titled: float = 0.8  # what the title of a document gives each of its passages
     worded: int = 24  # texts that are looked at for that
     near: float = 0.35  # likeness of vectors below which it says nothing
