@@ -25,7 +25,7 @@ from reverie.memory.memory import Memory
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Published
 from reverie_bench.rows import thin
 
-__all__ = ["BENCHMARK", "Asked", "Gold", "recall_at"]
+__all__ = ["BENCHMARK", "WANTED", "Asked", "Gold", "read_passages", "read_questions", "recall_at"]
 
 WANTED = (
     'a JSON list of passages {"title", "text"} as --corpus, and one of questions {"question", "evidence": [[subject, '
@@ -141,8 +141,8 @@ def recall_at(ranked: Sequence[Sequence[int]], questions: Sequence[Asked]) -> Fi
 
 
 def run(settings: BenchConfig) -> Findings:
-    passages = _passages(settings.corpus)
-    questions = thin(_questions(settings.questions, Gold(passages)), settings.limit)
+    passages = read_passages(settings.corpus)
+    questions = thin(read_questions(settings.questions, passages), settings.limit)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "corpus.db"
         started = time.perf_counter()
@@ -194,7 +194,8 @@ def run(settings: BenchConfig) -> Findings:
 # rows -----------------------------------------------------------------------------------------------------------
 
 
-def _passages(path: Path | None) -> list[NodeRow]:
+def read_passages(path: Path | None) -> list[NodeRow]:
+    """The passages of a corpus. Raises UsageError."""
     if path is None:
         raise UsageError(f"this benchmark needs --corpus FILE and --questions FILE: {WANTED}")
     bad: list[BadRow] = []
@@ -206,13 +207,14 @@ def _passages(path: Path | None) -> list[NodeRow]:
     return rows
 
 
-def _questions(path: Path | None, gold: Gold) -> list[Asked]:
+def read_questions(path: Path | None, passages: Sequence[NodeRow]) -> list[Asked]:
+    """Questions with the places of their gold passages. Raises UsageError."""
     if path is None:
         raise UsageError(f"this benchmark needs --questions FILE: {WANTED}")
     records = read_json(path, UsageError, "the file of questions")
     if not isinstance(records, list):
         raise UsageError(f"{path} holds no list; wanted: {WANTED}")
-    found = []
+    found, gold = [], Gold(passages)
     for number, record in enumerate(records, start=1):
         try:
             question, evidence = record["question"], [tuple(map(str, triple)) for triple in record["evidence"]]

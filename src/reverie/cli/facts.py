@@ -104,7 +104,8 @@ def show_recalled(console: Console, payload: dict[str, Any]) -> None:
     if not payload["facts"] and not payload["nodes"]:
         say(console, "The memory has nothing to say about this.")
         return
-    told = [*payload["facts"], *(node for node in payload["nodes"] if node["text"])]
+    facts = [fact for fact in payload["facts"] if fact["relation"] != "mentions"]  # which passage names what
+    told = [*facts, *(node for node in payload["nodes"] if node["text"])]
     for one in sorted(told, key=lambda one: -one["score"]):
         if "relation" in one:
             say(console, f"{one['score']:.2f}  {in_words(one)}{when(one)}  [{said_by(one)}]")

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from reverie.memory.relation_patterns import MENTIONS
 from reverie.nouns import Fact
 
 __all__ = ["Chain", "Changes", "Edge", "EdgeArrays", "Embedder", "Node", "Place", "Recalled", "Written"]
@@ -121,7 +122,10 @@ class Recalled:
 
     @property
     def ranked(self) -> list[Fact | tuple[Node, float]]:
-        """Facts and nodes that have a text (with their scores) in one list, best first."""
-        told: list[tuple[float, Fact | tuple[Node, float]]] = [(fact.score, fact) for fact in self.facts]
+        """Facts and nodes that have a text (with their scores) in one list, best first; without the facts that only
+        say which passage names what."""
+        told: list[tuple[float, Fact | tuple[Node, float]]] = [
+            (fact.score, fact) for fact in self.facts if fact.relation != MENTIONS
+        ]
         told += [(score, (node, score)) for node, score in self.nodes if node.text]
         return [one for _, one in sorted(told, key=lambda pair: -pair[0])]

@@ -174,7 +174,7 @@ class Memory:
             )
         kind = DOCUMENT_FORMATS[name] if format else None
         done = self.documents.load(path, kind, strict=strict, prune=prune, on_note=on_note, progress=progress)
-        if self.embedder is not None and done.new_passages:
+        if self.embedder is not None or self.names.seq:  # else whoever asks first pays for it
             self.refresh(done.new_passages, progress)
         return done
 

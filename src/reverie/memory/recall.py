@@ -51,7 +51,8 @@ class RecallConfig:
     other: float = 0.4  # what passes along any other
     back: float = 0.7  # what of it passes against an edge's direction
     like: float = 0.2  # most that likeness of vectors adds
-    words: float = 0.6  # most that a text that holds the question's words adds
+    words: float = 0.5  # most that a text that holds the question's words adds
+    titled: float = 0.8  # what the title of a document gives each of its passages
     worded: int = 24  # texts that are looked at for that
     near: float = 0.35  # likeness of vectors below which it says nothing
     floor: float = 0.1  # score below which nothing is told
@@ -69,7 +70,7 @@ class RecallConfig:
         for name in ("hops", "similar", "walks", "chains", "lazy", "worded"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"recall: {name} must not be negative, got {getattr(self, name)}")
-        for name in ("asked", "other", "back", "like", "words", "near", "floor", "spread", "damping"):
+        for name in ("asked", "other", "back", "like", "words", "titled", "near", "floor", "spread", "damping"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"recall: {name} lies between 0 and 1, got {getattr(self, name)}")
 
@@ -122,7 +123,7 @@ class Recaller:
         chains = spread.chains(best, scores)
         wanted = dict.fromkeys([*best[: 2 * k].tolist(), *(place for way, _ in chains for place in way)])
         facts = settled(self._told(spread, list(wanted), scores), standing)
-        rated = spread.node_scores()
+        rated = self._within_documents(spread, spread.node_scores())
         top = sorted(rated, key=lambda node: (-rated[node], node))[:k]
         living = {node.id: node for node in self.store.nodes([node for node in top if rated[node] >= floor])}
         clock.mark("judge")
@@ -175,6 +176,20 @@ class Recaller:
             alike = np.clip(self.node_vectors.similarities(vector, ends), 0, 1).astype(float)
             spread.like_nodes = dict(zip(ends.tolist(), alike.tolist(), strict=True)) | like_nodes
         return spread
+
+    def _within_documents(self, spread: Propagation, rated: dict[int, float]) -> dict[int, float]:
+        """``rated``, where a document that the question names is named with all its passages: what else speaks for one
+        of them decides between them, not that it bears the title."""
+        numbers = self.store.documents_of([node for node in rated if node in self.names.passages])
+        named: dict[int, float] = {}
+        for node, number in numbers.items():
+            link = spread.links.get(node)
+            if link is not None and link.exact:
+                named[number] = max(named.get(number, 0.0), self.settings.titled * link.weight)
+        for node, number in numbers.items():
+            if number in named:
+                rated[node] = 1 - (1 - named[number]) * (1 - spread.own_score(node))
+        return rated
 
     def _told(self, spread: Propagation, places: Sequence[int], scores: np.ndarray) -> dict[int, Fact]:
         """Facts in words, with scores and reasons, by their place; those that are deleted by now are left out."""
@@ -245,15 +260,14 @@ class Propagation:
     def node_scores(self) -> dict[int, float]:
         """Node -> [0, 1]: how it was reached, how like the question it is, how many ways lead to it, and how much of
         the question its text holds."""
-        like, words = self.settings.like, self.settings.words
-        return {
-            node: 1
-            - (1 - value)
-            * (1 - like * self.like_nodes.get(node, 0.0))
-            * (1 - self.support.get(node, 0.0))
-            * (1 - words * self.said.get(node, 0.0) ** 2)
-            for node, value in (dict.fromkeys([*self._near(), *self.said], 0.0) | self.value).items()
-        }
+        values = dict.fromkeys([*self._near(), *self.said], 0.0) | self.value
+        return {node: 1 - (1 - value) * (1 - self.own_score(node)) for node, value in values.items()}
+
+    def own_score(self, node: int) -> float:
+        """What speaks for a node, in [0, 1], besides what names it and what it was reached from."""
+        like = self.settings.like * self.like_nodes.get(node, 0.0)
+        words = self.settings.words * self.said.get(node, 0.0) ** 2
+        return 1 - (1 - like) * (1 - words) * (1 - self.support.get(node, 0.0))
 
     def _near(self) -> list[int]:
         """Nodes that are recalled for their vectors alone."""

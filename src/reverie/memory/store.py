@@ -407,6 +407,12 @@ class Store:
         with self._database.reading() as connection:
             return places(connection, nodes)
 
+    def documents_of(self, nodes: Sequence[int]) -> dict[int, int]:
+        """The documents that passages stand in."""
+        asked = "SELECT node, document FROM passages WHERE node IN :ids"
+        with self._database.reading() as connection:
+            return {row[0]: row[1] for row in by_ids(connection, asked, nodes)}
+
     @contextmanager
     def _change(self) -> Iterator[tuple[Connection, Change]]:
         with self._lock, self._database.writing() as connection:

@@ -1,0 +1,277 @@
+"""Documents: is what a file says found, and never again when the file has changed or is gone?
+
+Two trials. **Changes**: the passages of a corpus are imported as files, one each; then a share of the files is changed
+in one place and a share deleted. For each of these what stood there is asked for: an answer is stale if anything that
+is recalled still says it. Questions about files that stay must find them as before. **Fresh**: pages about made-up
+things are imported one by one into a memory of other facts, about things of the same kinds and partly of the same
+names; each is asked about in words that it does not hold, at once.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reverie.data import FactRow, NodeRow
+from reverie.errors import MissingExtraError, UsageError
+from reverie.memory.contract import Recalled
+from reverie.memory.lexical import Asked as AskedWords
+from reverie.memory.lexical import asked_terms, frequencies, with_words
+from reverie.memory.memory import Memory
+from reverie.memory.recall import RecallConfig
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
+from reverie_bench.grounded import Case, make_cases, make_others, make_page
+from reverie_bench.recall import WANTED, Asked, read_passages, read_questions, recall_at
+from reverie_bench.rows import thin
+
+__all__ = ["BENCHMARK"]
+
+_NUMBER = re.compile(r"\b\d{3,4}\b")
+_MOST = 20  # nodes recalled for a question
+
+
+@dataclass(frozen=True)
+class DocumentsConfig:
+    """How much is done."""
+
+    pages: int = 100  # fresh ones
+    others: int = 100_000  # facts in the memory besides
+    changed: float = 0.1  # share of the files
+    deleted: float = 0.05
+    embedder: str = "minilm"  # or words, or none
+
+
+def run(settings: BenchConfig) -> Findings:
+    from reverie.settings import load_settings
+
+    options = load_settings(DocumentsConfig, None, settings.options)
+    rng = np.random.default_rng([settings.seed, 29])
+    with tempfile.TemporaryDirectory() as scratch:
+        kept, rivals = _changes(Path(scratch), settings, options, rng)
+        fresh, fresh_rivals = _fresh(Path(scratch), settings, options, rng)
+    return Findings(
+        n=int(kept["n_questions"] + fresh["n_fresh_questions"]),
+        figures=kept | fresh,
+        baselines={name: rivals.get(name, {}) | fresh_rivals.get(name, {}) for name in rivals | fresh_rivals},
+        settings={"corpus": settings.corpus, "questions": settings.questions, **vars(options)},
+    )
+
+
+# changes --------------------------------------------------------------------------------------------------------
+
+
+def _changes(
+    scratch: Path, settings: BenchConfig, options: DocumentsConfig, rng: np.random.Generator
+) -> tuple[Figures, dict[str, Figures]]:
+    passages, questions = _corpus(settings)
+    folder = scratch / "files"
+    folder.mkdir()
+    for number, row in enumerate(passages):
+        (folder / f"{number:05}.md").write_text(f"# {row.name}\n\n{row.text}\n", encoding="utf-8")
+    with _open(scratch / "corpus.db", options) as memory:
+        started = time.perf_counter()
+        memory.load(folder, "text", progress=settings.progress)
+        imported_s = time.perf_counter() - started
+        memory.refresh(0, settings.progress)
+        before = _ask(memory, questions, settings, "asking before")
+        rivals = {"bm25": recall_at(_by_words(memory, questions), questions)}
+        if memory.embedder is not None:
+            rivals["dense"] = recall_at(_by_vectors(memory, questions), questions)
+        order = rng.permutation(len(passages)).tolist()
+        changed = order[: int(options.changed * len(order))]
+        deleted = order[len(changed) : len(changed) + int(options.deleted * len(order))]
+        probes = [_change(folder / f"{number:05}.md", passages[number]) for number in changed]
+        probes += [(passages[number].name, _start(passages[number].text)) for number in deleted]
+        for number in deleted:
+            (folder / f"{number:05}.md").unlink()
+        started = time.perf_counter()
+        done = memory.load(folder, "text", prune=True, progress=settings.progress)
+        again_s = time.perf_counter() - started
+        memory.refresh(0, settings.progress)
+        stale = [_says(memory.recall(f"{name}: {said}", _MOST), name, said) for name, said in probes]
+        touched = set(changed) | set(deleted)
+        staying = [place for place, one in enumerate(questions) if not one.gold & touched]
+        after = _ask(memory, questions, settings, "asking after")
+    stayed = [questions[place] for place in staying]
+    was, now = (recall_at([ranked[place] for place in staying], stayed)["recall_at_5"] for ranked in (before, after))
+    figures = {f"before_{name}": value for name, value in recall_at(before, questions).items()} | {
+        "stale_share": float(np.mean(stale)),
+        "stale_answers": float(np.sum(stale)),
+        "staying_recall_at_5_before": was,
+        "staying_recall_at_5_after": now,
+        "staying_recall_at_5_ratio": now / was,
+        "n_questions": len(questions),
+        "n_staying": len(staying),
+        "n_files": len(passages),
+        "n_probes": len(probes),
+        "kept_passages": vars(done)["kept_passages"],
+        "new_passages": vars(done)["new_passages"],
+        "import_s": imported_s,
+        "import_again_s": again_s,
+    }
+    return figures, rivals
+
+
+def _corpus(settings: BenchConfig) -> tuple[list[NodeRow], list[Asked]]:
+    passages = read_passages(settings.corpus)
+    questions = read_questions(settings.questions, passages)
+    if settings.limit and settings.limit < len(questions):
+        questions = thin(questions, settings.limit)
+        gold = sorted({place for one in questions for place in one.gold})
+        more = [place for place in range(len(passages)) if place not in set(gold)][: 4 * len(gold)]
+        at = {place: new for new, place in enumerate(sorted([*gold, *more]))}
+        passages = [passages[place] for place in at]
+        questions = [Asked(one.question, frozenset(at[place] for place in one.gold), one.kind) for one in questions]
+    return passages, questions
+
+
+def _change(file: Path, row: NodeRow) -> tuple[str, str]:
+    """Change one place of a file; returns its title and what stood there."""
+    if found := _NUMBER.search(row.text):
+        near = row.text[max(0, found.start() - 40) : found.end() + 20]
+        text = row.text[: found.start()] + str(int(found.group()) + 1000) + row.text[found.end() :]
+    else:
+        near, text = _start(row.text), f"Nothing is known of this any more. {row.text[len(_start(row.text)) :]}"
+    file.write_text(f"# {row.name}\n\n{text}\n", encoding="utf-8")
+    return row.name, near.strip()
+
+
+def _start(text: str) -> str:
+    return text[:80].strip()
+
+
+def _says(found: Recalled, name: str, said: str) -> bool:
+    """Whether what was recalled holds the words, in the document of that name."""
+    flat = " ".join(said.split())
+    return any(node.name.startswith(name) and flat in " ".join(node.text.split()) for node, _ in found.nodes)
+
+
+def _place(memory: Memory, nodes: Sequence[int]) -> list[int]:
+    """The numbers of the files that nodes stand in, each once."""
+    at = memory.store.places(nodes)
+    sources = (at[node].source for node in nodes if node in at and at[node].position is not None)
+    return list(dict.fromkeys(int(Path(source).stem) for source in sources))
+
+
+def _ask(memory: Memory, questions: Sequence[Asked], settings: BenchConfig, what: str) -> list[list[int]]:
+    ranked = []
+    for number, one in enumerate(questions):
+        settings.progress(what, number, len(questions))
+        ranked.append(_place(memory, [node.id for node, _ in memory.recall(one.question, 2 * _MOST).nodes]))
+    settings.progress(what, len(questions), len(questions))
+    return ranked
+
+
+def _words_alone(memory: Memory, question: str, most: int) -> list[int]:
+    """The rival: nodes by BM25 of all words of the question."""
+    found = asked_terms(question)
+    with memory.store.reading() as connection:
+        known = AskedWords(found, frequencies(connection, found), 1)
+        return with_words(connection, [term for term, count in known.counts.items() if count], most)
+
+
+def _by_words(memory: Memory, questions: Sequence[Asked]) -> list[list[int]]:
+    return [_place(memory, _words_alone(memory, one.question, 2 * _MOST)) for one in questions]
+
+
+def _by_vectors(memory: Memory, questions: Sequence[Asked]) -> list[list[int]]:
+    vectors = memory.recaller().node_vectors
+    assert vectors is not None
+    assert memory.embedder is not None
+    ids, _ = vectors.search(memory.embedder.embed([one.question for one in questions]), 2 * _MOST, exact=True)
+    return [_place(memory, [int(node) for node in row]) for row in ids]
+
+
+# fresh ----------------------------------------------------------------------------------------------------------
+
+
+def _fresh(
+    scratch: Path, settings: BenchConfig, options: DocumentsConfig, rng: np.random.Generator
+) -> tuple[Figures, dict[str, Figures]]:
+    count = options.pages
+    cases = make_cases(count, 0, rng)
+    pages = [make_page(case, rng) for case in cases]
+    first: dict[str, list[bool]] = {"ours": [], "bm25": [], "dense": []}
+    holds: list[bool] = []
+    seconds, parts = [], []
+    with _open(scratch / "fresh.db", options) as memory:
+        others: list[FactRow] = list(make_others(options.others, cases, rng))
+        for start in range(0, len(others), 5000):
+            settings.progress("writing others", start, len(others))
+            memory.write(others[start : start + 5000])
+        memory.refresh()
+        memory.recall("What is there?")  # loads and compiles
+        for number, page in enumerate(pages):
+            settings.progress("importing and asking", number, count)
+            file = scratch / f"{number:05}.md"
+            file.write_text(page.text, encoding="utf-8")
+            memory.load(file)
+            for at, (question, answer) in enumerate(page.questions):
+                started = time.perf_counter()
+                found = memory.recall(question)
+                if not at:
+                    seconds.append(time.perf_counter() - started)
+                    parts.append(found.details)
+                best = found.ranked[0] if found.ranked else None
+                mine = isinstance(best, tuple) and found.places[best[0].id].source == str(file)
+                first["ours"].append(mine)
+                holds.append(mine and isinstance(best, tuple) and answer in best[0].text)
+                for name, ranked in _rivals(memory, question).items():
+                    first[name].append(bool(ranked) and memory.store.places(ranked[:1])[ranked[0]].source == str(file))
+        strange = [_strangely(case, rng) for case in make_cases(count, 0, rng)]
+        nothing = [not memory.recall(question).ranked for question in strange]
+    embed = np.array([part["embed"] for part in parts])
+    figures = {
+        "fresh_rank_1_share": float(np.mean(first["ours"])),
+        "fresh_answer_rank_1_share": float(np.mean(holds)),
+        "nothing_said_of_unknown_things_share": float(np.mean(nothing)),
+        "first_recall_median_ms": float(np.median(seconds) * 1e3),
+        "first_recall_p95_ms": float(np.percentile(seconds, 95) * 1e3),
+        "first_recall_without_embedding_median_ms": float(np.median(np.array(seconds) - embed) * 1e3),
+        "n_fresh_questions": len(first["ours"]),
+        "n_others": len(others),
+    }
+    return figures, {
+        name: {"fresh_rank_1_share": float(np.mean(found))} for name, found in first.items() if name != "ours" and found
+    }
+
+
+def _strangely(case: Case, rng: np.random.Generator) -> str:
+    """The question of ``case`` about a name that nothing in the memory bears."""
+    name = "".join(
+        str(rng.choice(part.split())) for part in ("Blo Shkre Wub Yngo", "rpt mbl xqu ggv", "ang ubb oom ix")
+    )
+    return case.question.replace(case.fact.subject.split()[0], name).replace(case.fact.subject, name)
+
+
+def _rivals(memory: Memory, question: str) -> Mapping[str, list[int]]:
+    rivals = {"bm25": _words_alone(memory, question, 1)}
+    vectors = memory.recaller().node_vectors
+    if memory.embedder is not None and vectors is not None and len(vectors):  # among the pages alone, which favours it
+        rivals["dense"] = vectors.search(memory.embedder.embed([question])[0], 1, exact=True)[0][0].tolist()
+    return rivals
+
+
+def _open(path: Path, options: DocumentsConfig) -> Memory:
+    name = options.embedder
+    if name == "none":
+        return Memory.open(path)
+    try:
+        return Memory.open(path, name, settings=RecallConfig(lazy=0))
+    except MissingExtraError as error:
+        raise UsageError(f"{error}; or say embedder=words, or embedder=none") from error
+
+
+BENCHMARK = Benchmark(
+    "documents",
+    "files that change and go, and pages imported a moment ago: is what they say now found, and nothing else?",
+    run,
+    data=WANTED,
+    options=DocumentsConfig,
+)
