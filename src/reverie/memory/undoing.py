@@ -80,7 +80,8 @@ def _give_back_edges(connection: Connection, change: Change, seq: int, into: int
     versions = connection.execute(
         text(
             f"SELECT p.edge, {', '.join(f'p.{name}' for name in EDGE_COLUMNS[1:])}, w.time AS written FROM touched t "
-            "CROSS JOIN past p JOIN writes w ON w.seq = p.since WHERE t.seq = :seq AND t.what = 0 AND p.edge = t.id AND p.until = :seq"
+            "CROSS JOIN past p JOIN writes w ON w.seq = p.since "
+            "WHERE t.seq = :seq AND t.what = 0 AND p.edge = t.id AND p.until = :seq"
         ),
         {"seq": seq},
     ).all()
