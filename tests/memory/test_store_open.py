@@ -183,6 +183,35 @@ def test_an_older_schema_is_upgraded(address: str, monkeypatch: pytest.MonkeyPat
         assert len(store.edge_arrays().ids) == 3
 
 
+def test_a_memory_without_periods_gets_them(address: str) -> None:
+    """What a release before them wrote, on both databases: nothing is lost, and facts may begin and end from now on."""
+    with Store.open(address) as store, store._database.writing() as connection:
+        for statement in (
+            "DROP INDEX edges_key",
+            *(f"ALTER TABLE {table} DROP COLUMN {name}" for table in ("edges", "past") for name in ("starts", "ends")),
+            "CREATE UNIQUE INDEX edges_key ON edges (subject, relation, object, source)",
+            *(f"ALTER TABLE relations DROP COLUMN {name}" for name in ("single", "learned")),
+            "DROP TABLE merges",
+            "INSERT INTO writes VALUES (1, 1000.0, 1, 2)",
+            "INSERT INTO relations VALUES (0, 'AtLocation')",
+            "INSERT INTO origins VALUES (0, '')",
+            "INSERT INTO nodes VALUES (1, 0, 'Alice', NULL, NULL, 0, NULL), (2, 0, 'Paris', NULL, NULL, 0, NULL)",
+            "INSERT INTO names VALUES ('alice', 0, 1, 0), ('paris', 0, 2, 0)",
+            "INSERT INTO edges VALUES (1, 1, 0, 2, 0, 0, 0.5, 12.0, 1)",
+        ):
+            connection.exec_driver_sql(statement)
+        known = [schema.FIRST, *schema.UPGRADES]
+        before = known[known.index("v0003") - 1]
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{before}'")
+    with Store.open(address, create=False) as store:
+        (edge,) = store.edges([1])
+        assert (edge.confidence, edge.time, edge.valid_from, edge.valid_to) == (0.5, 12.0, None, None)
+        dated = [FactRow("Alice", "AtLocation", "Paris", valid_from=moment) for moment in (1e9, 2e9)]
+        assert store.write(dated).new_edges == 2
+        assert store.write(dated).new_edges == 0
+        assert store.check() == []
+
+
 def test_an_upgrade_that_fails_changes_nothing(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store.open(address) as store:
         store.write(ROWS[:3])

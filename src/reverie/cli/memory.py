@@ -199,5 +199,3 @@ def draw(
         payload = {"file": save, "width": picture.width, "height": picture.height, **recalled_fields(found)}
         said = f"{len(graph.boxes)} nodes and {len(graph.arrows)} facts in {save}"
         out.result(payload, lambda console: say(console, said))
-
-

@@ -232,10 +232,10 @@ def link_question(
                 offer(node, weight, said, exact)
             elif node not in names.passages or not told:
                 offer(node, weight * min(1.0, 0.3 + 0.7 * math.sqrt(share)), said, exact)
-    offered, longer = [], [word.folded for word in words if _tells(word) and len(word.folded) > 4]
+    offered, named = [], [word.folded for word in words[1:] if word.capital and _tells(word)]
     for near in store.nodes(list(names.sharing(content, 8 * partial))):
         known = {word: content[word] for word in content if near.kind != "passage" or word in capitals}
-        shared, part = _overlap(near, known, names, longer)
+        shared, part = _overlap(near, known, names, named)
         part *= 0.3 if explained.issuperset(shared.split()) else 0.75 if part < 0.85 else 0.9
         share = sum(known[stem(word)] for word in shared.split()) / total
         offered.append((part * math.sqrt(share), near.id, shared))
@@ -257,7 +257,7 @@ def _telling(word: str, names: EntityIndex) -> float:
 
 def _overlap(node: Node, content: Collection[str], names: EntityIndex, asked: Sequence[str]) -> tuple[str, float]:
     """The words that a node's name shares with the question, and how much of the name they are, in [0, 1]. A word of
-    the question (``asked``: those that may) that is one letter from one of the name counts, but less."""
+    the question that stands for a name (``asked``) and is one letter from one of the node's counts, but less."""
     best = ("", 0.0)
     for name in (node.name, *node.aliases):
         spelled = key_of(name).split()
@@ -266,7 +266,8 @@ def _overlap(node: Node, content: Collection[str], names: EntityIndex, asked: Se
         whole = sum(names.rarity(stem(word)) for word in words) + 0.5 * (len(spelled) - len(words))
         part = sum(names.rarity(stem(word)) for word in shared)
         for word in words if shared and len(shared) < len(words) else ():
-            if stem(word) not in content and (near := near_word(word, asked)) and stem(near) in content:
+            near = near_word(word, asked) if stem(word) not in content else ""
+            if near and stem(near) in content and names.rarity(stem(near)) >= names.rarity(stem(word)):
                 shared.append(near)
                 part += _MENDED * names.rarity(stem(word))
         if shared and part / whole > best[1]:
