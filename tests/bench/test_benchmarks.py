@@ -176,7 +176,7 @@ def test_dreams_race_the_same_weights_to_the_same_ids(bundle: str) -> None:
 @pytest.mark.slow
 def test_startup_times_fresh_processes(bundle: str) -> None:
     report = run_benchmark("startup", BenchConfig(bundle, limit=1))
-    assert set(report.figures) == {"import_s", "help_s", "ask_s"}
+    assert set(report.figures) == {"import_s", "help_s", "ask_s", "recall_s", "recall_cpu_s"}
     assert set(report.baselines["bare"]) == {"python_s", "import_torch_s"}
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "Held",
     "RelationMode",
     "declare_relation",
+    "edges_between_the_same",
     "held_by",
     "held_edges",
     "learn_relations",
@@ -95,6 +96,17 @@ def held_by(connection: Connection, subjects: Iterable[int], relations: Collecti
         return []
     asked = f"{_HELD} e.subject IN :ids AND e.relation IN ({numbers})"
     return [_held(row, now) for row in by_ids(connection, asked, subjects)]
+
+
+def edges_between_the_same(
+    connection: Connection, edges: Iterable[int], relations: Collection[int]
+) -> list[tuple[int, int]]:
+    numbers = ", ".join(str(int(number)) for number in sorted(relations))
+    asked = (
+        "SELECT e.id, o.relation FROM edges e CROSS JOIN edges o WHERE e.id IN :ids AND o.subject = e.subject "
+        f"AND o.object = e.object AND o.relation IN ({numbers})"
+    )
+    return [(row[0], row[1]) for row in by_ids(connection, asked, edges)] if numbers else []
 
 
 def _held(row: tuple[float, ...], now: float) -> Held:

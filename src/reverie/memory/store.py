@@ -31,6 +31,7 @@ from reverie.memory.periods import (
     Held,
     RelationMode,
     declare_relation,
+    edges_between_the_same,
     held_by,
     held_edges,
     learn_relations,
@@ -297,6 +298,11 @@ class Store:
         """The living edges of these relations from these nodes."""
         with self._database.reading() as connection:
             return held_by(connection, subjects, relations)
+
+    def between_the_same(self, edges: Sequence[int], relations: Collection[int]) -> list[tuple[int, int]]:
+        """(one of these edges, a relation of ``relations`` that leads from its subject to its object, too)."""
+        with self._database.reading() as connection:
+            return edges_between_the_same(connection, edges, relations)
 
     def relation_modes(self) -> list[RelationMode]:
         """Every relation, and whether it holds one value at a time."""

@@ -8,6 +8,7 @@ and where nothing dated covers a moment, from ever.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from reverie.errors import MemoryStoreError
 from reverie.memory.periods import Held, RelationMode
 from reverie.memory.relation_patterns import denied_relation, relation_words
 from reverie.nouns import Fact
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Span", "Standing", "Times", "TimesConfig", "as_span", "changes_of", "settled"]
 
+_LOG = logging.getLogger("reverie.memory")
 _CLASH = "contradicted: its source says something else of the same time"
 
 Span = tuple[float, float]  # from a moment up to another, seconds since 1970; the same one twice: a moment
@@ -78,7 +81,10 @@ class Times:
         """Follow ``store``, and learn anew which relations hold one value at a time where it has grown by a quarter."""
         seq = store.seq()
         if seq != self._seq:
-            store.learn_relations()
+            try:
+                store.learn_relations()
+            except MemoryStoreError as error:  # it can wait, the question cannot
+                _LOG.warning("relations are not judged: %s", error)
             self._modes = {mode.id: mode for mode in store.relation_modes()}
             self._dated = store.has_dated_facts()
             self._seq = seq
@@ -146,15 +152,11 @@ class Times:
         about = [held for held in found.values() if held.relation in denied]
         if not about:
             return
-        others = {
-            (held.subject, held.relation, held.object): held
-            for held in store.held_by({held.subject for held in about}, set(denied))
-        }
+        said = set(store.between_the_same([held.id for held in about], set(denied)))
         for held in about:
-            against = others.get((held.subject, denied[held.relation], held.object))
-            if against is not None:
+            if (held.id, denied[held.relation]) in said:
                 before = standing.get(held.id, _period(held))
-                note = f"contradicted: {self._modes[against.relation].name} is said too"
+                note = f"contradicted: {self._modes[denied[held.relation]].name} is said too"
                 standing[held.id] = replace(before, notes=(*before.notes, note))
 
 
