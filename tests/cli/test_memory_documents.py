@@ -106,7 +106,6 @@ def test_a_folder_of_all_kinds(notes: Path, capsys: pytest.CaptureFixture[str]) 
         (["import", "nothing.md"], 1, "cannot read nothing.md: No such file"),
         (["import", "locked.pdf"], 1, "locked.pdf is damaged or no PDF"),
         (["documents", "show", "nothing.md"], 1, "the memory has no document 'nothing.md'"),
-        (["documents", "delete", "notes.md"], 2, "nobody answered. Say --yes"),
     ],
 )
 def test_wrong_input_is_one_clear_line(
