@@ -83,7 +83,11 @@ class _Checks(Promises):
             )
             self.expect("states are JSON", json.loads(json.dumps(a.result_state)) == a.result_state)
             self.expect("the narrator has words for all", all((a.what_text, a.action_text, a.result_text)))
-            self.expect("a picture shows a state", world.read(a.what) is not None)
+            state, seen = world.read(a.what), world.sight(a.what).picture
+            self.expect("a picture shows a state", state is not None)
+            painted = None if state is None else world.picture_of(state)
+            self.expect("a state is painted as it was seen", painted is None or np.array_equal(painted, a.what))
+            self.expect("it finds itself in its own pictures", seen is not None and seen.shape == a.what.shape)
             self.expect("true steps keep the world's rules", world.check_rules(a.what, a.result) > 0.99)
 
     def actions(self) -> None:

@@ -1,7 +1,8 @@
 """FrozenLake: an elf on maps of ice and holes.
 
 Read ``world.py`` first. Below it lie ``maps.py`` (maps, moves, what people write), ``pictures.py``, ``narrator.py``,
-``walks.py`` and ``questions.py`` (what experts learn), and ``documents.py`` (what models are trained on).
+``walks.py`` and ``questions.py`` (what experts learn), ``documents.py`` (what models are trained on), ``finding.py`` on
+``cells.py`` (lakes in pictures that people bring) and ``asking.py`` (walks in free questions).
 """
 
 from __future__ import annotations

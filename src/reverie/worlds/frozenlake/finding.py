@@ -21,7 +21,7 @@ from reverie.worlds.frozenlake.pictures import cell_pictures, paint
 
 __all__ = ["find_lake"]
 
-_SEARCHED = 800  # px of the longer side of a picture while the goal is searched for
+_SEARCHED = 1000  # px of the longer side of a picture while the goal is searched for
 _SEARCHED_PX = 8  # px a cell then
 _SCALES = 1.07  # between the scales that are searched
 _PEAK = 0.6  # least correlation of what may be the goal
