@@ -22,6 +22,7 @@ __all__ = ["CHECKS", "Heard", "check_names", "checked", "refused", "register_che
 
 _AGREE, _FEW = 0.15, 3  # from here on more branches end alike than by chance; fewer branches show nothing
 _LAWFUL = 0.5  # share of the rules of its world that a dream must keep
+_SUPPORTED = 0.5  # support of a dream that memory says nothing about
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def rules(answer: Answer, heard: Heard) -> Check | None:
     kept = dream.scores.get("rules") if dream else None
     if kept is None:
         return None
+    if dream and dream.scores.get("support", 0.0) > _SUPPORTED:
+        return None  # memory knows of a world with other rules
     why = "the dream keeps the rules of its world" if kept >= _LAWFUL else "the dream breaks the rules of its world"
     return Check("rules", kept >= _LAWFUL, why, min(max(kept, 0.0), 1.0))
 
