@@ -79,8 +79,8 @@ def test_ask_gives_the_json_of_the_design_and_saves_its_pictures(
     assert code == 0
     answer = json.loads(out)
     assert list(answer) == [
-        "answer", "known", "confidence", "guess", "checks", "backend", "model", "why", "dreams", "verdict", "evidence",
-        "attribution", "seconds",
+        "answer", "known", "confidence", "backend", "model", "why", "dreams", "verdict", "evidence", "attribution",
+        "seconds", "guess", "checks",
     ]  # fmt: skip
     assert len(answer["dreams"]) == 2
     assert answer["verdict"]["branch"] in (0, 1)

@@ -198,7 +198,7 @@ def test_nano_pictures_what_it_was_taught_and_smol_says_the_rest(run: Run, told:
     code, out, _ = run("ask", AHEAD, "--branches", 2, "--stream")
     assert code == 0
     assert ", by smol, " in out
-    assert "smol was asked: nano says: not what it was taught: cream" in " ".join(out.split())
+    assert "smol was asked: nano says: 'cream' and 'sun' are not among what was taught" in " ".join(out.split())
     dreamed = told("dream", AHEAD, "--branches", 1)
     assert (dreamed["model"], len(dreamed["dreams"])) == ("smol", 1)
     assert told("dream", "What happens if I drop an egg?", "--branches", 1)["model"] == "nano"

@@ -57,7 +57,8 @@ def dream(
         told = session.imagine(asked, settings)
         images = {} if folder is None else save_dreams(told.dreams, session.decode, folder, question=question)
         payload = [{**dream_to_json(one, index, images), "said": one.said} for index, one in enumerate(told.dreams)]
-        out.result({"model": told.model, "dreams": payload}, lambda console: _show(console, session, told))
+        shown = {"model": told.model, "known": told.known, "reason": told.text, "dreams": payload}
+        out.result(shown, lambda console: _show(console, session, told))
         if folder is not None:
             out.note(saved_note(len(images), folder, bool(told.dreams)))
 

@@ -81,8 +81,6 @@ def answer_to_json(answer: Answer, images: Images | None = None) -> dict[str, An
         "answer": answer.text,
         "known": answer.known,
         "confidence": answer.confidence,
-        "guess": answer.guess,
-        "checks": [vars(check) for check in answer.checks],
         "backend": answer.backend,
         "model": answer.model,
         "why": answer.why,
@@ -91,6 +89,8 @@ def answer_to_json(answer: Answer, images: Images | None = None) -> dict[str, An
         "evidence": [vars(fact) for fact in answer.evidence],
         "attribution": attribution_to_json(answer.attribution),
         "seconds": answer.seconds,
+        "guess": answer.guess,
+        "checks": [vars(check) for check in answer.checks],
     }
 
 

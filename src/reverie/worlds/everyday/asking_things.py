@@ -62,6 +62,18 @@ def _unless_both(said: Answers) -> str | None:
     return None if alike else said[0]
 
 
+def _beside(direct: str, asking: Asking) -> Asking:
+    """Also asked in one, which its own expert answers: that answer stands where it is the same."""
+    word = asking.word
+    return Asking(((direct.lower(),), *asking.questions), lambda said: word(said[1:]) if word else said[1])
+
+
+def _and(names: Sequence[str], joined: str) -> str:
+    """Things in a row: an egg, a ball or a stone."""
+    said = [THINGS[name].a for name in names]
+    return f"{', '.join(said[:-1])} {joined} {said[-1]}"
+
+
 def _listed(named: Bindings) -> list[str]:
     return [named[slot] for slot in ("thing", "other", "third", "fourth") if slot in named]
 
@@ -105,7 +117,8 @@ def ask_common(named: Bindings) -> Asking | Refusal | str:
         both = [SAID[name][2] for name, one in zip(shared, found, strict=True) if one and all(one.values())]
         return " ".join(both) or "Nothing that I know of."
 
-    return Asking(_each(names, shared), word)
+    direct = f"what do {_and(names, 'and')} have in common?"
+    return _beside(direct, Asking(_each(names, shared), word))
 
 
 def ask_which(named: Bindings) -> Asking | Refusal | str:
@@ -119,7 +132,8 @@ def ask_which(named: Bindings) -> Asking | Refusal | str:
         found = _answers(names, said)
         return None if found is None else _those([one for one, yes in found.items() if yes])
 
-    return Asking(_each(names, [name]), word)
+    asking = Asking(_each(names, [name]), word)
+    return _beside(f"which of these {SAID[name][0]}: {_and(names, 'or')}?", asking) if name in SAID else asking
 
 
 def _those(names: Sequence[str]) -> str:
@@ -130,16 +144,15 @@ def _those(names: Sequence[str]) -> str:
 
 
 def ask_many(named: Bindings) -> Asking | Refusal | str:
-    asked = ask_which(named)
+    asked, names, name = ask_which(named), _listed(named), named["property"]
     if not isinstance(asked, Asking):
         return asked
-    names = _listed(named)
 
     def word(said: Answers) -> str | None:
         found = _answers(names, said)
         return None if found is None else f"{('Not one', 'One', 'Two', 'Three', 'Four')[sum(found.values())]}."
 
-    return Asking(asked.questions, word)
+    return _beside(f"how many of these {SAID[name][1]}: {_and(names, 'and')}?", Asking(asked.questions[1:], word))
 
 
 def ask_most(named: Bindings) -> Asking | Refusal | str:
@@ -166,7 +179,7 @@ def ask_most(named: Bindings) -> Asking | Refusal | str:
         best = [name for name in names if wins[name] == 2 * (len(names) - 1)]
         return _those(best) if best else None
 
-    return Asking(asked, word)
+    return _beside(f"which is the {most}: {_and(names, 'or')}?", Asking(asked, word))
 
 
 def _alike(said: Answers) -> str | None:
