@@ -104,7 +104,7 @@ def test_branches_are_answers_of_their_own(bundles: dict[str, tuple[Path, Path]]
     asked = "What happens if you push the red ball?"
     answer = session.ask(asked, branches=3, temperature=1.0)
     assert len({dream.said for dream in answer.dreams}) == 3
-    assert answer.text == answer.dreams[answer.verdict.branch].said
+    assert (answer.guess or answer.text) == answer.dreams[answer.verdict.branch].said
     assert all("\n" not in dream.said for dream in answer.dreams)
     again = session.ask(asked, branches=3, temperature=1.0)
     assert [dream.said for dream in again.dreams] == [dream.said for dream in answer.dreams]

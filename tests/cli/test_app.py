@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -56,10 +57,15 @@ def test_importing_reverie_imports_nothing_heavy() -> None:
     assert in_fresh_python(code).stdout.strip() == "[]"
 
 
+def paths(path: list[str], command: Any) -> list[list[str]]:
+    """The words of a command, or of all that a group holds."""
+    children = getattr(command, "commands", {})
+    return [one for name, child in children.items() for one in paths([*path, name], child)] or [path]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    children = getattr(get_command(app).commands[command], "commands", {})  # type: ignore[attr-defined]
-    for path in [[command, child] for child in children] or [[command]]:
+    for path in paths([command], get_command(app).commands[command]):  # type: ignore[attr-defined]
         assert main([*path, "--help"]) == 0
         page = capsys.readouterr().out
         name = " ".join(["reverie", *path])
