@@ -13,8 +13,10 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from reverie.dreaming.rival_facts import about_what_is_named, asked_for
+from reverie.dreaming.spans import answering_span
 from reverie.memory.relation_patterns import relation_words, stem
 from reverie.nouns import SAYS, Fact
 from reverie.speakers.contract import Message, Speaker, SpeechRequest
@@ -100,6 +102,12 @@ def read(speaker: Speaker, question: str, facts: Sequence[Fact], config: Reading
     about = _about(speaker, question, shown, config)
     if not about:
         return None
+    if about[0][1].relation == SAYS:
+        if found := _from_passages(speaker, question, [fact for _, fact in about if fact.relation == SAYS], config):
+            return found
+        about = [one for one in about if one[1].relation != SAYS]
+        if not about:
+            return None
     same = [fact for _, fact in about if _answer(fact) == _answer(about[0][1]) or fact.relation == SAYS]
     return _answered(speaker, question, same or [about[0][1]], about[0][0], config)
 
@@ -135,7 +143,7 @@ def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: Readi
     able = [
         (one - none, one, fact)
         for one, fact in zip(given, named, strict=True)
-        if one - none >= config.about and _can_answer(question, fact)
+        if one - none >= config.about and (fact.relation == SAYS or _can_answer(question, fact.object))
     ]
     able.sort(key=lambda one: -one[0])
     able = [one for one in able[: config.weighed] if one[0] >= able[0][0] - config.near]
@@ -163,12 +171,23 @@ def _before(words: str) -> str:
     return f"{_examples()}Fact: {words}\nQuestion:"
 
 
-def _can_answer(question: str, fact: Fact) -> bool:
-    """Whether a fact's object is of the kind that the question asks for: who is not a number, how many is."""
-    if fact.relation == SAYS:
-        return True
-    number = any(word.isdigit() for word in _words(fact.object))
-    words = re.search(r"[a-z]{3,}", fact.object, re.I)
+def _from_passages(speaker: Speaker, question: str, passages: Sequence[Fact], config: ReadingConfig) -> Reading | None:
+    """The words of a passage that answer; None where those of none do."""
+    fits = partial(_can_answer, question)
+    spans = [(answering_span(speaker, question, _data(one.object), _before, fits), one) for one in passages]
+    found = max(
+        ((span.sure, span.text, one) for span, one in spans if span is not None), key=lambda one: one[0], default=None
+    )
+    if found is None or found[0] < config.sure:
+        return None
+    sure, said, passage = found
+    return Reading(f"{said[:1].upper()}{said[1:]}. [1]", (passage,), sure * passage.confidence)
+
+
+def _can_answer(question: str, said: str) -> bool:
+    """Whether ``said`` is of the kind that the question asks for: who is not a number, how many is."""
+    number = any(word.isdigit() for word in _words(said))
+    words = re.search(r"[a-z]{3,}", said, re.I)
     if _COUNTS.match(question):
         return number
     return not (number and not words and _NAMES.match(question))
