@@ -147,7 +147,7 @@ def test_making_a_bundle_fits_its_confidence_and_keeps_what_its_worlds_say(
         worlds=list(WORLDS),
         recipe={"steps": 0},
         figures={"x": 1.0},
-        questions=12,
+        questions=24,
     )
     said = [json.loads(line) for line in (folder / STARTER_FACTS).read_text().splitlines()]
     assert [(each["subject"], each["relation"], each["object"]) for each in said] == [("egg", "breaks when", "dropped")]
