@@ -245,7 +245,7 @@ def test_the_guarantee_holds_in_resamplings() -> None:
 
 @pytest.mark.parametrize("right", [0.0, 1.0])
 def test_all_right_or_all_wrong_is_refused_with_what_is_needed(right: float) -> None:
-    with pytest.raises(UsageError, match="needs at least 197 right and 20 wrong"):
+    with pytest.raises(UsageError, match="needs at least 148 right and 25 wrong"):
         part(met(300, 0, right), FitConfig())
 
 

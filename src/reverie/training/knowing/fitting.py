@@ -20,6 +20,9 @@ from reverie.nouns import Check, Signals
 __all__ = ["FitConfig", "Met", "Parted", "fit_probe", "needed", "part", "set_threshold"]
 
 
+_FEWEST = 10  # right answers, and wrong ones, that a probe is fitted on
+
+
 @dataclass(frozen=True)
 class FitConfig:
     """How a probe is fitted, and what it is to promise."""
@@ -71,11 +74,12 @@ def part(met: Sequence[Met], config: FitConfig) -> Parted:
     """The parts, each with its share of right and of wrong answers. Raises UsageError where there are too few of them,
     or only right or only wrong ones."""
     right, wrong = ([one for one in met if one.right == wanted] for wanted in (True, False))
-    least = int(np.ceil(needed(config.risk, config.delta) / config.shares[1]))
-    if len(right) < least or len(wrong) < 20:
+    few = int(np.ceil(_FEWEST / config.shares[0]))
+    least = max(few, int(np.ceil(needed(config.risk, config.delta) / config.shares[1])))
+    if len(right) < least or len(wrong) < few:
         raise UsageError(
             f"{len(right)} of {len(met)} answers are right and {len(wrong)} wrong: a risk of {config.risk:g} needs at "
-            f"least {least} right and 20 wrong ones. Give more questions, or a higher --risk."
+            f"least {least} right and {few} wrong ones. Give more questions, or a higher --risk."
         )
     rng = np.random.default_rng([config.seed, 11])
     parts: list[list[Met]] = [[], [], []]
@@ -94,7 +98,7 @@ def fit_probe(met: Sequence[Met], config: FitConfig) -> ConfidenceModel:
     except ImportError as error:
         raise MissingExtraError("fitting a confidence", "train") from error
     right = np.array([one.right for one in met])
-    if min(right.sum(), (~right).sum()) < 10:
+    if min(right.sum(), (~right).sum()) < _FEWEST:
         raise ValueError(
             f"at least 10 answers of each kind are needed, got {right.sum()} right, {(~right).sum()} wrong"
         )
