@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["show_answer", "show_checks", "show_confidence", "show_dreams", "show_evidence", "show_winner"]
 
 SHOWN_FACTS = 5  # of the evidence, and those that the answer cites; --json gives all
+_GUESSED = 200  # characters of a guess
+_OPENINGS = frozenset("the a an it they yes no there nothing you".split())  # words with a capital for no other reason
 _PASSAGE = 160  # characters of one that are shown
 
 
@@ -29,10 +31,16 @@ def show_answer(console: Console, answer: Answer, said: str = "") -> None:
     if said != answer.text:
         console.print(Text(answer.text, style="bold" if answer.known else "bold yellow"))
     if answer.guess and not answer.known:
-        console.print(Text(f"not sure: {answer.guess[0].lower()}{answer.guess[1:].rstrip('.')}", style="yellow"))
+        console.print(Text(f"not sure: {_in_doubt(answer.guess)}", style="yellow"))
     show_confidence(console, answer, f"worded by {answer.backend}, by {answer.model}, {answer.seconds:.1f} s")
     if answer.why:
         console.print(answer.why, style="dim", markup=False, highlight=False)
+
+
+def _in_doubt(guess: str) -> str:
+    """The first sentence of a guess, as one that goes on."""
+    first = shorten(re.split(r"(?<=[.!?])\s", guess, maxsplit=1)[0], _GUESSED).rstrip(".")
+    return f"{first[0].lower()}{first[1:]}" if first.split()[0].lower().rstrip(",") in _OPENINGS else first
 
 
 def show_confidence(console: Console, answer: Answer, more: str) -> None:

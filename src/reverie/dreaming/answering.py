@@ -20,6 +20,7 @@ from reverie.dreaming.prompted import Prompted
 from reverie.dreaming.prompting import GrammarPrompter
 from reverie.dreaming.question import DreamSettings, Question
 from reverie.dreaming.shown import dreamed_checks
+from reverie.dreaming.unknown import not_known
 from reverie.errors import UsageError
 from reverie.nouns import DIRECT, Answer, Attribution, Check, Dream, Fact, Frame, Signals, Verdict
 
@@ -207,7 +208,7 @@ def _said(model: Model, judged: Judged, signals: Signals) -> Answer:
         confidence = min(confidence, model.confidence.least / 2)
     told = broken and (sure or not all(check.held for check in judged.prompted.checks))
     return Answer(
-        text=said if known else f"I cannot answer this: {broken[0].why}." if told else admit(parts),
+        text=said if known else not_known(broken[0].why) if told else admit(parts),
         known=known,
         confidence=confidence,
         backend="local",

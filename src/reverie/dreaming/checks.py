@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from reverie.dreaming.unknown import not_known
 from reverie.nouns import Answer, Check, Dream
 from reverie.registry import Registry
 
@@ -94,7 +95,7 @@ def refused(answer: Answer, *failed: Check) -> Answer:
     """``answer`` where checks failed: not known, for the first of these reasons, and what it says is a guess."""
     return replace(
         answer,
-        text=f"I don't know this yet: {failed[0].why}.",
+        text=not_known(failed[0].why),
         known=False,
         guess=answer.text if answer.known else answer.guess,
         confidence=min(answer.confidence, *(check.value for check in failed)),

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from reverie.dreaming.unknown import not_known
 from reverie.errors import BundleError, shorten
 from reverie.files import atomic_write_json
 from reverie.jsonio import read_object
@@ -33,7 +34,6 @@ __all__ = ["FEATURES", "ConfidenceModel", "Guarantee", "admit", "features"]
 
 FEATURES = ("question_mean", "question_min", "distance", "agreement", "answer_mean")  # of files without names
 _FARTHEST = 20.0  # standard deviations, beyond which a feature says no more
-_UNKNOWN = "I don't know this yet: {reason}."
 _UNSURE = "I am not sure enough of it"
 _REASONS = {
     "question_mean": "questions like this are new to me",
@@ -151,10 +151,10 @@ def admit(parts: Mapping[str, float], checks: Sequence[Check] = ()) -> str:
     """The sentence that says that an answer is not known: the first check that failed, else what speaks most against
     knowing it. ``parts``: as ``ConfidenceModel.parts`` has them."""
     if failed := next((check.why for check in checks if not check.held), ""):
-        return _UNKNOWN.format(reason=failed)
+        return not_known(failed)
     against = [name for name in parts if name in _REASONS]
     worst = min(against, key=lambda name: parts[name], default="")
-    return _UNKNOWN.format(reason=_REASONS.get(worst, _UNSURE))
+    return not_known(_REASONS.get(worst, _UNSURE))
 
 
 def features(

@@ -8,11 +8,16 @@ from typing import Literal, get_args
 
 from reverie.nouns import DIRECT, Answer, Attribution
 
-__all__ = ["UNKNOWN_MODES", "Unknown", "told_as"]
+__all__ = ["UNKNOWN_MODES", "Unknown", "not_known", "told_as"]
 
 Unknown = Literal["say", "guess", "strict"]
 UNKNOWN_MODES: tuple[str, ...] = get_args(Unknown)
 _REFUSAL = "I don't know."
+
+
+def not_known(reason: str) -> str:
+    """The sentence that says that an answer is not known, and why."""
+    return f"I don't know this yet: {reason}."
 
 
 def told_as(answer: Answer, unknown: Unknown) -> Answer:
