@@ -22,6 +22,7 @@ _OWN: dict[str, Benchmark | str] = {
     "causal": "reverie_bench.causal:BENCHMARK",
     "choice": "reverie_bench.choice:BENCHMARK",
     "grounded": "reverie_bench.grounded:BENCHMARK",
+    "passages": "reverie_bench.passages:BENCHMARK",
     "dreams": "reverie_bench.dreams:BENCHMARK",
     "base-speed": "reverie_bench.base_speed:BENCHMARK",
     "batching": "reverie_bench.batching:BENCHMARK",

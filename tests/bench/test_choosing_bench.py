@@ -143,3 +143,14 @@ def test_a_model_without_prose_is_not_asked(tmp_path: Path) -> None:
         open_speaker(BenchConfig(str(toy_bundle(tmp_path / "toy"))))
     with pytest.raises(UsageError, match="nothere"):
         open_speaker(BenchConfig("nothere"))
+
+
+def test_passages_counts_what_is_read_and_what_is_made_up(tmp_path: Path) -> None:
+    report = run_benchmark("passages", BenchConfig("toy:", limit=6))
+    assert report.n == 6
+    assert set(report.figures) == {"right_share", "wrong_share", "invented_share"} == set(report.baselines["always"])
+    row = {"passage": "The cat sleeps.", "asked": [["Who sleeps?", "cat"], ["Who barks?", None]]}
+    assert run_benchmark("passages", BenchConfig("toy:", written(tmp_path, row))).n == 2
+    for change, wanted in (({"asked": []}, "a passage is a text"), ({"passage": 3}, "a passage is a text")):
+        with pytest.raises(UsageError, match=wanted):
+            run_benchmark("passages", BenchConfig("toy:", written(tmp_path, row | change)))

@@ -135,11 +135,14 @@ def test_a_passage_that_does_not_fit_shuts_out_nobody() -> None:
 
 def test_a_passage_bears_out_what_stands_in_it() -> None:
     text = passage("The Kerrow lighthouse stands on a cliff. Its lamp is lit by Ilse Brandt every evening.")
-    speaker = FrankSpeaker(lambda _: " Ilse Brandt")
+    speaker = FrankSpeaker(lambda _: " Ilse Brandt", NO_SCORES)
     reading = read(speaker, "Who lights the lamp of the Kerrow lighthouse?", [text])
     assert reading is not None
     assert (reading.text, reading.cited) == ("Ilse Brandt. [1]", (text,))
-    assert read(FrankSpeaker(lambda _: " Napoleon"), "Who lights the lamp of the Kerrow lighthouse?", [text]) is None
+    assert (
+        read(FrankSpeaker(lambda _: " Napoleon", NO_SCORES), "Who lights the lamp of the Kerrow lighthouse?", [text])
+        is None
+    )
 
 
 def test_who_gives_no_scores_is_shown_all_and_held_to_what_they_bear_out() -> None:
