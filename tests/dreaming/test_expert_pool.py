@@ -138,5 +138,5 @@ def test_a_question_near_to_what_an_expert_was_taught_is_not_far() -> None:
     far = Signals([-1.0], np.full(4, 50.0), None, -0.1)
     near = Signals([-1.0], np.full(4, 50.0), None, -0.1, near=1.1)
     centres, spread = [[0.0] * 4], [1.0] * 4
-    assert features(far, centres, spread)[2] == pytest.approx(50)
-    assert features(near, centres, spread)[2] == pytest.approx(1.1)
+    assert features(far, centres=centres, spread=spread)["distance"] == pytest.approx(50)
+    assert features(near, centres=centres, spread=spread)["distance"] == pytest.approx(1.1)

@@ -7,6 +7,7 @@ calibration) sees only scores of questions that it was not learned from.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -164,7 +165,7 @@ def lowest_threshold(sure: np.ndarray, right: np.ndarray, config: FitConfig) -> 
     # Fixed places, not those of these questions: the tests must not choose by what they test. From strict to lenient;
     # the first ones let too few through to show anything and are left out, by a count that does not look at ``right``.
     places = np.round(np.concatenate([np.linspace(0.99, 0.5, 50), np.linspace(0.48, 0.02, 24)]), 2)
-    least = 1.5 * needed(config.risk, config.delta)
+    least = _start(len(sure), config)
     places = places[[int((sure >= place).sum()) >= least for place in places]]
     if not len(places):
         return None
@@ -181,6 +182,24 @@ def lowest_threshold(sure: np.ndarray, right: np.ndarray, config: FitConfig) -> 
         controller.calibrate(sure, right.astype(int))
     valid = np.asarray(controller.valid_predict_params, dtype=float)
     return float(valid.min()) if valid.size else None
+
+
+def _start(num_questions: int, config: FitConfig) -> float:
+    """How many answers the first test is of: so many that half the risk would pass it, where there are twice as many
+    questions; else half more than can pass without a mistake. A start on fewer fails by a single mistake among the
+    surest, and then nothing is known."""
+    count = needed(config.risk, config.delta)
+    while any(_tail(some, config.risk) > config.delta for some in range(count, count + 4)):
+        count += 1
+    return count if 2 * count <= num_questions else 1.5 * needed(config.risk, config.delta)
+
+
+def _tail(count: int, risk: float) -> float:
+    """How probable it is that at most half the expected mistakes are among ``count`` answers, wrong with ``risk``."""
+    return sum(
+        math.comb(count, wrong) * risk**wrong * (1 - risk) ** (count - wrong)
+        for wrong in range(int(count * risk / 2) + 1)
+    )
 
 
 @dataclass(frozen=True, eq=False)
