@@ -68,7 +68,22 @@ def rephrase(question: str, worlds: Iterable[str]) -> Rephrased:
         return Rephrased(question, refusal=no_book, closed=False)
     tried = [_rephrased(question, world, parser) for world, parser in parsers.items()]
     best = min(tried, key=lambda one: (not one.found, bool(one.left_over), not parsers[one.world].names_things))
+    if best.refusal and best.refusal.name != "scene":
+        unseen = next((name for name in known if _walks(name, question)), None)
+        best = best if unseen is None else Rephrased(question, unseen, refusal=no_scene(unseen))
     return replace(best, closed=len(parsers) == len(known))
+
+
+def no_scene(world: str) -> Check:
+    """The check of a question about a scene of ``world`` that nobody shows."""
+    why = f"it asks about a scene of the world {world}, and none is shown: give its map (--map) or a picture (--image)"
+    return Check("scene", False, why, 0.0)
+
+
+def _walks(world: str, question: str) -> bool:
+    """Whether something is done in a scene of ``world`` that one would have to see."""
+    heard = make_world(world).hear(question)
+    return heard is not None and bool(heard.actions) and not heard.strange
 
 
 def answer_rephrased(

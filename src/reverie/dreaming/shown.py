@@ -14,6 +14,7 @@ import numpy as np
 from reverie.dreaming.model import Model
 from reverie.dreaming.pictures import fit_picture, open_picture
 from reverie.dreaming.question import Question
+from reverie.dreaming.rephrase import no_scene
 from reverie.dreaming.scenes import open_scene
 from reverie.dreaming.simulate import Walk, walk
 from reverie.nouns import Check, Dream, Frame, Part
@@ -106,11 +107,7 @@ def _missing(model: Model, question: Question, shown: World | None) -> tuple[Che
         if heard is None or not heard.actions or heard.strange:
             continue
         if shown is None or (name == shown.name and not question.pictures):
-            why = (
-                f"it asks about a scene of the world {name}, and none is shown: give its map (--map) "
-                "or a picture of it (--image)"
-            )
-            return (Check("scene", False, why, 0.0),)
+            return (no_scene(name),)
         if name != shown.name:
             return (Check("scene", False, f"it asks about the world {name}, and what is shown is {shown.name}", 0.0),)
     return ()
