@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -14,9 +15,11 @@ from reverie.bundles import load, load_bundle
 from reverie.bundles.init import InitConfig, init_bundle
 from reverie.bundles.taught import taught_bundle
 from reverie.cli import main
+from reverie.dreaming.dreamer import Dreamer
 from reverie.errors import ConfigError, UsageError
 from reverie.experts.lowrank import LoraConfig
 from reverie.model.transformers_base import TransformersBackbone
+from reverie.nouns import Frame, Part
 from reverie.training import LoopConfig, check_objective
 from reverie.training.recipes import TeachRecipe
 from reverie.training.teach import TeachData, TeachObjective
@@ -111,6 +114,15 @@ def test_a_taught_bundle_pictures_and_keeps_its_words(
     assert session.ask("hello there", branches=1).model == session.mind.name
     shown = session.ask("what happens?", branches=1, depth=1, world="FrozenLake", scene="SFF,FHF,FFG")
     assert "grammar" in shown.attribution.experts
+    dreamer = now.open(tmp_path / "library").dreamer  # a step of a simulation names no experts, and has this one
+    step = dreamer.step_prompt(dreamer.opening(Part("", Frame(np.zeros((3, 3))))), "right")
+    plain = Dreamer(dreamer.grammar, dreamer.engine, dreamer.max_positions)
+    alone, given, bare = (
+        dreamer.run([step])[0],
+        plain.run([replace(step, experts=dreamer.always)])[0],
+        plain.run([step])[0],
+    )
+    assert alone.log_prob == given.log_prob != bare.log_prob
     with pytest.raises(UsageError, match="exists already"):
         taught_bundle(bundle, tmp_path / "run" / "export", tmp_path / "taught")
 

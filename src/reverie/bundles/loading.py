@@ -81,6 +81,7 @@ class Bundle:
             facts=partial(_read_starter_facts, self.starter_facts),
             reader=self.reader,
             weights=self.weights,
+            always=_always(self.manifest.get("base")),
         )
 
     def session(
@@ -149,7 +150,7 @@ def load_bundle(name: str | Path = "nano", *, trainable: bool = False, weights: 
         confidence=ConfidenceModel.load(folder / "confidence.json") if "confidence.json" in manifest["files"] else None,
         starter_facts=folder / STARTER_FACTS if STARTER_FACTS in manifest["files"] else None,
         reader=folder / "reader" if manifest["files"].keys() >= set(READER) else None,
-        prompter=GrammarPrompter(grammar, _always(base))
+        prompter=GrammarPrompter(grammar)
         if base is None or words is None or base["taught"]
         else ChatPrompter(words, grammar, base["prompt"]),
         words=words,

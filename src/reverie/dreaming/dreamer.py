@@ -79,10 +79,10 @@ class Dreamed:
 
 
 class Dreamer:
-    """Runs prompts on one engine and grammar."""
+    """Runs prompts on one engine and grammar. ``always``: experts that every row has besides its own."""
 
-    def __init__(self, grammar: Grammar, engine: AnyEngine, max_positions: int):
-        self.grammar, self.engine, self.max_positions = grammar, engine, max_positions
+    def __init__(self, grammar: Grammar, engine: AnyEngine, max_positions: int, always: Choice = ()):
+        self.grammar, self.engine, self.max_positions, self.always = grammar, engine, max_positions, always
         self._masks: dict[tuple[object, ...], torch.Tensor] = {}  # shared by all leashes
 
     def run(self, prompts: Sequence[Prompt]) -> list[Dreamed]:
@@ -112,8 +112,11 @@ class Dreamer:
             sampling=Sampling(temperature=prompt.temperature),
             constraint=DreamConstraint(self.grammar.state(prompt.prefix, prompt.stop), self._masks, prompt),
             max_new_ids=min(room, LONGEST[prompt.stop]),
-            experts=prompt.experts,
+            experts=self.with_always(prompt.experts),
         )
+
+    def with_always(self, experts: Choice) -> Choice:
+        return self.always + tuple(one for one in experts if one[0] not in dict(self.always))
 
     def _read(self, prompt: Prompt, completion: Completion) -> Dreamed:
         """What the drawn ids say."""

@@ -19,6 +19,7 @@ from reverie.dreaming.prompted import Prompted
 from reverie.dreaming.question import Question
 from reverie.engine import AnyBackbone, AnyEngine, Engine, WeightKind
 from reverie.errors import UsageError
+from reverie.experts.contract import Choice
 from reverie.nouns import Dream, Frame
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.image import ImageTokenizer
@@ -116,7 +117,8 @@ class Model:
 
     def through(self, engine: AnyEngine) -> Model:
         """The same model, asked through another engine: a ``Worker``, so that sessions of many threads share steps."""
-        return replace(self, engine=engine, dreamer=Dreamer(self.grammar, engine, self.dreamer.max_positions))
+        dreamer = Dreamer(self.grammar, engine, self.dreamer.max_positions, self.dreamer.always)
+        return replace(self, engine=engine, dreamer=dreamer)
 
     def world_of(self, frame: Frame) -> str | None:
         """The taught world whose backdrop a frame shows most of, None where it shows too little of any."""
@@ -148,9 +150,11 @@ def open_model(
     facts: Callable[[], Iterable[Row]] = tuple,
     reader: Path | None = None,
     weights: WeightKind = "fp32",
+    always: Choice = (),
 ) -> Model:
     """A model of the parts of a bundle, as ``Model`` has them; ``confidence`` None uses the rough probe,
-    ``experts`` None leaves everything to the bare backbone, ``weights`` as ``engine.open_decoder`` takes it."""
+    ``experts`` None leaves everything to the bare backbone, ``weights`` as ``engine.open_decoder`` takes it;
+    ``always``: experts of every dream, by which a base was taught the grammar."""
     experts = experts or ExpertPool()
     engine = Engine(backbone, experts=experts.library, weights=weights)
     return Model(
@@ -159,7 +163,7 @@ def open_model(
         tokenizer=tokenizer,
         engine=engine,
         worlds=dict(worlds),
-        dreamer=Dreamer(grammar, engine, backbone.config.max_positions),
+        dreamer=Dreamer(grammar, engine, backbone.config.max_positions, always),
         prompter=prompter,
         confidence=confidence or ConfidenceModel.rough(),
         experts=experts,

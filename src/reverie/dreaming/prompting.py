@@ -33,13 +33,10 @@ _DIRECT = 0.8  # probability of answering at once from which the model is not ma
 
 
 class GrammarPrompter:
-    """Asks in the grammar; dreams start from a picture where there is one, else from words of the model's own.
+    """Asks in the grammar; dreams start from a picture where there is one, else from words of the model's own."""
 
-    ``always``: experts that every question has besides its own: what a base was taught the grammar by.
-    """
-
-    def __init__(self, grammar: Grammar, always: Choice = ()):
-        self._grammar, self._always = grammar, always
+    def __init__(self, grammar: Grammar):
+        self._grammar = grammar
 
     def ids(self, question: str) -> tuple[int, ...]:
         return tuple(self._grammar.question_ids(question))
@@ -57,7 +54,7 @@ class GrammarPrompter:
         if longest := [len(one) for one in ids if len(one) > most]:
             raise UsageError(f"the question is {longest[0]} ids long; at most {most} leave room to dream")
         features, chosen = _met(model, questions, ids)
-        choices = [self._always + tuple(one for one in choice if one[0] not in dict(self._always)) for choice in chosen]
+        choices = [model.dreamer.with_always(choice) for choice in chosen]
         at_once = _answer_at_once(model, ids, choices)
         prompted = []
         for place, seen in enumerate(shown):
