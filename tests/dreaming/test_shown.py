@@ -173,4 +173,4 @@ def test_nobody_comes_out_of_a_hole() -> None:
 def test_checks_come_with_what_is_dreamed_alone() -> None:
     imagined = session().imagine(Question("What happens if you go right?"), DreamSettings(branches=1))
     assert not imagined.known
-    assert "there is no lake to look at" in imagined.text
+    assert "none is shown: give its map (--map)" in imagined.text

@@ -78,7 +78,7 @@ class Parser:
 
     def __init__(self, book: Phrasebook):
         self._slots = {name: (slot.binds, _trie(slot.values)) for name, slot in book.slots.items()}
-        self.ask, self.names_things = book.ask, bool(book.slots)
+        self.ask = book.ask
         self._texts, self._adverbs = book.macros, book.adverbs
         self._macros: dict[str, _Node] = {}
         self._pieces = [(self._compile(one.text), one.binds) for one in book.patterns]

@@ -32,8 +32,8 @@ class Rephrased:
 
     ``refusal``: which check says that there is nothing to ask, and why; ``left_over``: the words that no rewriting
     would keep, and ``asking`` then what would be asked without them. ``named``: what was understood, such as
-    {"thing": "egg", "action": "drop", …}. ``closed``: every world has a phrasebook, so that what none of them reads was
-    not taught in any words.
+    {"thing": "egg", "action": "drop", …}. ``closed``: every world has a phrasebook or hears questions about its
+    scenes, so that what none of them reads was not taught in any words.
     """
 
     question: str
@@ -63,27 +63,26 @@ def rephrase(question: str, worlds: Iterable[str]) -> Rephrased:
     of the fewest pieces."""
     known = tuple(worlds)
     parsers = {world: parser for world in known if (parser := _parser(world)) is not None}
-    if not parsers:
+    heard = {world: own for world in known if world not in parsers and (own := make_world(world).hear(question))}
+    closed = bool(known) and len(parsers) + len(heard) == len(known)
+    tried = [_rephrased(question, world, parser) for world, parser in parsers.items()]
+    if best := next((one for one in tried if one.found), None):
+        return replace(best, closed=closed)
+    if unseen := next((world for world, own in heard.items() if own.seen), None):
+        return Rephrased(question, unseen, refusal=no_scene(unseen), closed=closed)
+    if tried:
+        return replace(min(tried, key=lambda one: bool(one.left_over)), closed=closed)
+    if not closed:
         no_book = Check("words", False, "no world that it was taught has a phrasebook", 0.0)
         return Rephrased(question, refusal=no_book, closed=False)
-    tried = [_rephrased(question, world, parser) for world, parser in parsers.items()]
-    best = min(tried, key=lambda one: (not one.found, bool(one.left_over), not parsers[one.world].names_things))
-    if best.refusal and best.refusal.name != "scene":
-        unseen = next((name for name in known if _walks(name, question)), None)
-        best = best if unseen is None else Rephrased(question, unseen, refusal=no_scene(unseen))
-    return replace(best, closed=len(parsers) == len(known))
+    strange = [word for own in heard.values() for word in own.strange]
+    return Rephrased(question, refusal=_fault(words_of(question), strange, ()))
 
 
 def no_scene(world: str) -> Check:
     """The check of a question about a scene of ``world`` that nobody shows."""
     why = f"it asks about a scene of the world {world}, and none is shown: give its map (--map) or a picture (--image)"
     return Check("scene", False, why, 0.0)
-
-
-def _walks(world: str, question: str) -> bool:
-    """Whether something is done in a scene of ``world`` that one would have to see."""
-    heard = make_world(world).hear(question)
-    return heard is not None and bool(heard.actions) and not heard.strange
 
 
 def answer_rephrased(

@@ -90,13 +90,15 @@ class Heard:
     """What a question about a scene says is done in it, one after the other.
 
     ``form``: the question as it was taught, with ``{path}`` where the ``actions`` are named; ``problem``: why it cannot
-    be asked so, in words, without a full stop; ``strange``: words that no question about such scenes is made of.
+    be asked so, in words, without a full stop; ``strange``: words that no question about such scenes is made of;
+    ``seen``: whether it asks of a scene that one would have to see, by what is done or by who is in it.
     """
 
     form: str
     actions: tuple[str, ...]
     problem: str = ""
     strange: tuple[str, ...] = ()
+    seen: bool = False
 
     def text(self, actions: Sequence[str]) -> str:
         """The taught question about ``actions``."""

@@ -90,7 +90,8 @@ def hear(question: str) -> Heard:
     problem = walk.problem
     if not problem and len(walk.moves) > limit:
         problem = f"such a question may be about at most {limit} moves, and this one is about more"
-    return Heard(form, tuple(walk.moves), problem, walk.strange)
+    seen = not walk.strange and (bool(walk.moves) or "elf" in words)
+    return Heard(form, tuple(walk.moves), problem, walk.strange, seen)
 
 
 def _taught(asked: str) -> Heard | None:
@@ -98,7 +99,7 @@ def _taught(asked: str) -> Heard | None:
     for form, pattern in _patterns():
         if (found := re.fullmatch(pattern, asked)) is not None:
             moves = tuple(found["path"].split(", "))
-            return Heard(form.replace("{n}", found.groupdict().get("n") or ""), moves)
+            return Heard(form.replace("{n}", found.groupdict().get("n") or ""), moves, seen=True)
     return None
 
 

@@ -41,7 +41,6 @@ from reverie.worlds.frozenlake.walks import parity_maps, test_map, training_map
 if TYPE_CHECKING:
     from reverie.tokens.grammar import Grammar
     from reverie.tokens.image import ImageTokenizer
-    from reverie.worlds.phrasebook import Phrasebook
 
 __all__ = ["FrozenLake", "LakeDocuments"]
 
@@ -176,11 +175,6 @@ class FrozenLake(World):
 
     def policy(self, rng: np.random.Generator, max_steps: int) -> list[int]:
         return [int(action) for action in rng.integers(4, size=max_steps)]
-
-    def phrasebook(self) -> Phrasebook:
-        from reverie.worlds.frozenlake.phrases import phrasebook
-
-        return phrasebook()
 
     def parse_scene(self, scene: str | Sequence[str]) -> dict[str, Any]:
         if isinstance(scene, str) and scene.lstrip().startswith("{"):
