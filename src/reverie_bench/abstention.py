@@ -225,9 +225,9 @@ def _met(
 
 def _chosen(mind: Any, asked: Sequence[Asked]) -> list[Answer]:
     """The options that the bare base chooses by reading."""
-    from reverie.dreaming.choice_signals import measure_choices
     from reverie.dreaming.choosing import Options as Choosing
     from reverie.dreaming.choosing import choose_many
+    from reverie_bench.choice_signals import measure_choices
 
     speaker = mind.speaker
     wanted = [Choosing(one.question, one.options) for one in asked]

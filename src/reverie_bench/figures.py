@@ -11,7 +11,7 @@ import numpy as np
 from reverie.worlds.contract import Question
 from reverie_bench.contract import Figures
 
-__all__ = ["auroc", "best_constant", "calibration_error", "grouped", "is_right", "normalise", "share"]
+__all__ = ["auroc", "best_constant", "grouped", "is_right", "normalise", "share"]
 
 Row = TypeVar("Row")
 
@@ -35,22 +35,10 @@ def grouped(
 
 def auroc(positives: Sequence[float], negatives: Sequence[float]) -> float:
     """The chance that a positive scores above a negative, ties counting half; NaN where either is missing."""
-    if not len(positives) or not len(negatives):
-        return float("nan")
-    from sklearn.metrics import roc_auc_score
+    from reverie.training.knowing import figures
 
-    return float(roc_auc_score([1] * len(positives) + [0] * len(negatives), [*positives, *negatives]))
-
-
-def calibration_error(confidences: Sequence[float], true: Sequence[bool], bins: int = 10) -> float:
-    """Expected calibration error: |mean confidence - share that is true|, weighted over bins of equal width.
-
-    torchmetrics' puts a confidence of 1 into a bin of its own and rounds the borders of bins to float32.
-    """
-    sure, right = np.asarray(confidences, dtype=float), np.asarray(true, dtype=float)
-    places = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = (abs(sure[places == place].sum() - right[places == place].sum()) for place in range(bins))
-    return float(sum(gaps) / len(sure))
+    right = np.arange(len(positives) + len(negatives)) < len(positives)
+    return figures.auroc(np.array([*positives, *negatives], dtype=float), right)
 
 
 def normalise(answer: str) -> str:

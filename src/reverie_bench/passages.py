@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 from reverie_bench.figures import share
-from reverie_bench.rows import chunks, read_rows, thin
+from reverie_bench.rows import chunks, packaged_rows, thin
 
 __all__ = ["BENCHMARK"]
 
@@ -65,11 +63,7 @@ def run(settings: BenchConfig) -> Findings:
 
 
 def _rows(settings: BenchConfig) -> list[Row]:
-    if settings.data is not None:
-        found = read_rows(settings.data, _parse, DATA)
-    else:
-        with resources.as_file(resources.files("reverie_bench") / "passages.jsonl") as own:
-            found = read_rows(Path(own), _parse, DATA)
+    found = packaged_rows("passages.jsonl", _parse, settings.data, DATA)
     return thin([row for rows in found for row in rows], settings.limit)
 
 

@@ -12,15 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reverie.settings import load_settings
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 from reverie_bench.figures import grouped, share
 from reverie_bench.models import open_model
-from reverie_bench.rows import chunks, read_rows, thin
+from reverie_bench.rows import chunks, packaged_rows, thin
 
 if TYPE_CHECKING:
     from reverie.dreaming import Session
@@ -121,11 +119,7 @@ def _test(judged: Sequence[Judged]) -> Figures:
 
 
 def _rows(settings: BenchConfig) -> list[Row]:
-    if settings.data is not None:
-        rows = read_rows(settings.data, _parse, DATA)
-    else:
-        with resources.as_file(resources.files("reverie_bench") / "phrasing.jsonl") as own:
-            rows = read_rows(Path(own), _parse, DATA)
+    rows = packaged_rows("phrasing.jsonl", _parse, settings.data, DATA)
     groups = ([row for row in rows if row.group == name] for name in ("taught", "other"))
     return [row for group in groups for row in thin(group, settings.limit)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,9 +14,17 @@ from reverie.jsonio import json_lines
 from reverie.progress import Progress
 from reverie.worlds.frozenlake import parse_map, shortest_plan
 
-__all__ = ["chunks", "read_rows", "read_trivia", "solvable_map", "thin", "trivia_entries"]
+__all__ = ["chunks", "packaged_rows", "read_rows", "read_trivia", "solvable_map", "thin", "trivia_entries"]
 
 Row = TypeVar("Row")
+
+
+def packaged_rows(name: str, parse: Callable[[dict[str, Any]], Row], data: Path | None, wanted: str) -> list[Row]:
+    """The rows of ``data``, else those of the benchmarks' own file ``name``; raises as ``read_rows``."""
+    if data is not None:
+        return read_rows(data, parse, wanted)
+    with resources.as_file(resources.files("reverie_bench") / name) as own:
+        return read_rows(Path(own), parse, wanted)
 
 
 def read_rows(path: Path | None, parse: Callable[[dict[str, Any]], Row], wanted: str) -> list[Row]:

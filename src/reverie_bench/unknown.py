@@ -15,12 +15,13 @@ import numpy as np
 from reverie.dreaming.scenes import Scene
 from reverie.errors import UsageError
 from reverie.nouns import Answer
+from reverie.training.knowing.figures import calibration_error
 from reverie.worlds import make_world, record_episode
 from reverie.worlds.everyday import is_held_out, is_test_scene
 from reverie.worlds.frozenlake import in_test_split
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Published
 from reverie_bench.everyday import make_rows
-from reverie_bench.figures import auroc, calibration_error, share
+from reverie_bench.figures import auroc, share
 from reverie_bench.models import open_model
 from reverie_bench.rows import chunks, read_trivia, thin
 
@@ -53,7 +54,7 @@ def run(settings: BenchConfig) -> Findings:
             "auroc": auroc(sure[: len(known)], sure[len(known) :]),
             "known_share_taught": share(answer.known for answer in known),
             "known_share_strange": share(answer.known for answer in unknown),
-            "ece": calibration_error(sure, [True] * len(known) + [False] * len(unknown)),
+            "ece": calibration_error(np.array(sure), np.arange(len(sure)) < len(known)),
         },
         by={"taught": _count(known), "strange": _count(unknown)},
         baselines={

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from reverie.training.knowing.figures import calibration_error
 from reverie.worlds import Question
-from reverie_bench.figures import auroc, best_constant, calibration_error, grouped, is_right, share
+from reverie_bench.figures import auroc, best_constant, grouped, is_right, share
 
 YES = Question("will it break?", "Yes, it breaks.", "will", "yes", ("Yes.",))
 NO = Question("will it melt?", "No, it stays whole.", "will", "no", ("No.",))
@@ -42,9 +43,11 @@ def test_auroc_of_one_kind_is_no_number() -> None:
 
 
 def test_calibration_error_is_the_weighted_gap() -> None:
-    assert calibration_error([1.0, 1.0, 0.0, 0.0], [True, True, False, False]) == 0
-    assert calibration_error([0.75, 0.75, 0.75, 0.75], [True, True, False, False]) == pytest.approx(0.25)
-    assert calibration_error([1.0, 0.0], [False, True]) == pytest.approx(1.0)
+    assert calibration_error(np.array([1.0, 1.0, 0.0, 0.0]), np.array([True, True, False, False])) == 0
+    assert calibration_error(np.array([0.75, 0.75, 0.75, 0.75]), np.array([True, True, False, False])) == pytest.approx(
+        0.25
+    )
+    assert calibration_error(np.array([1.0, 0.0]), np.array([False, True])) == pytest.approx(1.0)
 
 
 def test_share_leaves_out_what_was_not_judged() -> None:

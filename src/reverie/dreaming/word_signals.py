@@ -17,7 +17,7 @@ from reverie.dreaming.word_dreams import likeness_of, neutral_texts
 from reverie.nouns import Signals
 from reverie.speakers.contract import Scored, Speaker, Speech
 
-__all__ = ["Spoken", "begun", "measure"]
+__all__ = ["DECLINES", "Spoken", "begun", "measure", "opinions"]
 
 _EXAMPLES = (
     ("Which animal barks?", "Dog"),
@@ -26,7 +26,7 @@ _EXAMPLES = (
     ("Who won the prize of Quellenmoor in 1871?", "I do not know"),
 )
 _SHOWN = "".join(f"Question: {asked}\nAnswer: {said}\n\n" for asked, said in _EXAMPLES)
-_DECLINES = " I do not know"
+DECLINES = "I do not know"
 _OPINION = "Question: {}\nProposed answer: {}\nIs the proposed answer true or false?\nThe proposed answer is"
 _RARE = -24.0  # nats of a word above which it is no news how rare it is
 _LONG = 40  # words of an answer above which it is no news how long it is
@@ -88,14 +88,18 @@ def _signals(one: Spoken, state: np.ndarray, alike: np.ndarray, scored: Sequence
 
 def _pairs(one: Spoken) -> list[tuple[str, str]]:
     shown, said = f"{_SHOWN}Question: {one.question}\nAnswer:", one.texts[0]
-    opinion = _OPINION.format(one.question, said)
     return [
         ("Question:", f" {one.question}"),
-        (shown, _DECLINES),
+        (shown, f" {DECLINES}"),
         (shown, f" {said}"),
-        (opinion, " true"),
-        (opinion, " false"),
+        *opinions(one.question, said),
     ]
+
+
+def opinions(question: str, said: str) -> list[tuple[str, str]]:
+    """Pairs to score: that what was said is true, and that it is false."""
+    opinion = _OPINION.format(question, said)
+    return [(opinion, " true"), (opinion, " false")]
 
 
 def _meanings(alike: np.ndarray) -> float:

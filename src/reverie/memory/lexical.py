@@ -14,8 +14,9 @@ from sqlalchemy import Connection, text
 
 from reverie.memory.contract import Node
 from reverie.memory.linking import LIGHT, STOP
+from reverie.memory.scripts import is_unspaced
 from reverie.memory.spelling import fold
-from reverie.memory.terms import is_unspaced, terms
+from reverie.memory.terms import terms
 
 __all__ = ["Asked", "asked_terms", "frequencies", "with_words"]
 

@@ -18,11 +18,11 @@ import numpy as np
 from reverie.data import FactRow
 from reverie.memory.contract import Node
 from reverie.memory.relation_patterns import MENTIONS, said_relations, stem
+from reverie.memory.scripts import is_unspaced
 from reverie.memory.spelling import (
     SpelledWords,
     Word,
     alone_in_its_script,
-    is_unspaced,
     key_of,
     near_word,
     split_words,

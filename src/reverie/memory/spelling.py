@@ -12,21 +12,17 @@ from functools import lru_cache
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-__all__ = ["SpelledWords", "Word", "alone_in_its_script", "fold", "is_unspaced", "key_of", "near_word", "split_words"]
+from reverie.memory.scripts import HAN, HIRAGANA, KATAKANA, OTHERS, RUN
+
+__all__ = ["SpelledWords", "Word", "alone_in_its_script", "fold", "key_of", "near_word", "split_words"]
 
 _LETTERS = str.maketrans({"ø": "o", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ı": "i"})
 _APOSTROPHES = str.maketrans(dict.fromkeys("'’`ʻʼ"))
 _WORD = re.compile(r"[^\W_]+(?:['’`ʻʼ][^\W_]+)*")
-# Scripts that put no spaces between words (and Hangul, which puts none before what Korean adds to them): each of their
-# letters is a word of its own, so that a name is found within a run of them.
-_HIRAGANA, _KATAKANA, _HAN = "\u3040-\u309f", "\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f", "\u3400-\u9fff\uf900-\ufaff"
-_HAN += "\U00020000-\U0003ffff"
-_OTHERS = "\u0e00-\u109f\u1780-\u17ff\uac00-\ud7a3"  # Thai, Lao, Tibetan, Burmese; Khmer; Hangul
-_RUN = _HIRAGANA + _KATAKANA + _HAN + _OTHERS
-_UNSPACED = re.compile(f"[{_RUN}]")
-_SPACED = rf"(?:(?![{_RUN}])[^\W_])+"
-_ANY_WORD = re.compile(rf"{_SPACED}(?:['’`ʻʼ]{_SPACED})*|(?=[{_RUN}])[^\W_]")
-_SCRIPTS = tuple(re.compile(f"[{letters}]") for letters in (_HIRAGANA, _KATAKANA, _HAN, _OTHERS))
+# Each letter of a script without spaces is a word of its own, so that a name is found within a run of them.
+_SPACED = rf"(?:(?![{RUN}])[^\W_])+"
+_ANY_WORD = re.compile(rf"{_SPACED}(?:['’`ʻʼ]{_SPACED})*|(?=[{RUN}])[^\W_]")
+_SCRIPTS = tuple(re.compile(f"[{letters}]") for letters in (HIRAGANA, KATAKANA, HAN, OTHERS))
 _SHORTEST, _LONGEST = 5, 24  # letters of a word that may be mended
 
 
@@ -65,11 +61,6 @@ def split_words(text: str) -> list[Word]:
 
 def key_of(name: str) -> str:
     return " ".join(fold(word) for word in _words(name).findall(name))
-
-
-def is_unspaced(word: str) -> bool:
-    """Whether a folded word is a letter of a script without spaces, which says little alone."""
-    return not word.isascii() and (_UNSPACED.match(unicodedata.normalize("NFC", word)) is not None)
 
 
 def alone_in_its_script(words: Sequence[Word], place: int, text: str) -> bool:

@@ -10,12 +10,11 @@ import unicodedata
 from functools import lru_cache
 
 from reverie.memory.relation_patterns import stem
+from reverie.memory.scripts import RUN, is_unspaced
 
-__all__ = ["is_unspaced", "spaced_terms", "terms"]
+__all__ = ["spaced_terms", "terms"]
 
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_TERM = re.compile(rf"[{_UNSPACED}]+|(?:(?![{_UNSPACED}])[^\W_])+")
-_OF_PAIRS = re.compile(f"[{_UNSPACED}]")
+_TERM = re.compile(rf"[{RUN}]+|(?:(?![{RUN}])[^\W_])+")
 _GENITIVE = re.compile(r"['’`]s\b")
 _stem = lru_cache(maxsize=65_536)(stem)
 
@@ -37,11 +36,6 @@ def terms(text: str) -> list[str]:
         else:
             found.append(_stem(word))
     return found
-
-
-def is_unspaced(word: str) -> bool:
-    """Whether a word or term is of a script without spaces."""
-    return word[0] >= "\u0e00" and _OF_PAIRS.match(word) is not None
 
 
 def spaced_terms(text: str | None) -> str:

@@ -69,7 +69,10 @@ def reliability(sure: np.ndarray, right: np.ndarray, bins: int = 10) -> list[tup
 
 
 def calibration_error(sure: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
-    """ECE: |mean confidence - share right|, weighed by the counts of ``reliability``."""
+    """ECE: |mean confidence - share right|, weighed by the counts of ``reliability``.
+
+    torchmetrics' puts a confidence of 1 into a bin of its own and rounds the borders of bins to float32.
+    """
     found = reliability(sure, right, bins)
     return float(sum(abs(said - true) * count for said, true, count in found) / max(len(sure), 1))
 

@@ -8,13 +8,12 @@ import numpy as np
 
 from reverie.dreaming.choosing import QUIZ, Chosen, Options
 from reverie.dreaming.contrast import score_once
+from reverie.dreaming.word_signals import DECLINES, opinions
 from reverie.nouns import Signals
 from reverie.speakers.contract import Speaker
 
 __all__ = ["measure_choices"]
 
-_DECLINES = "I do not know"
-_OPINION = "Question: {}\nProposed answer: {}\nIs the proposed answer true or false?\nThe proposed answer is"
 _FORM = QUIZ.forms[0]
 
 
@@ -53,11 +52,9 @@ def measure_choices(speaker: Speaker, asked: Sequence[Options], chosen: Sequence
 
 def _pairs(one: Options, its: Chosen) -> list[tuple[str, str]]:
     given, nothing = _FORM.prefix(one.asked, True), _FORM.neutral_prefix(True)
-    opinion = _OPINION.format(one.asked, its.option)
     return [
         ("Question:", f" {one.asked}"),
-        (given, _FORM.sought(_DECLINES)),
-        (opinion, " true"),
-        (opinion, " false"),
+        (given, _FORM.sought(DECLINES)),
+        *opinions(one.asked, its.option),
         *((nothing, _FORM.sought(option)) for option in one.options),
     ]
