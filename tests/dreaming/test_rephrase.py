@@ -152,6 +152,13 @@ def test_what_is_not_understood_is_not_known(nano: Session) -> None:
     assert "with itself" in told[2].text
 
 
+def test_what_was_so_before_is_not_denied_for_being_left_alone(nano: Session) -> None:
+    for question in ("What becomes of a candle that burns all night?", "What happens to a ball that bounces all day?"):
+        answer = nano.ask(question, branches=1)
+        assert not answer.known
+        assert answer.text == "I don't know this yet: what it dreams does not fit the question."
+
+
 def test_worlds_without_a_phrasebook_are_not_closed() -> None:
     found = rephrase("What happens?", ())
     assert not found.closed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from reverie.dreaming.grounding import Evidence, GroundingConfig
 from reverie.dreaming.word_dreams import WordDreamer, first_line, likeness
 from reverie.engine import Sampling
 from reverie.errors import BackendError
+from reverie.experts.contract import Choice
 from reverie.nouns import CAUSES, Dream, Fact
-from reverie.speakers import Abilities, Message, SpeechRequest, ToySpeaker
+from reverie.speakers import Abilities, Message, Scored, SpeechRequest, ToySpeaker
 from toy_speakers import FrankSpeaker, plain
 
 AHEAD = read_question("What happens when you drop an egg?")
@@ -123,12 +125,19 @@ def test_causes_that_only_say_it_again_are_left_out() -> None:
     assert [dream.said for dream in alone] == ["the glass broke."]  # better than nothing
 
 
-def test_whether_is_answered_by_yes_or_no_and_what_was_dreamed() -> None:
+@pytest.mark.parametrize(("ahead", "said"), [(0.5, "Yes. "), (-0.5, "No. "), (0.2, ""), (-0.2, ""), (0.0, "")])
+def test_whether_is_answered_by_what_was_dreamed_and_where_it_is_clear_by_yes_or_no(ahead: float, said: str) -> None:
     (dream,) = WordDreamer(FrankSpeaker(says)).dream(WHETHER, (), DreamSettings(branches=1))
-    assert WordDreamer(FrankSpeaker(says)).word("Does ice melt?", WHETHER, dream) in (
-        "Yes. The egg breaks.",
-        "No. The egg breaks.",
-    )
+
+    class Leaning(FrankSpeaker):
+        def score(self, wanted: Sequence[tuple[str, str]], experts: Choice = ()) -> list[Scored]:
+            return [Scored(-9.0 + ahead * before.endswith("Yes."), 3) for before, _ in wanted]
+
+    assert WordDreamer(Leaning(says)).word("Does ice melt?", WHETHER, dream) == f"{said}The egg breaks."
+
+
+def test_who_gives_no_scores_says_whether_in_words_of_its_own() -> None:
+    (dream,) = WordDreamer(FrankSpeaker(says)).dream(WHETHER, (), DreamSettings(branches=1))
     unsure = WordDreamer(FrankSpeaker(lambda _: " Yes, it does.", Abilities(forms=True)))
     assert unsure.word("Does ice melt?", WHETHER, dream) == "Yes, it does."
     mute = WordDreamer(FrankSpeaker(lambda _: "", Abilities(forms=True)))

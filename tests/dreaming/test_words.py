@@ -72,7 +72,7 @@ def memory(tmp_path: Path) -> Memory:
     ("question", "says_so", "dreams"),
     [
         ("What happens when you drop an egg?", "The egg breaks.", 3),
-        ("Will the egg break if I drop it?", "Yes. The egg breaks.", 3),
+        ("Will the egg break if I drop it?", "The egg breaks.", 3),  # the toy finds yes and no as probable
         ("Why did the egg break?", "Because it fell on the floor.", 3),
         ("Who are you?", "Hello there.  How are you?", 0),
         ("When was the bridge built?", "Hello there.  How are you?", 0),
@@ -80,7 +80,7 @@ def memory(tmp_path: Path) -> Memory:
 )
 def test_it_dreams_where_the_answer_lies_ahead_or_behind(question: str, says_so: str, dreams: int) -> None:
     answer = ask(FrankSpeaker(says), question)
-    assert answer.text in (says_so, says_so.replace("Yes", "No"))
+    assert answer.text == says_so
     assert len(answer.dreams) == dreams
     assert answer.model == "frank"
     assert (answer.verdict.branch >= 0) == (dreams > 0)

@@ -284,10 +284,14 @@ def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | Refu
     if not isinstance(asking, Asking):
         return asking
 
+    denied, waits = _denied(_meant(event, verb), negated), event.action == "wait"
+
     def word(said: Answers) -> str | None:
+        if waits and denied(said):
+            return None  # "a candle that burns all night": it was so before, not for being left alone
         return asking.word(said[:-1]) if asking.word else said[0]
 
-    return Asking((*asking.questions, event.happens()), word, _denied(_meant(event, verb), negated))
+    return Asking((*asking.questions, event.happens()), word, None if waits else denied)
 
 
 def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | Refusal | str:
