@@ -15,14 +15,13 @@ from sqlalchemy import Connection, text
 from reverie.memory.contract import Node
 from reverie.memory.linking import LIGHT, STOP
 from reverie.memory.scripts import is_unspaced
-from reverie.memory.spelling import fold
+from reverie.memory.spelling import WORD, fold
 from reverie.memory.terms import terms
 
 __all__ = ["Asked", "asked_terms", "frequencies", "with_words"]
 
 _MOST_TERMS = 24  # of a question, the rarest
 _COMMON = 0.1  # share of all texts from which a word finds too many, where the question has rarer ones
-_WORD = re.compile(r"[^\W_]+(?:['’`ʻʼ][^\W_]+)*")
 _KANA = re.compile("[ぁ-ゖ]{1,2}")  # what joins words in Japanese
 _LIGHT = 0.3  # what a word such as "find" says, of another one as rare
 
@@ -55,7 +54,7 @@ class Asked:
 def asked_terms(question: str, max_chars: int = 20_000) -> dict[str, float]:
     """The terms of a question that say what it is about, with how light they are."""
     found: dict[str, float] = {}
-    for word in _WORD.findall(question[:max_chars]):
+    for word in WORD.findall(question[:max_chars]):
         if (folded := fold(word)) not in STOP:
             for term in terms(word):
                 if not _KANA.fullmatch(term):

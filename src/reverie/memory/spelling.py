@@ -14,11 +14,11 @@ from rapidfuzz.distance import OSA
 
 from reverie.memory.scripts import HAN, HIRAGANA, KATAKANA, OTHERS, RUN
 
-__all__ = ["SpelledWords", "Word", "alone_in_its_script", "fold", "key_of", "near_word", "split_words"]
+__all__ = ["WORD", "SpelledWords", "Word", "alone_in_its_script", "fold", "key_of", "near_word", "split_words"]
 
 _LETTERS = str.maketrans({"ø": "o", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ı": "i"})
 _APOSTROPHES = str.maketrans(dict.fromkeys("'’`ʻʼ"))
-_WORD = re.compile(r"[^\W_]+(?:['’`ʻʼ][^\W_]+)*")
+WORD = re.compile(r"[^\W_]+(?:['’`ʻʼ][^\W_]+)*")
 # Each letter of a script without spaces is a word of its own, so that a name is found within a run of them.
 _SPACED = rf"(?:(?![{RUN}])[^\W_])+"
 _ANY_WORD = re.compile(rf"{_SPACED}(?:['’`ʻʼ]{_SPACED})*|(?=[{RUN}])[^\W_]")
@@ -107,7 +107,7 @@ def near_word(word: str, others: Iterable[str]) -> str:
 
 def _words(text: str) -> re.Pattern[str]:
     """What finds the words of ``text``."""
-    return _WORD if text.isascii() else _ANY_WORD
+    return WORD if text.isascii() else _ANY_WORD
 
 
 def _affixes(word: str, length: int) -> tuple[str, str]:
