@@ -1,6 +1,6 @@
 """What was said in talks, kept on this machine: to go on with, to search, and to learn from what people said of it.
 
-Read ``log.py``: it is all there is.
+Read ``log.py`` first: it is all there is.
 """
 
 import lazy_loader
