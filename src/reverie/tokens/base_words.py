@@ -154,25 +154,27 @@ class ChatTemplate:
         except TemplateError as error:
             raise UsageError(f"the base's chat template is damaged: {shorten(str(error), 160)}") from error
 
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """The talk as the base reads it, up to where its answer begins. ``messages``: role and content each.
+    def render(self, messages: Sequence[Mapping[str, Any]], **more: Any) -> str:
+        """The talk as the base reads it, up to where its answer begins. ``messages``: role and content each, and what
+        else a template reads of them; ``more``: further variables, such as ``tools``.
 
         Where the template knows no system turn, its words are put before the first question. Raises UsageError where it
         takes the talk neither way.
         """
         try:
-            return self._render(messages)
+            return self._render(messages, more)
         except UsageError:
             if not messages or messages[0]["role"] != "system":
                 raise
         first, *others = messages[1:] or [{"role": "user", "content": ""}]
         joined = f"{messages[0]['content']}\n\n{first['content']}".strip()
-        return self._render([{**first, "content": joined}, *others])
+        return self._render([{**first, "content": joined}, *others], more)
 
-    def _render(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def _render(self, messages: Sequence[Mapping[str, Any]], more: Mapping[str, Any]) -> str:
         try:
             given = [dict(message) for message in messages]
-            return str(self._compiled.render(messages=given, add_generation_prompt=True, **self._specials))
+            told = {**self._specials, **more}
+            return str(self._compiled.render(messages=given, add_generation_prompt=True, **told))
         except UsageError:
             raise
         except Exception as error:  # whatever a foreign template does

@@ -1,0 +1,13 @@
+from .contract import ChatMessage as ChatMessage
+from .contract import Drawing as Drawing
+from .contract import Final as Final
+from .contract import Piece as Piece
+from .contract import Run as Run
+from .contract import TextRequest as TextRequest
+from .contract import Timing as Timing
+from .contract import Token as Token
+from .shapes import Reader as Reader
+from .shapes import Shape as Shape
+from .shapes import Tool as Tool
+from .shapes import ToolCall as ToolCall
+from .shapes import shape_of as shape_of
