@@ -112,7 +112,8 @@ def test_penalty_and_filters_are_those_of_transformers(sampling: Sampling) -> No
 
 
 @pytest.mark.parametrize(
-    ("presence", "frequency", "drawn"), [(1.6, 0, [0, 1, 0]), (0, 1.6, [0, 1, 0]), (0, 3, [0, 1, 2]), (-1, 0, [0, 0, 0])]
+    ("presence", "frequency", "drawn"),
+    [(1.6, 0, [0, 1, 0]), (0, 1.6, [0, 1, 0]), (0, 3, [0, 1, 2]), (-1, 0, [0, 0, 0])],
 )
 def test_presence_and_frequency_count_what_was_drawn_and_not_what_was_read(
     presence: float, frequency: float, drawn: list[int]

@@ -157,17 +157,20 @@ class Engine:
         return [torch.cat(each).numpy() if each else np.zeros(0, dtype=np.float32) for each in scores]
 
     @torch.inference_mode()
-    def tell(self, ids: Sequence[int], experts: Choice = (), top: int = 0) -> list[tuple[int, float, Likeliest]]:
-        """Each of ``ids`` but the first with its log-probability after those before it, unmasked, in nats, and the
-        ``top`` likeliest there. What was read is kept: a request that begins with them goes on from there."""
+    def tell(
+        self, ids: Sequence[int], experts: Choice = (), top: int = 0, first: int = 0
+    ) -> list[tuple[int, float, Likeliest]]:
+        """Each of ``ids`` but the first with its log-probability after those before it, in nats, and the ``top``
+        likeliest there; all among the ids from ``first`` on. What was read is kept: a request that begins with them
+        goes on from there."""
         ids = [int(one) for one in ids]
         check_ids(ids, self._num_inputs, self.decoder.max_positions)
         chosen = self.decoder.resolve(check_choice(experts))
         self.decoder.prepare([chosen])
         told = list[tuple[int, float, Likeliest]]()
         for start, logits in self._prefixes.read_whole(tuple(ids), chosen):
-            log_probs = logits.log_softmax(-1)
-            for row, token in zip(log_probs, ids[start + 1 : start + 1 + len(logits)]):
+            logits[:, :first] = float("-inf")
+            for row, token in zip(logits.log_softmax(-1), ids[start + 1 : start + 1 + len(logits)]):
                 told.append((token, float(row[token]), likeliest(row, top)))
         return told
 

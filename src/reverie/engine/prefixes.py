@@ -47,13 +47,13 @@ class PrefixCache:
         return states
 
     def read_whole(self, prefix: tuple[int, ...], experts: ResolvedExperts) -> Iterator[tuple[int, Tensor]]:
-        """The logits after every id of a prefix, in parts: the place of the first, float32 (T, V). Its state is kept."""
+        """The logits after every id of a prefix, in parts: the place of the first, float32 (T, V). Its state stays."""
         size = _AT_ONCE if self._decoder.traits.resumes else len(prefix)
         ids, state = np.asarray(prefix, dtype=np.int64), None
         for start in range(0, len(prefix), size):
             part = ids[start : start + size]
             ((logits, state),) = self._decoder.read([Read(part, state, experts, len(part))])
-            yield start, logits
+            yield start, logits.clone()  # the state has the last of them
         if state is not None and (experts, prefix) not in self._entries:
             self._entries[experts, prefix] = state
             self._num_ids += len(state.ids)

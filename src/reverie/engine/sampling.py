@@ -1,4 +1,4 @@
-"""From logits to an id: grammar mask, penalties, temperature, filters, and one number in [0, 1) of the branch's own seed.
+"""From logits to an id: grammar mask, penalties, temperature, filters, one number in [0, 1) of the branch's own seed.
 
 An id is found by inverting the cumulated distribution, in the order of the vocabulary, at that number. So a branch
 needs one random number an id, drawn from its own generator: the same seed gives the same dream whatever else is in the

@@ -151,10 +151,6 @@ class Worker:
         """As ``Engine.score_many``."""
         return self._call(lambda: self._engine.score_many(wanted))
 
-    def tell(self, ids: Sequence[int], experts: Choice = (), top: int = 0) -> list[Drawn]:
-        """As ``Engine.tell``, without the first id."""
-        return [Drawn(*one) for one in self._call(lambda: self._engine.tell(ids, experts, top))]
-
     def embed(self, ids: Sequence[int], contextual: bool = True) -> np.ndarray:
         """As ``Engine.embed``."""
         return self._call(lambda: self._engine.embed(ids, contextual))
@@ -176,7 +172,10 @@ class Worker:
         return self._engine.decoder
 
     def _call(self, work: Callable[[], T]) -> T:
-        """What ``work`` gives, done by the thread between two steps."""
+        return self.run(work).result()
+
+    def run(self, work: Callable[[], T]) -> Future[T]:
+        """What ``work`` will give, done by the thread between two steps. It may use the engine itself."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -186,7 +185,7 @@ class Worker:
                 future.set_exception(error)
 
         self._put(run)
-        return future.result()
+        return future
 
     def _put(self, call: Callable[[], None]) -> None:
         with self._lock:  # so that nothing comes after the end

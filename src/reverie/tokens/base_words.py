@@ -23,6 +23,7 @@ __all__ = ["BaseWords", "ChatTemplate"]
 
 _LINE_END = ("Ċ", "\n", "<0x0A>")  # how vocabularies write it: bytes as letters, as it is, bytes by number
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
+_PRINTED = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # bytes that byte-level BPE writes as they are
 _DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
@@ -95,6 +96,25 @@ class BaseWords:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, special tokens left out. A character that is cut off becomes U+FFFD."""
         return str(self._tokenizer.decode(list(ids)))
+
+    def data(self, token: int) -> bytes:
+        """The bytes that one id stands for; none of a special token, and of one that there is not."""
+        piece = self._tokenizer.id_to_token(token)
+        if piece is None or token in self._specials:
+            return b""
+        if _BYTE.fullmatch(piece):
+            return bytes([int(piece[3:5], 16)])
+        if self._byte_letters and all(letter in self._byte_letters for letter in piece):
+            return bytes(self._byte_letters[letter] for letter in piece)
+        return piece.replace("▁", " ").encode()
+
+    @cached_property
+    def _byte_letters(self) -> dict[str, int]:
+        """The letters that stand for bytes; none where the vocabulary writes texts as they are."""
+        if self._tokenizer.token_to_id("Ġ") is None:
+            return {}
+        others = [byte for byte in range(256) if byte not in _PRINTED]
+        return {chr(byte): byte for byte in _PRINTED} | {chr(256 + n): byte for n, byte in enumerate(others)}
 
     @property
     def start(self) -> list[int]:

@@ -6,6 +6,12 @@ from .contract import Run as Run
 from .contract import TextRequest as TextRequest
 from .contract import Timing as Timing
 from .contract import Token as Token
+from .garage import Loaded as Loaded
+from .hosting import Embedded as Embedded
+from .hosting import Hosting as Hosting
+from .models import ModelFacts as ModelFacts
+from .names import Named as Named
+from .settings import HostingConfig as HostingConfig
 from .shapes import Reader as Reader
 from .shapes import Shape as Shape
 from .shapes import Tool as Tool

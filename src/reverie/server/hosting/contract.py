@@ -73,7 +73,7 @@ class TextRequest:
         said: a text, ids, or a talk
         drawing: how ids are drawn
         seed: None draws one at random; else the same seed gives the same words
-        max_ids: most ids of the answer; None: as many as fit, up to the server's limit; 0 only reads (with ``echo``)
+        max_ids: most ids of the answer; None: as the server has it; 0 only reads (with ``echo``)
         stop: texts that end the answer, and are no part of it
         experts: who helps; None: as the model's name says. Names of experts with weights, () for nobody
         top: likeliest ids that are told of each place, 0 to ``MAX_TOP``; None: no log-probabilities at all
@@ -82,7 +82,8 @@ class TextRequest:
         constraint: makes what holds one answer to a form; asked once a request, with the model that says it
         tools: as a chat template takes them (``tools`` in its variables), JSON objects
         keep_alive: seconds for which the model stays loaded after this; below 0 for good, None as the server has it
-        dreams: branches that are dreamed by a model that dreams before it answers
+        dreams: branches that are dreamed before the answer; None: as many as usual where the model is one that dreams,
+            and the base's own words where it talks
     """
 
     model: str
@@ -97,7 +98,7 @@ class TextRequest:
     constraint: Callable[[EngineSpeaker], Constraint] | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     keep_alive: float | None = None
-    dreams: int = 4
+    dreams: int | None = None
 
     def __post_init__(self) -> None:
         if not self.said and not isinstance(self.said, str):

@@ -90,7 +90,7 @@ def _say_errors(api: FastAPI) -> None:
 
     @api.exception_handler(RequestError)
     async def refused(request: Request, error: RequestError) -> Response:
-        headers = {"Retry-After": "2"} if error.status in (429, 503) else None
+        headers = {"Retry-After": str(error.retry_after or 2)} if error.status in (429, 503) else None
         return JSONResponse(shaped(error, request.url.path), error.status, headers)
 
     @api.exception_handler(RequestValidationError)

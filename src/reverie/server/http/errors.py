@@ -10,11 +10,19 @@ __all__ = ["RequestError", "as_ollama", "as_openai", "shaped"]
 
 
 class RequestError(ReverieError):
-    """A request that cannot be answered. ``param`` names the field at fault, ``code`` is a word for programs."""
+    """A request that cannot be answered. ``param`` names the field at fault, ``code`` is a word for programs,
+    ``retry_after`` is in how many seconds it is worth another try."""
 
-    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None):
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: int | None = None,
+    ):
         super().__init__(message)
-        self.status, self.param, self.code = status, param, code
+        self.status, self.param, self.code, self.retry_after = status, param, code, retry_after
 
 
 def shaped(error: RequestError, path: str) -> dict[str, Any]:
