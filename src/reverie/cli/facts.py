@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reverie.data import BadRow
-    from reverie.memory.contract import Edge, Node, Recalled
-    from reverie.memory.store import Store
 
 SHOWN = 20  # malformed rows that are named, and sources that are counted
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from reverie.drawing import png_bytes
@@ -12,6 +12,7 @@ from reverie.dreaming.pictures import MAX_PIXELS
 from reverie.dreaming.question import DreamSettings, Question, Speaking, Turn
 from reverie.dreaming.strip import branches_of
 from reverie.jsonio import jsonable
+from reverie.server.http.streams import event
 from reverie.server.pictures.encoding import as_base64, open_base64
 from reverie.talks import TalkLog
 
@@ -33,33 +34,38 @@ def question_of(body: AskBody) -> Question:
     return Question(body.question, shown, body.world, body.scene, body.experts, history)
 
 
-async def answered(hosting: Hosting, body: AskBody, question: Question, log: TalkLog | None, say: Any = None) -> Any:
+async def answered(
+    hosting: Hosting, body: AskBody, question: Question, log: TalkLog | None, say: Callable[[str], None] | None = None
+) -> dict[str, Any]:
     """The answer as JSON, with ``turn`` and ``talk`` of the log; ``say`` hears its words as they come."""
     settings = DreamSettings(
         body.branches, body.depth, _USUAL if body.temperature is None else body.temperature, body.seed
     )
     sampling = None if body.temperature is None else {"temperature": body.temperature}
     speaking = Speaking(body.system, body.max_ids, sampling or {}, unknown=body.unknown)
-    answer = await hosting.ask(body.model, question, settings, speaking, body.remember, body.explain, say)
+    answer = await hosting.ask(
+        body.model, question, settings, speaking, remember=body.remember, explain=body.explain, on_text=say
+    )
     images: Images = {}
     if body.pictures and answer.dreams:
         images = await hosting.within(body.model, lambda session: _images(session, answer))
     told = answer_to_json(answer, images)
     kept = await asyncio.to_thread(_kept, log, body, answer, told) if log is not None and body.keep else {}
-    return jsonable({"question": body.question, **told, "talk": None, "turn": None, **kept})
+    told_of: dict[str, Any] = jsonable({"question": body.question, **told, "talk": None, "turn": None, **kept})
+    return told_of
 
 
 async def as_it_comes(
     hosting: Hosting, body: AskBody, question: Question, log: TalkLog | None
-) -> AsyncIterator[dict[str, Any]]:
-    """``{"type": "text", "text": …}`` for its words as they come, then ``{"type": "answer", …}``."""
+) -> AsyncIterator[str]:
+    """Events ``{"type": "text", "text": …}`` for its words as they come, then ``{"type": "answer", …}``."""
     pieces: asyncio.Queue[str | None] = asyncio.Queue()
     work = asyncio.ensure_future(answered(hosting, body, question, log, pieces.put_nowait))
     work.add_done_callback(lambda _: pieces.put_nowait(None))
     try:
         while (piece := await pieces.get()) is not None:
-            yield {"type": "text", "text": piece}
-        yield {"type": "answer", **await work}
+            yield event({"type": "text", "text": piece})
+        yield event({"type": "answer", **await work})
     finally:
         work.cancel()
 

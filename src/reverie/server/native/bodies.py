@@ -8,7 +8,7 @@ from pydantic import Field
 
 from reverie.server.http.body import Body
 
-__all__ = ["AskBody", "DocumentBody", "FactBody", "FeedbackBody", "RecallBody", "TurnBody"]
+__all__ = ["AskBody", "DocumentBody", "ExpertBody", "FactBody", "FeedbackBody", "RecallBody", "TurnBody"]
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Words = Annotated[str, Field(min_length=1, max_length=200_000)]
@@ -30,7 +30,7 @@ class AskBody(Body):
     image: Annotated[str | None, Field(description="a picture that dreams start from: base64 or a data: URI")] = None
     world: Name | None = None
     scene: Annotated[str | list[Any] | dict[str, Any] | None, Field(description="a scene of the world")] = None
-    history: Annotated[list[TurnBody], Field(max_length=1000)] = []
+    history: list[TurnBody] = Field(default_factory=list, max_length=1000)
     branches: Annotated[int, Field(ge=0, le=64)] = 4
     depth: Annotated[int, Field(ge=1, le=64)] = 12
     temperature: Annotated[float | None, Field(ge=0, le=10)] = None
@@ -78,6 +78,16 @@ class DocumentBody(Body):
     name: Name
     text: str | None = None
     data: str | None = None
+
+
+class ExpertBody(Body):
+    """An adapter as PEFT saves it: its config, and its safetensors file in base64."""
+
+    model: Name
+    name: Name
+    config: dict[str, Any]
+    weights: str
+    trust_base: Annotated[bool, Field(description="take one that does not say which base it was made for")] = False
 
 
 class FeedbackBody(Body):

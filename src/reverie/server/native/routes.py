@@ -10,11 +10,11 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from reverie.jsonio import jsonable
-from reverie.server.http.errors import RequestError
-from reverie.server.http.streams import EventStream, unless_gone
-from reverie.server.native import remembering
+from reverie.server.http.errors import RequestError, as_openai
+from reverie.server.http.streams import EventStream, event, told, unless_gone
+from reverie.server.native import experts, remembering
 from reverie.server.native.asking import answered, as_it_comes, question_of
-from reverie.server.native.bodies import AskBody, DocumentBody, FactBody, FeedbackBody, RecallBody
+from reverie.server.native.bodies import AskBody, DocumentBody, ExpertBody, FactBody, FeedbackBody, RecallBody
 from reverie.server.native.jobs import Jobs
 from reverie.talks import TalkLog
 
@@ -47,13 +47,23 @@ def _ask(routes: APIRouter, hosting: Hosting, log: TalkLog | None) -> None:
         """Ask a question: the answer with its dreams, evidence, checks and attribution."""
         question = question_of(body)
         if body.stream:
-            return EventStream(as_it_comes(hosting, body, question, log), request)
+            return EventStream(told(as_it_comes(hosting, body, question, log), lambda error: event(as_openai(error))))
         return await unless_gone(request, answered(hosting, body, question, log))
 
     @routes.get("/experts")
-    async def experts(model: Model) -> dict[str, Any]:
+    async def all_experts(model: Model) -> dict[str, Any]:
         """The experts of a model, with their cards."""
-        return {"experts": [jsonable(one) for one in hosting.experts(model)]}
+        return jsonable(await asyncio.to_thread(experts.told, hosting, model))
+
+    @routes.post("/experts")
+    async def add_expert(body: ExpertBody) -> dict[str, Any]:
+        """Add an expert: an adapter as PEFT saves it. It helps from the next question on."""
+        return jsonable(await asyncio.to_thread(experts.add, hosting, body))
+
+    @routes.delete("/experts/{name}")
+    async def remove_expert(name: Annotated[str, Path(max_length=200)], model: Model) -> dict[str, Any]:
+        """Delete an expert that was added."""
+        return await asyncio.to_thread(experts.remove, hosting, model, name)
 
 
 def _memory(routes: APIRouter, hosting: Hosting) -> None:
@@ -143,8 +153,8 @@ def _talks(routes: APIRouter, log: TalkLog | None) -> None:
     @routes.get("/talks/{talk}")
     async def talk(talk: Number) -> dict[str, Any]:
         """A talk with its turns."""
-        told, turns = await with_log(lambda log: (log.talk(talk), log.turns(talk)))
-        return vars(told) | {"turns": [vars(turn) for turn in turns]}
+        kept, turns = await with_log(lambda log: (log.talk(talk), log.turns(talk)))
+        return vars(kept) | {"turns": [vars(turn) for turn in turns]}
 
     @routes.delete("/talks/{talk}")
     async def forget(talk: Number) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import { send } from "/page/api.js";
 import { guarded, make } from "/page/dom.js";
 
-const percent = (share) => `${Math.round(100 * share)} %`;
+const percent = (share) => `${Math.floor(100 * share)} %`;
 
 export function showAnswer(card, answer) {
   const known = answer.known;
@@ -32,7 +32,8 @@ function meter(answer) {
 function dreams(answer) {
   const winner = answer.known ? answer.verdict.branch : -1;
   const order = answer.dreams.map((dream, index) => [dream, index]).sort((a, b) => (b[1] === winner) - (a[1] === winner) || b[0].score - a[0].score);
-  const told = make("div", {}, ...order.map(([dream, index]) => oneDream(dream, index, index === winner)));
+  const [first, ...others] = order.map(([dream, index]) => oneDream(dream, index, index === winner));
+  const told = make("div", {}, first, others.length ? folded(`${others.length} more`, make("div", {}, ...others)) : null);
   if (winner >= 0 && answer.verdict.reason) told.prepend(make("p", { class: "dim" }, `${answer.verdict.reason}.`));
   return told;
 }
@@ -100,12 +101,12 @@ function judging(turn) {
     good.setAttribute("aria-pressed", feedback === "good");
     wrong.setAttribute("aria-pressed", feedback === "wrong");
   };
-  const good = make("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: guarded(() => judge("good")) }, "👍 Good");
+  const good = make("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: guarded(() => judge("good")) }, "Good");
   const wrong = make("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: guarded(async () => {
     await judge("wrong");
     if (!box.querySelector("form")) box.append(correcting);
     correcting.querySelector("input").focus();
-  }) }, "👎 Wrong");
+  }) }, "Wrong");
   const correcting = make("form", { onsubmit: guarded(async () => {
     const input = correcting.querySelector("input");
     await judge("wrong", input.value);

@@ -2,7 +2,7 @@
 
 import { get } from "/page/api.js";
 import { by, fault, guarded, make } from "/page/dom.js";
-import { openExperts } from "/page/experts.js";
+import { openExperts, startExperts } from "/page/experts.js";
 import { openMemory, startMemory } from "/page/memory.js";
 import { openPictures, startPictures } from "/page/pictures.js";
 import { listTalks, startTalk } from "/page/talk.js";
@@ -50,6 +50,7 @@ try {
   if (!speakers.length && generators.length) choose(by("tab-pictures"));
   startTalk(() => model.value);
   startMemory(() => model.value);
+  startExperts(() => model.value);
   startPictures();
   await listTalks();
 } catch (error) {

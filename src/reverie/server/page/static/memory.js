@@ -24,8 +24,7 @@ export function startMemory(model) {
 
 export async function openMemory(model) {
   const about = await get("/v1/reverie/memory", { model });
-  const count = (value) => (typeof value === "number" ? value : Object.values(value ?? {}).reduce((sum, one) => sum + one, 0));
-  by("memory-about").textContent = `${count(about.nodes).toLocaleString()} nodes and ${count(about.edges).toLocaleString()} facts in ${about.memory}`;
+  by("memory-about").textContent = `Facts: ${about.edges.toLocaleString()}, nodes: ${about.nodes.toLocaleString()}, in ${about.memory}`;
   const { documents } = await get("/v1/reverie/documents", { model });
   by("documents").replaceChildren(...documents.map((one) => make("li", {}, make("span", {}, one.title, " ", make("span", { class: "dim" }, `${one.passages} passages, ${one.source}`)),
     make("button", { type: "button", class: "quiet", "aria-label": `Forget ${one.title}`, onclick: guarded(async () => {

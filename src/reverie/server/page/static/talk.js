@@ -72,7 +72,7 @@ async function asked(model, question) {
     for await (const event of stream("/v1/reverie/ask", body, under_way.signal)) {
       if (event.type === "text") text.textContent += event.text;
       else if (event.type === "answer") done(card, text, question, event);
-      card.scrollIntoView({ block: "nearest" });
+      if (event.type === "text") card.scrollIntoView({ block: "nearest" });
     }
     if (text.classList.contains("waiting")) throw new Error("the answer was cut off");
     show(null);
@@ -93,6 +93,7 @@ function done(card, text, question, answer) {
   talk = answer.talk;
   history.push({ question, answer: answer.answer });
   showAnswer(card, answer);
+  card.parentElement.scrollIntoView({ block: "start" });
 }
 
 function busy(is) {
