@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from reverie.dreaming.export_images import Images, answer_to_json
 from reverie.dreaming.pictures import MAX_PIXELS
 from reverie.dreaming.question import DreamSettings, Question, Speaking, Turn
 from reverie.dreaming.strip import branches_of
+from reverie.errors import ReverieError
 from reverie.jsonio import jsonable
 from reverie.server.http.streams import event
 from reverie.server.pictures.encoding import as_base64, open_base64
@@ -38,6 +40,8 @@ async def answered(
     hosting: Hosting, body: AskBody, question: Question, log: TalkLog | None, say: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
     """The answer as JSON, with ``turn`` and ``talk`` of the log; ``say`` hears its words as they come."""
+    if log is not None and body.talk is not None:
+        await asyncio.to_thread(log.talk, body.talk)  # one that is not there is told before any work
     settings = DreamSettings(
         body.branches, body.depth, _USUAL if body.temperature is None else body.temperature, body.seed
     )
@@ -55,9 +59,7 @@ async def answered(
     return told_of
 
 
-async def as_it_comes(
-    hosting: Hosting, body: AskBody, question: Question, log: TalkLog | None
-) -> AsyncIterator[str]:
+async def as_it_comes(hosting: Hosting, body: AskBody, question: Question, log: TalkLog | None) -> AsyncIterator[str]:
     """Events ``{"type": "text", "text": …}`` for its words as they come, then ``{"type": "answer", …}``."""
     pieces: asyncio.Queue[str | None] = asyncio.Queue()
     work = asyncio.ensure_future(answered(hosting, body, question, log, pieces.put_nowait))
@@ -82,6 +84,11 @@ def _images(session: Session, answer: Answer) -> Images:
 
 
 def _kept(log: TalkLog, body: AskBody, answer: Answer, told: dict[str, Any]) -> dict[str, Any]:
-    talk = body.talk or log.begin(body.model, body.system)
+    """Where it was kept; nowhere, and a line in the server's log, where the log of talks cannot be written."""
     details = told | {"dreams": answer_to_json(answer)["dreams"]}  # without pictures: they can be dreamed again
-    return {"talk": talk, "turn": log.add(talk, body.question, answer, details)}
+    try:
+        talk = body.talk or log.begin(body.model, body.system)
+        return {"talk": talk, "turn": log.add(talk, body.question, answer, details)}
+    except ReverieError as error:
+        logging.getLogger("reverie.server").warning("a turn is not kept: %s", error)
+        return {}

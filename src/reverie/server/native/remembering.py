@@ -48,17 +48,10 @@ def recall(session: Session, body: RecallBody) -> dict[str, Any]:
 def add(session: Session, body: FactBody) -> dict[str, Any]:
     memory = memory_of(session)
     first, last = _span(body.begins), _span(body.ends)
-    row = FactRow(
-        body.subject,
-        body.relation,
-        body.object,
-        source=body.source,
-        confidence=body.confidence,
-        valid_from=first[0] if first else None,
-        valid_to=last[1] if last else None,
-    )
+    begins, ends = first[0] if first else None, last[1] if last else None
+    told = {"source": body.source, "confidence": body.confidence, "valid_from": begins, "valid_to": ends}
     try:
-        written = memory.write([checked(row)])
+        written = memory.write([checked(FactRow(body.subject, body.relation, body.object, **told))])
     except ValueError as error:
         raise UsageError(str(error)) from error
     (fact,) = memory.store.facts(written.edges.tolist())

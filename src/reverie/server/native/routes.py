@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
+from reverie.errors import UsageError
 from reverie.jsonio import jsonable
 from reverie.server.http.errors import RequestError, as_openai
 from reverie.server.http.streams import EventStream, event, told, unless_gone
@@ -138,7 +139,10 @@ def _talks(routes: APIRouter, log: TalkLog | None) -> None:
     async def with_log(work: Callable[[TalkLog], T]) -> T:
         if log is None:
             raise RequestError(409, "this server keeps no talks", code="no_log")
-        return await asyncio.to_thread(work, log)
+        try:
+            return await asyncio.to_thread(work, log)
+        except UsageError as error:  # a talk or turn that is not there
+            raise RequestError(404, str(error), code="not_found") from error
 
     @routes.get("/talks")
     async def talks(limit: Limit = 20) -> dict[str, Any]:
