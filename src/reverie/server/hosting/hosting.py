@@ -293,16 +293,21 @@ class Hosting:
                 "messages" if request.talk else "prompt",
                 "context_length_exceeded",
             )
-        experts = request.experts if request.experts is not None else named.experts
-        if experts is None:
-            text = route_text(request, speaker)
-            experts = await asyncio.wrap_future(model.on_engine(lambda _: model.choose(text)))
-        chosen: Choice = experts
-        prompt, prompt_text = await self._echo(request, model, speaker, prefix, chosen)
+        experts = await self._experts(request, named, model, speaker)
+        prompt, prompt_text = await self._echo(request, model, speaker, prefix, experts)
         timing = replace(place.timing, prompt=time.monotonic() - started)
-        before = Final("length", "", len(prefix), 0, timing, chosen, prompt, prompt_text)
-        drawn = self._drawn(request, speaker, prefix, chosen, room)
+        before = Final("length", "", len(prefix), 0, timing, experts, prompt, prompt_text)
+        drawn = self._drawn(request, speaker, prefix, experts, room)
         return EngineRun(start, request, before, drawn, model.worker, speaker.words, speaker.first)
+
+    async def _experts(self, request: TextRequest, named: Named, model: HostedModel, speaker: EngineSpeaker) -> Choice:
+        """Those that the request or the name says, else whom the router chooses."""
+        said = request.experts if request.experts is not None else named.experts
+        if said is not None:
+            return said
+        text = route_text(request, speaker)
+        chosen: Choice = await asyncio.wrap_future(model.on_engine(lambda _: model.choose(text)))
+        return chosen
 
     async def _ids(self, model: HostedModel, request: TextRequest) -> tuple[int, ...]:
         size = sum(len(one.content) for one in request.talk) if request.talk else len(request.said)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -21,13 +22,33 @@ from reverie.server.http.body import refusal_of
 from reverie.server.http.errors import RequestError, shaped
 from reverie.server.http.guard import AccessMiddleware, PagePaths
 from reverie.server.http.settings import AccessPolicy, Limits
-from reverie.server.http.worker import Worker
 
-__all__ = ["Application", "Page", "make_app"]
+__all__ = ["Application", "Page", "Work", "make_app"]
 
 log = logging.getLogger("reverie.server")
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+class Work(Protocol):
+    """What does the work behind the endpoints."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes more."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether what is asked now would be answered."""
+        ...
+
+    def stop(self) -> None:
+        """Take no more; what runs goes on. Called in the event loop."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +68,7 @@ class Page:
 
 
 def make_app(
-    routers: Sequence[APIRouter], worker: Worker, policy: AccessPolicy, limits: Limits, page: Page | None = None
+    routers: Sequence[APIRouter], worker: Work, policy: AccessPolicy, limits: Limits, page: Page | None = None
 ) -> Application:
     """Everything that one server answers, behind its guard. ``worker`` ends with the application."""
 
@@ -72,7 +93,7 @@ def make_app(
     return Application(AccessMiddleware(api, policy, limits, page.paths if page else None), stop)
 
 
-def _health(worker: Worker) -> APIRouter:
+def _health(worker: Work) -> APIRouter:
     routes = APIRouter()
 
     @routes.get("/healthz")
@@ -81,6 +102,13 @@ def _health(worker: Worker) -> APIRouter:
         if not worker.is_open:
             raise RequestError(503, "the server is closing", code="closing")
         return {"status": "ok"}
+
+    @routes.get("/readyz")
+    async def ready() -> dict[str, str]:
+        """Whether what is asked now would be answered."""
+        if not worker.ready():
+            raise RequestError(503, "the server is not ready", code="not_ready")
+        return {"status": "ready"}
 
     return routes
 
