@@ -1,4 +1,4 @@
-"""What Reverie alone has below /v1/reverie, asked over HTTP of nano: answers, memory, documents, experts, talks, jobs."""
+"""What Reverie alone has below /v1/reverie, asked over HTTP of nano: answers, memory, experts, talks, jobs."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reverie.bundles.bundle import read_manifest
 from reverie.bundles.experts import open_library
 from reverie.experts.files import CONFIG_FILE, WEIGHTS_FILE
+from reverie.jsonio import jsonable
 from reverie.server.http.errors import RequestError
 
 if TYPE_CHECKING:
@@ -58,5 +59,5 @@ def _library(hosting: Hosting, model: str) -> Library:
 
 
 def _described(library: Library, name: str) -> dict[str, Any]:
-    hidden = ("folder", "base_path")
-    return {key: value for key, value in library.describe(name).items() if key not in hidden}
+    told: dict[str, Any] = jsonable(library.describe(name))
+    return {key: value for key, value in told.items() if key != "folder"}  # where it lies concerns nobody

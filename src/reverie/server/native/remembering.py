@@ -49,7 +49,12 @@ def add(session: Session, body: FactBody) -> dict[str, Any]:
     memory = memory_of(session)
     first, last = _span(body.begins), _span(body.ends)
     begins, ends = first[0] if first else None, last[1] if last else None
-    told = {"source": body.source, "confidence": body.confidence, "valid_from": begins, "valid_to": ends}
+    told: dict[str, Any] = {
+        "source": body.source,
+        "confidence": body.confidence,
+        "valid_from": begins,
+        "valid_to": ends,
+    }
     try:
         written = memory.write([checked(FactRow(body.subject, body.relation, body.object, **told))])
     except ValueError as error:

@@ -54,12 +54,12 @@ def _ask(routes: APIRouter, hosting: Hosting, log: TalkLog | None) -> None:
     @routes.get("/experts")
     async def all_experts(model: Model) -> dict[str, Any]:
         """The experts of a model, with their cards."""
-        return jsonable(await asyncio.to_thread(experts.told, hosting, model))
+        return await asyncio.to_thread(experts.told, hosting, model)
 
     @routes.post("/experts")
     async def add_expert(body: ExpertBody) -> dict[str, Any]:
         """Add an expert: an adapter as PEFT saves it. It helps from the next question on."""
-        return jsonable(await asyncio.to_thread(experts.add, hosting, body))
+        return await asyncio.to_thread(experts.add, hosting, body)
 
     @routes.delete("/experts/{name}")
     async def remove_expert(name: Annotated[str, Path(max_length=200)], model: Model) -> dict[str, Any]:
@@ -70,8 +70,9 @@ def _ask(routes: APIRouter, hosting: Hosting, log: TalkLog | None) -> None:
 def _memory(routes: APIRouter, hosting: Hosting) -> None:
     jobs = Jobs()
 
-    async def within(model: str, work: Callable[[Session], T]) -> T:
-        return jsonable(await hosting.within(model, work))
+    async def within(model: str, work: Callable[[Session], dict[str, Any]]) -> dict[str, Any]:
+        told: dict[str, Any] = jsonable(await hosting.within(model, work))
+        return told
 
     @routes.get("/memory")
     async def memory(model: Model) -> dict[str, Any]:
