@@ -116,8 +116,8 @@ def _metrics(hosting: Hosting) -> APIRouter:
 
     routes = APIRouter()
 
-    @routes.get("/metrics")
-    async def metrics() -> Response:
+    @routes.get("/metrics", response_model=None)
+    async def metrics() -> Any:
         """How things are, in Prometheus' text form."""
         return Response(hosting.numbers(), media_type=hosting.metrics.content_type)
 

@@ -243,7 +243,7 @@ class DreamRun(BaseRun):
             if said := self._cutter.feed(text):
                 yield Piece(said)
         try:
-            answer: Answer = self._answer.result(0)
+            answer: Answer = await asyncio.wrap_future(self._answer)
         except ReverieError as error:
             raise error if isinstance(error, RequestError) else RequestError(400, str(error)) from error
         last = ("" if heard else self._cutter.feed(answer.text)) + self._cutter.rest()
