@@ -42,6 +42,7 @@ COMMANDS = (
     "calibrate",
     "init",
     "models",
+    "serve",
     "bench",
     "info",
 )
