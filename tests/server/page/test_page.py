@@ -14,16 +14,9 @@ import pytest
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 uvicorn = pytest.importorskip("uvicorn", reason="needs the extra 'serve'")
 
-from fastapi import APIRouter  # noqa: E402
-
-from reverie.paths import packaged_bundles  # noqa: E402
-from reverie.server.hosting import Hosting, HostingConfig  # noqa: E402
-from reverie.server.http.app import make_app  # noqa: E402
-from reverie.server.http.settings import AccessPolicy, Limits  # noqa: E402
-from reverie.server.http.worker import Worker  # noqa: E402
-from reverie.server.native import native_routes  # noqa: E402
-from reverie.server.page import PAGE  # noqa: E402
-from reverie.talks import TalkLog  # noqa: E402
+from reverie.generator import toy_generator  # noqa: E402
+from reverie.server.hosting import HostingConfig  # noqa: E402
+from reverie.server.serving import ServeConfig, prepared_serving  # noqa: E402
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = "--no-sandbox --headless --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -35,24 +28,21 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where a server of nano listens."""
     folder = tmp_path_factory.mktemp("served")
-    hosting = Hosting(packaged_bundles, HostingConfig(memory=str(folder / "memory.db"), library=folder / "experts"))
-    models = APIRouter()
-
-    @models.get("/v1/models")
-    async def all_models() -> dict[str, Any]:
-        return {"data": [{"id": one.name} for one in hosting.models()]}
-
-    with TalkLog(folder / "talks.db") as log:
-        app = make_app([native_routes(hosting, log), models], Worker(4), AccessPolicy(), Limits(), PAGE)
-        server = uvicorn.Server(uvicorn.Config(app.asgi, port=0, log_level="error"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        while not server.started:
-            threading.Event().wait(0.02)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        server.should_exit = True
-        thread.join(30)
-        hosting.close()
+    toy_generator().save(folder / "toy")
+    hosting = HostingConfig(memory=str(folder / "memory.db"), library=folder / "experts")
+    settings = ServeConfig(port=0, hosting=hosting)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REVERIE_HOME", str(folder))
+        ready = threading.Event()
+        with prepared_serving(["nano", str(folder / "toy")], settings) as (server, listener, _):
+            server.when_ready = ready.set
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+            thread.start()
+            assert ready.wait(60)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            server.should_exit = True
+            thread.join(30)
+            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +147,14 @@ def test_tabs_are_moved_by_arrows_and_experts_listed(page: Any) -> None:
     assert page.get_by_role("tabpanel", name="Talk").count() == 0
 
 
+def test_pictures_are_generated_from_seeds(page: Any) -> None:
+    page.get_by_role("tab", name="Pictures").click()
+    page.get_by_label("How many").fill("2")
+    page.get_by_role("button", name="Generate").click()
+    page.locator("#generated img").nth(1).wait_for()
+    assert page.locator("#generated img").count() == 2
+
+
 def test_every_control_has_a_name_and_nothing_is_wider_than_a_phone(page: Any) -> None:
     page.set_viewport_size({"width": 360, "height": 700})
     ask(page, "What happens when you drop a glass?")
@@ -167,7 +165,7 @@ def test_every_control_has_a_name_and_nothing_is_wider_than_a_phone(page: Any) -
     )
     assert unnamed == []
     assert page.evaluate("document.documentElement.scrollWidth <= 360")
-    for tab in ("Memory", "Experts"):
+    for tab in ("Memory", "Experts", "Pictures"):
         page.get_by_role("tab", name=tab).click()
         assert page.evaluate("document.documentElement.scrollWidth <= 360")
 

@@ -40,11 +40,13 @@ model.addEventListener("change", () => {
 
 try {
   const models = (await get("/v1/models")).data.filter((one) => !one.parent);
-  const generators = models.filter((one) => one.kind === "generator");
-  const speakers = models.filter((one) => one.kind !== "generator");
-  model.append(...speakers.map((one) => make("option", { value: one.id }, one.id)));
+  const speakers = models.filter((one) => "dreams" in one);
+  const generators = models.filter((one) => !("dreams" in one));
+  const joined = speakers.filter((one) => one.dreams).flatMap((first) => speakers.filter((one) => !one.dreams).map((then) => `${first.id}+${then.id}`));
+  const names = [...joined, ...speakers.map((one) => one.id)]; // who dreams, beside who answers what nobody taught it
+  model.append(...names.map((name) => make("option", { value: name }, name)));
   const last = localStorage.getItem("model");
-  if (speakers.some((one) => one.id === last)) model.value = last;
+  if (names.includes(last)) model.value = last;
   by("tab-pictures").hidden = !generators.length;
   by("generator").append(...generators.map((one) => make("option", { value: one.id }, one.id)));
   if (!speakers.length && generators.length) choose(by("tab-pictures"));
