@@ -20,7 +20,7 @@ from reverie.dreaming.question import DreamSettings, Manner, Question, Speaking
 from reverie.dreaming.session import Session
 from reverie.engine import Engine, Request
 from reverie.engine.worker import Drawn
-from reverie.errors import ReverieError, UnknownNameError
+from reverie.errors import ReverieError
 from reverie.experts.contract import Choice
 from reverie.nouns import Answer
 from reverie.server.hosting.contract import Final, TextRequest, Timing
@@ -32,7 +32,7 @@ from reverie.server.hosting.prompts import asked_of, question_of, route_text, ta
 from reverie.server.hosting.room import Room, closing
 from reverie.server.hosting.runs import BaseRun, DreamRun, EngineRun, Start, tokens_of
 from reverie.server.hosting.settings import HostingConfig
-from reverie.server.http.errors import RequestError
+from reverie.server.http.errors import RequestError, as_request_error
 
 __all__ = ["Embedded", "Hosting"]
 
@@ -358,12 +358,8 @@ def _embed_many(engine: Engine, texts: Sequence[Sequence[int]]) -> np.ndarray:
 
 @contextmanager
 def _requests_fault() -> Iterator[None]:
-    """What the house refuses is a wrong request."""
+    """What the house refuses is said to whoever asked."""
     try:
         yield
-    except RequestError:
-        raise
-    except UnknownNameError as error:
-        raise RequestError(404, str(error), code="not_found") from error
     except ReverieError as error:
-        raise RequestError(400, str(error)) from error
+        raise as_request_error(error) from error
