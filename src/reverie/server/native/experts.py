@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.bundles.bundle import read_manifest
 from reverie.bundles.experts import open_library
+from reverie.errors import ReverieError
 from reverie.experts.files import CONFIG_FILE, WEIGHTS_FILE
 from reverie.jsonio import jsonable
 from reverie.server.http.errors import RequestError
@@ -40,7 +41,10 @@ def add(hosting: Hosting, body: ExpertBody) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="reverie-") as folder:
         Path(folder, WEIGHTS_FILE).write_bytes(weights)
         Path(folder, CONFIG_FILE).write_text(json.dumps(body.config), encoding="utf-8")
-        card = library.add(Path(folder), body.name, body.trust_base)
+        try:
+            card = library.add(Path(folder), body.name, body.trust_base)
+        except ReverieError as error:  # it is the sender's, who knows no such folder
+            raise RequestError(400, str(error).replace(f"{folder}/", ""), code="invalid_expert") from error
     return _described(library, card.name)
 
 

@@ -14,7 +14,7 @@ from reverie.data import FactRow
 from reverie.data.documents.reading import KINDS, kind_of, read_document
 from reverie.data.facts.dates import parse_span
 from reverie.data.facts.lines import checked
-from reverie.errors import UsageError
+from reverie.errors import DataError, UsageError
 from reverie.memory.told import fields_of, node_fields, recalled_fields
 from reverie.progress import Progress
 from reverie.server.http.errors import RequestError
@@ -95,7 +95,10 @@ def read(body: DocumentBody) -> Callable[[Session, Progress], dict[str, Any]]:
         progress("reading", 0, 2)
         with tempfile.TemporaryDirectory(prefix="reverie-") as folder:
             (file := Path(folder, name)).write_bytes(data)
-            document = replace(read_document(file), source=f"sent:{name}")
+            try:
+                document = replace(read_document(file), source=f"sent:{name}")
+            except DataError as error:  # it is the sender's, who knows no such folder
+                raise RequestError(400, str(error).replace(f"{folder}/", ""), code="invalid_document") from error
         progress("writing", 1, 2)
         put = memory.documents.put(document)
         memory.refresh(None if put is None else put.new)
