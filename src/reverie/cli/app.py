@@ -41,6 +41,7 @@ COMMANDS = (
     "calibrate",
     "init",
     "models",
+    "serve",
     "bench",
     "info",
 )

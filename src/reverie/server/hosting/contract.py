@@ -197,6 +197,11 @@ class Run(Protocol):
     model: str  # the name that was asked for, made whole, as "smol:auto"
     fingerprint: str  # changes whenever the bundle's files do
 
+    @property
+    def before(self) -> Final:
+        """What is known before the first piece: the prompt, who helps, the timing so far."""
+        ...
+
     def __aiter__(self) -> AsyncIterator[Piece]:
         """Its pieces as they come. Raises RequestError for what went wrong meanwhile."""
         ...

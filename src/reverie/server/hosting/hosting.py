@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ import numpy as np
 from reverie.dreaming.engine_speaker import EngineSpeaker
 from reverie.dreaming.question import DreamSettings, Manner, Question, Speaking
 from reverie.dreaming.session import Session
-from reverie.engine import Request
+from reverie.engine import Engine, Request
 from reverie.engine.worker import Drawn
 from reverie.errors import ReverieError, UnknownNameError
 from reverie.experts.contract import Choice
@@ -39,6 +40,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("reverie.server")
 
+_TEXTS_AT_ONCE = 8  # that are made to vectors between two steps
 _LONG = 20_000  # characters from which making ids would hold up the event loop
 
 
@@ -170,8 +172,11 @@ class Hosting:
         """A vector a text: the mean of the bare base's final states, at length 1."""
         async with self._using(name) as models:
             ids = [talk_ids(models[0], text if isinstance(text, str) else tuple(text)) for text in texts]
-            work = models[0].on_engine(lambda engine: engine.embed_many(ids))
-            vectors: np.ndarray = await asyncio.wrap_future(work)
+            parts = list[np.ndarray]()
+            for start in range(0, len(ids), _TEXTS_AT_ONCE):  # so that answers under way go on in between
+                work = partial(_embed_many, texts=ids[start : start + _TEXTS_AT_ONCE])
+                parts.append(await asyncio.wrap_future(models[0].on_engine(work)))
+            vectors = np.concatenate(parts)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return Embedded(vectors / np.maximum(lengths, 1e-12), sum(map(len, ids)))
 
@@ -345,6 +350,10 @@ class Hosting:
         told = await asyncio.wrap_future(model.on_engine(lambda engine: engine.tell(prefix, experts, top, first)))
         tokens = tokens_of(speaker.words, first, [Drawn(prefix[0], 0.0, ()), *(Drawn(*one) for one in told)])
         return (replace(tokens[0], log_prob=None), *tokens[1:]), text
+
+
+def _embed_many(engine: Engine, texts: Sequence[Sequence[int]]) -> np.ndarray:
+    return engine.embed_many(texts)
 
 
 @contextmanager

@@ -35,9 +35,10 @@ class Start:
 
 
 class BaseRun:
-    """What all runs have in common."""
+    """What all runs have in common. ``before``: see ``Run``."""
 
-    def __init__(self, start: Start):
+    def __init__(self, start: Start, before: Final):
+        self.before = before
         self.model, self.fingerprint, self._deadline = start.model, start.fingerprint, start.deadline
         self.started = time.monotonic()
         self.first: float | None = None  # when the first piece came
@@ -112,8 +113,8 @@ class EngineRun(BaseRun):
         words: BaseWords,
         first_id: int,
     ):
-        super().__init__(start)
-        self._asked, self._before, self._words, self._first_id = asked, before, words, first_id
+        super().__init__(start, before)
+        self._asked, self._words, self._first_id = asked, words, first_id
         self._queue: asyncio.Queue[Drawn | None] = asyncio.Queue()
         self._text = _CutText(words, asked.stop, len(before.prompt_text))
         self._handle: Handle | None = None
@@ -155,7 +156,7 @@ class EngineRun(BaseRun):
         if last.text or last.tokens:
             yield last
         self._final = replace(
-            self._before,
+            self.before,
             finish=finish,
             stop_text=self._text.stopped,
             num_ids=self.num_ids,
@@ -178,7 +179,7 @@ class EngineRun(BaseRun):
         return token if asks else replace(token, log_prob=None)
 
     def _timing(self) -> Timing:
-        now, before = time.monotonic(), self._before.timing
+        now, before = time.monotonic(), self.before.timing
         first = self.first or now
         prompt, decode = before.prompt + first - self.started, now - first
         return replace(before, prompt=prompt, decode=decode, total=before.load + before.queue + prompt + decode)
@@ -202,8 +203,8 @@ class DreamRun(BaseRun):
         ask: Callable[[Callable[[str], None]], Answer],
         submit: Callable[[Callable[[], Answer]], Any],
     ):
-        super().__init__(start)
-        self._before, self._unheard = before, False
+        super().__init__(start, before)
+        self._unheard = False
         self._cutter = Cutter(asked.stop)
         self._queue: asyncio.Queue[str | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -242,17 +243,17 @@ class DreamRun(BaseRun):
             if said := self._cutter.feed(text):
                 yield Piece(said)
         try:
-            answer: Answer = self._answer.result(0)
+            answer: Answer = await asyncio.wrap_future(self._answer)
         except ReverieError as error:
             raise error if isinstance(error, RequestError) else RequestError(400, str(error)) from error
         last = ("" if heard else self._cutter.feed(answer.text)) + self._cutter.rest()
         if last:
             yield Piece(last)
-        now, before = time.monotonic(), self._before.timing
+        now, before = time.monotonic(), self.before.timing
         first = self.first or now
         timing = replace(before, prompt=first - self.started, decode=now - first)
         total = before.load + before.queue + now - self.started
-        self._final = replace(self._before, finish="stop", answer=answer, timing=replace(timing, total=total))
+        self._final = replace(self.before, finish="stop", answer=answer, timing=replace(timing, total=total))
 
 
 class _UnheardError(ReverieError):

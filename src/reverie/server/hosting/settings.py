@@ -21,6 +21,7 @@ class HostingConfig:
     usual_ids: int = 1024  # of one answer whose request does not say how many it may have
     max_prompt: int = 1_000_000  # characters of a prompt, before it is made to ids
     max_choices: int = 16  # answers of one request
+    max_texts: int = 256  # that are made to vectors by one request
     request_seconds: float = 600.0  # from a request's first to its last moment; then it gets what there is
     grace_seconds: float = 8.0  # for answers under way, once the server is told to stop
     keep_alive: float = 300.0  # seconds that a model stays loaded after its last request; below 0: for good
@@ -30,7 +31,7 @@ class HostingConfig:
     library: Path | None = None  # the user's experts, where they do not lie in their usual place
 
     def __post_init__(self) -> None:
-        for name in ("max_running", "max_queued", "max_ids", "usual_ids", "max_prompt", "max_choices"):
+        for name in ("max_running", "max_queued", "max_ids", "usual_ids", "max_prompt", "max_choices", "max_texts"):
             least = 0 if name == "max_queued" else 1
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")

@@ -21,6 +21,7 @@ from reverie.errors import ReverieError
 from reverie.server.http.body import refusal_of
 from reverie.server.http.errors import RequestError, shaped
 from reverie.server.http.guard import AccessMiddleware, PagePaths
+from reverie.server.http.request_log import RequestLog
 from reverie.server.http.settings import AccessPolicy, Limits
 
 __all__ = ["Application", "Page", "Work", "make_app"]
@@ -90,7 +91,7 @@ def make_app(
         if stop_page is not None:
             stop_page()
 
-    return Application(AccessMiddleware(api, policy, limits, page.paths if page else None), stop)
+    return Application(RequestLog(AccessMiddleware(api, policy, limits, page.paths if page else None)), stop)
 
 
 def _health(worker: Work) -> APIRouter:

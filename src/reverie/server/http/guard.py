@@ -289,7 +289,7 @@ def _check_json(body: bytes, max_depth: int) -> None:
         raise _too_deep(max_depth) from error
     except ValueError as error:
         raise RequestError(400, "the body is no JSON", code="no_json") from error
-    level, depth = _inside("", value), 0  # with the field of the body that each is in
+    level, depth = _inside("", value), 1  # with the field of the body that each is in
     while level:
         depth += 1
         if depth > max_depth:

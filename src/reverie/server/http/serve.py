@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -28,8 +29,9 @@ def serve(server: Any, listener: socket.socket) -> None:
         server.run(sockets=[listener])
 
 
-def make_server(application: Application) -> Any:
-    """A uvicorn server for ``serve``. It calls ``when_ready`` once it answers, and ends when ``should_exit`` is set."""
+def make_server(application: Application, grace_s: float = _GRACE_S) -> Any:
+    """A uvicorn server for ``serve``. It calls ``when_ready`` once it answers, and ends when ``should_exit`` is set;
+    requests under way have ``grace_s`` seconds then."""
     import uvicorn
 
     from reverie.server.http.connections import PatientProtocol
@@ -54,7 +56,7 @@ def make_server(application: Application) -> Any:
             access_log=False,
             lifespan="on",
             limit_concurrency=_MAX_CONNECTIONS,
-            timeout_graceful_shutdown=_GRACE_S,
+            timeout_graceful_shutdown=math.ceil(grace_s),
             server_header=False,
             proxy_headers=False,  # nobody's word is taken for who asks
             ws="none",
