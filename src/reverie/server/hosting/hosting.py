@@ -302,7 +302,7 @@ class Hosting:
         prompt, prompt_text = await self._echo(request, model, speaker, prefix, experts)
         timing = replace(place.timing, prompt=time.monotonic() - started)
         before = Final("length", "", len(prefix), 0, timing, experts, prompt, prompt_text)
-        drawn = self._drawn(request, speaker, prefix, experts, room)
+        drawn = await self._drawn(request, speaker, prefix, experts, room)
         return EngineRun(start, request, before, drawn, model.worker, speaker.words, speaker.first)
 
     async def _experts(self, request: TextRequest, named: Named, model: HostedModel, speaker: EngineSpeaker) -> Choice:
@@ -323,7 +323,7 @@ class Hosting:
             return await asyncio.to_thread(talk_ids, model, request.said, request.tools)
         return talk_ids(model, request.said, request.tools)
 
-    def _drawn(
+    async def _drawn(
         self, request: TextRequest, speaker: EngineSpeaker, prefix: tuple[int, ...], experts: Choice, room: int
     ) -> Request | None:
         """What the engine is asked for; None for nothing."""
@@ -332,7 +332,10 @@ class Hosting:
         most = min(request.max_ids or self.config.usual_ids, self.config.max_ids, room)
         seed = secrets.randbelow(2**53) if request.seed is None else request.seed
         sampling = Speaking(sampling=request.drawing.given()).drawn(speaker.usual)
-        constraint = asked_of(request, speaker)
+        if request.constraint is None:
+            constraint = asked_of(request, speaker, most)
+        else:
+            constraint = await asyncio.to_thread(asked_of, request, speaker, most)
         ends = frozenset(speaker.first + token for token in speaker.words.ends)
         return Request(prefix, seed, sampling, constraint, most, ends, experts, request.top or 0)
 

@@ -14,6 +14,7 @@ from reverie.experts.contract import Choice
 from reverie.server.hosting.contract import ChatMessage, Said, TextRequest
 from reverie.server.hosting.models import HostedModel
 from reverie.server.hosting.settings import HostingConfig
+from reverie.server.hosting.tool_calls import told_of_tools
 from reverie.server.http.errors import RequestError
 from reverie.server.pictures.encoding import open_base64
 
@@ -53,19 +54,18 @@ def _rendered(
     if any(one.images for one in talk):
         raise RequestError(400, f"{speaker.name} sees no pictures; ask nano, or a model joined to it", "messages")
     words = speaker.words
-    turns = [{**one.fields, "role": one.role, "content": words.plain(one.content)} for one in talk]
+    turns, more = told_of_tools(words, [{**one.fields, "role": one.role, "content": one.content} for one in talk], tools)
     if words.template is not None:
-        more = {"tools": [dict(one) for one in tools]} if tools else {}
         text = words.template.render(turns, **more)
         return tuple(speaker.first + token for token in words.encode(text, whole=False))
-    lines = [f"{_LABELS[one.role]}{words.plain(one.content)}" for one in talk]
+    lines = [f"{_LABELS[one['role']]}{one['content']}" for one in turns]
     return speaker.ids("\n".join([*lines, _LABELS["assistant"].rstrip()]))
 
 
-def asked_of(request: TextRequest, speaker: EngineSpeaker) -> Constraint:
-    """What an answer is held to: its form, else any text of the base."""
+def asked_of(request: TextRequest, speaker: EngineSpeaker, max_ids: int) -> Constraint:
+    """What an answer is held to: its form, else any text of the base. To make a form ready may take a while."""
     if request.constraint is not None:
-        return request.constraint(speaker)
+        return request.constraint(speaker, max_ids)
     plain_talk = request.talk is not None and speaker.words.template is None
     return SaidConstraint(speaker.masks, ("\nUser:",) if plain_talk else ())
 
