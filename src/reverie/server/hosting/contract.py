@@ -85,6 +85,7 @@ class TextRequest:
         keep_alive: seconds for which the model stays loaded after this; below 0 for good, None as the server has it
         dreams: branches that are dreamed before the answer; None: as many as usual where the model is one that dreams,
             and the base's own words where it talks
+        raw: a text is the whole prompt as it stands: it may name the base's special tokens
     """
 
     model: str
@@ -100,6 +101,7 @@ class TextRequest:
     tools: tuple[Mapping[str, Any], ...] = ()
     keep_alive: float | None = None
     dreams: int | None = None
+    raw: bool = False
 
     def __post_init__(self) -> None:
         if not self.said and not isinstance(self.said, str):

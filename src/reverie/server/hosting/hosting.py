@@ -20,7 +20,7 @@ from reverie.dreaming.question import DreamSettings, Manner, Question, Speaking
 from reverie.dreaming.session import Session
 from reverie.engine import Engine, Request
 from reverie.engine.worker import Drawn
-from reverie.errors import ReverieError, UnknownNameError
+from reverie.errors import ReverieError
 from reverie.experts.contract import Choice
 from reverie.nouns import Answer
 from reverie.server.hosting.contract import Final, TextRequest, Timing
@@ -32,7 +32,7 @@ from reverie.server.hosting.prompts import asked_of, question_of, route_text, ta
 from reverie.server.hosting.room import Room, closing
 from reverie.server.hosting.runs import BaseRun, DreamRun, EngineRun, Start, tokens_of
 from reverie.server.hosting.settings import HostingConfig
-from reverie.server.http.errors import RequestError
+from reverie.server.http.errors import RequestError, as_request_error
 
 __all__ = ["Embedded", "Hosting"]
 
@@ -168,10 +168,12 @@ class Hosting:
             session = self._garage.session(models)
             return await asyncio.wrap_future(models[0].asking.submit(lambda: work(session())))
 
-    async def embed(self, name: str, texts: Sequence[str | Sequence[int]]) -> Embedded:
-        """A vector a text: the mean of the bare base's final states, at length 1."""
+    async def embed(self, name: str, texts: Sequence[str | Sequence[int]], truncate: bool = False) -> Embedded:
+        """A vector a text: the mean of the bare base's final states, at length 1. ``truncate``: of texts that are too
+        long the beginning counts."""
         async with self._using(name) as models:
             ids = [talk_ids(models[0], text if isinstance(text, str) else tuple(text)) for text in texts]
+            ids = [one[: models[0].facts.context] for one in ids] if truncate else ids
             parts = list[np.ndarray]()
             for start in range(0, len(ids), _TEXTS_AT_ONCE):  # so that answers under way go on in between
                 work = partial(_embed_many, texts=ids[start : start + _TEXTS_AT_ONCE])
@@ -320,8 +322,8 @@ class Hosting:
             said = f"a prompt has at most {self.config.max_prompt:,} characters, got {size:,}"
             raise RequestError(400, said, "messages" if request.talk else "prompt", "prompt_too_long")
         if size > _LONG:
-            return await asyncio.to_thread(talk_ids, model, request.said, request.tools)
-        return talk_ids(model, request.said, request.tools)
+            return await asyncio.to_thread(talk_ids, model, request.said, request.tools, request.raw)
+        return talk_ids(model, request.said, request.tools, request.raw)
 
     async def _drawn(
         self, request: TextRequest, speaker: EngineSpeaker, prefix: tuple[int, ...], experts: Choice, room: int
@@ -361,12 +363,8 @@ def _embed_many(engine: Engine, texts: Sequence[Sequence[int]]) -> np.ndarray:
 
 @contextmanager
 def _requests_fault() -> Iterator[None]:
-    """What the house refuses is a wrong request."""
+    """What the house refuses is said to whoever asked."""
     try:
         yield
-    except RequestError:
-        raise
-    except UnknownNameError as error:
-        raise RequestError(404, str(error), code="not_found") from error
     except ReverieError as error:
-        raise RequestError(400, str(error)) from error
+        raise as_request_error(error) from error

@@ -26,16 +26,19 @@ _MOST_ROUTED = 2_000  # characters that the router is shown
 _LABELS = {"system": "", "user": "User: ", "assistant": "Assistant: ", "tool": "Tool: "}
 
 
-def talk_ids(model: HostedModel, said: Said, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[int, ...]:
+def talk_ids(
+    model: HostedModel, said: Said, tools: Sequence[Mapping[str, Any]] = (), raw: bool = False
+) -> tuple[int, ...]:
     """The engine's ids of a text, of the base's own ids, or of a talk up to where its answer begins. Texts cannot name
-    special tokens; ids can. Raises UsageError, RequestError."""
+    special tokens, unless they are ``raw``; ids can. Raises UsageError, RequestError."""
     speaker = model.speaker
     if speaker is None:
         if not isinstance(said, str):
             raise RequestError(400, f"{model.facts.name} dreams before it answers: send it a talk", "model")
         return tuple(model.model.prompter.ids(said))
     if isinstance(said, str):
-        return speaker.ids(said)
+        own = speaker.words.encode(said) if raw and said else []
+        return tuple(speaker.first + one for one in own) if own else speaker.ids(said)
     first = said[0]
     if isinstance(first, ChatMessage):
         turns: tuple[ChatMessage, ...] = said  # type: ignore[assignment]
@@ -89,6 +92,8 @@ def question_of(
         raise RequestError(
             400, f"{name} dreams before it answers, and does not go on with texts: ask it in a chat", "model"
         )
+    if request.tools:
+        raise RequestError(400, f"{name} does not support tools: it answers in words of its dreams", "tools")
     if request.constraint is not None or request.top is not None or request.echo:
         said = f"{name} answers in words of its dreams: no form, log-probabilities or echo can be asked of it"
         raise RequestError(400, said, "model", "unsupported_parameter")

@@ -15,7 +15,7 @@ from reverie.engine.worker import Drawn, Worker
 from reverie.errors import ReverieError
 from reverie.nouns import Answer
 from reverie.server.hosting.contract import Final, Finish, Piece, TextRequest, Timing, Token
-from reverie.server.http.errors import RequestError
+from reverie.server.http.errors import RequestError, as_request_error
 from reverie.speakers.cutting import Cutter
 from reverie.tokens.base_words import BaseWords
 from reverie.tokens.growing import GrowingText
@@ -170,10 +170,8 @@ class EngineRun(BaseRun):
             return "length"
         try:
             return "stop" if self._handle.result(0).finished and not self._was_cut() else "length"
-        except RequestError:
-            raise
         except ReverieError as error:
-            raise RequestError(400, str(error)) from error
+            raise as_request_error(error) from error
 
     def _was_cut(self) -> bool:
         """Whether its form was closed only because ids ran out."""
@@ -251,7 +249,7 @@ class DreamRun(BaseRun):
         try:
             answer: Answer = await asyncio.wrap_future(self._answer)
         except ReverieError as error:
-            raise error if isinstance(error, RequestError) else RequestError(400, str(error)) from error
+            raise as_request_error(error) from error
         last = ("" if heard else self._cutter.feed(answer.text)) + self._cutter.rest()
         if last:
             yield Piece(last)

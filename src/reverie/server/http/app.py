@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 import reverie
 from reverie.errors import ReverieError
 from reverie.server.http.body import refusal_of
-from reverie.server.http.errors import RequestError, shaped
+from reverie.server.http.errors import RequestError, as_request_error, shaped
 from reverie.server.http.guard import AccessMiddleware, PagePaths
 from reverie.server.http.request_log import RequestLog
 from reverie.server.http.settings import AccessPolicy, Limits
@@ -135,7 +135,7 @@ def _say_errors(api: FastAPI) -> None:
 
     @api.exception_handler(ReverieError)
     async def ours(request: Request, error: ReverieError) -> Response:
-        return await refused(request, RequestError(400, str(error)))
+        return await refused(request, as_request_error(error))
 
     @api.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import Send
 
 from reverie.errors import ReverieError
-from reverie.server.http.errors import RequestError
+from reverie.server.http.errors import RequestError, as_request_error
 
 __all__ = ["EventStream", "event", "gone", "told", "unless_gone"]
 
@@ -45,10 +45,8 @@ async def told(lines: AsyncIterator[T], say: Callable[[RequestError], T]) -> Asy
         try:
             async for line in lines:
                 yield line
-        except RequestError as error:
-            yield say(error)
         except ReverieError as error:
-            yield say(RequestError(400, str(error)))
+            yield say(as_request_error(error))
         except Exception as error:
             log.error("unexpected error in a stream", exc_info=error)
             yield say(RequestError(500, "something went wrong inside this server; its log has the details"))
