@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ class ServeConfig(ServerConfig):
     """Where the server listens and what it allows. Raises ConfigError."""
 
     port: int = 11434  # where Ollama's clients look
+    manage: bool = True  # where no models are named: let clients of Ollama's API fetch, make, copy and delete models
     hosting: HostingConfig = field(default_factory=HostingConfig)
 
 
@@ -66,6 +67,7 @@ def prepared_serving(models: Sequence[str], settings: ServeConfig) -> Iterator[t
         if importlib.util.find_spec(name) is None:
             raise MissingExtraError("the server", "serve")
     bundles, generators = found_models(models)
+    settings = replace(settings, manage=settings.manage and not models)
     with listen(settings.host, settings.port) as listener:
         application = make_serving(bundles, generators, settings)
         server = make_server(application, settings.hosting.grace_seconds + 2)
@@ -80,11 +82,12 @@ def make_serving(
     """The application: every API over these models."""
     from reverie.server.hosting import Hosting
     from reverie.server.http.app import make_app
+    from reverie.server.ollama import ollama_api
     from reverie.server.openai import openai_api
 
     hosting = Hosting(bundles, settings.hosting)
     pictures = {name: _painter(folder, settings) for name, folder in generators.items()}
-    routers = [*openai_api(hosting, pictures), _metrics(hosting)]
+    routers = [*openai_api(hosting, pictures), *ollama_api(hosting, pictures, settings.manage), _metrics(hosting)]
     return make_app(routers, _Everything(hosting, pictures), settings.policy, settings)
 
 

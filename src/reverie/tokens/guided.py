@@ -26,7 +26,16 @@ from reverie.tokens.base_words import BaseWords
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
-__all__ = ["ANY_OBJECT", "Form", "Guide", "GuidedConstraint", "grammar_form", "json_rule", "pattern_form", "schema_form"]
+__all__ = [
+    "ANY_OBJECT",
+    "Form",
+    "Guide",
+    "GuidedConstraint",
+    "grammar_form",
+    "json_rule",
+    "pattern_form",
+    "schema_form",
+]
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 MOST_TEXT = 128 * 1024  # characters of a form
@@ -43,7 +52,7 @@ _LIMITS = {  # of the work that a form may make; about 50 MB and half a second
 }
 _KEPT = 64  # forms that stay ready
 _SLACK = 16  # ids that are kept free beyond the shortest way to the end
-_CLOSING = "}]:,0\"1[{nt"  # what closes JSON soonest, in this order, outside of texts
+_CLOSING = '}]:,0"1[{nt'  # what closes JSON soonest, in this order, outside of texts
 
 
 @dataclass(frozen=True)

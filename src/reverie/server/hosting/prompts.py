@@ -57,7 +57,9 @@ def _rendered(
     if any(one.images for one in talk):
         raise RequestError(400, f"{speaker.name} sees no pictures; ask nano, or a model joined to it", "messages")
     words = speaker.words
-    turns, more = told_of_tools(words, [{**one.fields, "role": one.role, "content": one.content} for one in talk], tools)
+    turns, more = told_of_tools(
+        words, [{**one.fields, "role": one.role, "content": one.content} for one in talk], tools
+    )
     if words.template is not None:
         text = words.template.render(turns, **more)
         return tuple(speaker.first + token for token in words.encode(text, whole=False))

@@ -102,7 +102,9 @@ def calling_grammar(
         one = {"type": "array", "items": {"anyOf": one["anyOf"]}, "minItems": 1, "$defs": one["$defs"]}
     mark = words.special(style.mark) if style.mark else None
     rules = [f"json: {json_rule(one, lenient=True)}", "SPACE: /[ \\n]{0,2}/"]
-    begin, end = (f'"{BEGIN}" SPACE', f'SPACE "{END}"') if style.tagged else ("" if mark is None else f"<[{mark}]>?", "")
+    begin, end = (
+        (f'"{BEGIN}" SPACE', f'SPACE "{END}"') if style.tagged else ("" if mark is None else f"<[{mark}]>?", "")
+    )
     rules.append(f"call: {begin} json {end}")
     if must:
         return "\n".join(["start: call", *rules])

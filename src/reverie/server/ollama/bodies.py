@@ -261,5 +261,3 @@ def tools_of(given: list[ToolBody] | None) -> list[Tool]:
         Tool(one.name, one.description or "", one.parameters or {"type": "object", "properties": {}})
         for one in (body.function for body in given or ())
     ]
-
-

@@ -9,8 +9,8 @@ from typing import Any
 from fastapi import APIRouter
 
 import reverie
-from reverie.jsonio import read_object
 from reverie.errors import BundleError
+from reverie.jsonio import read_object
 from reverie.server.hosting import Hosting, ModelFacts
 from reverie.server.http.errors import RequestError
 from reverie.server.ollama.bodies import NamedBody

@@ -218,5 +218,3 @@ def _log_prob(token: Token) -> dict[str, Any]:
     top = [{"token": text, "logprob": value, "bytes": list(data)} for _, text, data, value in token.top]
     said = {"token": token.text, "logprob": token.log_prob, "bytes": list(token.data)}
     return {**said, "top_logprobs": top} if top else said
-
-
