@@ -93,6 +93,11 @@ class BaseWords:
         """One more than its highest id."""
         return max(self._tokenizer.get_vocab().values()) + 1
 
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids of special tokens, ascending."""
+        return sorted(self._specials)
+
     def special(self, name: str) -> int | None:
         """The id of a special token, None where there is none of that name."""
         token = self._tokenizer.token_to_id(name)

@@ -52,6 +52,8 @@ _LIMITS = {  # of the work that a form may make; about 50 MB and half a second
 }
 _KEPT = 64  # forms that stay ready
 _SLACK = 16  # ids that are kept free beyond the shortest way to the end
+_VALUES = ("const", "enum", "default", "examples")  # what is no schema within one
+_JOINING = ("additionalProperties", "patternProperties", "anyOf", "oneOf", "$ref", "minProperties", "const", "enum")
 _CLOSING = '}]:,0"1[{nt'  # what closes JSON soonest, in this order, outside of texts
 
 
@@ -128,10 +130,9 @@ class Guide:
 
     @cached_property
     def tokenizer(self) -> LLTokenizer:
-        size = self.words.num_ids
-        ends = self.ends or [size]  # one id more, which is never drawn, stands for the end
+        ends = self.ends or self.words.special_ids[:1]  # what is never drawn stands for the end where there is none
         try:
-            made = _library().LLTokenizer(self.words.as_json(), n_vocab=max(size, ends[-1] + 1), eos_token=ends)
+            made = _library().LLTokenizer(self.words.as_json(), eos_token=ends)
         except ValueError as error:
             raise UsageError(f"this base's words cannot be held to a form: {_said(str(error))}") from error
         return cast("LLTokenizer", made)
@@ -152,10 +153,16 @@ class Guide:
         """Ids that end a text of JSON and say nothing more."""
         return [ids[0] for ids in [self.tokenizer.greedy_tokenize('"')] if len(ids) == 1]
 
+    @cached_property
+    def _never(self) -> list[int]:
+        """What only stands for the end, in the engine's numbering."""
+        return [] if self.ends else [self.first + one for one in self.words.special_ids[:1]]
+
     def mask(self, ids: np.ndarray) -> Tensor:
         """bool (V,): True at these ids of the base, int64 (n,)."""
         allowed = np.zeros(self.vocab_size, dtype=bool)
         allowed[ids[ids < self.words.num_ids] + self.first] = True
+        allowed[self._never] = False
         return torch.from_numpy(allowed)
 
 
@@ -239,8 +246,29 @@ def _allowed(matcher: LLMatcher) -> np.ndarray:
 
 
 def _told(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what would be read as settings of llguidance."""
-    return {name: one for name, one in schema.items() if name != "x-guidance"}
+    """Without what would be read as settings of llguidance; objects have no fields but those that are named, where the
+    schema leaves that open: whatever fits then fits the schema, too, and small models stay with what was asked."""
+    told = {name: one for name, one in schema.items() if name != "x-guidance"}
+    return told if _holds(told, ("allOf",)) else _closed(told)
+
+
+def _holds(value: Any, names: Sequence[str]) -> bool:
+    if isinstance(value, Mapping):
+        return any(name in value for name in names) or any(_holds(one, names) for one in value.values())
+    return isinstance(value, (list, tuple)) and any(_holds(one, names) for one in value)
+
+
+def _closed(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_closed(one) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    told = {name: one if name in _VALUES else _closed(one) for name, one in value.items()}
+    named, needed = value.get("properties"), value.get("required", [])
+    is_open = isinstance(named, Mapping) and isinstance(needed, list) and all(one in named for one in needed)
+    if is_open and not any(name in value for name in _JOINING):
+        told["additionalProperties"] = False
+    return told
 
 
 def _json_grammar(schema: Mapping[str, Any]) -> str:

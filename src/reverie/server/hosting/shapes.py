@@ -48,7 +48,9 @@ class Reader:
         """What was held back, once nothing more comes."""
         held, self._held = self._held, ""
         calls = self._calls(held) if not self._begun else []
-        return [*calls] if calls else [held] if held.strip() or (held and not self.num_calls) else []
+        if calls:
+            return list[str | ToolCall](calls)
+        return [held] if held.strip() or (held and not self.num_calls) else []
 
     def _next(self) -> list[str | ToolCall] | None:
         """One step: text before a call, a call, or None where more has to come."""
@@ -69,7 +71,7 @@ class Reader:
 
     def _tagged(self, whole: str, after: str) -> list[str | ToolCall]:
         self._begun, self._held = True, after
-        return [*(self._calls(whole[len(BEGIN) : -len(END)]) or [whole])]
+        return list[str | ToolCall](self._calls(whole[len(BEGIN) : -len(END)])) or [whole]
 
     def _calls(self, text: str) -> list[ToolCall]:
         calls = calls_in(text.strip(), self._names)

@@ -139,10 +139,10 @@ def told_of_tools(
 
     ``turns``: role, content and, where there are any, ``tool_calls`` and the ``name`` of a tool that answered.
     """
-    turns = [_cleaned(words, turn) for turn in turns]
+    cleaned = [_cleaned(words, turn) for turn in turns]
     if words.template is not None and words.template.takes_tools:
-        return turns, {"tools": [_data(words.plain, one) for one in tools]} if tools else {}
-    return _plain_turns(turns, [json.dumps(_data(words.plain, one), ensure_ascii=False) for one in tools]), {}
+        return cleaned, {"tools": [_data(words.plain, one) for one in tools]} if tools else {}
+    return _plain_turns(cleaned, [json.dumps(_data(words.plain, one), ensure_ascii=False) for one in tools]), {}
 
 
 def _cleaned(words: BaseWords, turn: Mapping[str, Any]) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def kept_alive(given: Duration | None) -> float | None:
             try:
                 given = float(given)
             except ValueError:
-                said = f"keep_alive is seconds or a duration as 5m; got '{shorten(given)}'"
+                said = f"keep_alive is seconds or a duration as 5m; got '{shorten(str(given))}'"
                 raise RequestError(400, said, "keep_alive") from None
     if given != given:
         raise RequestError(400, "keep_alive is no number", "keep_alive")

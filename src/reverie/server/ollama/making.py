@@ -55,7 +55,7 @@ def making_routes(hosting: Hosting, manage: bool) -> APIRouter:
 
     @routes.post("/create", response_model=None)
     async def create(wanted: CreateBody, request: Request) -> Response:
-        """A model of another one, or of files that were sent as blobs: one GGUF file, or those of a transformers folder."""
+        """A model of another one, or of files sent as blobs: one GGUF file, or those of a transformers folder."""
         check()
         _check_create(wanted)
         name = _bare(wanted.named)
