@@ -15,6 +15,7 @@ from reverie.bundles.experts import open_library
 from reverie.dreaming.session import Session
 from reverie.errors import ReverieError
 from reverie.experts.cache import free_memory
+from reverie.experts.contract import ExpertCard
 from reverie.experts.library import Library
 from reverie.server.hosting.models import HostedModel, ModelFacts, bundle_facts, joined_session, memory_of
 from reverie.server.hosting.names import unknown_model
@@ -76,6 +77,12 @@ class Garage:
             kept = changed, facts, open_library(folder, read_manifest(folder), self._config.library)
             self._facts[folder] = kept
         return replace(kept[1], name=name, experts=tuple(kept[2].names()))
+
+    def cards(self, name: str) -> list[ExpertCard]:
+        """Where each expert of a bundle comes from; raises as ``facts``."""
+        facts = self.facts(name)
+        library = self._facts[facts.folder][2]
+        return [library.card(expert) for expert in facts.experts]
 
     def sound(self, name: str) -> ModelFacts | None:
         """``facts``; None, and a line in the log, for what is damaged."""

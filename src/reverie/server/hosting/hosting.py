@@ -21,7 +21,7 @@ from reverie.dreaming.session import Session
 from reverie.engine import Engine, Request
 from reverie.engine.worker import Drawn
 from reverie.errors import ReverieError
-from reverie.experts.contract import Choice
+from reverie.experts.contract import Choice, ExpertCard
 from reverie.nouns import Answer
 from reverie.server.hosting.contract import Final, TextRequest, Timing
 from reverie.server.hosting.garage import Garage, Loaded
@@ -98,6 +98,11 @@ class Hosting:
         named = self.resolve(name)
         with _requests_fault():
             return self._garage.facts(named.parts[0])
+
+    def experts(self, name: str) -> list[ExpertCard]:
+        """The cards of a bundle's experts, by name. Raises RequestError."""
+        with _requests_fault():
+            return self._garage.cards(self.resolve(name).parts[0])
 
     def lora(self, name: str, given: Sequence[Mapping[str, Any]]) -> Choice:
         """The experts of the field ``lora`` (see ``read_lora``)."""
