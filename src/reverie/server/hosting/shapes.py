@@ -61,13 +61,14 @@ class Reader:
             end = held.find(END)
             return None if end < 0 else self._tagged(held[: end + len(END)], held[end + len(END) :])
         place = held.find(BEGIN)
-        sure = len(held) - _overlap(held, BEGIN) if place < 0 else place
+        if place > 0 and not held[:place].strip():
+            self._held = held[place:]
+            return []
+        sure = len(held[: len(held) - _overlap(held, BEGIN) if place < 0 else place].rstrip())
         if not sure:
             return None
-        self._begun, self._held, text = True, held[sure:], held[:sure]
-        if place >= 0:
-            text = text.rstrip()
-        return [text] if text.strip() or not self.num_calls else []
+        self._begun, self._held = True, held[sure:]
+        return [held[:sure]]
 
     def _tagged(self, whole: str, after: str) -> list[str | ToolCall]:
         self._begun, self._held = True, after

@@ -19,6 +19,7 @@ from reverie.tokens.guided import json_rule
 __all__ = ["CallStyle", "Tool", "ToolCall", "calls_in", "call_schema", "calling_grammar", "style_of", "told_of_tools"]
 
 BEGIN, END = "<tool_call>", "</tool_call>"
+MOST_CALLS = 8  # of one list
 _TEXT = r"/(?s:.*)/"
 
 
@@ -99,7 +100,14 @@ def calling_grammar(
     style = style_of(words.template)
     one = call_schema(tools, style)
     if style.listed:
-        one = {"type": "array", "items": {"anyOf": one["anyOf"]}, "minItems": 1, "$defs": one["$defs"]}
+        most = 1 if must else MOST_CALLS
+        one = {
+            "type": "array",
+            "items": {"anyOf": one["anyOf"]},
+            "minItems": 1,
+            "maxItems": most,
+            "$defs": one["$defs"],
+        }
     mark = words.special(style.mark) if style.mark else None
     rules = [f"json: {json_rule(one, lenient=True)}", "SPACE: /[ \\n]{0,2}/"]
     begin, end = (
