@@ -156,7 +156,7 @@ class AccessMiddleware:
             return receive
         headers, path = Headers(scope=scope), scope["path"]
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if _STREAMED.fullmatch(path) and kind in ("", "application/octet-stream"):
+        if _STREAMED.fullmatch(path):  # whatever kind it is called: Ollama's client calls it JSON
             return receive
         is_upload = self.page is not None and path in self.page.uploads and kind == "multipart/form-data"
         if kind != "application/json" and not is_upload:

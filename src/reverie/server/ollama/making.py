@@ -6,10 +6,12 @@ All of it happens in the user's own folder of models, by names that are no paths
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from fastapi.responses import Response
 from reverie.bundles.known_models import known_models
 from reverie.bundles.pull import pull_model, remove_model
 from reverie.errors import ReverieError, UnknownNameError, UsageError, shorten
-from reverie.paths import find_bundle, packaged_bundles, pulled_bundles
+from reverie.paths import find_bundle, models_dir, packaged_bundles, pulled_bundles
 from reverie.server.hosting import Hosting
 from reverie.server.http.errors import RequestError
 from reverie.server.ollama.blobs import Blobs
@@ -67,7 +69,8 @@ def making_routes(hosting: Hosting, manage: bool) -> APIRouter:
         source, name = _bundle(wanted.source), _bare(wanted.destination)
         _check_new(name)
         async with busy:
-            await asyncio.to_thread(_made_of, str(source), name)
+            with _clients_fault():
+                await asyncio.to_thread(_made_of, str(source), name)
         return Response(status_code=200)
 
     @routes.delete("/delete", response_model=None)
@@ -165,6 +168,18 @@ def _create(wanted: CreateBody, name: str, blobs: Blobs, tell: Tell) -> None:
         _made_of(str(Path(place) / models[0]) if models else place, name, tell)
 
 
+@contextmanager
+def _clients_fault() -> Iterator[None]:
+    """What the house refuses is a wrong request; where things lie is nobody's business."""
+    try:
+        yield
+    except RequestError:
+        raise
+    except ReverieError as error:
+        said = str(error).replace(f"{models_dir()}{os.sep}", "").replace(f"{tempfile.gettempdir()}{os.sep}", "")
+        raise RequestError(400, said) from error
+
+
 class _GoneError(ReverieError):
     """Nobody waits for it any more."""
 
@@ -185,7 +200,8 @@ async def _told(work: Callable[[Tell], None], busy: asyncio.Lock) -> AsyncIterat
         try:
             while (said := await queue.get()) is not None:
                 yield said
-            task.result()
+            with _clients_fault():
+                task.result()
         finally:
             gone.set()
     yield {"status": "success"}
