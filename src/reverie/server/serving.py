@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ class ServeConfig(ServerConfig):
 
     port: int = 11434  # where Ollama's clients look
     keep_talks: bool = True  # what is asked below /v1/reverie, in the user's log of talks
+    manage: bool = True  # where no models are named: let clients of Ollama's API fetch, make, copy and delete models
     hosting: HostingConfig = field(default_factory=HostingConfig)
 
 
@@ -69,6 +70,7 @@ def prepared_serving(models: Sequence[str], settings: ServeConfig) -> Iterator[t
         if importlib.util.find_spec(name) is None:
             raise MissingExtraError("the server", "serve")
     bundles, generators = found_models(models)
+    settings = replace(settings, manage=settings.manage and not models)
     with listen(settings.host, settings.port) as listener:
         application = make_serving(bundles, generators, settings)
         server = make_server(application, settings.hosting.grace_seconds + 2)
@@ -84,13 +86,15 @@ def make_serving(
     from reverie.server.hosting import Hosting
     from reverie.server.http.app import make_app
     from reverie.server.native import native_routes
+    from reverie.server.ollama import ollama_api
     from reverie.server.openai import openai_api
     from reverie.server.page import PAGE
 
     hosting = Hosting(bundles, settings.hosting)
     pictures = {name: _painter(folder, settings) for name, folder in generators.items()}
     log = _talks() if settings.keep_talks else None
-    routers = [*openai_api(hosting, pictures), native_routes(hosting, log), _metrics(hosting)]
+    apis = [*openai_api(hosting, pictures), *ollama_api(hosting, pictures, settings.manage)]
+    routers = [*apis, native_routes(hosting, log), _metrics(hosting)]
     return make_app(routers, _Everything(hosting, pictures, log), settings.policy, settings, PAGE)
 
 

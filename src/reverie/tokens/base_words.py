@@ -88,6 +88,25 @@ class BaseWords:
                 (last if text.index("\n") == len(text) - 1 else others).append(token)
         return last, others
 
+    @cached_property
+    def num_ids(self) -> int:
+        """One more than its highest id."""
+        return max(self._tokenizer.get_vocab().values()) + 1
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids of special tokens, ascending."""
+        return sorted(self._specials)
+
+    def special(self, name: str) -> int | None:
+        """The id of a special token, None where there is none of that name."""
+        token = self._tokenizer.token_to_id(name)
+        return token if token in self._specials else None
+
+    def as_json(self) -> str:
+        """The tokenizer, as its library writes it."""
+        return str(self._tokenizer.to_str())
+
     def encode(self, text: str, whole: bool = True) -> list[int]:
         """The ids of a text; ``whole`` with what the base puts around one, such as BOS. What is a special token's name
         in it is read as that token: see ``plain``."""
@@ -149,6 +168,13 @@ class ChatTemplate:
             source = named.get("default")
         specials = {name: _text(value) for name, value in told.items() if name.endswith("_token") and _text(value)}
         return cls(source, specials) if isinstance(source, str) and source else None
+
+    @cached_property
+    def takes_tools(self) -> bool:
+        """Whether it tells the base of ``tools`` itself."""
+        from jinja2 import meta
+
+        return "tools" in meta.find_undeclared_variables(self._compiled.environment.parse(self.source))
 
     @cached_property
     def _compiled(self) -> Any:

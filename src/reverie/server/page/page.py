@@ -25,7 +25,7 @@ _POLICY = (
 
 
 def _mount(api: FastAPI) -> Callable[[], None]:
-    @api.get("/", include_in_schema=False)
+    @api.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)  # HEAD: what Ollama's clients knock with
     async def index() -> Response:
         return _file("index.html")
 
