@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("llguidance", reason="needs the extra 'serve'")
-jsonschema = pytest.importorskip("jsonschema", reason="needs the extra 'dev'")
+pytest.importorskip("jsonschema", reason="needs the extra 'dev'")
+
+import jsonschema
 
 from bases import bos_words, piece_words, toy_engine_speaker, toy_words
 from reverie.dreaming.engine_speaker import EngineSpeaker

@@ -232,7 +232,8 @@ def test_a_client_that_goes_frees_its_place(tiny: Served) -> None:
     endless = {"type": "array", "items": {"type": "integer"}, "minItems": 2000}
     body = {"model": "tiny", "messages": HI, "format": endless, "options": {"num_predict": 3000}}
     with tiny.client.stream("POST", "/api/chat", json=body) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()
+        assert "message" in next(lines)
         assert tiny.running() == 1
     for _ in range(100):
         if not tiny.running():
