@@ -24,6 +24,7 @@ from reverie.memory.contract import Embedder, Recalled, Written
 from reverie.memory.documents import DOCUMENT_FORMATS, DocumentImport, Documents
 from reverie.memory.embedders import PictureEmbedder, make_embedder
 from reverie.memory.embeddings import Embedded
+from reverie.memory.lexical import speaking_of
 from reverie.memory.linking import LINKED, EntityIndex, bare_name, further_names, passage_facts
 from reverie.memory.recall import RecallConfig, Recaller
 from reverie.memory.relation_patterns import relation_words
@@ -264,21 +265,16 @@ class Memory:
 
     def _passages_about(self, new: set[int]) -> list[int]:
         """Passages that are in ``new`` or speak of something in it; all, where much is new."""
-        passages = sorted(self.names.passages)
-        if len(new) > _ALL * len(passages):
-            return passages
+        if len(new) > _ALL * len(self.names.passages):
+            return sorted(self.names.passages)
         spoken = {
-            bare_name(name).casefold()
+            bare_name(name)
             for node in self.store.nodes(sorted(new))
             for name in (node.name, *node.aliases, *(further_names(node) if node.kind == "passage" else ()))
         }
-        found = []
-        for start in range(0, len(passages), _CHUNK):
-            for node in self.store.nodes(passages[start : start + _CHUNK]):
-                text = " ".join(node.text.casefold().split())
-                if node.id in new or any(name in text for name in spoken):
-                    found.append(node.id)
-        return found
+        with self.store.reading() as connection:
+            found = speaking_of(connection, spoken)
+        return sorted((found | new) & self.names.passages)
 
     def _link_batch(self, ids: Sequence[int]) -> None:
         """Read these passages; what an earlier reading found and this one does not is deleted."""
