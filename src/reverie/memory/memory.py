@@ -57,6 +57,7 @@ class Memory:
     Args:
         embedder: None recalls by names and edges alone
         pictures: makes vectors of picture nodes, whose names are files; None leaves them to their captions
+        compiled: False for a process that is done after a question or two: nothing is loaded that would not pay
     """
 
     def __init__(
@@ -66,10 +67,11 @@ class Memory:
         settings: RecallConfig | None = None,
         folder: Path | None = None,
         pictures: PictureEmbedder | None = None,
+        compiled: bool = True,
     ):
         self.store, self.embedder, self.pictures = store, embedder, pictures
         self.settings = settings or RecallConfig()
-        self.names, self.times = EntityIndex(), Times()
+        self.names, self.times, self._compiled = EntityIndex(), Times(), compiled
         self._shared = store.path is None  # a server keeps the vectors for all
         self._lock = threading.RLock()
         self._linked = store.cursor(_LINKED)
@@ -88,6 +90,7 @@ class Memory:
         create: bool = True,
         settings: RecallConfig | None = None,
         pictures: PictureEmbedder | None = None,
+        compiled: bool = True,
     ) -> Memory:
         """Open the memory at ``url`` (see ``Store.open``); vectors lie beside a SQLite file, in ``<name>.vectors/``, or
         on the server.
@@ -99,7 +102,7 @@ class Memory:
         store = Store.open(url, create)
         try:
             folder = store.path.with_name(f"{store.path.stem}.vectors") if store.path else None
-            return cls(store, made, settings, folder, pictures)
+            return cls(store, made, settings, folder, pictures, compiled)
         except BaseException:
             store.close()
             raise
@@ -119,7 +122,7 @@ class Memory:
         """Who is joined to whom; opened when it is first needed, since its compiled loops take a moment to load."""
         from reverie.memory.topology import Topology
 
-        return Topology.open(self.store)
+        return Topology.open(self.store, compiled=self._compiled)
 
     def __enter__(self) -> Memory:
         return self
