@@ -93,7 +93,9 @@ def expand(
                 last[node] = float(heavy[place]), int(_ids(columns, codes[place : place + 1] >> 1)[0])
         near = np.arange(len(which)) - first[which] < k
         ids = _ids(columns, codes[near] >> 1)
-        found = zip(which[near].tolist(), others[near].tolist(), heavy[near].tolist(), codes[near].tolist(), ids.tolist())
+        found = zip(
+            which[near].tolist(), others[near].tolist(), heavy[near].tolist(), codes[near].tolist(), ids.tolist()
+        )
         base = done - len(rim)
         for row, other, weight, code, edge in found:
             i = base + row
@@ -132,6 +134,7 @@ def pagerank(
         settled[now] += mass - passed
         waiting[now] = 0.0
         which, others, heavy, _ = entries(rows, now)
+        which, others, heavy = which[heavy > 0], others[heavy > 0], heavy[heavy > 0]
         if not len(which):
             break
         reached, inverse = np.unique(others, return_inverse=True)

@@ -132,7 +132,9 @@ class Topology:
     def neighbours(self, node: int, k: int = 32, direction: Direction = "both") -> Neighbours:
         """The ``k`` heaviest edges of ``node``: those that leave it ("out"), come to it ("in"), or both."""
         now = self._now
-        return Neighbours(*_kernels().neighbours(now.rows, now.columns, int(node), max(0, int(k)), _DIRECTIONS[direction]))
+        return Neighbours(
+            *_kernels().neighbours(now.rows, now.columns, int(node), max(0, int(k)), _DIRECTIONS[direction])
+        )
 
     def expand(self, start_nodes: Sequence[int], hops: int = 2, k: int = 32) -> Subgraph:
         """What lies within ``hops`` of the start nodes: breadth first over the ``k`` heaviest edges of each node."""
@@ -219,7 +221,8 @@ class Topology:
         for node, relevance in (bias or {}).items():
             if 0 <= node <= now.num_nodes:
                 likely[node] += max(0.0, relevance)
-        return _kernels().walk(now.rows, now.columns, np.resize(starts, count), int(length), likely, _state(rng))
+        nodes, edges = _kernels().walk(now.rows, now.columns, np.resize(starts, count), length, likely, _state(rng))
+        return nodes, edges
 
     def sample(self, start_nodes: Sequence[int], size: int, rng: np.random.Generator) -> Subgraph:
         """A random subgraph of ``size`` nodes around the start nodes (less where they reach less) and all its edges.
