@@ -73,6 +73,10 @@ _USUALLY = {  # outcome → what is done to things of which it is asked, or said
     "break": "drop", "bounce": "drop", "drift": "drop", "float": "drop", "sink": "drop", "rise": "let go",
     "pop": "drop", "melt": "heat", "cook": "heat", "catch fire": "light", "freeze": "cool",
 }  # fmt: skip
+_BEFORE = ("break", "catch fire")  # asked why of these, something was done to it that is not said
+# form → how an answer to it begins; another is one to something else
+_BEGINS = {"will": ("Yes", "No"), "whole": ("Yes", "No"), "where": ("It ends up",), "after": ("It ",)}
+_ONLY = {"cook": ("heat",)}  # outcome → the actions of which it is asked
 _OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
     "break": "fragile", "catch fire": "burns", "melt": "melts", "be cut": "cut", "float": "floats", "sink": "-floats",
     "roll": "rolls",
@@ -83,6 +87,8 @@ def ask(named: Bindings) -> Asking | Refusal | str:
     """What to ask for what is named; a text says why nothing can be asked."""
     named = _spelled_out(named)
     form = named.get("form", "")
+    if problem := _done_before(named):
+        return problem
     if form == "opinion":
         return Refusal("it asks whether that is wise, not what happens", veto=True)
     if form in _ABOUT_THINGS:
@@ -102,11 +108,23 @@ def ask(named: Bindings) -> Asking | Refusal | str:
     return _unsaid(named) if isinstance(about, str) else about
 
 
+def _done_before(named: Bindings) -> str:
+    """What is wrong with a thing that something was done to, as a frozen egg: it is not what it was, and what else is
+    done to it was not taught. "" where nothing is."""
+    if "did" not in named or named["did"] in ("drop", "let go", "throw", "push", "tip"):
+        return "" if named.get("did", named.get("action")) == named.get("action") else _APART
+    asked = named.get("verb", "")
+    same = named["did"] == named["action"] and named.get("form") not in _ABOUT_THINGS
+    return "" if same and (not asked or asked in ASKED[named["did"]]) else _APART
+
+
 def _unsaid(named: Bindings) -> Asking | Refusal | str:
     """Where nothing is said to be done, what usually makes a thing do that; answered only where it does."""
     verb = named.get("verb", "")
     action = _USUALLY.get(verb)
     if action is None or named["form"] not in ("will", "why") or {"not", "or", "said"} & set(named):
+        return "it does not say what is done"
+    if named["form"] == "why" and verb in _BEFORE:
         return "it does not say what is done"
     wet = {"surface": "water"} if verb in ("float", "sink") and not THINGS[named["thing"]].rises else {}
     if wet and named.get("surface", "water") != "water":
@@ -127,6 +145,8 @@ def _unsaid(named: Bindings) -> Asking | Refusal | str:
 def _spelled_out(named: Bindings) -> dict[str, str]:
     """What is named together with what it leaves unsaid."""
     full = dict(named)
+    if "did" in full:
+        full.setdefault("action", full["did"])
     if full.get("form") == "property" and "action" in full and full["property"] in ("floats", "-floats"):
         contrary = full.pop("property").startswith(CONTRARY)  # something is done, and then it floats or sinks
         full |= {"form": "happens"} if "or" in full else {"form": "will", "verb": "sink" if contrary else "float"}
@@ -270,9 +290,9 @@ def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refus
         return "where a thing is that nobody moved was not taught"
     if form in ("where", "after"):
         asked = event.where() if form == "where" else event.after()
-        return Asking((asked, event.happens()), lambda said: said[0] or said[1])
+        return Asking((asked, event.happens()), lambda said: _fitting(form, said[0]) or said[1])
     if form == "whole":
-        return Asking((event.whole(), event.happens()), lambda said: _checked(said[0], _whole(said[1])))
+        return Asking((event.whole(), event.happens()), lambda said: _checked(_fitting(form, said[0]), _whole(said[1])))
     if form == "why":
         return _why(event, _meant(event, verb), negated)
     return _will(event, _meant(event, verb))
@@ -332,11 +352,24 @@ def _meant(event: Event, verb: str) -> str:
     return verb
 
 
-def _will(event: Event, verb: str) -> Asking:
+def _will(event: Event, verb: str) -> Asking | Refusal | str:
     taught = ASKED[event.action] + (("float", "sink") if event.surface == "water" else ())
+    if event.action not in _ONLY.get(verb, (event.action,)):
+        return _APART
     if verb not in taught:
         return Asking((event.happens(),), lambda said: _yes_no(verb, said[0]))
-    return Asking((event.will(verb), event.happens()), lambda said: _checked(said[0], _yes_no(verb, said[1])))
+    return Asking((event.will(verb), event.happens()), lambda said: _checked(_coherent(verb, said[0]), _yes_no(verb, said[1])))
+
+
+def _fitting(form: str, said: str | None) -> str | None:
+    """An answer, where it is one to a question of that form."""
+    return said if said and said.startswith(_BEGINS[form]) else None
+
+
+def _coherent(verb: str, said: str | None) -> str | None:
+    """A yes or no, where what stands behind it does not speak for the contrary."""
+    yes, _, why = (_fitting("will", said) or "").partition(", ")
+    return said if yes and (not why or _holds(verb, why) == (yes == "Yes")) else None
 
 
 def _checked(said: str | None, happens: str | None) -> str | None:
