@@ -101,7 +101,7 @@ def write_starter_facts(worlds: Sequence[str], path: Path) -> None:
 def calibrate(model: Model, questions: int, seed: int = 0, config: FitConfig | None = None) -> ConfidenceModel:
     """Fit the confidence of ``model`` on as many ``questions`` that its worlds taught it, but that it never saw, on as
     many strange ones, and where its worlds have them on near misses: a question is known, where it was taught. A third
-    of all sets the threshold. The checks are left out, but that there is a scene: it is to tell them apart by itself."""
+    of all sets the threshold. Checks are left out, but that there is a scene: it is to tell them apart by itself."""
     rng = np.random.default_rng([seed, 1])
     taught = taught_questions(model.worlds, questions, seed)
     strange = out_of_domain_questions([one.text for one in taught], questions, rng)
