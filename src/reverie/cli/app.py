@@ -41,6 +41,9 @@ COMMANDS = (
     "calibrate",
     "init",
     "models",
+    "export",
+    "bundle",
+    "compare",
     "bench",
     "info",
 )
