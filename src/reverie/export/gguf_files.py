@@ -47,8 +47,11 @@ def need_gguf() -> None:
         raise MissingExtraError("a GGUF file", "bases") from error
 
 
-def write_base(source: Source, path: Path, kind: str, merged: Adapter | None = None) -> GgufWords:
-    """Write the base to ``path`` with its matrices as ``kind``, ``merged`` added to its linears; returns its words.
+def write_base(
+    source: Source, path: Path, kind: str, merged: Adapter | None = None, words: GgufWords | None = None
+) -> GgufWords:
+    """Write the base to ``path`` with its matrices as ``kind``, ``merged`` added to its linears, and ``words``, by
+    default those of its tokenizer, which are returned.
 
     Raises BundleError for a base or tokenizer that llama.cpp does not know, ExpertError where ``merged`` does not fit.
     """
@@ -57,7 +60,7 @@ def write_base(source: Source, path: Path, kind: str, merged: Adapter | None = N
 
     layout = source.base.config
     arch = _architecture(layout)
-    words = gguf_words(source.tokenizer, source.num_ids, source.specials)
+    words = words or gguf_words(source.tokenizer, source.num_ids, source.specials)
     writer = gguf.GGUFWriter(path, arch)
     _write_settings(writer, source, layout, arch, kind)
     _write_words(writer, source, words)
