@@ -42,6 +42,9 @@ COMMANDS = (
     "calibrate",
     "init",
     "models",
+    "export",
+    "bundle",
+    "compare",
     "bench",
     "info",
 )

@@ -68,6 +68,11 @@ class BaseWords:
             else {},
         )
 
+    @property
+    def library(self) -> Tokenizer:
+        """The tokenizer that does the work."""
+        return self._tokenizer
+
     @cached_property
     def text_ids(self) -> list[int]:
         """The ids that stand for text, ascending."""
@@ -154,25 +159,26 @@ class ChatTemplate:
         except TemplateError as error:
             raise UsageError(f"the base's chat template is damaged: {shorten(str(error), 160)}") from error
 
-    def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """The talk as the base reads it, up to where its answer begins. ``messages``: role and content each.
+    def render(self, messages: Sequence[Mapping[str, str]], answer: bool = True) -> str:
+        """The talk as the base reads it, up to where its answer begins, or without that where no ``answer`` is to
+        follow. ``messages``: role and content each.
 
         Where the template knows no system turn, its words are put before the first question. Raises UsageError where it
         takes the talk neither way.
         """
         try:
-            return self._render(messages)
+            return self._render(messages, answer)
         except UsageError:
             if not messages or messages[0]["role"] != "system":
                 raise
         first, *others = messages[1:] or [{"role": "user", "content": ""}]
         joined = f"{messages[0]['content']}\n\n{first['content']}".strip()
-        return self._render([{**first, "content": joined}, *others])
+        return self._render([{**first, "content": joined}, *others], answer)
 
-    def _render(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def _render(self, messages: Sequence[Mapping[str, str]], answer: bool) -> str:
         try:
             given = [dict(message) for message in messages]
-            return str(self._compiled.render(messages=given, add_generation_prompt=True, **self._specials))
+            return str(self._compiled.render(messages=given, add_generation_prompt=answer, **self._specials))
         except UsageError:
             raise
         except Exception as error:  # whatever a foreign template does
