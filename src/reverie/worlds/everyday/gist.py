@@ -1,0 +1,500 @@
+"""What a question asks of the everyday world, from what its words mention in whatever order (``gist.txt``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from reverie.worlds.everyday.asking import CAN, GONE, OF_THING, Event, ask, holds, lower, meant, yes_no
+from reverie.worlds.everyday.things import SUPPORTS, THINGS
+from reverie.worlds.phrasebook import Asking, Bindings, Mention, Refusal
+
+__all__ = ["understand"]
+
+Answers = Sequence[str | None]
+Understood = tuple[Bindings, Asking | Refusal | str]
+_APART = "it joins what was taught apart"
+_UNASKED = "it does not say what is asked"
+_UNDONE = "it does not say what is done"
+_SLOTS = ("thing", "other", "third", "fourth")
+_FALLING = ("drop", "let go", "throw")
+_BY_TOOL = {  # what is done with a tool → what it is called
+    ("heat", "heat"), ("cool", "cool"), ("cut", "cut"), ("light", "light"), ("light", "heat"),
+}  # fmt: skip
+
+
+class _Unclear(Exception):
+    """Why a question is not understood."""
+
+
+def understand(mentions: Sequence[Mention]) -> Understood:
+    """What is named, and what to ask for it."""
+    scene = _Scene(mentions)
+    try:
+        asking = scene.asking()
+        return scene.named, asking
+    except _Unclear as unclear:
+        return {}, str(unclear)
+
+
+class _Scene:
+    def __init__(self, mentions: Sequence[Mention]):
+        self.mentions = mentions
+        self.named: dict[str, str] = {}
+
+    # what is mentioned
+
+    def all(self, key: str) -> list[str]:
+        """Every value that is mentioned for a key, once."""
+        return list(dict.fromkeys(says[key] for one in self.mentions for says in one.says if key in says))
+
+    def has(self, key: str, value: str = "") -> bool:
+        return any(key in says and value in ("", says[key]) for one in self.mentions for says in one.says)
+
+    @cached_property
+    def things(self) -> list[str]:
+        return self.all("thing")
+
+    @cached_property
+    def comparing(self) -> bool:
+        return bool({"cmp", "most", "common", "which"} & {key for one in self.mentions for says in one.says for key in says})
+
+    # what is asked
+
+    def asking(self) -> Asking | Refusal | str:
+        self._refuse_what_stops()
+        if self.has("common") and len(self._several) == 2:
+            return self._ask(form="common")
+        if (self.has("cmp") or self.has("most")) and len(self._several) > 1:
+            return self._weighed()
+        if (self.has("which") or self.has("many", "yes")) and len(self._several) > 1:
+            return self._of_several()
+        return self._of_one()
+
+    def _refuse_what_stops(self) -> None:
+        for one in self.mentions:
+            if any("stop" in says for says in one.says):
+                raise _Unclear(f'"{one.text}" changes what is asked')
+        for one, after in zip(self.mentions, self.mentions[1:], strict=False):
+            adjacent = one.clause == after.clause and "thing" in _keys(one) and "s" != after.text
+            if adjacent and {"thing", "surface"} & _keys(after) and not self.has("common") and _bare(after):
+                raise _Unclear(f'"{one.text} {after.text}" was not taught')
+            if adjacent and after.text in ("of", "with", "for") and not self._owned(after):
+                raise _Unclear(f'"{one.text} {after.text}" was not taught')
+
+    def _owned(self, of: Mention) -> bool:
+        """Whether somebody or a taught thing follows."""
+        for one in self.mentions:
+            if one.start > of.start:
+                return of.text == "for" or bool(_keys(one) & {"aside", "thing", "ask", "other", "tool", "act"})
+        return True
+
+    @cached_property
+    def _several(self) -> list[str]:
+        """Things that are compared: also those that stand after a preposition."""
+        found = [says[key] for one in self.mentions for key in ("thing", "support", "target") for says in one.says if key in says]
+        return list(dict.fromkeys(found))
+
+    def _ask(self, **more: str) -> Asking | Refusal | str:
+        self.named.update(zip(_SLOTS, self._several, strict=False))
+        self.named.update(more)
+        return ask(self.named)
+
+    def _weighed(self) -> Asking | Refusal | str:
+        if self._deeds or len(self._several) > 4:
+            raise _Unclear(_APART)
+        names, most = self._several, (self.all("most") or [""])[0]
+        compared = (self.all("cmp") or [""])[0]
+        if len(self.all("most")) + len(self.all("cmp")) != 1:
+            raise _Unclear("it compares in two ways")
+        than = next((one.start for one in self.mentions if "than" in _keys(one)), -1)
+        if most or self.has("which") or self.has("or") or than < 0:
+            return self._ask(form="most", most=most or {"heavier": "heaviest", "lighter": "lightest"}[compared])
+        before = [name for name in names if self._first(name) < than]
+        if len(names) != 2 or len(before) != 1:
+            raise _Unclear("it does not say what is compared with what")
+        one, other = before[0], next(name for name in names if name != before[0])
+        if compared == "lighter":
+            one, other = other, one
+        self.named |= {"form": "heavier", "thing": one, "other": other}
+        return ask(self.named)
+
+    def _first(self, name: str) -> int:
+        return min(one.start for one in self.mentions for says in one.says if name in (says.get("thing"), says.get("target"), says.get("support")))
+
+    def _of_several(self) -> Asking | Refusal | str:
+        """Which of several things does that, or how many."""
+        names = self._several
+        if len(names) > 4:
+            raise _Unclear(_APART)
+        form = "many" if self.has("many") else "which"
+        if self.has("property") and not self._deeds:
+            return self._ask(form=form, property=self._one("property"))
+        claims = self._claims
+        if len(claims) != 1:
+            raise _Unclear(_UNASKED)
+        verb, true = claims[0]
+        if not self._deeds:
+            if verb not in OF_THING or not true:
+                raise _Unclear(_UNDONE)
+            return self._ask(form=form, property=OF_THING[verb])
+        if form == "many":
+            raise _Unclear(_UNDONE)
+        named = self._done
+        events = [Event({**named, "thing": name}) for name in names]
+        for event in events:
+            if event.problem:
+                raise _Unclear(event.problem)
+        self.named |= {**named, "form": "which", "verb": verb} | dict(zip(_SLOTS, names, strict=False))
+
+        def word(said: Answers) -> str | None:
+            if any(one is None for one in said):
+                return None
+            those = [name for name, event, one in zip(names, events, said, strict=True) if _claimed(event, verb, str(one)) == true]
+            if not those:
+                return "None of them."
+            text = " and ".join(THINGS[name].the for name in those)
+            return f"{text[0].upper()}{text[1:]}."
+
+        return Asking(tuple(event.happens() for event in events), word)
+
+    def _one(self, key: str) -> str:
+        found = self.all(key)
+        if len(found) != 1:
+            raise _Unclear(_APART if found else _UNASKED)
+        return found[0]
+
+    # one thing
+
+    def _of_one(self) -> Asking | Refusal | str:
+        if not self.things:
+            if "liquid" in self.all_keys and self._action_by_words in ("heat", "cool", "pour"):
+                self.things.append(self._one("liquid"))
+            else:
+                raise _Unclear("it names no thing that was taught")
+        if self.has("cmp") or self.has("most") or self.has("common") or self.has("than"):
+            raise _Unclear(_APART)
+        done = self._done if self._deeds else {}
+        names = [name for name in self.things if name != done.get("support")]
+        if len(names) != 1 or (self.all("target") and set(self.all("target")) - {done.get("support"), names[0]}):
+            raise _Unclear("it names several things")
+        self.named = {**done, "thing": names[0]}
+        if not done:
+            return self._of_property()
+        event = Event(self.named)
+        if event.problem:
+            raise _Unclear(event.problem)
+        return self._of_event(event)
+
+    @cached_property
+    def all_keys(self) -> set[str]:
+        return {key for one in self.mentions for key in _keys(one)}
+
+    def _of_property(self) -> Asking | Refusal | str:
+        if self.has("no") or self.has("ask", "why"):
+            raise _Unclear(_UNDONE)
+        if self.has("property"):
+            self.named |= {"form": "property", "property": self._one("property")}
+        else:
+            claims = self._claims
+            if len(claims) != 1 or claims[0][0] not in OF_THING or not claims[0][1]:
+                raise _Unclear(_UNDONE)
+            self.named |= {"form": "property", "property": OF_THING[claims[0][0]]}
+        return ask(self.named)
+
+    # what is done
+
+    @cached_property
+    def _acts(self) -> list[str]:
+        """Actions that are mentioned and not denied, those of words that say nothing else first."""
+        sure, maybe = [], []
+        for one in self.mentions:
+            for says in one.says:
+                if "act" in says and not self._denied(one):
+                    (maybe if "verb" in _keys(one) else sure).append(says["act"])
+        return list(dict.fromkeys(sure)) or list(dict.fromkeys(maybe))[:1]
+
+    @cached_property
+    def _deeds(self) -> bool:
+        return bool(self._acts or {"fell", "put", "tool", "on", "support"} & self.all_keys or self._wet)
+
+    @cached_property
+    def _wet(self) -> bool:
+        return "water" in self.all("surface") and any("surface" in _keys(one) and one.text.split()[0] in ("in", "into", "on", "to") for one in self.mentions)
+
+    @property
+    def _action_by_words(self) -> str:
+        return self._acts[0] if self._acts else (self.all("tool") or [""])[0]
+
+    @cached_property
+    def _done(self) -> dict[str, str]:
+        """The action, with where it is done."""
+        named: dict[str, str] = {}
+        surfaces = self._surfaces
+        supports = [name for name in self.all("support") if any("on" in says for one in self.mentions for says in one.says if says.get("support") == name)]
+        action = self._action(surfaces, supports)
+        named["action"] = action
+        if action == "stack":
+            others = [name for name in supports if name in self.all("support")]
+            if len(others) != 1:
+                raise _Unclear("it does not say what the thing is put on")
+            named["support"] = others[0]
+            surfaces = [one for one in surfaces if one != "floor"]
+        elif supports:
+            raise _Unclear("it names several things")
+        if self.has("off"):
+            if action not in ("push", "drop", "tip"):
+                raise _Unclear(_APART)
+            named |= {"action": "push", "off": "yes", "surface": "table"}
+            surfaces = [one for one in surfaces if one not in ("table", "floor")]
+        if len(surfaces) > 1:
+            raise _Unclear("it names several places")
+        if surfaces and surfaces != ["floor"]:
+            named["surface"] = surfaces[0]
+        heights = self.all("height")
+        if len(heights) > 1:
+            raise _Unclear("it names several heights")
+        if heights and action in (*_FALLING, "pour"):
+            named["height"] = heights[0]
+        return named
+
+    @cached_property
+    def _surfaces(self) -> list[str]:
+        found = []
+        for one in self.mentions:
+            for says in one.says:
+                if "surface" in says and "off" not in says:
+                    if says["surface"] == "water" and "liquid" in _keys(one) and " " not in one.text:
+                        continue
+                    found.append(says["surface"])
+        return list(dict.fromkeys(found))
+
+    def _action(self, surfaces: Sequence[str], supports: Sequence[str]) -> str:
+        acts, tools = list(self._acts), list(dict.fromkeys(self.all("tool")))
+        tools = [tool for tool in tools if not self._tool_denied(tool)]
+        if acts and set(acts) <= {"drop", "let go"}:
+            acts = acts[:1]
+        if acts == ["wait"] or (not acts and self.has("put")):
+            if self.has("off"):
+                return "push"
+            if tools:
+                return self._single(tools)
+            if supports:
+                return "stack"
+            if "water" in surfaces:
+                return "drop"
+            if self.has("fell") and not acts:
+                return "drop"
+            if acts or (surfaces and not self.has("fell")):
+                return "wait"
+            raise _Unclear(_UNDONE)
+        if acts:
+            action = self._single(acts)
+            if tools and any((action, tool) not in _BY_TOOL for tool in tools):
+                raise _Unclear("it names two things that are done")
+            if action in ("drop", "let go") and supports:
+                raise _Unclear("it names several things")
+            return action
+        if tools:
+            return self._single(tools)
+        if supports and not self.has("fell"):
+            return "stack"
+        if supports:
+            raise _Unclear("it names several things")
+        if self.has("off"):
+            return "push"
+        if self.has("fell") or self._wet:
+            return "drop"
+        raise _Unclear(_UNDONE)
+
+    def _single(self, found: Sequence[str]) -> str:
+        if len(set(found)) != 1:
+            raise _Unclear("it names two things that are done")
+        return found[0]
+
+    def _denied(self, act: Mention) -> bool:
+        """Whether it is not done: "no push", "I do not drop it"."""
+        before = [one for one in self.mentions if act.start - 3 <= one.start < act.start and one.clause == act.clause]
+        between = [one for one in before if "no" in _keys(one) and not {"act", "ask", "or"} & _keys(one)]
+        if between and "verb" not in _keys(act):
+            self._spent.add(between[-1].start)
+            return True
+        return False
+
+    def _tool_denied(self, tool: str) -> bool:
+        found = [one for one in self.mentions for says in one.says if says.get("tool") == tool]
+        return all(self._denied(one) for one in found)
+
+    @cached_property
+    def _spent(self) -> set[int]:
+        """Where a "not" stands of which it is known what it denies."""
+        return set()
+
+    # what comes of it
+
+    @cached_property
+    def _claims(self) -> list[tuple[str, bool]]:
+        """Outcomes that are asked about or told, and whether they are said to be so."""
+        acting = self._acts
+        found: list[tuple[str, bool]] = []
+        for one in self.mentions:
+            keys = _keys(one)
+            if "whole" in keys:
+                claim = ("break", False)
+            elif "verb" in keys and not ("act" in keys and self._is_the_act(one)):
+                says = next(says for says in one.says if "verb" in says)
+                claim = (says["verb"], "turned" not in says)
+            elif "fell" in keys and acting and acting[0] in ("stack", "push", "tip"):
+                claim = ("fall", True)
+            else:
+                continue
+            denial = self._denial(one)
+            if denial:
+                claim = (claim[0], not claim[1])
+            if claim not in found:
+                found.append(claim)
+        left = [one for one in self.mentions if "no" in _keys(one) and one.start not in self._spent and "ask" not in _keys(one)]
+        if left:
+            raise _Unclear(f'"{left[0].text}" changes what is asked')
+        return found
+
+    def _is_the_act(self, one: Mention) -> bool:
+        """Whether a word that may be an action or an outcome is the action: where no other word is."""
+        others = [says["act"] for other in self.mentions if other is not one for says in other.says if "act" in says and "verb" not in _keys(other)]
+        tools = self.all("tool")
+        return not others and not tools and self._form not in ("whether", "why")
+
+    def _denial(self, verb: Mention) -> bool:
+        before = [one for one in self.mentions if one.start < verb.start and one.clause == verb.clause and one.start not in self._spent]
+        for one in reversed(before):
+            keys = _keys(one)
+            if {"verb", "whole"} & keys and "no" not in keys:
+                return False
+            if "no" in keys and "ask" not in keys:
+                self._spent.add(one.start)
+                soft = any(says.get("no") == "soft" for says in one.says)
+                return not (soft and self._form == "whether" and not self.has("truth") and verb.sentence == self.mentions[-1].sentence)
+        return False
+
+    @cached_property
+    def _form(self) -> str:
+        if self.has("ask", "why"):
+            return "why"
+        if self.has("or", "yes") and not self._whether_words:
+            return "happens"
+        if self._whether_words or self._asks_first:
+            return "whether"
+        for form in ("where", "after", "happens"):
+            if self.has("ask", form):
+                return form
+        if self._wh:
+            return "happens"
+        if self.has("or", "not") or self._yes_no_order:
+            return "whether"
+        return ""
+
+    @property
+    def _whether_words(self) -> bool:
+        return self.has("ask", "whether") or self.has("or", "not")
+
+    @property
+    def _wh(self) -> bool:
+        return any(re.match(r"(what|how)\b", one.text) for one in self.mentions)
+
+    @cached_property
+    def _asks_first(self) -> bool:
+        """Whether the last clause that asks begins with its verb: "does it break"."""
+        if self._wh or any(self.has("ask", form) for form in ("where", "after")):
+            return False
+        return self._yes_no_order
+
+    @cached_property
+    def _yes_no_order(self) -> bool:
+        starts = [one for place, one in enumerate(self.mentions) if place == 0 or self.mentions[place - 1].clause != one.clause]
+        plain = re.compile(r"(is|are|was|were|will|would|does|do|did|can|could|has|have|had|might|art|dost|doth|wilt)\b")
+        if any(plain.match(one.text) for one in starts):
+            return True
+        pairs = zip(self.mentions, self.mentions[1:], strict=False)
+        return any(plain.fullmatch(one.text) and re.match(r"(it|they|he|she|the|my|a|an|this|that)\b", two.text) for one, two in pairs)
+
+    # one event
+
+    def _of_event(self, event: Event) -> Asking | Refusal | str:
+        form, claims = self._form, self._claims
+        if not form:
+            raise _Unclear(_UNASKED)
+        if form == "why":
+            return self._why(claims)
+        self.named["form"] = form
+        if form == "whether":
+            if not claims and self.has("can") and event.action in CAN:
+                claims = [(CAN[event.action], True)]
+            if not claims:
+                raise _Unclear(_UNASKED)
+            return _told(event, claims)
+        if self.has("or", "yes"):
+            return Asking((event.happens(),))
+        if form == "happens" and self.has("many", "cut") and event.action != "cut":
+            raise _Unclear(_APART)
+        asking = ask(self.named)
+        if not isinstance(asking, Asking) or not claims:
+            return asking
+        return _checked(asking, event, claims)
+
+    def _why(self, claims: Sequence[tuple[str, bool]]) -> Asking | Refusal | str:
+        if self.has("ask", "why") and any(says.get("no") for one in self.mentions for says in one.says if says.get("ask") == "why"):
+            claims = [(verb, not true) for verb, true in claims]
+        if len(claims) != 1:
+            raise _Unclear("it does not say what is to be explained")
+        verb, true = claims[0]
+        self.named |= {"form": "why", "verb": verb} | ({} if true else {"not": "yes"})
+        return ask(self.named)
+
+
+def _keys(mention: Mention) -> set[str]:
+    return {key for says in mention.says for key in says}
+
+
+def _bare(mention: Mention) -> bool:
+    """Whether a mention begins with its own noun: no article or preposition before it."""
+    return "fell" not in _keys(mention) and not re.match(r"(a|an|the|my|your|our|his|her|their|its|on|in|into|over|above|to|at|with|against|off|from|of)\b", mention.text)
+
+
+def _claimed(event: Event, verb: str, happens: str) -> bool:
+    """Whether what happens is that outcome."""
+    if verb == "stay on top" and event.action != "stack":
+        if event.surface == "water" and event.action in _FALLING:
+            return holds("float", happens)
+        return not holds("move" if event.action in ("push", "tip") else "change", happens)
+    return holds(meant(event, verb), happens)
+
+
+def _told(event: Event, claims: Sequence[tuple[str, bool]]) -> Asking:
+    """Yes where all that is claimed is so, no where something is not."""
+
+    def word(said: Answers) -> str | None:
+        if said[0] is None:
+            return None
+        right = all(_is_so(event, verb, said[0]) == true for verb, true in claims)
+        return f"{'Yes' if right else 'No'}, {lower(said[0])}"
+
+    return Asking((event.happens(),), word)
+
+
+def _is_so(event: Event, verb: str, happens: str) -> bool:
+    if verb == "break" and not any(words in happens for words in ("breaks", "shatters")):
+        return any(words in happens for words in GONE)
+    return _claimed(event, verb, happens)
+
+
+def _checked(asking: Asking, event: Event, claims: Sequence[tuple[str, bool]]) -> Asking:
+    """With what the question tells of the outcome: an answer only where that is so."""
+
+    def word(said: Answers) -> str | None:
+        happens = said[-1]
+        if happens is None or not all(_is_so(event, verb, happens) == true for verb, true in claims):
+            return None
+        return asking.word(said[:-1]) if asking.word else said[0]
+
+    return Asking((*asking.questions, event.happens()), word)
