@@ -22,7 +22,9 @@ get = got gotten; take = took taken; sink = sank sunk; rise = rose risen; fly = 
 come = came; make = made; stand = stood; see = saw seen; sit = sat; lie = lay laid lain lying; keep = kept
 catch = caught; stick = stuck; find = found; slide = slid; spill = spilt; burn = burnt; know = knew known
 think = thought; not = nt; begin = began begun; blow = blew blown; shake = shook shaken; melt = molten
-say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting
+say = said; tell = told; hit = hitting; half = halves; meet = met
+spend = spent; bring = brought; write = wrote written; forget = forgot forgotten; swear = swore sworn; lose = lost
+swim = swam swum; forsake = forsook forsaken; weep = wept; leap = leapt; hear = heard; a = an; strike = struck; set = setting
 """
 _BASES = {
     form: base.strip()

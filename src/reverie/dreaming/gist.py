@@ -52,9 +52,14 @@ _TYPED = (
     (re.compile(r"\bw/", re.I), "with "),
     (re.compile(r"(\d)\s*(?:secs?|s)\b", re.I), r"\1 seconds"),
     (re.compile(r"(\d)\s*mins?\b", re.I), r"\1 minutes"),
+    (re.compile(r"\b(?:yes ?/ ?no|y ?/ ?n)\b", re.I), "yes or no"),
+    (re.compile(r"\b(why|how|where|when)s\b", re.I), r"\1 is"),
+    (re.compile(r"\b(happen\w*) 2\b", re.I), r"\1 to"),
+    (re.compile(r"\b1 ?x\b", re.I), "one"),
+    (re.compile(r"\s\+\s"), " and "),
+    (re.compile(r"\s=\s*\?"), " result?"),
     (re.compile(r"[°º]\s*[CF]?\b"), " degrees "),
 )
-_BEFORE_NO_PERSON = frozenset("to".split())
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,6 @@ def read_gist(question: str, loose: Loose, parser: Parser) -> Gist:
         mentions.append(mention)
         if not mention.says:
             strange.append(mention.text)
-    strange += _misplaced(mentions)
     if len(mentions) > _MAX_WORDS or strange or not mentions:
         return Gist({}, strange=tuple(dict.fromkeys(strange)))
     named, asking = loose.understand(mentions)
@@ -140,18 +144,3 @@ def _mentions(question: str, parser: Parser) -> Iterator[Mention]:
             said = " ".join(words[piece.start : piece.end])
             yield Mention(said, piece.says, start + piece.start, clauses[piece.start], number)
         start += len(words)
-
-
-def _classes(mention: Mention) -> set[str]:
-    return {says["aside"] for says in mention.says if "aside" in says}
-
-
-def _misplaced(mentions: Sequence[Mention]) -> Iterator[str]:
-    """Words that are harmless elsewhere: a person to whom something is thrown."""
-    for place, one in enumerate(mentions):
-        if "to" not in _classes(one):
-            continue
-        after = (nxt for nxt in mentions[place + 1 :] if not _classes(nxt) & {"det", "adjective"})
-        nxt = next(after, None)
-        if nxt is not None and _classes(nxt) and _classes(nxt) <= {"person", "pronoun"}:
-            yield f"{one.text} {nxt.text}"

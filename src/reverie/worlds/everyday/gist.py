@@ -19,9 +19,17 @@ _UNASKED = "it does not say what is asked"
 _UNDONE = "it does not say what is done"
 _SLOTS = ("thing", "other", "third", "fourth")
 _FALLING = ("drop", "let go", "throw")
+_PEOPLE = frozenset("i you we us me people somebody someone anybody anyone everyone nobody thou".split())
+_NO_PARTS = frozenset("computer machine case story test game school class time report song poem person people king queen baby".split())
+_FEELS = frozenset("know feel think want dream love hate mind understand remember worry say talk sing cry laugh smile".split())
+_LONG = re.compile(r"overnight|all (?:day|night)|whole day|(?:an|half an) hour|for ages|long time|long while|4 ages|hours?$")
 _BY_TOOL = {  # what is done with a tool → what it is called
     ("heat", "heat"), ("cool", "cool"), ("cut", "cut"), ("light", "light"), ("light", "heat"),
 }  # fmt: skip
+
+
+_ASKS = re.compile(r"(is|are|was|were|will|would|does|do|did|can|could|has|have|had|might|art|dost|doth|wilt)\b")
+Claim = tuple[str, bool]  # an outcome, and whether it is said to be so
 
 
 class _Unclear(Exception):
@@ -82,6 +90,86 @@ class _Scene:
                 raise _Unclear(f'"{one.text} {after.text}" was not taught')
             if adjacent and after.text in ("of", "with", "for") and not self._owned(after):
                 raise _Unclear(f'"{one.text} {after.text}" was not taught')
+        self._refuse_where()
+        self._refuse_misplaced()
+        for place, one in enumerate(self.mentions):
+            self._refuse_state(place, one)
+            self._refuse_subject(place, one)
+        if self.has("no") and any(self._denied(one) for one in self.mentions if "act" in _keys(one)) and not self.has("act", "wait"):
+            if not (self.has("ask", "why") and self.has("act", "cut")):
+                raise _Unclear("it says what is not done")
+
+    def _near(self, place: int, step: int) -> Mention | None:
+        """The mention beside one, in its clause."""
+        other = place + step
+        if not 0 <= other < len(self.mentions) or self.mentions[other].clause != self.mentions[place].clause:
+            return None
+        return self.mentions[other]
+
+    def _refuse_state(self, place: int, one: Mention) -> None:
+        """No "broken plate" was taught, no "water balloon", and nothing that "happens to the knife"."""
+        keys, before, after = _keys(one), self._near(place, -1), self._near(place, 1)
+        if before is not None and after is not None and "thing" in _keys(after) and _bare(after):
+            state = {"verb", "whole", "property"} & keys or (("act" in keys or "fell" in keys) and len(self._acts) > 1)
+            if "det" in _classes(before) and state:
+                raise _Unclear(f'"{one.text} {after.text}" was not taught')
+        if after is not None and "thing" in _keys(after) and _bare(after) and ("surface" in keys or "person" in _classes(one)):
+            raise _Unclear(f'"{one.text} {after.text}" was not taught')
+        if before is not None and "happen" in before.text and one.text.startswith("to ") and {"tool", "surface"} & keys:
+            raise _Unclear(f'"{one.text}" is not what was taught to be asked about')
+        if after is not None and "thing" in keys and after.text in _NO_PARTS:
+            raise _Unclear(f'"{one.text} {after.text}" was not taught')
+
+    def _refuse_misplaced(self) -> None:
+        """A person to whom something is thrown; "down a well"."""
+        for place, one in enumerate(self.mentions):
+            before = self._near(place, -1)
+            if one.text == "well" and before is not None and "det" in _classes(before):
+                raise _Unclear("'well' is not among what was taught")
+            moved = any(two.clause == one.clause and {"act", "put", "fell"} & _keys(two) for two in self.mentions[:place])
+            if "to" not in _classes(one) or not moved:
+                continue
+            after = (two for two in self.mentions[place + 1 :] if not _classes(two) & {"det", "adjective"})
+            goal = next(after, None)
+            if goal is not None and _classes(goal) and _classes(goal) <= {"person", "pronoun", "time"}:
+                raise _Unclear(f'"{one.text} {goal.text}" does not go with what was taught')
+
+    def _refuse_where(self) -> None:
+        for place, one in enumerate(self.mentions):
+            if re.fullmatch(r"where|what|how", one.text) and "stop" not in _keys(one):
+                after = [two for two in self.mentions[place + 1 : place + 4] if two.clause == one.clause]
+                if len(after) > 2 and "be" in _classes(after[0]) and after[1].text in (*_PEOPLE, "he", "she") and (
+                    {"act", "put", "can"} & _keys(after[2]) or after[2].text in ("do", "make")
+                ):
+                    raise _Unclear(f'"{one.text} {after[0].text} {after[1].text}" was not taught')
+            if one.text.split()[0] in ("what", "where", "how") and len(one.text.split()) < 3 and place + 1 < len(self.mentions) and self.mentions[place + 1].text in ("can i", "can you", "could i", "could you", "can one"):
+                raise _Unclear(f'"{one.text}" asks how to do it')
+
+    def _refuse_subject(self, place: int, one: Mention) -> None:
+        """What befalls somebody, or the floor, was not taught."""
+        keys = _keys(one)
+        if not {"verb", "fell", "whole"} & keys or {"act", "put"} & keys:
+            return
+        at = place - 1
+        while at >= 0 and self.mentions[at].clause == one.clause and (
+            _classes(self.mentions[at]) & {"be", "adverb"} or "no" in _keys(self.mentions[at])
+        ):
+            at -= 1
+        if at < 0 or self.mentions[at].clause != one.clause:
+            return
+        subject, after = self.mentions[at], self._near(place, 1)
+        classes = _classes(subject)
+        if ("pronoun" in classes and subject.text in _PEOPLE) or (classes == {"person"}):
+            raise _Unclear(f'"{subject.text} {one.text}" was not taught')
+        if subject.text in ("he", "she") and any("act" in _keys(two) and place > 0 and self.mentions[place - 1].text == subject.text for place, two in enumerate(self.mentions)):
+            raise _Unclear(f'"{subject.text} {one.text}" was not taught')
+        works = after is not None and "thing" in _keys(after)
+        if "tool" in _keys(subject) and not works and "be cut" not in {says.get("verb") for says in one.says}:
+            raise _Unclear(f'"{subject.text} {one.text}" was not taught')
+        if "surface" in _keys(subject) and _stands(subject):
+            raise _Unclear(f'"{subject.text} {one.text}" was not taught')
+        if works and "thing" in _keys(subject) and "support" not in _keys(after):
+            raise _Unclear(_APART)
 
     def _owned(self, of: Mention) -> bool:
         """Whether somebody or a taught thing follows."""
@@ -102,7 +190,7 @@ class _Scene:
         return ask(self.named)
 
     def _weighed(self) -> Asking | Refusal | str:
-        if self._deeds or len(self._several) > 4:
+        if self._deeds or len(self._several) > 4 or self.has("ask", "why") or self.has("no"):
             raise _Unclear(_APART)
         names, most = self._several, (self.all("most") or [""])[0]
         compared = (self.all("cmp") or [""])[0]
@@ -175,7 +263,7 @@ class _Scene:
                 raise _Unclear("it names no thing that was taught")
         if self.has("cmp") or self.has("most") or self.has("common") or self.has("than"):
             raise _Unclear(_APART)
-        done = self._done if self._deeds else {}
+        done = self._done if self._deeds else self._usually
         names = [name for name in self.things if name != done.get("support")]
         if len(names) != 1 or (self.all("target") and set(self.all("target")) - {done.get("support"), names[0]}):
             raise _Unclear("it names several things")
@@ -187,12 +275,22 @@ class _Scene:
             raise _Unclear(event.problem)
         return self._of_event(event)
 
+    @property
+    def _usually(self) -> dict[str, str]:
+        """Where nothing is said to be done, and it is asked why a thing floats, sinks or rises."""
+        if self._form != "why" or len(self._claims) != 1:
+            return {}
+        verb, _ = self._claims[0]
+        return {"rise": {"action": "let go"}}.get(verb) or (
+            {"action": "drop", "surface": "water"} if verb in ("float", "sink") else {}
+        )
+
     @cached_property
     def all_keys(self) -> set[str]:
         return {key for one in self.mentions for key in _keys(one)}
 
     def _of_property(self) -> Asking | Refusal | str:
-        if self.has("no") or self.has("ask", "why"):
+        if self.has("no") or self.has("ask", "why") or self._form != "whether" or not self._plainly_asked():
             raise _Unclear(_UNDONE)
         if self.has("property"):
             self.named |= {"form": "property", "property": self._one("property")}
@@ -202,6 +300,17 @@ class _Scene:
                 raise _Unclear(_UNDONE)
             self.named |= {"form": "property", "property": OF_THING[claims[0][0]]}
         return ask(self.named)
+
+    def _plainly_asked(self) -> bool:
+        """Whether the thing stands right after the verb that asks, and nothing else is said in that clause."""
+        place = next(place for place, one in enumerate(self.mentions) if "thing" in _keys(one))
+        clause = self.mentions[place].clause
+        before = self._near(place, -1)
+        leads = before is not None and ("be" in _classes(before) or "whether" in {says.get("ask") for says in before.says})
+        plain = {"det", "be", "adverb", "talk", "adjective"}
+        rest = [one for one in self.mentions[place:] if one.clause == clause and "aside" in _keys(one)]
+        filled = all(_classes(one) & plain and one.text not in _FEELS for one in rest)
+        return leads and filled and not any(one.text in ("if", "when", "like", "what", "how") for one in self.mentions)
 
     # what is done
 
@@ -213,7 +322,7 @@ class _Scene:
             for says in one.says:
                 if "act" in says and not self._denied(one):
                     (maybe if "verb" in _keys(one) else sure).append(says["act"])
-        return list(dict.fromkeys(sure)) or list(dict.fromkeys(maybe))[:1]
+        return list(dict.fromkeys(sure)) or ([] if self.has("tool") else list(dict.fromkeys(maybe))[:1])
 
     @cached_property
     def _deeds(self) -> bool:
@@ -273,6 +382,8 @@ class _Scene:
     def _action(self, surfaces: Sequence[str], supports: Sequence[str]) -> str:
         acts, tools = list(self._acts), list(dict.fromkeys(self.all("tool")))
         tools = [tool for tool in tools if not self._tool_denied(tool)]
+        if acts == ["let go"] and self.has("put") and supports:
+            return "stack"
         if acts and set(acts) <= {"drop", "let go"}:
             acts = acts[:1]
         if acts == ["wait"] or (not acts and self.has("put")):
@@ -336,12 +447,18 @@ class _Scene:
     @cached_property
     def _claims(self) -> list[tuple[str, bool]]:
         """Outcomes that are asked about or told, and whether they are said to be so."""
+        return list(dict.fromkeys(claim for claim, _ in self._said))
+
+    @cached_property
+    def _said(self) -> list[tuple[tuple[str, bool], Mention]]:
         acting = self._acts
-        found: list[tuple[str, bool]] = []
+        found: list[tuple[tuple[str, bool], Mention]] = []
         for one in self.mentions:
             keys = _keys(one)
             if "whole" in keys:
                 claim = ("break", False)
+            elif "fell" in keys and "verb" in keys and (not acting or acting[0] in _FALLING):
+                continue
             elif "verb" in keys and not ("act" in keys and self._is_the_act(one)):
                 says = next(says for says in one.says if "verb" in says)
                 claim = (says["verb"], "turned" not in says)
@@ -352,8 +469,7 @@ class _Scene:
             denial = self._denial(one)
             if denial:
                 claim = (claim[0], not claim[1])
-            if claim not in found:
-                found.append(claim)
+            found.append((claim, one))
         left = [one for one in self.mentions if "no" in _keys(one) and one.start not in self._spent and "ask" not in _keys(one)]
         if left:
             raise _Unclear(f'"{left[0].text}" changes what is asked')
@@ -388,8 +504,6 @@ class _Scene:
         for form in ("where", "after", "happens"):
             if self.has("ask", form):
                 return form
-        if self._wh:
-            return "happens"
         if self.has("or", "not") or self._yes_no_order:
             return "whether"
         return ""
@@ -411,12 +525,14 @@ class _Scene:
 
     @cached_property
     def _yes_no_order(self) -> bool:
-        starts = [one for place, one in enumerate(self.mentions) if place == 0 or self.mentions[place - 1].clause != one.clause]
-        plain = re.compile(r"(is|are|was|were|will|would|does|do|did|can|could|has|have|had|might|art|dost|doth|wilt)\b")
-        if any(plain.match(one.text) for one in starts):
+        return any(map(self._opens, range(len(self.mentions))))
+
+    def _opens(self, place: int) -> bool:
+        """Whether a yes/no question begins there: "does it", "is my ball"."""
+        one, before, after = self.mentions[place], self._near(place, -1), self._near(place, 1)
+        if before is None and _ASKS.match(one.text):
             return True
-        pairs = zip(self.mentions, self.mentions[1:], strict=False)
-        return any(plain.fullmatch(one.text) and re.match(r"(it|they|he|she|the|my|a|an|this|that)\b", two.text) for one, two in pairs)
+        return bool(_ASKS.fullmatch(one.text) and after and re.match(r"(it|they|he|she|the|my|a|an|this|that)\b", after.text))
 
     # one event
 
@@ -428,23 +544,42 @@ class _Scene:
             return self._why(claims)
         self.named["form"] = form
         if form == "whether":
+            if any(_LONG.search(one.text) for one in self.mentions) and event.action not in ("wait", "cool"):
+                raise _Unclear("for so long was not taught")
             if not claims and self.has("can") and event.action in CAN:
                 claims = [(CAN[event.action], True)]
-            if not claims:
+            asked, told = self._asked_and_told(claims)
+            if not asked:
                 raise _Unclear(_UNASKED)
-            return _told(event, claims)
+            return _told(event, asked, told)
         if self.has("or", "yes"):
             return Asking((event.happens(),))
-        if form == "happens" and self.has("many", "cut") and event.action != "cut":
+        if self.has("many") and not (form == "happens" and self.has("many", "cut") and event.action == "cut"):
             raise _Unclear(_APART)
+        if any(_LONG.search(one.text) for one in self.mentions) and event.action not in ("wait", "cool"):
+            raise _Unclear("for so long was not taught")
         asking = ask(self.named)
         if not isinstance(asking, Asking) or not claims:
             return asking
         return _checked(asking, event, claims)
 
+    def _asked_and_told(self, claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
+        """The outcomes that are asked about and those that are told before."""
+        if len(claims) < 2 or self.has("truth"):
+            return list(claims), []
+        last = max(one.clause for _, one in self._said)
+        clauses = [one.clause for one in self.mentions if "whether" in {says.get("ask") for says in one.says}]
+        clauses += [one.clause for place, one in enumerate(self.mentions) if self._opens(place)]
+        clause = next((one for one in reversed(clauses) if any(said.clause == one for _, said in self._said)), last)
+        asked = list(dict.fromkeys(claim for claim, one in self._said if one.clause == clause))
+        return asked, [claim for claim in claims if claim not in asked]
+
     def _why(self, claims: Sequence[tuple[str, bool]]) -> Asking | Refusal | str:
         if self.has("ask", "why") and any(says.get("no") for one in self.mentions for says in one.says if says.get("ask") == "why"):
             claims = [(verb, not true) for verb, true in claims]
+        event = Event(self.named)
+        if not claims and event.action in CAN:
+            claims = [({"cut": "break"}.get(event.action) or CAN[event.action], not self.has("no"))]
         if len(claims) != 1:
             raise _Unclear("it does not say what is to be explained")
         verb, true = claims[0]
@@ -461,6 +596,15 @@ def _bare(mention: Mention) -> bool:
     return "fell" not in _keys(mention) and not re.match(r"(a|an|the|my|your|our|his|her|their|its|on|in|into|over|above|to|at|with|against|off|from|of)\b", mention.text)
 
 
+def _classes(mention: Mention) -> set[str]:
+    return {says["aside"] for says in mention.says if "aside" in says}
+
+
+def _stands(mention: Mention) -> bool:
+    """Whether a surface is named as something that does, and not where something is done."""
+    return bool(re.match(r"(the|a|my|your|our|this|that|\w+$)", mention.text)) and "fell" not in _keys(mention)
+
+
 def _claimed(event: Event, verb: str, happens: str) -> bool:
     """Whether what happens is that outcome."""
     if verb == "stay on top" and event.action != "stack":
@@ -470,11 +614,11 @@ def _claimed(event: Event, verb: str, happens: str) -> bool:
     return holds(meant(event, verb), happens)
 
 
-def _told(event: Event, claims: Sequence[tuple[str, bool]]) -> Asking:
-    """Yes where all that is claimed is so, no where something is not."""
+def _told(event: Event, claims: Sequence[Claim], told: Sequence[Claim]) -> Asking:
+    """Yes where all that is claimed is so, no where something is not; nothing where what is told is not so."""
 
     def word(said: Answers) -> str | None:
-        if said[0] is None:
+        if said[0] is None or not all(_is_so(event, verb, said[0]) == true for verb, true in told):
             return None
         right = all(_is_so(event, verb, said[0]) == true for verb, true in claims)
         return f"{'Yes' if right else 'No'}, {lower(said[0])}"
