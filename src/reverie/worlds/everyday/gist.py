@@ -20,9 +20,15 @@ _UNDONE = "it does not say what is done"
 _SLOTS = ("thing", "other", "third", "fourth")
 _FALLING = ("drop", "let go", "throw")
 _PEOPLE = frozenset("i you we us me people somebody someone anybody anyone everyone nobody thou".split())
-_NO_PARTS = frozenset("computer machine case story test game school class time report song poem person people king queen baby".split())
-_FEELS = frozenset("know feel think want dream love hate mind understand remember worry say talk sing cry laugh smile".split())
-_LONG = re.compile(r"overnight|all (?:day|night)|whole day|(?:an|half an) hour|for ages|long time|long while|4 ages|hours?$")
+_NO_PARTS = frozenset(
+    "computer machine case story test game school class time report song poem person people king queen baby".split()
+)
+_FEELS = frozenset(
+    "know feel think want dream love hate mind understand remember worry say talk sing cry laugh smile".split()
+)
+_LONG = re.compile(
+    r"overnight|all (?:day|night)|whole day|(?:an|half an) hour|for ages|long time|long while|4 ages|hours?$"
+)
 _BY_TOOL = {  # what is done with a tool → what it is called
     ("heat", "heat"), ("cool", "cool"), ("cut", "cut"), ("light", "light"), ("light", "heat"),
 }  # fmt: skip
@@ -66,7 +72,9 @@ class _Scene:
 
     @cached_property
     def comparing(self) -> bool:
-        return bool({"cmp", "most", "common", "which"} & {key for one in self.mentions for says in one.says for key in says})
+        return bool(
+            {"cmp", "most", "common", "which"} & {key for one in self.mentions for says in one.says for key in says}
+        )
 
     # what is asked
 
@@ -95,7 +103,11 @@ class _Scene:
         for place, one in enumerate(self.mentions):
             self._refuse_state(place, one)
             self._refuse_subject(place, one)
-        if self.has("no") and any(self._denied(one) for one in self.mentions if "act" in _keys(one)) and not self.has("act", "wait"):
+        if (
+            self.has("no")
+            and any(self._denied(one) for one in self.mentions if "act" in _keys(one))
+            and not self.has("act", "wait")
+        ):
             if not (self.has("ask", "why") and self.has("act", "cut")):
                 raise _Unclear("it says what is not done")
 
@@ -113,10 +125,20 @@ class _Scene:
             state = {"verb", "whole", "property"} & keys or (("act" in keys or "fell" in keys) and len(self._acts) > 1)
             if "det" in _classes(before) and state:
                 raise _Unclear(f'"{one.text} {after.text}" was not taught')
-        if after is not None and "thing" in _keys(after) and _bare(after) and ("surface" in keys or "person" in _classes(one)):
+        if (
+            after is not None
+            and "thing" in _keys(after)
+            and _bare(after)
+            and ("surface" in keys or "person" in _classes(one))
+        ):
             raise _Unclear(f'"{one.text} {after.text}" was not taught')
         if before is not None and "happen" in before.text and one.text.startswith("to ") and {"tool", "surface"} & keys:
             raise _Unclear(f'"{one.text}" is not what was taught to be asked about')
+        if "act" in keys and after is not None and after.text in ("you", "i", "we", "he", "she"):
+            raise _Unclear(f'"{one.text} {after.text}" does not go with what was taught')
+        asked = before is not None and "be" in _classes(before)
+        if after is not None and "thing" in keys and asked and after.text in _FEELS:
+            raise _Unclear(f'"{one.text} {after.text}" was not taught')
         if after is not None and "thing" in keys and after.text in _NO_PARTS:
             raise _Unclear(f'"{one.text} {after.text}" was not taught')
 
@@ -126,7 +148,9 @@ class _Scene:
             before = self._near(place, -1)
             if one.text == "well" and before is not None and "det" in _classes(before):
                 raise _Unclear("'well' is not among what was taught")
-            moved = any(two.clause == one.clause and {"act", "put", "fell"} & _keys(two) for two in self.mentions[:place])
+            moved = any(
+                two.clause == one.clause and {"act", "put", "fell"} & _keys(two) for two in self.mentions[:place]
+            )
             if "to" not in _classes(one) or not moved:
                 continue
             after = (two for two in self.mentions[place + 1 :] if not _classes(two) & {"det", "adjective"})
@@ -138,11 +162,19 @@ class _Scene:
         for place, one in enumerate(self.mentions):
             if re.fullmatch(r"where|what|how", one.text) and "stop" not in _keys(one):
                 after = [two for two in self.mentions[place + 1 : place + 4] if two.clause == one.clause]
-                if len(after) > 2 and "be" in _classes(after[0]) and after[1].text in (*_PEOPLE, "he", "she") and (
-                    {"act", "put", "can"} & _keys(after[2]) or after[2].text in ("do", "make")
+                if (
+                    len(after) > 2
+                    and "be" in _classes(after[0])
+                    and after[1].text in (*_PEOPLE, "he", "she")
+                    and ({"act", "put", "can"} & _keys(after[2]) or after[2].text in ("do", "make"))
                 ):
                     raise _Unclear(f'"{one.text} {after[0].text} {after[1].text}" was not taught')
-            if one.text.split()[0] in ("what", "where", "how") and len(one.text.split()) < 3 and place + 1 < len(self.mentions) and self.mentions[place + 1].text in ("can i", "can you", "could i", "could you", "can one"):
+            if (
+                one.text.split()[0] in ("what", "where", "how")
+                and len(one.text.split()) < 3
+                and place + 1 < len(self.mentions)
+                and self.mentions[place + 1].text in ("can i", "can you", "could i", "could you", "can one")
+            ):
                 raise _Unclear(f'"{one.text}" asks how to do it')
 
     def _refuse_subject(self, place: int, one: Mention) -> None:
@@ -151,8 +183,10 @@ class _Scene:
         if not {"verb", "fell", "whole"} & keys or {"act", "put"} & keys:
             return
         at = place - 1
-        while at >= 0 and self.mentions[at].clause == one.clause and (
-            _classes(self.mentions[at]) & {"be", "adverb"} or "no" in _keys(self.mentions[at])
+        while (
+            at >= 0
+            and self.mentions[at].clause == one.clause
+            and (_classes(self.mentions[at]) & {"be", "adverb"} or "no" in _keys(self.mentions[at]))
         ):
             at -= 1
         if at < 0 or self.mentions[at].clause != one.clause:
@@ -161,7 +195,10 @@ class _Scene:
         classes = _classes(subject)
         if ("pronoun" in classes and subject.text in _PEOPLE) or (classes == {"person"}):
             raise _Unclear(f'"{subject.text} {one.text}" was not taught')
-        if subject.text in ("he", "she") and any("act" in _keys(two) and place > 0 and self.mentions[place - 1].text == subject.text for place, two in enumerate(self.mentions)):
+        if subject.text in ("he", "she") and any(
+            "act" in _keys(two) and place > 0 and self.mentions[place - 1].text == subject.text
+            for place, two in enumerate(self.mentions)
+        ):
             raise _Unclear(f'"{subject.text} {one.text}" was not taught')
         works = after is not None and "thing" in _keys(after)
         if "tool" in _keys(subject) and not works and "be cut" not in {says.get("verb") for says in one.says}:
@@ -181,7 +218,13 @@ class _Scene:
     @cached_property
     def _several(self) -> list[str]:
         """Things that are compared: also those that stand after a preposition."""
-        found = [says[key] for one in self.mentions for key in ("thing", "support", "target") for says in one.says if key in says]
+        found = [
+            says[key]
+            for one in self.mentions
+            for key in ("thing", "support", "target")
+            for says in one.says
+            if key in says
+        ]
         return list(dict.fromkeys(found))
 
     def _ask(self, **more: str) -> Asking | Refusal | str:
@@ -209,7 +252,12 @@ class _Scene:
         return ask(self.named)
 
     def _first(self, name: str) -> int:
-        return min(one.start for one in self.mentions for says in one.says if name in (says.get("thing"), says.get("target"), says.get("support")))
+        return min(
+            one.start
+            for one in self.mentions
+            for says in one.says
+            if name in (says.get("thing"), says.get("target"), says.get("support"))
+        )
 
     def _of_several(self) -> Asking | Refusal | str:
         """Which of several things does that, or how many."""
@@ -239,7 +287,11 @@ class _Scene:
         def word(said: Answers) -> str | None:
             if any(one is None for one in said):
                 return None
-            those = [name for name, event, one in zip(names, events, said, strict=True) if _claimed(event, verb, str(one)) == true]
+            those = [
+                name
+                for name, event, one in zip(names, events, said, strict=True)
+                if _claimed(event, verb, str(one)) == true
+            ]
             if not those:
                 return "None of them."
             text = " and ".join(THINGS[name].the for name in those)
@@ -306,7 +358,11 @@ class _Scene:
         place = next(place for place, one in enumerate(self.mentions) if "thing" in _keys(one))
         clause = self.mentions[place].clause
         before = self._near(place, -1)
-        leads = before is not None and ("be" in _classes(before) or "whether" in {says.get("ask") for says in before.says})
+        leads = before is not None and (
+            ("be" in _classes(before) and self._near(place, -2) is None)
+            or "whether" in {says.get("ask") for says in before.says}
+            or before.text == "that"
+        )
         plain = {"det", "be", "adverb", "talk", "adjective"}
         rest = [one for one in self.mentions[place:] if one.clause == clause and "aside" in _keys(one)]
         filled = all(_classes(one) & plain and one.text not in _FEELS for one in rest)
@@ -318,11 +374,25 @@ class _Scene:
     def _acts(self) -> list[str]:
         """Actions that are mentioned and not denied, those of words that say nothing else first."""
         sure, maybe = [], []
-        for one in self.mentions:
+        for place, one in enumerate(self.mentions):
             for says in one.says:
                 if "act" in says and not self._denied(one):
-                    (maybe if "verb" in _keys(one) else sure).append(says["act"])
-        return list(dict.fromkeys(sure)) or ([] if self.has("tool") else list(dict.fromkeys(maybe))[:1])
+                    (sure if "verb" not in _keys(one) or self._by_somebody(place) else maybe).append(says["act"])
+        if sure or self.has("tool") or self._form in ("whether", "why"):
+            return list(dict.fromkeys(sure))
+        return list(dict.fromkeys(maybe))[:1]
+
+    def _by_somebody(self, place: int) -> bool:
+        """Whether a word that may be an action or an outcome is what somebody does: "I tip it", "when tipped"."""
+        before, after = self._near(place, -1), self._near(place, 1)
+        if after is not None and ("thing" in _keys(after) or after.text in ("it", "them", "him", "her")):
+            return not (
+                before is not None and ("thing" in _keys(before) or before.text in ("it", "they", "does", "will"))
+            )
+        if before is None:
+            return False
+        subject = before.text in (*_PEOPLE, "he", "she") or _classes(before) == {"person"}
+        return subject or ("link" in _classes(before) and before.text in ("when", "if", "once", "after", "by", "on"))
 
     @cached_property
     def _deeds(self) -> bool:
@@ -330,7 +400,9 @@ class _Scene:
 
     @cached_property
     def _wet(self) -> bool:
-        return "water" in self.all("surface") and any("surface" in _keys(one) and one.text.split()[0] in ("in", "into", "on", "to") for one in self.mentions)
+        return "water" in self.all("surface") and any(
+            "surface" in _keys(one) and one.text.split()[0] in ("in", "into", "on", "to") for one in self.mentions
+        )
 
     @property
     def _action_by_words(self) -> str:
@@ -341,7 +413,11 @@ class _Scene:
         """The action, with where it is done."""
         named: dict[str, str] = {}
         surfaces = self._surfaces
-        supports = [name for name in self.all("support") if any("on" in says for one in self.mentions for says in one.says if says.get("support") == name)]
+        supports = [
+            name
+            for name in self.all("support")
+            if any("on" in says for one in self.mentions for says in one.says if says.get("support") == name)
+        ]
         action = self._action(surfaces, supports)
         named["action"] = action
         if action == "stack":
@@ -470,19 +546,33 @@ class _Scene:
             if denial:
                 claim = (claim[0], not claim[1])
             found.append((claim, one))
-        left = [one for one in self.mentions if "no" in _keys(one) and one.start not in self._spent and "ask" not in _keys(one)]
+        left = [
+            one
+            for one in self.mentions
+            if "no" in _keys(one) and one.start not in self._spent and "ask" not in _keys(one)
+        ]
         if left:
             raise _Unclear(f'"{left[0].text}" changes what is asked')
         return found
 
     def _is_the_act(self, one: Mention) -> bool:
         """Whether a word that may be an action or an outcome is the action: where no other word is."""
-        others = [says["act"] for other in self.mentions if other is not one for says in other.says if "act" in says and "verb" not in _keys(other)]
+        others = [
+            says["act"]
+            for other in self.mentions
+            if other is not one
+            for says in other.says
+            if "act" in says and "verb" not in _keys(other)
+        ]
         tools = self.all("tool")
         return not others and not tools and self._form not in ("whether", "why")
 
     def _denial(self, verb: Mention) -> bool:
-        before = [one for one in self.mentions if one.start < verb.start and one.clause == verb.clause and one.start not in self._spent]
+        before = [
+            one
+            for one in self.mentions
+            if one.start < verb.start and one.clause == verb.clause and one.start not in self._spent
+        ]
         for one in reversed(before):
             keys = _keys(one)
             if {"verb", "whole"} & keys and "no" not in keys:
@@ -490,7 +580,12 @@ class _Scene:
             if "no" in keys and "ask" not in keys:
                 self._spent.add(one.start)
                 soft = any(says.get("no") == "soft" for says in one.says)
-                return not (soft and self._form == "whether" and not self.has("truth") and verb.sentence == self.mentions[-1].sentence)
+                return not (
+                    soft
+                    and self._form == "whether"
+                    and not self.has("truth")
+                    and verb.sentence == self.mentions[-1].sentence
+                )
         return False
 
     @cached_property
@@ -532,7 +627,9 @@ class _Scene:
         one, before, after = self.mentions[place], self._near(place, -1), self._near(place, 1)
         if before is None and _ASKS.match(one.text):
             return True
-        return bool(_ASKS.fullmatch(one.text) and after and re.match(r"(it|they|he|she|the|my|a|an|this|that)\b", after.text))
+        return bool(
+            _ASKS.fullmatch(one.text) and after and re.match(r"(it|they|he|she|the|my|a|an|this|that)\b", after.text)
+        )
 
     # one event
 
@@ -546,8 +643,12 @@ class _Scene:
         if form == "whether":
             if any(_LONG.search(one.text) for one in self.mentions) and event.action not in ("wait", "cool"):
                 raise _Unclear("for so long was not taught")
-            if not claims and self.has("can") and event.action in CAN:
+            if not claims and event.action in CAN and (self.has("can") or self._passive):
                 claims = [(CAN[event.action], True)]
+            if any(
+                one.text in ("what", "how") and self._near(place, -1) is None for place, one in enumerate(self.mentions)
+            ):
+                raise _Unclear(_UNASKED)
             asked, told = self._asked_and_told(claims)
             if not asked:
                 raise _Unclear(_UNASKED)
@@ -563,6 +664,14 @@ class _Scene:
             return asking
         return _checked(asking, event, claims)
 
+    @property
+    def _passive(self) -> bool:
+        """Whether it is asked if a thing is cut: "is a stone cut"."""
+        return any(
+            "act" in _keys(one) and place > 1 and "thing" in _keys(self.mentions[place - 1]) and self._opens(place - 2)
+            for place, one in enumerate(self.mentions)
+        )
+
     def _asked_and_told(self, claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
         """The outcomes that are asked about and those that are told before."""
         if len(claims) < 2 or self.has("truth"):
@@ -575,7 +684,9 @@ class _Scene:
         return asked, [claim for claim in claims if claim not in asked]
 
     def _why(self, claims: Sequence[tuple[str, bool]]) -> Asking | Refusal | str:
-        if self.has("ask", "why") and any(says.get("no") for one in self.mentions for says in one.says if says.get("ask") == "why"):
+        if self.has("ask", "why") and any(
+            says.get("no") for one in self.mentions for says in one.says if says.get("ask") == "why"
+        ):
             claims = [(verb, not true) for verb, true in claims]
         event = Event(self.named)
         if not claims and event.action in CAN:
@@ -593,7 +704,9 @@ def _keys(mention: Mention) -> set[str]:
 
 def _bare(mention: Mention) -> bool:
     """Whether a mention begins with its own noun: no article or preposition before it."""
-    return "fell" not in _keys(mention) and not re.match(r"(a|an|the|my|your|our|his|her|their|its|on|in|into|over|above|to|at|with|against|off|from|of)\b", mention.text)
+    return "fell" not in _keys(mention) and not re.match(
+        r"(a|an|the|my|your|our|his|her|their|its|on|in|into|over|above|to|at|with|against|off|from|of)\b", mention.text
+    )
 
 
 def _classes(mention: Mention) -> set[str]:
