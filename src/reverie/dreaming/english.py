@@ -22,10 +22,12 @@ get = got gotten; take = took taken; sink = sank sunk; rise = rose risen; fly = 
 come = came; make = made; stand = stood; see = saw seen; sit = sat; lie = lay laid lain lying; keep = kept
 catch = caught; stick = stuck; find = found; slide = slid; spill = spilt; burn = burnt; know = knew known
 think = thought; not = nt; begin = began begun; blow = blew blown; shake = shook shaken; melt = molten
-say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting; forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept
+say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting
+forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept
 buy = bought; hang = hung; shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard
 send = sent; bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = shown; put = putting
 swim = swam swum; spring = sprang sprung; split = splitting; burst = bursting; shut = shutting
+write = wrote written; swear = swore sworn; forsake = forsook forsaken; weep = wept; leap = leapt
 """
 _BASES = {
     form: base.strip()

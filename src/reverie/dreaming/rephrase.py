@@ -12,11 +12,12 @@ from functools import cache
 
 from reverie.dreaming.checks import Heard, checked, named_words, refused
 from reverie.dreaming.english import words_of
+from reverie.dreaming.gist import Gist, read_gist
 from reverie.dreaming.parsing import Parser
 from reverie.dreaming.question import Question
 from reverie.nouns import Answer, Check
 from reverie.worlds import make_world
-from reverie.worlds.phrasebook import Asking, Bindings, Refusal
+from reverie.worlds.phrasebook import Asking, Bindings, Loose, Refusal
 
 __all__ = ["Rephrased", "answer_rephrased", "rephrase"]
 
@@ -24,6 +25,7 @@ Wordings = tuple[Question, ...]
 
 _BATCH = 16  # questions asked together
 _TWICE = 3  # from so many wordings of a question on, two must be answered alike
+_ALL_WORDS = Check("words", True, "every word of the question was understood")
 _DOUBT = Check("words", False, "what it dreams does not fit the question", 0.25)
 
 
@@ -34,7 +36,8 @@ class Rephrased:
     ``refusal``: which check says that there is nothing to ask, and why; ``left_over``: the words that no rewriting
     would keep, and ``asking`` then what would be asked without them. ``named``: what was understood, such as
     {"thing": "egg", "action": "drop", …}. ``closed``: every world has a phrasebook or hears questions about its
-    scenes, so that what none of them reads was not taught in any words.
+    scenes, so that what none of them reads was not taught in any words. ``gist``: how it was read, where that was
+    loosely.
     """
 
     question: str
@@ -44,6 +47,7 @@ class Rephrased:
     left_over: tuple[str, ...] = ()
     refusal: Check | None = None
     closed: bool = True
+    gist: str = ""
 
     @property
     def found(self) -> bool:
@@ -161,7 +165,8 @@ def _worded(meant: Rephrased, answers: Sequence[Answer]) -> Answer:
     told = replace(answers[shown], text=text, confidence=min(answers[place].confidence for place in known))
     if meant.refusal:
         return refused(told, meant.refusal)
-    checks = [Check("words", True, "every word of the question was understood")]
+    understood = Check("gist", True, meant.gist) if meant.gist else _ALL_WORDS
+    checks = [understood]
     if meant.asking.denied:
         why = "the dream denies what the question takes for granted, and the answer says so"
         checks.append(
@@ -186,10 +191,28 @@ def _rephrased(question: str, world: str, parser: Parser) -> Rephrased:
     found = _asked(question, world, parser, words)
     if found is not None:
         return found
+    if loosely := _loosely(question, world):
+        return loosely
     strange, left = parser.strange(words), parser.left_over(words)
     rests = (_asked(question, world, parser, [word for word in words if word not in out]) for out in (strange, left))
     asking = next((rest.asking for rest in rests if rest and rest.asking), None)
     return Rephrased(question, world, asking=asking, left_over=left, refusal=_fault(words, strange, left))
+
+
+@cache
+def _loose(world: str) -> tuple[Loose, Parser] | None:
+    book = make_world(world).phrasebook()
+    if book is None or book.loose is None:
+        return None
+    loose = book.loose()
+    return loose, Parser(loose.words)
+
+
+def _loosely(question: str, world: str) -> Rephrased | None:
+    """What the question asks for by what its words mention; None where that is not plain."""
+    loose = _loose(world)
+    found = read_gist(question, *loose) if loose else Gist({})
+    return Rephrased(question, world, found.named, found.asking, gist=found.why) if found.asking else None
 
 
 def _fault(words: Sequence[str], strange: Sequence[str], left: Sequence[str]) -> Check:
