@@ -43,6 +43,9 @@ COMMANDS = (
     "init",
     "models",
     "serve",
+    "export",
+    "bundle",
+    "compare",
     "bench",
     "info",
 )
