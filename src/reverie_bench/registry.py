@@ -26,6 +26,7 @@ _OWN: dict[str, Benchmark | str] = {
     "dreams": "reverie_bench.dreams:BENCHMARK",
     "base-speed": "reverie_bench.base_speed:BENCHMARK",
     "batching": "reverie_bench.batching:BENCHMARK",
+    "serving": "reverie_bench.serving:BENCHMARK",
     "startup": "reverie_bench.startup:BENCHMARK",
     "image-tokenizer": "reverie_bench.image_tokenizer:BENCHMARK",
     "pictures": "reverie_bench.pictures:BENCHMARK",
@@ -41,6 +42,9 @@ _OWN: dict[str, Benchmark | str] = {
     "lora-training": "reverie_bench.lora_training:BENCHMARK",
     "perception": "reverie_bench.perception:BENCHMARK",
     "generator": "reverie_bench.generator:BENCHMARK",
+    "prompts": "reverie_bench.prompts:BENCHMARK",
+    "export": "reverie_bench.export:BENCHMARK",
+    "weights": "reverie_bench.weights:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
 }
 _BENCHMARKS: Registry[Benchmark] = Registry("benchmark", _OWN, "reverie.benchmarks")
