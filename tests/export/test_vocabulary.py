@@ -1,4 +1,4 @@
-"""How texts are cut: the name that llama.cpp has for it is found, or the tokenizer is refused; ids are the same there."""
+"""How texts are cut: llama.cpp's name for it is found, or the tokenizer refused; ids are the same there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from reverie_bench.llama_file import LlamaFile
 from reverie_bench.odd_texts import odd_texts
 from toy_exports import TEXTS
 
-LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 QWEN2 = LLAMA3.replace("{1,3}", "")
 
 
