@@ -41,7 +41,7 @@ def plainly(backbone: TransformersBackbone, requests: list[Request]) -> list[Com
         while branch.alive:
             logits = backbone(torch.tensor([[*request.prefix, *branch.ids]]))[:, -1]
             ids, log_probs = sampler.draw(logits, branch.allowed())
-            branch.take(int(ids), float(log_probs))
+            branch.take(int(ids), float(log_probs[0, ids]))
         completions.append(branch.completion())
     return completions
 

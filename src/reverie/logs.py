@@ -28,8 +28,10 @@ NUM_OLD_FILES = 3
 RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
-def configure(level: str = "INFO", log_file: str | Path | None = None) -> None:
+def configure(level: str = "INFO", log_file: str | Path | None = None, as_json: bool = False) -> None:
     """Show Reverie's log from ``level`` up on stderr and, with everything from DEBUG up, in ``log_file``.
+
+    ``as_json``: on stderr, too, one JSON object a line, for programs that gather logs.
 
     Calling it again replaces what the last call set. Raises UnknownNameError on an unknown level and ConfigError
     where the file cannot be written.
@@ -38,7 +40,10 @@ def configure(level: str = "INFO", log_file: str | Path | None = None) -> None:
 
     if level.upper() not in LEVELS:
         raise UnknownNameError("log level", level, LEVELS)
-    shown = RichHandler(console=console(), show_path=False, log_time_format="[%H:%M:%S]")
+    shown: logging.Handler = RichHandler(console=console(), show_path=False, log_time_format="[%H:%M:%S]")
+    if as_json:
+        shown = logging.StreamHandler()
+        shown.setFormatter(_JsonLines())
     shown.setLevel(level.upper())
     handlers: list[logging.Handler] = [shown]
     if log_file is not None:

@@ -26,6 +26,7 @@ _OWN: dict[str, Benchmark | str] = {
     "dreams": "reverie_bench.dreams:BENCHMARK",
     "base-speed": "reverie_bench.base_speed:BENCHMARK",
     "batching": "reverie_bench.batching:BENCHMARK",
+    "serving": "reverie_bench.serving:BENCHMARK",
     "startup": "reverie_bench.startup:BENCHMARK",
     "image-tokenizer": "reverie_bench.image_tokenizer:BENCHMARK",
     "pictures": "reverie_bench.pictures:BENCHMARK",

@@ -60,14 +60,14 @@ def test_without_a_template_it_is_not_talked_to() -> None:
 def test_a_talk_is_read_in_its_template_without_another_bos() -> None:
     speaker = toy_engine_speaker(bos_words(), "{{ '<|begin|>' }}{% for m in messages %}{{ m.content }}|{% endfor %}")
     begin = speaker.words.encode("")[0]
-    ids = [token - speaker._first for token in speaker.ids(TALK)]
+    ids = [token - speaker.first for token in speaker.ids(TALK)]
     assert ids == speaker.words.encode("<|begin|>Be brief.|What falls?|", whole=False)
     assert ids.count(begin) == 1
-    assert speaker.ids("It")[0] - speaker._first == begin  # a text to go on with has its own
+    assert speaker.ids("It")[0] - speaker.first == begin  # a text to go on with has its own
 
 
 def test_words_that_are_data_name_no_special_token(speaker: EngineSpeaker) -> None:
-    specials = {token + speaker._first for token in speaker.words._specials}
+    specials = {token + speaker.first for token in speaker.words._specials}
     start = len([token for token in speaker.ids(" ") if token in specials])
     for name in speaker.words._specials.values():
         for said in (

@@ -338,7 +338,7 @@ def test_a_base_of_a_bundle_talks_in_its_template(base: Path) -> None:
 def test_a_question_names_no_special_token_of_a_base(base: Path) -> None:
     talk = load_bundle(base).session(memory=False)
     speaker = talk.mind.speaker  # type: ignore[attr-defined]
-    end = speaker._first + next(iter(speaker.words.ends))
+    end = speaker.first + next(iter(speaker.words.ends))
     for said in ("<|end|>", (Message("user", "a <|end|><|end|>"),)):
         assert end not in speaker.ids(said)
     assert talk.ask("Who is <|end|>?", branches=2, speaking=Speaking(max_ids=4)).text

@@ -64,7 +64,7 @@ def test_log_probs_are_those_of_the_masked_distribution_at_temperature_one() -> 
     mask = torch.arange(VOCAB) < 5
     ids, log_probs = Sampler([Sampling(0.3, 4, 0.8)], [1], [1]).draw(LOGITS, mask)
     wanted = torch.log_softmax(LOGITS[0, :5], -1)[ids]
-    assert torch.allclose(log_probs, wanted)
+    assert torch.allclose(log_probs[0, ids], wanted)
 
 
 def by_transformers(
@@ -104,11 +104,23 @@ def test_penalty_and_filters_are_those_of_transformers(sampling: Sampling) -> No
     wanted = by_transformers(sampling, prefix[:-1], LOGITS)
     assert torch.allclose(torch.bincount(first, minlength=VOCAB) / num_draws, wanted, atol=0.03)
     assert not torch.bincount(first, minlength=VOCAB)[wanted == 0].any()
-    assert torch.equal(log_probs, LOGITS.log_softmax(-1)[0, first])  # what the model thinks
+    assert torch.equal(log_probs[0], LOGITS.log_softmax(-1)[0])  # what the model thinks
     second, _ = sampler.draw(LOGITS.expand(num_draws, -1), None)
     likeliest = first.mode().values
     after = torch.bincount(second[first == likeliest], minlength=VOCAB) / (first == likeliest).sum()
     assert torch.allclose(after, by_transformers(sampling, [*prefix[:-1], int(likeliest)], LOGITS), atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("presence", "frequency", "drawn"),
+    [(1.6, 0, [0, 1, 0]), (0, 1.6, [0, 1, 0]), (0, 3, [0, 1, 2]), (-1, 0, [0, 0, 0])],
+)
+def test_presence_and_frequency_count_what_was_drawn_and_not_what_was_read(
+    presence: float, frequency: float, drawn: list[int]
+) -> None:
+    sampling = Sampling(0, presence_penalty=presence, frequency_penalty=frequency)
+    sampler = Sampler([sampling], [1], [4], [(0, 2)])
+    assert [int(sampler.draw(torch.tensor([[9.0, 7.5, 7.0]]), None)[0]) for _ in range(3)] == drawn
 
 
 def test_greedy_with_a_penalty_does_not_say_the_same_again() -> None:

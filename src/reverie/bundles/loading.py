@@ -110,15 +110,26 @@ class Bundle:
     def _word_mind(
         self, model: Model, prompter: ChatPrompter, words: BaseWords, evaluators: Sequence[str | Evaluator]
     ) -> WordMind:
-        vocabulary = self.grammar.vocabulary
-        speaker = EngineSpeaker(
-            self.name, model.engine, words, vocabulary.text_start, vocabulary.size, model.dreamer.max_positions
-        )
+        speaker = self._speaker(model, words)
         dreamer = WordDreamer(speaker)
         dreamer.arbiter = dreamer.arbiter.beside(evaluators)
         choose = partial(_chosen, model, prompter)
         calibrated = self.confidence if self.confidence is not None and self.confidence.guarantee else None
         return WordMind(dreamer, prompter.style, choose, speaker.credit, confidence=calibrated)
+
+    def speaker(self, model: Model) -> EngineSpeaker | None:
+        """Who speaks in the base's own words with ``model``, opened from this bundle; None where it has none."""
+        return None if self.words is None else self._speaker(model, self.words)
+
+    def _speaker(self, model: Model, words: BaseWords) -> EngineSpeaker:
+        vocabulary, positions = self.grammar.vocabulary, model.dreamer.max_positions
+        return EngineSpeaker(self.name, model.engine, words, vocabulary.text_start, vocabulary.size, positions)
+
+    def choose(self, model: Model, question: Question) -> Choice:
+        """Who of the experts helps with a question: those that it names, else whom the router chooses."""
+        if self.words is None:
+            return _chosen(model, self.prompter, question)
+        return _chosen(model, ChatPrompter(self.words, self.grammar, self.manifest["base"]["prompt"]), question)
 
     def open_library(self, library: Path | None = None) -> Library:
         """Its own experts and those of ``library``, by default the user's for this base."""
@@ -254,7 +265,7 @@ def open_words(
     return mind
 
 
-def _chosen(model: Model, prompter: ChatPrompter, question: Question) -> Choice:
+def _chosen(model: Model, prompter: Prompter, question: Question) -> Choice:
     """Who helps with a question: those that it names, else whom the router chooses, where there are any."""
     library = model.experts.library
     if question.experts is None and (library is None or not library.names()):

@@ -28,6 +28,7 @@ __all__ = ["COMMANDS", "log_file", "main", "os_line", "say_fault"]
 COMMANDS = (
     "ask",
     "chat",
+    "logs",
     "dream",
     "simulate",
     "plan",
@@ -41,6 +42,7 @@ COMMANDS = (
     "calibrate",
     "init",
     "models",
+    "serve",
     "export",
     "bundle",
     "compare",

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from reverie.dreaming.expert_pool import expert_shares
-from reverie.dreaming.said import HALF, FormConstraint, SaidConstraint, TextMasks
+from reverie.dreaming.said import FormConstraint, SaidConstraint, TextMasks
 from reverie.engine import AnyEngine, Request, Sampling
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 from reverie.speakers.contract import Abilities, Message, Scored, Speech, SpeechRequest
 from reverie.speakers.cutting import Cutter
 from reverie.tokens.base_words import BaseWords
+from reverie.tokens.growing import GrowingText
+from reverie.tokens.guided import Guide
 
 __all__ = ["EngineSpeaker"]
 
@@ -29,6 +31,9 @@ class EngineSpeaker:
         words: how it reads and ends texts
         first: id of its first text id in the engine's numbering
         vocab_size, max_ids: ids and positions of the base
+
+    Attributes:
+        masks: which ids may be drawn, for constraints of one's own
     """
 
     def __init__(self, name: str, engine: AnyEngine, words: BaseWords, first: int, vocab_size: int, max_ids: int):
@@ -36,23 +41,32 @@ class EngineSpeaker:
         talks, forms = words.template is not None, bool(words.line_ends[0])
         self.abilities = Abilities(talks=talks, forms=forms, scores=True, embeds=True, experts=True)
         self.usual = _usual(words)
-        self._first, self._masks = first, TextMasks(words, first, vocab_size)
+        self.first, self.vocab_size, self.masks = first, vocab_size, TextMasks(words, first, vocab_size)
+
+    @cached_property
+    def guide(self) -> Guide:
+        """Holds answers to forms: JSON by a schema, grammars."""
+        return Guide(self.words, self.first, self.vocab_size)
 
     def speak(
         self, requests: Sequence[SpeechRequest], on_text: Callable[[int, str], None] | None = None
     ) -> list[Speech]:
         """As ``Speaker.speak``; all requests side by side."""
-        saying = [_Saying(one, None if on_text is None else partial(on_text, row)) for row, one in enumerate(requests)]
-        ids: list[list[int]] = [[] for _ in requests]
+        saying = [
+            _Saying(self.words, one, None if on_text is None else partial(on_text, row))
+            for row, one in enumerate(requests)
+        ]
 
         def tell(row: int, token: int) -> None:
-            ids[row].append(token)
-            if token - self._first not in self.words.byte_ids:
-                saying[row].grow(self._text(ids[row]))
+            saying[row].take(token - self.first)
 
         drawn = self.engine.generate([self._request(one) for one in requests], None if on_text is None else tell)
+        if on_text is None:
+            for row, one in enumerate(drawn):
+                for token in one.ids:
+                    tell(row, token)
         return [
-            Speech(each.end(self._text(one.ids)), one.finished, len(one.ids), one.log_prob)
+            Speech(each.end(), one.finished, len(one.ids), one.log_prob)
             for each, one in zip(saying, drawn, strict=True)
         ]
 
@@ -86,24 +100,24 @@ class EngineSpeaker:
         return self._ids(self.words.encode(self.words.template.render(turns), whole=False))
 
     def _ids(self, ids: Sequence[int]) -> tuple[int, ...]:
-        return tuple(self._first + token for token in ids)
+        return tuple(self.first + token for token in ids)
 
     def _text(self, ids: Sequence[int]) -> str:
-        return self.words.decode([token - self._first for token in ids])
+        return self.words.decode([token - self.first for token in ids])
 
     def _request(self, one: SpeechRequest) -> Request:
         prefix = self.ids(one.said)
         room = self.max_ids - len(prefix)
         if room < 1:
             raise UsageError(f"{len(prefix)} ids of words do not fit into the {self.max_ids} of {self.name}: ask less")
-        constraint = SaidConstraint(self._masks, one.stop)
+        constraint = SaidConstraint(self.masks, one.stop)
         return Request(
             prefix,
             one.seed,
             one.sampling,
-            constraint if one.form is None else FormConstraint(self._masks, one.form),
+            constraint if one.form is None else FormConstraint(self.masks, one.form),
             min(one.max_ids, room),
-            frozenset(self._first + token for token in self.words.ends),
+            frozenset(self.first + token for token in self.words.ends),
             one.experts,
         )
 
@@ -117,19 +131,16 @@ class EngineSpeaker:
 class _Saying:
     """One answer as it grows: what of it is sure is told, each piece once."""
 
-    def __init__(self, asked: SpeechRequest, say: Callable[[str], None] | None):
+    def __init__(self, words: BaseWords, asked: SpeechRequest, say: Callable[[str], None] | None):
         self._cutter = Cutter(asked.stop, None if asked.form is None else 1 + len(asked.form))
-        self._say, self._fed, self._said = say, 0, list[str]()
+        self._text, self._say, self._said = GrowingText(words), say, list[str]()
 
-    def grow(self, text: str) -> None:
-        """``text`` is all that was drawn so far; a character at its end may still be half."""
-        sure = text.rstrip(HALF)
-        piece, self._fed = self._cutter.feed(sure[self._fed :]), max(self._fed, len(sure))
-        self._tell(piece)
+    def take(self, token: int) -> None:
+        self._tell(self._cutter.feed(self._text.feed(token)))
 
-    def end(self, text: str) -> str:
-        """``text`` is all; what of it counts."""
-        self._tell(self._cutter.feed(text[self._fed :]) + self._cutter.rest())
+    def end(self) -> str:
+        """What of it counts."""
+        self._tell(self._cutter.feed(self._text.rest()) + self._cutter.rest())
         return "".join(self._said)
 
     def _tell(self, piece: str) -> None:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from reverie.tokens.base_words import BaseWords
+from reverie.tokens.growing import HALF
 
 __all__ = ["FormConstraint", "SaidConstraint", "TextMasks"]
 
-HALF = "\ufffd"  # what stands for a character that is not whole
 LINE_IDS = 32  # most ids of one line of a form, without its label
 _LOOK_BACK = 24  # ids in which a stop text is looked for: more than any has
 

@@ -141,11 +141,12 @@ class Session:
         """
         asked = Question(question, images, world, scene, experts)
         settings = DreamSettings(branches, depth, temperature, seed)
-        return self._ask(asked, settings, remember, explain, speaking, on_text)
+        return self.answer(asked, Manner(settings, speaking or Speaking(), explain, on_text), remember)
 
     def chat(
         self,
         question: str,
+        images: Sequence[Picture] = (),
         *,
         remember: bool = False,
         experts: Sequence[str] | None = None,
@@ -158,8 +159,9 @@ class Session:
         ``settings`` as in ``DreamSettings``, the rest as in ``ask``. The talk is ``history``, the oldest turn first;
         what of it no longer fits is left out from its beginning, a whole turn at a time.
         """
-        asked = Question(question, experts=experts, history=self.history)
-        told = self._ask(asked, DreamSettings(**settings), remember, speaking=speaking, on_text=on_text)
+        asked = Question(question, images, experts=experts, history=self.history)
+        manner = Manner(DreamSettings(**settings), speaking or Speaking(), on_text=on_text)
+        told = self.answer(asked, manner, remember)
         self.history = (*self.history, Turn(question, told.text))
         return told
 
@@ -261,17 +263,9 @@ class Session:
         """The pictures of a dream in order: what it starts from, then every result; parts of words are left out."""
         return self.model.decode(frames_of(dream))
 
-    def _ask(
-        self,
-        asked: Question,
-        settings: DreamSettings,
-        remember: bool = False,
-        explain: bool = False,
-        speaking: Speaking | None = None,
-        on_text: Callable[[str], None] | None = None,
-    ) -> Answer:
+    def answer(self, asked: Question, manner: Manner, remember: bool = False) -> Answer:
+        """``ask``, for who has made its question already; the talk so far is the question's own."""
         started = time.perf_counter()
-        manner = Manner(settings, speaking or Speaking(), explain, on_text)
         told = told_as(self.mind.answer(self.grounding, [asked], manner)[0], manner.speaking.unknown)
         first: list[Observer] = [self.preview, *([Remembering(self.grounding, self.name)] if remember else [])]
         told = _observed(asked, told, [*first, *self.observers])

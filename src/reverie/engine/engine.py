@@ -11,7 +11,7 @@ from torch import Tensor
 from reverie.engine.contract import Decoder, Read
 from reverie.engine.prefixes import PrefixCache
 from reverie.engine.products import WeightKind
-from reverie.engine.requests import Branch, Completion, Request, check_ids, open_branches
+from reverie.engine.requests import Branch, Completion, Likeliest, Request, check_ids, likeliest, open_branches
 from reverie.engine.scheduler import Scheduler
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice, ExpertSource, ResolvedExperts, check_choice
@@ -155,6 +155,24 @@ class Engine:
         for place, (logits, _) in zip(reads, self.decoder.read([*reads.values()]) if reads else (), strict=True):
             scores[place].append(_scored(logits, opened[place][1][-len(logits) :]))
         return [torch.cat(each).numpy() if each else np.zeros(0, dtype=np.float32) for each in scores]
+
+    @torch.inference_mode()
+    def tell(
+        self, ids: Sequence[int], experts: Choice = (), top: int = 0, first: int = 0
+    ) -> list[tuple[int, float, Likeliest]]:
+        """Each of ``ids`` but the first with its log-probability after those before it, in nats, and the ``top``
+        likeliest there; all among the ids from ``first`` on. What was read is kept: a request that begins with them
+        goes on from there."""
+        ids = [int(one) for one in ids]
+        check_ids(ids, self._num_inputs, self.decoder.max_positions)
+        chosen = self.decoder.resolve(check_choice(experts))
+        self.decoder.prepare([chosen])
+        told = list[tuple[int, float, Likeliest]]()
+        for start, logits in self._prefixes.read_whole(tuple(ids), chosen):
+            logits[:, :first] = float("-inf")
+            for row, token in zip(logits.log_softmax(-1), ids[start + 1 : start + 1 + len(logits)]):
+                told.append((token, float(row[token]), likeliest(row, top)))
+        return told
 
     def contributions(self, prefix: Sequence[int], ids: Sequence[int], experts: Choice) -> np.ndarray:
         """How much each expert gives to the state from which each of ``ids`` is drawn: float32 (len(ids), experts).

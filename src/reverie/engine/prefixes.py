@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from reverie.engine.contract import Decoder, Read, State
 from reverie.experts.contract import ResolvedExperts
@@ -17,6 +18,7 @@ Key = tuple[ResolvedExperts, tuple[int, ...]]  # who read a prefix, and its ids
 _WORTH_WAITING = (
     8  # ids that are not read again, for which a prefix waits until the one that it shares them with is read
 )
+_AT_ONCE = 256  # ids whose logits are all wanted: with a large vocabulary more of them fill the memory
 _LOGIT_BYTES = 64 * 2**20  # of the states' logits: with a large vocabulary they outweigh what a short prefix keeps
 
 
@@ -41,9 +43,25 @@ class PrefixCache:
         states = [self._entries[experts, prefix] for prefix, experts in wanted]
         for prefix, experts in wanted:
             self._entries.move_to_end((experts, prefix))  # now among those used last
+        self._trim()
+        return states
+
+    def read_whole(self, prefix: tuple[int, ...], experts: ResolvedExperts) -> Iterator[tuple[int, Tensor]]:
+        """The logits after every id of a prefix, in parts: the place of the first, float32 (T, V). Its state stays."""
+        size = _AT_ONCE if self._decoder.traits.resumes else len(prefix)
+        ids, state = np.asarray(prefix, dtype=np.int64), None
+        for start in range(0, len(prefix), size):
+            part = ids[start : start + size]
+            ((logits, state),) = self._decoder.read([Read(part, state, experts, len(part))])
+            yield start, logits.clone()  # the state has the last of them
+        if state is not None and (experts, prefix) not in self._entries:
+            self._entries[experts, prefix] = state
+            self._num_ids += len(state.ids)
+            self._trim()
+
+    def _trim(self) -> None:
         while len(self._entries) > 1 and (self._num_ids > self._max_ids or len(self._entries) > self._max_states):
             self._num_ids -= len(self._entries.popitem(last=False)[1].ids)
-        return states
 
     def clear(self) -> None:
         self._entries.clear()

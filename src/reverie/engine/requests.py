@@ -13,7 +13,9 @@ from reverie.engine.sampling import Sampling
 from reverie.errors import ConfigError, GrammarError, UsageError
 from reverie.experts.contract import Choice, ResolvedExperts, check_choice
 
-__all__ = ["Branch", "Completion", "Constraint", "Request", "check_ids"]
+__all__ = ["Branch", "Completion", "Constraint", "Likeliest", "Request", "check_ids", "likeliest"]
+
+Likeliest = tuple[tuple[int, float], ...]  # ids with their log-probabilities in nats, the likeliest first
 
 
 class Constraint(Protocol):
@@ -36,6 +38,7 @@ class Request:
 
     The branch ends when ``constraint`` is done or an id of ``stop_ids`` was drawn (which stays in the completion).
     ``experts``: names with weights, at most MAX_EXPERTS; () is the bare backbone. Other rows may have others.
+    ``top``: of so many likeliest ids the log-probabilities are told wherever an id is drawn.
     """
 
     prefix: tuple[int, ...]
@@ -45,6 +48,7 @@ class Request:
     max_new_ids: int = 256
     stop_ids: frozenset[int] = frozenset()
     experts: Choice = ()
+    top: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prefix", tuple(self.prefix))
@@ -60,12 +64,14 @@ class Request:
 class Completion:
     """The drawn ids with their log-probabilities in nats (masked, at temperature 1).
 
-    ``finished``: the constraint was done or a stop id came; False when ``max_new_ids`` ran out.
+    ``finished``: the constraint was done or a stop id came; False when ``max_new_ids`` ran out. ``likeliest``: where
+    each id was drawn, those that ``Request.top`` asked for.
     """
 
     ids: tuple[int, ...]
     log_probs: tuple[float, ...]
     finished: bool
+    likeliest: tuple[Likeliest, ...] = ()
 
     @property
     def log_prob(self) -> float:
@@ -82,6 +88,7 @@ class Branch:
         self.experts: ResolvedExperts = ()  # who they are now, set by the engine
         self.ids: list[int] = []
         self.log_probs: list[float] = []
+        self.likeliest: list[Likeliest] = []
         self.finished = request.constraint is not None and request.constraint.done
         self.cancelled = False
         self.error: BaseException | None = None  # why it cannot go on
@@ -93,7 +100,7 @@ class Branch:
     def allowed(self) -> Tensor | None:
         return None if self.request.constraint is None else self.request.constraint.allowed()
 
-    def take(self, token_id: int, log_prob: float) -> None:
+    def take(self, token_id: int, log_prob: float, likely: Likeliest = ()) -> None:
         """One id more; where there was none to draw, ``error`` says so."""
         if math.isnan(log_prob):
             self.error = GrammarError(
@@ -103,6 +110,7 @@ class Branch:
             return
         self.ids.append(token_id)
         self.log_probs.append(log_prob)
+        self.likeliest.append(likely)
         self.finished = token_id in self.request.stop_ids
         if self.request.constraint is not None:
             self.request.constraint.advance(token_id)
@@ -112,7 +120,16 @@ class Branch:
         """Raises what kept it from going on."""
         if self.error is not None:
             raise self.error
-        return Completion(tuple(self.ids), tuple(self.log_probs), self.finished)
+        told = tuple(self.likeliest) if self.request.top else ()
+        return Completion(tuple(self.ids), tuple(self.log_probs), self.finished, told)
+
+
+def likeliest(log_probs: Tensor, top: int) -> Likeliest:
+    """The ``top`` likeliest of log-probabilities (V,); those that are not allowed are left out."""
+    if not top:
+        return ()
+    values, ids = log_probs.topk(min(top, len(log_probs)))
+    return tuple((token, value) for token, value in zip(ids.tolist(), values.tolist()) if value > float("-inf"))
 
 
 def open_branches(requests: Iterable[Request], vocab_size: int, max_positions: int) -> list[Branch]:

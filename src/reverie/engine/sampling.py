@@ -1,4 +1,4 @@
-"""From logits to an id: grammar mask, penalty, temperature, filters, and one number in [0, 1) of the branch's own seed.
+"""From logits to an id: grammar mask, penalties, temperature, filters, one number in [0, 1) of the branch's own seed.
 
 An id is found by inverting the cumulated distribution, in the order of the vocabulary, at that number. So a branch
 needs one random number an id, drawn from its own generator: the same seed gives the same dream whatever else is in the
@@ -8,6 +8,7 @@ likeliest few hundred hold what top-k and top-p leave, and sums of blocks tell i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,8 +28,8 @@ BLOCK = 256
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an id is drawn. First logits of ids that the row holds already are weakened by ``repetition_penalty``, then
-    filters apply in this order: temperature, top-k, then top-p of what is left, then min-p of what is left."""
+    """How an id is drawn. First logits of ids that the row holds already are weakened by the penalties, then filters
+    apply in this order: temperature, top-k, then top-p of what is left, then min-p of what is left."""
 
     temperature: float = 1.0  # 0 = greedy: the likeliest id
     top_k: int = 0  # keep the k likeliest ids; 0 = all
@@ -37,6 +38,8 @@ class Sampling:
     repetition_penalty: float = (
         1.0  # divides logits above 0 of ids that were read or drawn, multiplies others; 1 = none
     )
+    presence_penalty: float = 0.0  # taken off the logit of an id that was drawn before; 0 = none
+    frequency_penalty: float = 0.0  # the same, once for each time that it was
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature < float("inf"):
@@ -49,6 +52,14 @@ class Sampling:
             raise ConfigError(f"min_p lies between 0 (all ids) and 1, got {self.min_p}")
         if not 0.0 < self.repetition_penalty < float("inf"):
             raise ConfigError(f"repetition_penalty is a number above 0 (1 = none), got {self.repetition_penalty}")
+        for name in ("presence_penalty", "frequency_penalty"):
+            if not -100.0 <= getattr(self, name) <= 100.0:
+                raise ConfigError(f"{name} lies between -100 and 100 (0 = none), got {getattr(self, name)}")
+
+    @property
+    def penalizes(self) -> bool:
+        """What a row holds changes what may follow."""
+        return self.repetition_penalty != 1 or self.presence_penalty != 0 or self.frequency_penalty != 0
 
     @property
     def greedy(self) -> bool:
@@ -74,7 +85,8 @@ class Sampler:
         self._samplings: list[Sampling] = []
         self._noise: list[Tensor] = []  # a branch
         self._num_drawn: list[int] = []
-        self._held: list[set[int]] = []  # what a branch with a penalty holds already
+        self._held: list[set[int]] = []  # what a branch with penalties holds already
+        self._counts: list[Counter[int]] = []  # and how often each id of it was drawn
         self.add(samplings, seeds, num_steps, prefixes)
 
     def add(
@@ -92,14 +104,15 @@ class Sampler:
         ]
         self._num_drawn += [0] * len(seeds)
         read = prefixes or [()] * len(seeds)
-        self._held += [set(p) if s.repetition_penalty != 1 else set() for s, p in zip(samplings, read, strict=True)]
+        self._held += [set(p) if s.penalizes else set() for s, p in zip(samplings, read, strict=True)]
+        self._counts += [Counter() for _ in seeds]
         self._prepare()
 
     def _prepare(self) -> None:
         ways = ["greedy" if one.greedy else "cut" if one.cuts else "plain" for one in self._samplings]
         rows = {way: [row for row, own in enumerate(ways) if own == way] for way in ("greedy", "cut", "plain")}
         self._groups = [_Group(own, [self._samplings[row] for row in own]) for own in rows.values() if own]
-        self._penalized = [row for row, one in enumerate(self._samplings) if one.repetition_penalty != 1]
+        self._penalized = [row for row, one in enumerate(self._samplings) if one.penalizes]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drops every branch but ``rows``, which become 0, 1, … in that order."""
@@ -107,12 +120,13 @@ class Sampler:
         self._noise = [self._noise[row] for row in rows]
         self._num_drawn = [self._num_drawn[row] for row in rows]
         self._held = [self._held[row] for row in rows]
+        self._counts = [self._counts[row] for row in rows]
         self._prepare()
 
     def draw(self, logits: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """logits (N, V), mask bool (N, V) or (V,), True = allowed → ids int64 (N,) and their log-probabilities (N,).
+        """logits (N, V), mask bool (N, V) or (V,), True = allowed → ids int64 (N,) and log-probabilities (N, V).
 
-        The log-probabilities, in nats, are those of the masked distribution at temperature 1, before the penalty and
+        The log-probabilities, in nats, are those of the masked distribution at temperature 1, before the penalties and
         the filters: what the model thinks. They are NaN for a branch whose mask allows nothing.
         """
         if mask is not None:
@@ -128,15 +142,21 @@ class Sampler:
         self._num_drawn = [count + 1 for count in self._num_drawn]
         for row in self._penalized:
             self._held[row].add(int(ids[row]))
-        return ids.squeeze(1), log_probs.gather(1, ids).squeeze(1)
+            self._counts[row][int(ids[row])] += 1
+        return ids.squeeze(1), log_probs
 
     def _penalize(self, logits: Tensor, log_probs: Tensor) -> Tensor:  # (N, V) twice → (N, V)
-        """``log_probs``, with the rows that have a penalty weakened (Keskar et al. 2019, arXiv:1909.05858)."""
+        """``log_probs``, with the rows that have penalties weakened (repetition: Keskar et al. 2019, arXiv:1909.05858;
+        presence and frequency: as OpenAI's API has them)."""
         scores = log_probs.clone()
         for row in self._penalized:
             held = torch.tensor([one for one in self._held[row] if one < logits.shape[1]], dtype=torch.int64)
-            own, penalty = logits[row].clone(), self._samplings[row].repetition_penalty
+            own, how = logits[row].clone(), self._samplings[row]
+            penalty = how.repetition_penalty
             own[held] = torch.where(own[held] > 0, own[held] / penalty, own[held] * penalty)
+            drawn = torch.tensor([*self._counts[row]], dtype=torch.int64)
+            times = torch.tensor([*self._counts[row].values()], dtype=own.dtype)
+            own[drawn] -= how.presence_penalty + how.frequency_penalty * times
             scores[row] = own.log_softmax(-1)
         return scores
 

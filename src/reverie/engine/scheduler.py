@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reverie.engine.contract import Decoder
 from reverie.engine.prefixes import PrefixCache
-from reverie.engine.requests import Branch
+from reverie.engine.requests import Branch, likeliest
 from reverie.engine.sampling import Sampler
 from reverie.errors import ReverieError
 
@@ -126,8 +126,10 @@ class _Batch:
     def draw(self) -> list[Branch]:
         """The next id of each branch."""
         self._drawn, log_probs = self._sampler.draw(self._logits, self._mask())
-        for branch, token_id, log_prob in zip(self.branches, self._drawn.tolist(), log_probs.tolist(), strict=True):
-            branch.take(token_id, log_prob)
+        drawn = log_probs.gather(1, self._drawn[:, None]).squeeze(1)
+        for row, (token_id, log_prob) in enumerate(zip(self._drawn.tolist(), drawn.tolist(), strict=True)):
+            branch = self.branches[row]
+            branch.take(token_id, log_prob, likeliest(log_probs[row], branch.request.top))
         return self.branches
 
     def _mask(self) -> Tensor | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from reverie.engine.requests import Branch, Completion, Request, check_ids, open_branches
+from reverie.engine.requests import Branch, Completion, Request, check_ids, likeliest, open_branches
 from reverie.engine.sampling import Sampler
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice, ExpertSource, check_choice
@@ -36,7 +36,7 @@ class SlowEngine:
         while branch.alive:
             logits = self._logits([*request.prefix, *branch.ids], request.experts)[-1:]
             ids, log_probs = sampler.draw(logits, branch.allowed())
-            branch.take(int(ids), float(log_probs))
+            branch.take(int(ids), float(log_probs[0, ids]), likeliest(log_probs[0], request.top))
         return branch.completion()
 
     @torch.inference_mode()

@@ -6,25 +6,37 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from reverie.engine.engine import Engine
-from reverie.engine.requests import Branch, Completion, Request
+from reverie.engine.requests import Branch, Completion, Likeliest, Request
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 
-__all__ = ["AnyEngine", "Handle", "Worker"]
+__all__ = ["AnyEngine", "Drawn", "Handle", "Worker"]
 
 T = TypeVar("T")
 
 
-class Handle:
-    """A request under way. Iterating gives its ids as they are drawn."""
+class Drawn(NamedTuple):
+    """An id with its log-probability in nats, and the likeliest there as ``Request.top`` asked for."""
 
-    def __init__(self) -> None:
+    id: int
+    log_prob: float
+    likeliest: Likeliest
+
+
+class Handle:
+    """A request under way. Iterating gives its ids as they are drawn, unless ``hear`` is told them instead.
+
+    ``hear``: called in the worker's thread, soon over and never raising, with each id, and with None at the end.
+    """
+
+    def __init__(self, hear: Callable[[Drawn | None], None] | None = None) -> None:
         self._ids: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # None: there are no more
+        self._hear = hear
         self._done: Future[Completion] = Future()
         self._cancelled = threading.Event()
 
@@ -47,6 +59,12 @@ class Handle:
     @property
     def done(self) -> bool:
         return self._done.done()
+
+    def _tell(self, drawn: Drawn | None) -> None:
+        if self._hear is not None:
+            self._hear(drawn)
+        else:
+            self._ids.put(None if drawn is None else drawn.id)
 
 
 class Worker:
@@ -86,16 +104,16 @@ class Worker:
                 self._calls.put(None)
         self._thread.join()
 
-    def submit(self, request: Request) -> Handle:
-        """Begin a request; what is wrong with it is raised by its handle."""
-        handle = Handle()
+    def submit(self, request: Request, hear: Callable[[Drawn | None], None] | None = None) -> Handle:
+        """Begin a request; what is wrong with it is raised by its handle. ``hear``: see ``Handle``."""
+        handle = Handle(hear)
 
         def begin() -> None:
             try:
                 (branch,) = self._engine.add([request])
             except Exception as error:  # noqa: BLE001  whoever asked gets it, and the thread lives on
                 handle._done.set_exception(error)
-                handle._ids.put(None)
+                handle._tell(None)
                 return
             self._open[id(branch)] = branch, handle
 
@@ -154,7 +172,10 @@ class Worker:
         return self._engine.decoder
 
     def _call(self, work: Callable[[], T]) -> T:
-        """What ``work`` gives, done by the thread between two steps."""
+        return self.run(work).result()
+
+    def run(self, work: Callable[[], T]) -> Future[T]:
+        """What ``work`` will give, done by the thread between two steps. It may use the engine itself."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -164,7 +185,7 @@ class Worker:
                 future.set_exception(error)
 
         self._put(run)
-        return future.result()
+        return future
 
     def _put(self, call: Callable[[], None]) -> None:
         with self._lock:  # so that nothing comes after the end
@@ -196,7 +217,7 @@ class Worker:
             drawn = []
         for branch in drawn:
             if id(branch) in self._open and branch.error is None:
-                self._open[id(branch)][1]._ids.put(branch.ids[-1])
+                self._open[id(branch)][1]._tell(Drawn(branch.ids[-1], branch.log_probs[-1], branch.likeliest[-1]))
         self._finish([branch for branch, _ in self._open.values() if not branch.alive])
 
     def _finish(self, branches: Sequence[Branch]) -> None:
@@ -206,7 +227,7 @@ class Worker:
                 handle._done.set_result(branch.completion())
             except BaseException as error:  # noqa: BLE001
                 handle._done.set_exception(error)
-            handle._ids.put(None)
+            handle._tell(None)
 
 
 AnyEngine = Engine | Worker

@@ -70,7 +70,7 @@ class ToySpeaker(RemoteSpeaker):
                 allowed[END] = False
                 allowed[IDS.index("\n")] = in_line > 0
             ids, log_probs = sampler.draw(_logits(said[-1] if said else "")[None], allowed)
-            word, log_prob = IDS[int(ids)], float(log_probs)
+            word, log_prob = IDS[int(ids)], float(log_probs[0, ids])
             if word == "" or (formed and word == "\n" and not labels):
                 hear(Piece("", (), end="stop"))
                 return

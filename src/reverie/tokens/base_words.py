@@ -23,6 +23,7 @@ __all__ = ["BaseWords", "ChatTemplate"]
 
 _LINE_END = ("Ċ", "\n", "<0x0A>")  # how vocabularies write it: bytes as letters, as it is, bytes by number
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
+_PRINTED = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]  # bytes that byte-level BPE writes as they are
 _DRAWING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
@@ -92,6 +93,25 @@ class BaseWords:
                 (last if text.index("\n") == len(text) - 1 else others).append(token)
         return last, others
 
+    @cached_property
+    def num_ids(self) -> int:
+        """One more than its highest id."""
+        return max(self._tokenizer.get_vocab().values()) + 1
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids of special tokens, ascending."""
+        return sorted(self._specials)
+
+    def special(self, name: str) -> int | None:
+        """The id of a special token, None where there is none of that name."""
+        token = self._tokenizer.token_to_id(name)
+        return token if token in self._specials else None
+
+    def as_json(self) -> str:
+        """The tokenizer, as its library writes it."""
+        return str(self._tokenizer.to_str())
+
     def encode(self, text: str, whole: bool = True) -> list[int]:
         """The ids of a text; ``whole`` with what the base puts around one, such as BOS. What is a special token's name
         in it is read as that token: see ``plain``."""
@@ -100,6 +120,25 @@ class BaseWords:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids, special tokens left out. A character that is cut off becomes U+FFFD."""
         return str(self._tokenizer.decode(list(ids)))
+
+    def data(self, token: int) -> bytes:
+        """The bytes that one id stands for; none of a special token, and of one that there is not."""
+        piece = self._tokenizer.id_to_token(token)
+        if piece is None or token in self._specials:
+            return b""
+        if _BYTE.fullmatch(piece):
+            return bytes([int(piece[3:5], 16)])
+        if self._byte_letters and all(letter in self._byte_letters for letter in piece):
+            return bytes(self._byte_letters[letter] for letter in piece)
+        return piece.replace("▁", " ").encode()
+
+    @cached_property
+    def _byte_letters(self) -> dict[str, int]:
+        """The letters that stand for bytes; none where the vocabulary writes texts as they are."""
+        if self._tokenizer.token_to_id("Ġ") is None:
+            return {}
+        others = [byte for byte in range(256) if byte not in _PRINTED]
+        return {chr(byte): byte for byte in _PRINTED} | {chr(256 + n): byte for n, byte in enumerate(others)}
 
     @property
     def start(self) -> list[int]:
@@ -136,6 +175,13 @@ class ChatTemplate:
         return cls(source, specials) if isinstance(source, str) and source else None
 
     @cached_property
+    def takes_tools(self) -> bool:
+        """Whether it tells the base of ``tools`` itself."""
+        from jinja2 import meta
+
+        return "tools" in meta.find_undeclared_variables(self._compiled.environment.parse(self.source))
+
+    @cached_property
     def _compiled(self) -> Any:
         from jinja2 import TemplateError, nodes
         from jinja2.ext import Extension, loopcontrols
@@ -159,26 +205,27 @@ class ChatTemplate:
         except TemplateError as error:
             raise UsageError(f"the base's chat template is damaged: {shorten(str(error), 160)}") from error
 
-    def render(self, messages: Sequence[Mapping[str, str]], answer: bool = True) -> str:
+    def render(self, messages: Sequence[Mapping[str, Any]], answer: bool = True, **more: Any) -> str:
         """The talk as the base reads it, up to where its answer begins, or without that where no ``answer`` is to
-        follow. ``messages``: role and content each.
+        follow. ``messages``: role and content each, and what else a template reads of them; ``more``: further
+        variables, such as ``tools``.
 
         Where the template knows no system turn, its words are put before the first question. Raises UsageError where it
         takes the talk neither way.
         """
         try:
-            return self._render(messages, answer)
+            return self._render(messages, {**more, "add_generation_prompt": answer})
         except UsageError:
             if not messages or messages[0]["role"] != "system":
                 raise
         first, *others = messages[1:] or [{"role": "user", "content": ""}]
         joined = f"{messages[0]['content']}\n\n{first['content']}".strip()
-        return self._render([{**first, "content": joined}, *others], answer)
+        return self._render([{**first, "content": joined}, *others], {**more, "add_generation_prompt": answer})
 
-    def _render(self, messages: Sequence[Mapping[str, str]], answer: bool) -> str:
+    def _render(self, messages: Sequence[Mapping[str, Any]], more: Mapping[str, Any]) -> str:
         try:
             given = [dict(message) for message in messages]
-            return str(self._compiled.render(messages=given, add_generation_prompt=answer, **self._specials))
+            return str(self._compiled.render(messages=given, **{**self._specials, **more}))
         except UsageError:
             raise
         except Exception as error:  # whatever a foreign template does

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from starlette.types import Message
 
 from reverie.errors import ConfigError
 from reverie.server.http.guard import AccessMiddleware
+from reverie.server.http.keys import read_keys
 from reverie.server.http.settings import AccessPolicy, Limits, ServerConfig, is_loopback
 from reverie.server.pictures.page_paths import PAGE_PATHS
 
@@ -126,7 +128,7 @@ def test_the_page_may_upload_and_nothing_compressed_comes_in() -> None:
 
 def test_a_body_that_is_too_large_is_refused_by_its_length_or_on_the_way() -> None:
     client = guarded(Limits(max_bytes=1_000))
-    assert client.post("/v1/x", headers=JSON, content=b"x" * 1_000).json()["body"] == 1_000
+    assert client.post("/v1/x", headers=JSON, content=b"1" * 1_000).json()["body"] == 1_000
     answer = client.post("/v1/x", headers=JSON, content=b"x" * 1_001)
     assert refused(answer) == (413, "too_large")
     assert answer.headers["connection"] == "close"
@@ -137,6 +139,57 @@ def test_a_body_that_is_too_large_is_refused_by_its_length_or_on_the_way() -> No
 
     assert refused(client.post("/v1/x", headers=JSON, content=chunks())) == (413, "too_large")
     assert refused(client.post("/v1/x", headers={**JSON, "Content-Length": "-5"}, content=b"")) == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", "no_json"),
+        (b"\xff\xfe", "no_json"),
+        (b'{"a": [1, NaN]}', "not_finite"),
+        (b'{"a": -Infinity}', "not_finite"),
+        (b"[" * 65 + b"]" * 65, "too_deep"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "too_deep"),
+    ],
+)
+def test_a_body_is_json_with_numbers_and_not_nested_too_deep(body: bytes, code: str) -> None:
+    assert refused(guarded().post("/v1/x", headers=JSON, content=body)) == (400, code)
+
+
+def test_nesting_up_to_the_limit_passes() -> None:
+    assert guarded().post("/v1/x", headers=JSON, content=b"[" * 64 + b"]" * 64).status_code == 200
+
+
+def test_keys_have_limits_of_their_own_and_none_is_told_about_another(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text('{"ann": {"token": "ann-has-this", "per_minute": 2}, "bob": {"token": "bob-has-this"}}')
+    client = guarded(keys=read_keys(file))
+    ann, bob = ({"Authorization": f"Bearer {name}-has-this"} for name in ("ann", "bob"))
+    assert [client.get("/v1/x", headers=ann).status_code for _ in range(3)] == [200, 200, 429]
+    late = client.get("/v1/x", headers=ann)
+    assert refused(late) == (429, "rate_limited")
+    assert 1 <= int(late.headers["retry-after"]) <= 60
+    assert [client.get("/v1/x", headers=bob).status_code for _ in range(4)] == [200] * 4
+    assert client.get("/v1/x").status_code == 401
+    assert client.get("/v1/x", headers={"Authorization": "Bearer ann-has-thi"}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"ann": "a-long-secret"}',
+        '{"ann": {"token": "short"}}',
+        '{"ann": {"token": "a-long-secret", "per_hour": 3}}',
+        '{"ann": {"token": "a-long-secret"}, "bob": {"token": "a-long-secret"}}',
+        "[]",
+    ],
+)
+def test_files_of_keys_that_make_no_sense_are_refused_in_one_line(said: str, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text(said)
+    with pytest.raises(ConfigError) as error:
+        read_keys(file)
+    assert "\n" not in str(error.value)
 
 
 def test_a_body_that_does_not_come_ends_the_request() -> None:

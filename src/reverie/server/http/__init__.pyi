@@ -3,9 +3,12 @@ from .app import make_app as make_app
 from .errors import RequestError as RequestError
 from .guard import AccessMiddleware as AccessMiddleware
 from .guard import PagePaths as PagePaths
+from .keys import Key as Key
 from .settings import AccessPolicy as AccessPolicy
 from .settings import Limits as Limits
 from .settings import ServerConfig as ServerConfig
+from .streams import EventStream as EventStream
+from .streams import unless_gone as unless_gone
 from .worker import Job as Job
 from .worker import Worker as Worker
 from .worker import finish as finish

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,16 +19,37 @@ from starlette.types import ASGIApp
 import reverie
 from reverie.errors import ReverieError
 from reverie.server.http.body import refusal_of
-from reverie.server.http.errors import RequestError, shaped
+from reverie.server.http.errors import RequestError, as_request_error, shaped
 from reverie.server.http.guard import AccessMiddleware, PagePaths
+from reverie.server.http.request_log import RequestLog
 from reverie.server.http.settings import AccessPolicy, Limits
-from reverie.server.http.worker import Worker
 
-__all__ = ["Application", "Page", "make_app"]
+__all__ = ["Application", "Page", "Work", "make_app"]
 
 log = logging.getLogger("reverie.server")
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+class Work(Protocol):
+    """What does the work behind the endpoints."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes more."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether what is asked now would be answered."""
+        ...
+
+    def stop(self) -> None:
+        """Take no more; what runs goes on. Called in the event loop."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,7 @@ class Page:
 
 
 def make_app(
-    routers: Sequence[APIRouter], worker: Worker, policy: AccessPolicy, limits: Limits, page: Page | None = None
+    routers: Sequence[APIRouter], worker: Work, policy: AccessPolicy, limits: Limits, page: Page | None = None
 ) -> Application:
     """Everything that one server answers, behind its guard. ``worker`` ends with the application."""
 
@@ -69,10 +91,10 @@ def make_app(
         if stop_page is not None:
             stop_page()
 
-    return Application(AccessMiddleware(api, policy, limits, page.paths if page else None), stop)
+    return Application(RequestLog(AccessMiddleware(api, policy, limits, page.paths if page else None)), stop)
 
 
-def _health(worker: Worker) -> APIRouter:
+def _health(worker: Work) -> APIRouter:
     routes = APIRouter()
 
     @routes.get("/healthz")
@@ -82,6 +104,13 @@ def _health(worker: Worker) -> APIRouter:
             raise RequestError(503, "the server is closing", code="closing")
         return {"status": "ok"}
 
+    @routes.get("/readyz")
+    async def ready() -> dict[str, str]:
+        """Whether what is asked now would be answered."""
+        if not worker.ready():
+            raise RequestError(503, "the server is not ready", code="not_ready")
+        return {"status": "ready"}
+
     return routes
 
 
@@ -90,7 +119,7 @@ def _say_errors(api: FastAPI) -> None:
 
     @api.exception_handler(RequestError)
     async def refused(request: Request, error: RequestError) -> Response:
-        headers = {"Retry-After": "2"} if error.status in (429, 503) else None
+        headers = {"Retry-After": str(error.retry_after or 2)} if error.status in (429, 503) else None
         return JSONResponse(shaped(error, request.url.path), error.status, headers)
 
     @api.exception_handler(RequestValidationError)
@@ -106,7 +135,7 @@ def _say_errors(api: FastAPI) -> None:
 
     @api.exception_handler(ReverieError)
     async def ours(request: Request, error: ReverieError) -> Response:
-        return await refused(request, RequestError(400, str(error)))
+        return await refused(request, as_request_error(error))
 
     @api.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:

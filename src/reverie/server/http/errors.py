@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from reverie.errors import ReverieError
+from reverie.errors import (
+    BackendError,
+    GrammarError,
+    MissingExtraError,
+    PictureError,
+    ReverieError,
+    UnknownNameError,
+    UsageError,
+    WorldError,
+)
 
-__all__ = ["RequestError", "as_ollama", "as_openai", "shaped"]
+__all__ = ["RequestError", "as_ollama", "as_openai", "as_request_error", "shaped"]
+
+log = logging.getLogger("reverie.server")
+
+_ASKERS = (UsageError, PictureError, WorldError, GrammarError)  # whoever asks can mend these
 
 
 class RequestError(ReverieError):
-    """A request that cannot be answered. ``param`` names the field at fault, ``code`` is a word for programs."""
+    """A request that cannot be answered. ``param`` names the field at fault, ``code`` is a word for programs,
+    ``retry_after`` is in how many seconds it is worth another try."""
 
-    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None):
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: int | None = None,
+    ):
         super().__init__(message)
-        self.status, self.param, self.code = status, param, code
+        self.status, self.param, self.code, self.retry_after = status, param, code, retry_after
+
+
+def as_request_error(error: ReverieError) -> RequestError:
+    """What the house refused, as an answer: what whoever asks can mend in its own words, the rest in general ones (the
+    log has the details), as it may name files of this machine."""
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, UnknownNameError):
+        return RequestError(404, str(error), code="not_found")
+    if isinstance(error, _ASKERS):
+        return RequestError(400, str(error), code="invalid_value")
+    log.error("a request failed: %s", error)
+    if isinstance(error, MissingExtraError):
+        return RequestError(501, str(error), code="not_installed")
+    if isinstance(error, BackendError):
+        return RequestError(502, "a model that this server asks elsewhere did not answer", code="backend")
+    said = "the model, an expert of it or its memory is damaged; the server's log has the details"
+    return RequestError(500, said, code="damaged")
 
 
 def shaped(error: RequestError, path: str) -> dict[str, Any]:

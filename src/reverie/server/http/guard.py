@@ -2,14 +2,14 @@
 
 In this order: the Host header names this server (so no web site can reach it under a name of its own, by DNS
 rebinding), the token is right where one is set, a browser's Origin is this server, the body is JSON (a page elsewhere
-cannot send that without asking first, and it is never allowed), not compressed, small enough and soon there. Uploads of
-the web page alone may be multipart. Addresses of the web page's library that fetch from elsewhere are closed.
+cannot send that without asking first, and it is never allowed), not compressed, small enough, soon there and not nested
+too deep. Uploads of the web page alone may be multipart. Addresses of the web page's library that fetch from elsewhere
+are closed. A key that has used up its share is told to wait.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ipaddress
 import json
 import re
@@ -25,6 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reverie.server.http.errors import RequestError, shaped
+from reverie.server.http.keys import Key, Quotas, find_key, same
 from reverie.server.http.settings import AccessPolicy, Limits, is_loopback
 from reverie.server.http.signin import SIGN_IN_PATH, sign_in_page
 
@@ -32,10 +33,11 @@ __all__ = ["AccessMiddleware", "PagePaths"]
 
 _COOKIE = "reverie_session"
 # Asked by what watches the server, and by a browser that has yet to sign in; neither says anything about the model.
-_OPEN_PATHS = ("/healthz", "/favicon.ico")
+_OPEN_PATHS = ("/healthz", "/readyz", "/favicon.ico")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.ASCII)
-_API_PATHS = ("/v1/", "/api/", "/healthz", "/openapi.json", SIGN_IN_PATH)
+_STREAMED = re.compile(r"/api/blobs/sha256[:-][0-9a-f]{64}")  # files, which their endpoint reads as they come
+_API_PATHS = ("/v1/", "/api/", "/healthz", "/readyz", "/metrics", "/openapi.json", SIGN_IN_PATH)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class AccessMiddleware:
     def __init__(self, app: ASGIApp, policy: AccessPolicy, limits: Limits | None = None, page: PagePaths | None = None):
         self.app, self.policy, self.limits, self.page = app, policy, limits or Limits(), page
         self._session = secrets.token_urlsafe(32)  # what a signed-in browser shows; new with every start
+        self._keys = ((Key(policy.token),) if policy.token else ()) + policy.keys
+        self._quotas, self._num_requests = Quotas(), 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -62,19 +66,35 @@ class AccessMiddleware:
             await self.app(scope, receive, send)
             return
         send = self._with_headers(send, scope["path"])
+        entered = list[Key | None]()
         try:
             answer = await self._refusal(scope, receive)
             if answer is None:
+                entered.append(self._enter(scope))
                 receive = await self._read(scope, receive)
         except RequestError as error:
-            headers = {"Connection": "close"} if error.status in (408, 413) else None
-            answer = JSONResponse(shaped(error, scope["path"]), error.status, headers)
-            if error.status == 401:
-                answer.headers["WWW-Authenticate"] = "Bearer"
-        if answer is not None:
-            await answer(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            answer = _told(error, scope["path"])
+        try:
+            await (answer or self.app)(scope, receive, send)
+        finally:
+            for key in entered:
+                self._leave(key)
+
+    def _enter(self, scope: Scope) -> Key | None:
+        """Count a request, and who sent it. Raises RequestError where there are too many."""
+        key = find_key(self._keys, _token(Headers(scope=scope)))
+        if self._num_requests >= self.limits.max_requests:
+            raise RequestError(503, f"{self._num_requests} requests are under way; try again in a moment", code="busy")
+        if key is not None:
+            self._quotas.enter(key)
+            scope.setdefault("state", {})["key"] = key.name
+        self._num_requests += 1
+        return key
+
+    def _leave(self, key: Key | None) -> None:
+        self._num_requests -= 1
+        if key is not None:
+            self._quotas.leave(key)
 
     async def _refusal(self, scope: Scope, receive: Receive) -> Response | None:
         """None where the request may go on to its body; a page where a browser must sign in. Raises RequestError."""
@@ -82,8 +102,8 @@ class AccessMiddleware:
         self._check_host(headers)
         if method not in _SAFE_METHODS:
             self._check_origin(headers)
-        if self.policy.token and path not in _OPEN_PATHS:
-            if path == SIGN_IN_PATH and method == "POST":
+        if self._keys and path not in _OPEN_PATHS:
+            if path == SIGN_IN_PATH and method == "POST" and self.policy.token:
                 return await self._sign_in(scope, receive, headers)
             if not self._is_known(headers):
                 if method == "GET" and "text/html" in headers.get("accept", ""):
@@ -116,15 +136,14 @@ class AccessMiddleware:
         raise RequestError(403, "this server takes no requests from other sites (Origin header)", code="foreign_origin")
 
     def _is_known(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        by_token = scheme.lower() == "bearer" and _same(given.strip(), self.policy.token)
-        return _same(_cookie(headers), self._session) or by_token
+        by_token = find_key(self._keys, _token(headers)) is not None
+        return same(_cookie(headers), self._session) or by_token
 
     async def _sign_in(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
         """What the sign-in form sends: the right token gives the browser a session of this process."""
         body = await _body(receive, 4_096, self.limits.body_seconds)
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
-        if not _same(given.strip(), self.policy.token):
+        if not same(given.strip(), self.policy.token):
             return HTMLResponse(sign_in_page("That is not the token."), 401)
         answer = RedirectResponse("/", 303)
         secure = scope["scheme"] == "https" or headers.get("x-forwarded-proto") == "https"
@@ -137,6 +156,8 @@ class AccessMiddleware:
             return receive
         headers, path = Headers(scope=scope), scope["path"]
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if _STREAMED.fullmatch(path):  # whatever kind it is called: Ollama's client calls it JSON
+            return receive
         is_upload = self.page is not None and path in self.page.uploads and kind == "multipart/form-data"
         if kind != "application/json" and not is_upload:
             raise RequestError(415, "send JSON, with the header Content-Type: application/json", code="not_json")
@@ -150,6 +171,8 @@ class AccessMiddleware:
             raise self._too_large()
         if self.page and self.page.calls and path.startswith(self.page.calls) and not is_upload:
             _check_page_call(body)
+        if not is_upload and body:
+            _check_json(body, self.limits.max_depth)
         return _replay(body, receive)
 
     def _too_large(self) -> RequestError:
@@ -241,9 +264,53 @@ def _any(value: Any, is_bad: Callable[[dict[str, Any]], bool]) -> bool:
     return False
 
 
-def _same(given: str, right: str) -> bool:
-    """Whether two texts are equal, in a time that does not depend on where they differ."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), right.encode())
+def _told(error: RequestError, path: str) -> Response:
+    answer = JSONResponse(shaped(error, path), error.status)
+    if error.status in (408, 413):
+        answer.headers["Connection"] = "close"
+    if error.status == 401:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    if error.status in (429, 503):
+        answer.headers["Retry-After"] = str(error.retry_after or 2)
+    return answer
+
+
+def _token(headers: Headers) -> str:
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
+class _NoNumber:
+    """What stands for NaN and its like."""
+
+
+def _check_json(body: bytes, max_depth: int) -> None:
+    """JSON has numbers that are numbers, and is not nested deeper than anything that is asked here needs."""
+    try:
+        value = json.loads(body, parse_constant=lambda _: _NoNumber())
+    except RecursionError as error:
+        raise _too_deep(max_depth) from error
+    except ValueError as error:
+        raise RequestError(400, "the body is no JSON", code="no_json") from error
+    level, depth = _inside("", value), 1  # with the field of the body that each is in
+    while level:
+        depth += 1
+        if depth > max_depth:
+            raise _too_deep(max_depth)
+        if wrong := [field for field, one in level if isinstance(one, _NoNumber)]:
+            said = f"'{wrong[0][:60]}' holds NaN or Infinity, which is no number of JSON"
+            raise RequestError(400, said, wrong[0][:80], "not_finite")
+        level = [inner for field, one in level for inner in _inside(field, one)]
+
+
+def _inside(field: str, value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [(field or str(name), one) for name, one in value.items()]
+    return [(field, one) for one in value] if isinstance(value, list) else []
+
+
+def _too_deep(max_depth: int) -> RequestError:
+    return RequestError(400, f"the body is nested deeper than {max_depth} lists and objects", code="too_deep")
 
 
 def _cookie(headers: Headers) -> str:

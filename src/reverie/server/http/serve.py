@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -18,18 +19,22 @@ if TYPE_CHECKING:
 __all__ = ["listen", "make_server", "serve", "url_of"]
 
 _GRACE_S = 10  # for requests under way, once the server is told to stop
-_MAX_CONNECTIONS = 128  # beyond which the server answers 503
+_MAX_CONNECTIONS = 4096  # beyond which the server answers 503; those that send nothing are closed soon
 
 
 def serve(server: Any, listener: socket.socket) -> None:
     """Run what ``make_server`` made until Ctrl-C or SIGTERM; then finish what is under way and return."""
+    _take_all_files()
     with _sigterm_as_ctrl_c(), contextlib.suppress(KeyboardInterrupt):  # how such a server ends
         server.run(sockets=[listener])
 
 
-def make_server(application: Application) -> Any:
-    """A uvicorn server for ``serve``. It calls ``when_ready`` once it answers, and ends when ``should_exit`` is set."""
+def make_server(application: Application, grace_s: float = _GRACE_S) -> Any:
+    """A uvicorn server for ``serve``. It calls ``when_ready`` once it answers, and ends when ``should_exit`` is set;
+    requests under way have ``grace_s`` seconds then."""
     import uvicorn
+
+    from reverie.server.http.connections import PatientProtocol
 
     class Server(uvicorn.Server):
         when_ready: Callable[[], None] | None = None
@@ -46,16 +51,27 @@ def make_server(application: Application) -> Any:
     return Server(
         uvicorn.Config(
             application.asgi,
+            http=PatientProtocol,
             log_config=None,  # the house's own logs stand
             access_log=False,
             lifespan="on",
             limit_concurrency=_MAX_CONNECTIONS,
-            timeout_graceful_shutdown=_GRACE_S,
+            timeout_graceful_shutdown=math.ceil(grace_s),
             server_header=False,
             proxy_headers=False,  # nobody's word is taken for who asks
             ws="none",
         )
     )
+
+
+def _take_all_files() -> None:
+    """As many open connections as the system allows: the usual limit is a tenth of what idle ones may take."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = 8192 if most == resource.RLIM_INFINITY else min(8192, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 @contextlib.contextmanager

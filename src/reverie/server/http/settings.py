@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from reverie.errors import ConfigError, shorten
+from reverie.server.http.keys import Key, read_keys
 
 __all__ = ["AccessPolicy", "Limits", "ServerConfig", "is_loopback"]
 
@@ -23,6 +25,8 @@ class Limits:
     max_waiting: int = 16  # requests that wait while one is worked on; the next is told to come back later
     max_bytes: int = 32 * 2**20  # of a request's body
     body_seconds: float = 60.0  # a body must have arrived within this time
+    max_depth: int = 64  # of lists and objects within each other, in a body
+    max_requests: int = 512  # under way at once, whoever sent them
 
     def __post_init__(self) -> None:
         for name, least in (("max_count", 1), ("max_pixels", 1), ("max_letters", 1), ("max_waiting", 0)):
@@ -33,7 +37,8 @@ class Limits:
 class AccessPolicy:
     """Who may come in, for the ``AccessMiddleware``."""
 
-    token: str = ""  # empty: no token is asked for
+    token: str = ""  # the one that a browser signs in with, too; empty: no token is asked for, unless there are keys
+    keys: tuple[Key, ...] = ()  # further tokens, each with its limits
     allowed_hosts: tuple[str, ...] = ()  # names that the Host header may hold beside localhost; "*" is any
     any_address: bool = False  # the Host header may be any IP address (such a name cannot be rebound by DNS)
     frame_ancestors: tuple[str, ...] = ()  # sites that may show the page in a frame, as https://huggingface.co
@@ -46,6 +51,7 @@ class ServerConfig(Limits):
     host: str = "127.0.0.1"  # the address to listen on; 0.0.0.0 is all of this machine's
     port: int = 7860  # 0 takes a free one
     token: str = ""  # asked of everyone when set, compared in constant time
+    keys: Path | None = None  # a JSON file of further tokens with limits of their own (see ``keys.read_keys``)
     allow_open: bool = False  # listen beyond this machine without a token
     allowed_hosts: tuple[str, ...] = ()  # further names this server is reached by; "*" is any
     frame_ancestors: tuple[str, ...] = ()  # sites that may show the page in a frame
@@ -67,7 +73,7 @@ class ServerConfig(Limits):
         for site in self.frame_ancestors:
             if not site.startswith("https://") or any(letter in site for letter in " ;,'\"\r\n"):
                 raise ConfigError(f"a frame ancestor is a site as https://huggingface.co, got '{shorten(site)}'")
-        if not is_loopback(self.host) and not self.token and not self.allow_open:
+        if not is_loopback(self.host) and not (self.token or self.keys) and not self.allow_open:
             raise ConfigError(
                 f"listening on {self.host} lets others in, and no token is set. "
                 "Set a token, listen on 127.0.0.1, or allow it openly (allow_open)."
@@ -77,7 +83,8 @@ class ServerConfig(Limits):
     def policy(self) -> AccessPolicy:
         hosts = self.allowed_hosts if is_loopback(self.host) else (*self.allowed_hosts, self.host)
         names = tuple(host.lower() for host in hosts)
-        return AccessPolicy(self.token, names, not is_loopback(self.host), self.frame_ancestors)
+        keys = () if self.keys is None else read_keys(self.keys)
+        return AccessPolicy(self.token, keys, names, not is_loopback(self.host), self.frame_ancestors)
 
 
 def is_loopback(host: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 from starlette.requests import Request
 
 from reverie.server.http.errors import RequestError
+from reverie.server.http.streams import gone
 
 __all__ = ["Job", "Worker", "finish"]
 
@@ -54,6 +55,9 @@ class Worker:
     def is_open(self) -> bool:
         return not self._closed
 
+    def ready(self) -> bool:
+        return self.is_open
+
     def start(self, work: Callable[[Job[T]], T], num_all: int = 1) -> Job[T]:
         """Queue ``work``. Raises RequestError where too many wait already, or the server is closing."""
         job = Job[T](num_all)
@@ -91,28 +95,19 @@ async def finish(job: Job[T], request: Request | None = None) -> T:
     Raises RequestError where the server closed meanwhile.
     """
     answer: asyncio.Future[Any] = asyncio.wrap_future(job.future)
-    gone: asyncio.Future[Any] = asyncio.ensure_future(_gone(request))
+    left: asyncio.Future[Any] = asyncio.ensure_future(gone(request))
     try:
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
             raise RequestError(499, "the client went away", code="client_gone")
         if answer.cancelled():
             raise _closing()
         return cast(T, answer.result())
     finally:
-        gone.cancel()
+        left.cancel()
         if not answer.done():
             job.drop()
             answer.cancel()
-
-
-async def _gone(request: Request | None) -> None:
-    """Ends when the client does. Without a request it never ends."""
-    if request is None:
-        await asyncio.Event().wait()
-    else:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
 
 
 def _closing() -> RequestError:

@@ -20,7 +20,7 @@ from reverie.server.http.worker import finish
 from reverie.server.pictures.encoding import FORMATS, as_base64
 from reverie.server.pictures.service import GeneratedPicture, GenerationService, PictureRequest, random_seed
 
-__all__ = ["ImageRequest", "answer_of", "openai_routes", "side_of"]
+__all__ = ["ImageRequest", "answer_of", "model_entry", "openai_routes", "picture_request", "side_of"]
 
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
 
@@ -65,12 +65,12 @@ def openai_routes(service: GenerationService) -> APIRouter:
     @routes.get("/models")
     async def models() -> dict[str, Any]:
         """The one model that is served."""
-        return {"object": "list", "data": [_model(service)]}
+        return {"object": "list", "data": [model_entry(service)]}
 
     @routes.get("/models/{name:path}")
     async def model(name: str) -> dict[str, Any]:
         service.check_name(name)
-        return _model(service)
+        return model_entry(service)
 
     return routes
 
@@ -141,7 +141,7 @@ def answer_of(
     }
 
 
-def _model(service: GenerationService) -> dict[str, Any]:
+def model_entry(service: GenerationService) -> dict[str, Any]:
     figures, limits = service.card.get("figures"), service.limits
     return {
         "id": service.name,

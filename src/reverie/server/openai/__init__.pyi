@@ -1,0 +1,1 @@
+from .routes import openai_api as openai_api
