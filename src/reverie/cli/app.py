@@ -43,6 +43,7 @@ COMMANDS = (
     "models",
     "serve",
     "bench",
+    "doctor",
     "info",
 )
 
