@@ -10,7 +10,7 @@ from reverie.engine import Engine, SlowEngine
 from reverie.engine import reading as reading_module
 from reverie.engine.contract import Read, State
 from reverie.engine.packed import PackedDecoder
-from reverie.engine.reading import Kept
+from reverie.engine.reading import Kept, holders_of
 from reverie.model import Backbone, BackboneConfig
 
 CONFIG = BackboneConfig(
@@ -68,3 +68,11 @@ def test_prefixes_that_begin_alike_share_memory() -> None:
     assert torch.equal(grown.layer(1), torch.cat((first, second), 3)[1])
     assert [part.shape[3] for part in grown.between(2, 4)] == [1, 1]
     assert grown.between(5, 5) == []
+
+
+def test_a_text_that_another_begins_with_is_read_with_it() -> None:
+    texts = [np.array(ids) for ids in ([1, 2], [1, 2, 3, 4], [2, 2], [1, 2, 3], [1, 2], [5], [1])]
+    holders = holders_of(texts)
+    assert [texts[one].tolist() for one in holders] == [
+        [1, 2, 3, 4], [1, 2, 3, 4], [2, 2], [1, 2, 3, 4], [1, 2, 3, 4], [5], [1, 2, 3, 4],
+    ]  # fmt: skip

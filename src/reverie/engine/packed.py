@@ -24,7 +24,7 @@ from reverie.engine.contract import Read, State, Traits
 from reverie.engine.lora import GROUPS, FoldedExperts, LoraMix, LoraSum
 from reverie.engine.packed_rows import PackedRows
 from reverie.engine.products import Product, WeightKind, choose_weights, make_product
-from reverie.engine.reading import Kept, Reading
+from reverie.engine.reading import Kept, Reading, holders_of
 from reverie.experts.contract import Choice, ExpertSource, Factors, ResolvedExperts
 from reverie.model import Backbone
 from reverie.model.llama_layout import LlamaLayout
@@ -195,13 +195,16 @@ class PackedDecoder:
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[np.ndarray], contextual: bool) -> Tensor:
-        counts = [len(ids) for ids in texts]
+        holders = holders_of(texts)  # what is only the beginning of another text is not read again
+        read = sorted(set(holders))
+        given = [texts[place] for place in read]
         if contextual:
-            hidden, _ = self._read(texts, [Kept()] * len(texts), None)
+            hidden, _ = self._read(given, [Kept()] * len(given), None)
             states = self._unit(hidden) * self.last_norm
         else:
-            states = self.embedded(torch.from_numpy(np.concatenate(texts)))
-        return torch.stack([each.mean(0) for each in states.split(counts)])
+            states = self.embedded(torch.from_numpy(np.concatenate(given)))
+        parts = dict(zip(read, states.split([len(ids) for ids in given]), strict=True))
+        return torch.stack([parts[holder][: len(ids)].mean(0) for ids, holder in zip(texts, holders, strict=True)])
 
     @torch.inference_mode()
     def weigh(self, ids: np.ndarray, experts: ResolvedExperts) -> Tensor:

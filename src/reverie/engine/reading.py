@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Kept", "Reading"]
+__all__ = ["Kept", "Reading", "holders_of"]
 
 _PARTS = 4  # of a past: where it has more they become one, so that a growing one is not put together at every step
 _LONG = 64  # ids: longer texts are worth a call of their own
@@ -51,6 +53,16 @@ class Kept:
 
     def layer(self, place: int) -> Tensor:  # (2, G, P, Dh)
         return self.parts[0][place] if len(self.parts) == 1 else torch.cat([part[place] for part in self.parts], 2)
+
+
+def holders_of(texts: Sequence[np.ndarray]) -> list[int]:
+    """For each text the place of one that begins with it: its own, where no other does."""
+    order = sorted(range(len(texts)), key=lambda place: texts[place].tolist())
+    holders = list(range(len(texts)))
+    for place, following in reversed(list(pairwise(order))):  # whatever begins with a text follows it at once
+        if np.array_equal(texts[following][: len(texts[place])], texts[place]):
+            holders[place] = holders[following]
+    return holders
 
 
 class Reading:

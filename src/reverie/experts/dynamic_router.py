@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +31,9 @@ class DynamicRouter:
 
     Experts that ``router`` was trained for have their learned gates; one that came later has the gate of the prototype
     beside it; one without a prototype is never chosen, only named. Without a router all gates are prototypes.
+
+    ``patience``: after each look at the library none follows for so many times what the look took, so that a large one
+    costs a request a share of at most 1 / patience; 0 looks every time.
     """
 
     def __init__(self, library: ExpertIndex, router: Router | None, base: str = "", config: RouterConfig | None = None):
@@ -37,6 +41,7 @@ class DynamicRouter:
         self._trained, self._config = router, config or (router.config if router else RouterConfig())
         self._router = router
         self._keys: dict[str, tuple[str, int]] = {}
+        self.patience, self._next_look = 0.0, 0.0
 
     @classmethod
     def open(cls, folder: Path, library: ExpertIndex, base: str = "") -> DynamicRouter:
@@ -75,9 +80,13 @@ class DynamicRouter:
         )
 
     def _current(self) -> Router | None:
+        if time.monotonic() < self._next_look:
+            return self._router
+        started = time.monotonic()
         keys = {name: self._key(name) for name in self.library.names()}
         if keys != self._keys:
             self._router, self._keys = self._made_of(list(keys)), keys
+        self._next_look = time.monotonic() + self.patience * (time.monotonic() - started)
         return self._router
 
     def _key(self, name: str) -> tuple[str, int]:

@@ -37,6 +37,7 @@ T = TypeVar("T")
 
 _BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.1, "auto": 4.0}  # of a weight in memory; auto: the most that it may be
 _SPREAD = 1.2  # what else a model holds
+_PATIENCE = 50.0  # of the router: an expert that was added is chosen within about a second where there are a thousand
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,8 @@ class HostedModel:
 
         self.worker = Worker(make)
         self._alone = found[0]  # for work on the engine's own thread
+        if (router := self._alone.experts.router) is not None:
+            router.patience = _PATIENCE
         self.model = self._alone.through(self.worker)
         self.speaker: EngineSpeaker | None = self._bundle.speaker(self.model)
         self.asking = ThreadPoolExecutor(1, thread_name_prefix=f"reverie-asking-{facts.name}")
@@ -172,7 +175,8 @@ class HostedModel:
         asked = text.strip()[-MAX_CHARS // 2 :]
         if not asked or library is None or not library.names():
             return ()
-        return self._bundle.choose(self._alone, Question(asked))
+        chosen = self._bundle.choose(self._alone, Question(asked))
+        return tuple((name, weight) for name, weight in chosen if name in library)  # some may be gone since
 
     def on_engine(self, work: Callable[[Engine], T]) -> Any:
         """The future of what ``work`` gives on the engine's thread, between two steps."""
