@@ -266,7 +266,7 @@ def _llama(base: Path, adapters: Sequence[Path], options: ServingConfig, threads
 
 def _client(url: str, clients: int, key: str = "") -> httpx.Client:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    limits = httpx.Limits(max_connections=clients + 4)
+    limits = httpx.Limits(max_connections=clients + 4, max_keepalive_connections=0)  # either may close an idle one
     return httpx.Client(base_url=url, headers=headers, timeout=600, limits=limits, trust_env=False)
 
 

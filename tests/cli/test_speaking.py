@@ -266,7 +266,7 @@ def test_facts_that_are_cited_come_first_with_their_numbers() -> None:
         (["ask", "Tell me. " * 4000], 2, "do not fit into the 4096 of toy:"),
         (["ask", GREETING, "--stop", ""], 2, "a stop text is not empty"),
         (["ask", GREETING, "--top-p", "1.5"], 2, "top_p lies above 0 and at most at 1"),
-        (["ask", GREETING, "--repetition-penalty", "0"], 2, "repetition_penalty is a number above 0"),
+        (["ask", GREETING, "--repetition-penalty", "0"], 2, "repetition_penalty lies between 0.001 and 1e6"),
         (["ask", GREETING, "--max-ids", "0"], 2, "Invalid value for '--max-ids'"),
         (["ask", GREETING, "--image", "egg.png"], 2, "toy: was taught no pictures"),
         (["ask", GREETING, "--expert", "poet"], 2, "toy: has no experts, and 'poet' is asked for"),

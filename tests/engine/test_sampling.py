@@ -123,6 +123,28 @@ def test_presence_and_frequency_count_what_was_drawn_and_not_what_was_read(
     assert [int(sampler.draw(torch.tensor([[9.0, 7.5, 7.0]]), None)[0]) for _ in range(3)] == drawn
 
 
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(1e-45),
+        Sampling(1e-4),
+        Sampling(5e-324, top_p=5e-324),
+        Sampling(1.0, top_p=5e-324),
+        Sampling(0.5, repetition_penalty=0.001),
+        Sampling(0.5, repetition_penalty=1e6),
+        Sampling(1e-3, presence_penalty=100, frequency_penalty=-100, min_p=1),
+    ],
+    ids=str,
+)
+def test_odd_numbers_draw_only_what_is_allowed(sampling: Sampling) -> None:
+    mask = torch.arange(VOCAB) % 3 == 1
+    sampler = Sampler([sampling], [1], [6], [(1, 4)])
+    for _ in range(6):
+        ids, log_probs = sampler.draw(30 * LOGITS, mask)
+        assert mask[ids].all()
+        assert log_probs[0, ids].isfinite().all()
+
+
 def test_greedy_with_a_penalty_does_not_say_the_same_again() -> None:
     sampler = Sampler([Sampling(0, repetition_penalty=1e6)], [1], [VOCAB])
     logits = LOGITS.abs() + 1

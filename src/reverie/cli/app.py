@@ -47,6 +47,7 @@ COMMANDS = (
     "bundle",
     "compare",
     "bench",
+    "doctor",
     "info",
 )
 

@@ -19,7 +19,7 @@ from reverie.cli.output import Output
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["bundle_lines", "describe_bundle"]
+__all__ = ["bundle_lines", "describe_bundle", "device", "extras", "version_of"]
 
 app = command_app()
 
@@ -38,9 +38,9 @@ def info(model: ModelOption = "nano", as_json: JsonOption = False) -> None:
             "reverie": reverie.__version__,
             "python": platform.python_version(),
             "platform": f"{platform.system()} {platform.machine()}",
-            "libraries": {name: _version(name) for name in _LIBRARIES},
-            "extras": _extras(),
-            "device": _device(),
+            "libraries": {name: version_of(name) for name in _LIBRARIES},
+            "extras": extras(),
+            "device": device(),
             "log_file": log_file(),
             "auto": usual_model(),
             "models": {"packaged": sorted(packaged_bundles()), "pulled": sorted(pulled_bundles())},
@@ -49,23 +49,25 @@ def info(model: ModelOption = "nano", as_json: JsonOption = False) -> None:
         out.result(payload, lambda console: _show(console, payload))
 
 
-def _extras() -> dict[str, bool]:
+def extras() -> dict[str, bool]:
     """The extras that the package offers -> whether all that each needs is installed."""
     try:
         listed = [found.groups() for line in metadata.requires("reverie") or () if (found := _OF_EXTRA.match(line))]
     except metadata.PackageNotFoundError:  # run from its sources, without an installation
         return {}
-    return {extra: all(_version(name) for name, of in listed if of == extra) for _, extra in listed}
+    return {extra: all(version_of(name) for name, of in listed if of == extra) for _, extra in listed}
 
 
-def _version(distribution: str) -> str | None:
+def version_of(distribution: str) -> str | None:
+    """Of an installed package; None where there is none."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
 
 
-def _device() -> dict[str, Any]:
+def device() -> dict[str, Any]:
+    """Cores, threads, cards, and how precisely is reckoned on each."""
     import torch
 
     from reverie.precision import choose_precision

@@ -20,6 +20,7 @@ from reverie.errors import ConfigError
 
 __all__ = ["Sampler", "Sampling"]
 
+COLD = 1e-4  # a temperature below which float32 tells no second id apart
 ALL = torch.iinfo(torch.int64).max  # more than any vocabulary
 NUM_LIKELY = 256  # ids that are ordered at first where top-p alone cuts
 MAX_CUMULATED = 4096  # ids that are cumulated in one step: below that, blocks do not pay
@@ -50,8 +51,9 @@ class Sampling:
             raise ConfigError(f"top_p lies above 0 and at most at 1 (1 = all ids), got {self.top_p}")
         if not 0.0 <= self.min_p <= 1.0:
             raise ConfigError(f"min_p lies between 0 (all ids) and 1, got {self.min_p}")
-        if not 0.0 < self.repetition_penalty < float("inf"):
-            raise ConfigError(f"repetition_penalty is a number above 0 (1 = none), got {self.repetition_penalty}")
+        if not 1e-3 <= self.repetition_penalty <= 1e6:
+            said = f"repetition_penalty lies between 0.001 and 1e6 (1 = none), got {self.repetition_penalty}"
+            raise ConfigError(said)
         for name in ("presence_penalty", "frequency_penalty"):
             if not -100.0 <= getattr(self, name) <= 100.0:
                 raise ConfigError(f"{name} lies between -100 and 100 (0 = none), got {getattr(self, name)}")
@@ -64,7 +66,7 @@ class Sampling:
     @property
     def greedy(self) -> bool:
         """The likeliest id of all is drawn, which no filter shuts out."""
-        return self.temperature == 0 or self.top_k == 1
+        return self.temperature < COLD or self.top_k == 1
 
     @property
     def cuts(self) -> bool:

@@ -41,7 +41,8 @@ ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 MOST_TEXT = 128 * 1024  # characters of a form
 MOST_DEPTH = 64  # objects and arrays within one another, in a schema
 MOST_MULTIPLE = 10_000  # of what multipleOf asks, taken together; the work grows with it
-_SPACES = r" |\n {0,32}"  # between the parts of JSON; without a bound a small model goes on for ever
+# On one line: with more white space allowed a small model may go on with that for ever.
+_SPACES: Any = {"whitespace_flexible": False, "item_separator": ", ?", "key_separator": ": ?"}
 _LIMITS = {  # of the work that a form may make; about 50 MB and half a second
     "initial_lexer_fuel": 400_000,
     "step_lexer_fuel": 200_000,
@@ -92,7 +93,7 @@ def json_rule(schema: Mapping[str, Any], lenient: bool = False) -> str:
     Raises UsageError.
     """
     _check_schema(schema)
-    return f"%json {json.dumps({**_told(schema), 'x-guidance': {'whitespace_pattern': _SPACES, 'lenient': lenient}})}"
+    return f"%json {json.dumps({**_told(schema), 'x-guidance': {**_SPACES, 'lenient': lenient}})}"
 
 
 class Guide:
@@ -272,9 +273,8 @@ def _closed(value: Any) -> Any:
 
 
 def _json_grammar(schema: Mapping[str, Any]) -> str:
-    overrides: Any = {"whitespace_pattern": _SPACES}
     try:
-        return str(_library().LLMatcher.grammar_from_json_schema(json.dumps(_told(schema)), overrides=overrides))
+        return str(_library().LLMatcher.grammar_from_json_schema(json.dumps(_told(schema)), overrides=_SPACES))
     except ValueError as error:  # halves of letters
         raise UsageError(f"a schema is JSON: {_said(str(error))}") from error
 

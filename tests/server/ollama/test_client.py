@@ -134,6 +134,7 @@ def test_texts_become_vectors(client: ollama.Client) -> None:
 def test_models_are_listed_with_their_experts(client: ollama.Client, tiny: Served) -> None:
     listed = {one.model: one for one in client.list().models}
     assert set(listed) == {"tiny:latest", "tiny:base", "tiny:art", "tiny:birds", "toy:latest"}
+    assert len({one.digest for one in listed.values()}) == len(listed)  # clients tell them apart by it
     assert listed["tiny:art"].details.parent_model == "tiny:latest"  # type: ignore[union-attr]
     assert all(one["name"] == one["model"] for one in tiny.client.get("/api/tags").json()["models"])
     for name in listed:

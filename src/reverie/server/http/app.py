@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -27,6 +27,12 @@ from reverie.server.http.settings import AccessPolicy, Limits
 __all__ = ["Application", "Page", "Work", "make_app"]
 
 log = logging.getLogger("reverie.server")
+
+_ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": ["object", "string"]}}}
+_REFUSED: dict[int | str, dict[str, Any]] = {
+    status: {"description": said, "content": {"application/json": {"schema": _ERROR}}}
+    for status, said in (("4XX", "what was wrong with the request"), ("5XX", "why it cannot be answered now"))
+}
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
@@ -78,7 +84,8 @@ def make_app(
         yield
         worker.close()
 
-    api = FastAPI(title="Reverie", version=reverie.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    about: dict[str, Any] = {"title": "Reverie", "version": reverie.__version__, "responses": _REFUSED}
+    api = FastAPI(docs_url=None, redoc_url=None, lifespan=lifespan, **about)
     routers = [*routers, _health(worker)]
     for router in routers:
         api.include_router(router)

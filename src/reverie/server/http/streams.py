@@ -16,9 +16,12 @@ from starlette.types import Send
 from reverie.errors import ReverieError
 from reverie.server.http.errors import RequestError, as_request_error
 
-__all__ = ["EventStream", "event", "gone", "told", "unless_gone"]
+__all__ = ["STREAMED", "EventStream", "event", "gone", "told", "unless_gone"]
 
 T = TypeVar("T")
+
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+"""For routes whose answers may be streamed: what their description says of it."""
 
 log = logging.getLogger("reverie.server")
 

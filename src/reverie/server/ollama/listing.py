@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -79,10 +80,17 @@ def _listed(facts: ModelFacts, variant: str) -> dict[str, Any]:
         "model": name,
         "modified_at": iso(facts.created),
         "size": facts.num_bytes,
-        "digest": facts.digest,
+        "digest": _digest(facts, variant),
         "details": _details(facts, "" if variant == "latest" else f"{facts.name}:latest"),
         "capabilities": _capabilities(facts),
     }
+
+
+def _digest(facts: ModelFacts, variant: str) -> str:
+    """Clients take models of one digest for one model by several names."""
+    if variant == "latest":
+        return facts.digest
+    return hashlib.sha256(f"{facts.digest}:{variant}".encode()).hexdigest()
 
 
 def _details(facts: ModelFacts, parent: str = "") -> dict[str, Any]:

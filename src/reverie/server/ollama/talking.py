@@ -81,7 +81,7 @@ def _said(wanted: GenerateBody, hosting: Hosting) -> str | tuple[ChatMessage, ..
     if wanted.suffix:
         return infilled(prompt, wanted.suffix, hosting.model_facts(wanted.model))
     facts = hosting.model_facts(wanted.model)
-    if wanted.raw or (facts.talks and not facts.template and not images):
+    if facts.talks and not images and (wanted.raw or not facts.template):  # who dreams answers questions alone
         return f"{wanted.system}\n\n{prompt}" if wanted.system else prompt
     before = (ChatMessage("system", wanted.system),) if wanted.system else ()
     return (*before, ChatMessage("user", prompt, images))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from reverie.server.hosting import Final, Hosting, Piece, Reader, Run, Shape, TextRequest, ToolCall, shape_of
 from reverie.server.http.errors import RequestError, as_openai
-from reverie.server.http.streams import EventStream, event, told, unless_gone
+from reverie.server.http.streams import STREAMED, EventStream, event, told, unless_gone
 from reverie.server.openai.bodies import ChatBody, FormBody, pass_over
 from reverie.server.openai.shared import (
     all_of,
@@ -33,7 +33,7 @@ __all__ = ["chat_routes"]
 def chat_routes(hosting: Hosting) -> APIRouter:
     routes = APIRouter(prefix="/v1")
 
-    @routes.post("/chat/completions", response_model=None)
+    @routes.post("/chat/completions", response_model=None, responses=STREAMED)
     async def chat(wanted: ChatBody, request: Request, answer: Response) -> Response | dict[str, Any]:
         """An answer to a talk, by a base in its own words or by a model that dreams first; whole or as it comes."""
         pass_over(wanted, answer)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from reverie.server.hosting import Final, Hosting, Run, TextRequest, Token
 from reverie.server.http.errors import RequestError, as_openai
-from reverie.server.http.streams import EventStream, event, told, unless_gone
+from reverie.server.http.streams import STREAMED, EventStream, event, told, unless_gone
 from reverie.server.openai.bodies import CompletionBody, pass_over
 from reverie.server.openai.shared import (
     all_of,
@@ -31,7 +31,7 @@ _USUAL_IDS = 16  # as OpenAI has it
 def completion_routes(hosting: Hosting) -> APIRouter:
     routes = APIRouter(prefix="/v1")
 
-    @routes.post("/completions", response_model=None)
+    @routes.post("/completions", response_model=None, responses=STREAMED)
     async def complete(wanted: CompletionBody, request: Request, answer: Response) -> Response | dict[str, Any]:
         """What a base goes on with after each prompt: texts, or ids of its own tokenizer."""
         pass_over(wanted, answer)

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 from reverie.errors import shorten
 from reverie.server.hosting import ChatMessage, Final, Hosting, Run, Shape, TextRequest, Tool, ToolCall, shape_of
 from reverie.server.http.errors import RequestError, as_openai
-from reverie.server.http.streams import EventStream, event, told, unless_gone
+from reverie.server.http.streams import STREAMED, EventStream, event, told, unless_gone
 from reverie.server.openai.bodies import InputItem, ResponseBody, TextFormBody, pass_over
 from reverie.server.openai.shared import (
     all_of,
@@ -72,7 +72,7 @@ class _Store:
 def response_routes(hosting: Hosting) -> APIRouter:
     routes, store = APIRouter(prefix="/v1"), _Store()
 
-    @routes.post("/responses", response_model=None)
+    @routes.post("/responses", response_model=None, responses=STREAMED)
     async def respond(wanted: ResponseBody, request: Request, answer: Response) -> Response | dict[str, Any]:
         """An answer to a text or a talk."""
         pass_over(wanted, answer)
