@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
-from reverie.dreaming.english import mended, stem, words_of
+from reverie.dreaming.english import less_often, mended, stem, words_of
 from reverie.errors import ConfigError
 from reverie.worlds.phrasebook import Bindings, Phrasebook
 
@@ -157,8 +157,8 @@ class Parser:
         return frozenset((one["thing"], one["action"]) for one in found if {"thing", "action"} <= one.keys())
 
     def _mended(self, word: str) -> str:
-        base = stem(word)
-        return base if base in self._stems else mended(word, self._spelled)
+        tried = (stem(word), *map(stem, less_often(word)))
+        return next((base for base in tried if base in self._stems), None) or mended(word, self._spelled)
 
     def _matches(self, match: _Match, start: int) -> Iterator[tuple[int, Bindings]]:
         for node, binds in self._pieces:

@@ -24,6 +24,7 @@ __all__ = ["Rephrased", "answer_rephrased", "rephrase"]
 Wordings = tuple[Question, ...]
 
 _BATCH = 16  # questions asked together
+_TWICE = 3  # from so many wordings of a question on, two must be answered alike
 _ALL_WORDS = Check("words", True, "every word of the question was understood")
 _DOUBT = Check("words", False, "what it dreams does not fit the question", 0.25)
 
@@ -113,16 +114,38 @@ def answer_rephrased(
 
 
 def _ask(ask: Callable[[Sequence[Question]], list[Answer]], asked: set[Wordings]) -> dict[Wordings, Answer]:
-    """One answer to each question, of its first wording that the model knows."""
-    told: dict[Wordings, Answer] = {}
+    """One answer to each question, of its first wording that the model knows. Of three wordings and more two are asked
+    at once, and must be answered alike; where they are not, the third decides, or nothing is known."""
+    heard: dict[Wordings, list[Answer]] = {one: [] for one in asked}
     order = sorted(asked, key=lambda wordings: [one.text for one in wordings])
-    for turn in range(max(map(len, asked), default=0)):
-        missing = [one for one in order if turn < len(one) and not (one in told and told[one].known)]
+    while missing := [one for one in order if not _settled(one, heard[one])]:
         for start in range(0, len(missing), _BATCH):
-            some = missing[start : start + _BATCH]
-            answers = ask([one[turn] for one in some])
-            told |= {one: answer for one, answer in zip(some, answers, strict=True) if answer.known or not turn}
-    return told
+            wanted = [(one, text) for one in missing[start : start + _BATCH] for text in _next(one, len(heard[one]))]
+            for (one, _), answer in zip(wanted, ask([text for _, text in wanted]), strict=True):
+                heard[one].append(answer)
+    return {one: _agreed(answers) for one, answers in heard.items()}
+
+
+def _next(wordings: Wordings, done: int) -> Wordings:
+    return wordings[done : done + (2 if len(wordings) >= _TWICE and not done else 1)]
+
+
+def _settled(wordings: Wordings, answers: Sequence[Answer]) -> bool:
+    known = [_core(one.text) for one in answers if one.known]
+    enough = bool(known) if len(wordings) < _TWICE else len(set(known)) < len(known)
+    return enough or len(answers) == len(wordings)
+
+
+def _agreed(answers: Sequence[Answer]) -> Answer:
+    """The answer that most wordings got, the first of them; refused where what is known differs each time."""
+    known = [one for one in answers if one.known]
+    if not known:
+        return answers[0]
+    said = [_core(one.text) for one in known]
+    most = max(known, key=lambda one: said.count(_core(one.text)))
+    if len(set(said)) > 1 and said.count(_core(most.text)) < 2:
+        return refused(most, Check("wordings", False, "asked in other words, it dreams something else", 0.25))
+    return most
 
 
 def _worded(meant: Rephrased, answers: Sequence[Answer]) -> Answer:
