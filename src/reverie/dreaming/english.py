@@ -26,8 +26,8 @@ say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; 
 forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept
 buy = bought; hang = hung; shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard
 send = sent; bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = shown; put = putting
-swim = swam swum; spring = sprang sprung; split = splitting; burst = bursting; shut = shutting
 write = wrote written; swear = swore sworn; forsake = forsook forsaken; weep = wept; leap = leapt
+swim = swam swum; spring = sprang sprung; split = splitting; burst = bursting; shut = shutting
 """
 _BASES = {
     form: base.strip()

@@ -21,7 +21,7 @@ from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
 from reverie.worlds.phrasebook import Asking, Bindings, Refusal
 
-__all__ = ["CAN", "GONE", "OF_THING", "Event", "ask", "holds", "lower", "meant", "yes_no"]
+__all__ = ["Event", "able", "ask", "is_so", "property_of"]
 
 Answers = Sequence[str | None]
 # outcome → words of what happens that say it
@@ -62,9 +62,9 @@ _CONTRARIES = {"stay the same": "change", "stay solid": "melt"}
 _OTHER_WAY = {"float": "sink", "sink": "float"}
 _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
 # outcomes after which a thing is not whole
-GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")
+_GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
-CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
+_CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
 _BECAUSE = {  # outcome → what its cause in the thing speaks of
     "break": "fragile", "bounce": "springy", "pop": "thin skin", "melt": "melt", "catch fire": "burn",
     "freeze": "freeze", "float": "water", "sink": "water", "rise": "lighter than air",
@@ -77,7 +77,7 @@ _BEFORE = ("break", "catch fire")  # asked why of these, something was done to i
 # form → how an answer to it begins; another is one to something else
 _BEGINS = {"will": ("Yes", "No"), "whole": ("Yes", "No"), "where": ("It ends up",), "after": ("It ",)}
 _ONLY = {"cook": ("heat",)}  # outcome → the actions of which it is asked
-OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
+_OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
     "break": "fragile", "catch fire": "burns", "melt": "melts", "be cut": "cut", "float": "floats", "sink": "-floats",
     "roll": "rolls",
 }  # fmt: skip
@@ -150,8 +150,8 @@ def _spelled_out(named: Bindings) -> dict[str, str]:
     if full.get("form") == "property" and "action" in full and full["property"] in ("floats", "-floats"):
         contrary = full.pop("property").startswith(CONTRARY)  # something is done, and then it floats or sinks
         full |= {"form": "happens"} if "or" in full else {"form": "will", "verb": "sink" if contrary else "float"}
-    if "form" not in full and "can" in full and full.get("action") in CAN:
-        full |= {"form": "will", "verb": CAN[full["action"]]}
+    if "form" not in full and "can" in full and full.get("action") in _CAN:
+        full |= {"form": "will", "verb": _CAN[full["action"]]}
     if full.pop("tag", ""):
         full.pop("said", "")
     if "liquid" in full and (full.get("action") in ("heat", "cool", "pour") or full.get("verb") == "freeze"):
@@ -163,7 +163,7 @@ def _spelled_out(named: Bindings) -> dict[str, str]:
 
 def _of_thing(named: Bindings) -> Asking | Refusal | str:
     """A yes/no question about a thing with nothing done to it."""
-    name = OF_THING.get(named.get("verb", ""))
+    name = _OF_THING.get(named.get("verb", ""))
     if named["form"] != "will" or not name or set(named) - {"form", "verb", "thing", "surface", "can"}:
         return "it does not say what is done"
     if named.get("surface", "water") != "water" or ("surface" in named and name not in ("floats", "-floats")):
@@ -294,8 +294,8 @@ def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refus
     if form == "whole":
         return Asking((event.whole(), event.happens()), lambda said: _checked(_fitting(form, said[0]), _whole(said[1])))
     if form == "why":
-        return _why(event, meant(event, verb), negated)
-    return _will(event, meant(event, verb))
+        return _why(event, _meant(event, verb), negated)
+    return _will(event, _meant(event, verb))
 
 
 def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
@@ -304,7 +304,7 @@ def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | Refu
     if not isinstance(asking, Asking):
         return asking
 
-    denied, waits = _denied(meant(event, verb), negated), event.action == "wait"
+    denied, waits = _denied(_meant(event, verb), negated), event.action == "wait"
 
     def word(said: Answers) -> str | None:
         if waits and denied(said):
@@ -336,7 +336,7 @@ def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | Ref
     return Asking((*pushed.questions, *dropped.questions, event.happens()), word, denied if pushed.denied else None)
 
 
-def meant(event: Event, verb: str) -> str:
+def _meant(event: Event, verb: str) -> str:
     """What floats in the air rises, and what sinks there comes down."""
     wet = event.surface == "water" and event.action in ("drop", "let go", "throw")
     if verb == "float" and not wet:
@@ -357,9 +357,9 @@ def _will(event: Event, verb: str) -> Asking | Refusal | str:
     if event.action not in _ONLY.get(verb, (event.action,)):
         return _APART
     if verb not in taught:
-        return Asking((event.happens(),), lambda said: yes_no(verb, said[0]))
+        return Asking((event.happens(),), lambda said: _yes_no(verb, said[0]))
     return Asking(
-        (event.will(verb), event.happens()), lambda said: _checked(_coherent(verb, said[0]), yes_no(verb, said[1]))
+        (event.will(verb), event.happens()), lambda said: _checked(_coherent(verb, said[0]), _yes_no(verb, said[1]))
     )
 
 
@@ -371,7 +371,7 @@ def _fitting(form: str, said: str | None) -> str | None:
 def _coherent(verb: str, said: str | None) -> str | None:
     """A yes or no, where what stands behind it does not speak for the contrary."""
     yes, _, why = (_fitting("will", said) or "").partition(", ")
-    return said if yes and (not why or holds(verb, why) == (yes == "Yes")) else None
+    return said if yes and (not why or _holds(verb, why) == (yes == "Yes")) else None
 
 
 def _checked(said: str | None, happens: str | None) -> str | None:
@@ -381,10 +381,10 @@ def _checked(said: str | None, happens: str | None) -> str | None:
     return said if said.split(",")[0] == happens.split(",")[0] else happens
 
 
-def holds(verb: str, happens: str) -> bool:
+def _holds(verb: str, happens: str) -> bool:
     happens = happens.lower()
     if verb in _CONTRARIES:
-        return not holds(_CONTRARIES[verb], happens)
+        return not _holds(_CONTRARIES[verb], happens)
     if verb == "change":
         return not any(words in happens for words in _UNCHANGED)
     if verb == "move" and "hardly moves" in happens:
@@ -394,16 +394,16 @@ def holds(verb: str, happens: str) -> bool:
     return any(words in happens for words in _SHOWN[verb])
 
 
-def yes_no(verb: str, happens: str | None) -> str | None:
+def _yes_no(verb: str, happens: str | None) -> str | None:
     if happens is None:
         return None
-    return f"{'Yes' if holds(verb, happens) else 'No'}, {lower(happens)}"
+    return f"{'Yes' if _holds(verb, happens) else 'No'}, {_lower(happens)}"
 
 
 def _whole(happens: str | None) -> str | None:
     if happens is None:
         return None
-    return f"{'No' if any(words in happens for words in GONE) else 'Yes'}, {lower(happens)}"
+    return f"{'No' if any(words in happens for words in _GONE) else 'Yes'}, {_lower(happens)}"
 
 
 def _why(event: Event, verb: str, negated: bool) -> Asking | Refusal | str:
@@ -448,12 +448,36 @@ def _denied(verb: str, negated: bool) -> Callable[[Answers], str | None]:
 
     def denied(said: Answers) -> str | None:
         happens = said[-1]
-        if happens is None or holds(verb, happens) != negated:
+        if happens is None or _holds(verb, happens) != negated:
             return None
-        return f"{'That is not so, it does' if negated else 'It does not'} {verb}: {lower(happens)}"
+        return f"{'That is not so, it does' if negated else 'It does not'} {verb}: {_lower(happens)}"
 
     return denied
 
 
-def lower(sentence: str) -> str:
+def _lower(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
+
+
+# outcomes, for who asks about them otherwise -------------------------------------------------------------------------
+
+
+def able(action: str) -> str:
+    """The outcome that "can you" asks of an action; "" where it asks none."""
+    return _CAN.get(action, "")
+
+
+def property_of(verb: str) -> str:
+    """The property that an outcome asks for, of a thing to which nothing is done; "" where it is none."""
+    return _OF_THING.get(verb, "")
+
+
+def is_so(event: Event, verb: str, happens: str) -> bool:
+    """Whether what happens is that outcome; "whole" is to stay so, "stay on top" to stay where it is."""
+    if verb == "whole":
+        return not any(words in happens for words in _GONE)
+    if verb == "stay on top" and event.action != "stack":
+        if event.surface == "water" and event.action in ("drop", "let go", "throw"):
+            return _holds("float", happens)
+        return not _holds("move" if event.action in ("push", "tip") else "change", happens)
+    return _holds(_meant(event, verb), happens)
