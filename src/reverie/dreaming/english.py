@@ -22,9 +22,10 @@ get = got gotten; take = took taken; sink = sank sunk; rise = rose risen; fly = 
 come = came; make = made; stand = stood; see = saw seen; sit = sat; lie = lay laid lain lying; keep = kept
 catch = caught; stick = stuck; find = found; slide = slid; spill = spilt; burn = burnt; know = knew known
 think = thought; not = nt; begin = began begun; blow = blew blown; shake = shook shaken; melt = molten
-say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting; forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept
-buy = bought; hang = hung; shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard
-send = sent; bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = shown; put = putting
+say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting
+forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept; buy = bought; hang = hung
+shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard; send = sent
+bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = shown; put = putting
 swim = swam swum; spring = sprang sprung; split = splitting; burst = bursting; shut = shutting
 """
 _BASES = {
@@ -124,24 +125,24 @@ def _slips(word: str, other: str) -> int:
 # a slip away from words of the worlds, and no slip: "plane" is not a misspelt plate
 REAL_WORDS = frozenset(
     """
-    aloe ample bail bald batch bate bats batter battle bead beak beam bean beard beat beer bell better bill
-    bitter black bleak bloc boar bool boom boon boot bouncer brad bred butt bee boss knee free wall sell breed broad bull bumble burble burying
-    butler buttery charge chia chili chilly chin chine clod coal coaling coil cola colt cooing cooler coop
+    aloe ample bail bald batch bate bats batter battle bead beak beam bean beard beat bee beer bell better bill
+    bitter black bleak bloc boar bool boom boon boot boss bouncer brad bred breed broad bull bumble burble burying
+    butler butt buttery charge chia chili chilly chin chine clod coal coaling coil cola colt cooing cooler coop
     cooping cord cubs cure cute dawn deck dies dock docs domes dons dopes dose doses dosing dots downt downy
-    draining drilling drip dripping droop duce duct dusk dyes dying faire fame feathery fibre fier file firm
-    flake flare flats fleecing fleeting flesh flood flour fluor fore frame gels gems giver gloss grass guts
-    hampered hardened hated heal healed healing hear hearing heart heater heave heaved heed hell helm herd hoed
-    hole holy hood intro lease leasing leaven lent lest lift lightening lightning limiting malt march math meal
-    meat medal meld mental mild mile mill mink noting oven overt pace pacer pacing pager palace palate pauper
-    payer peace petting piper pitting plaice plane plat platen plater played playing poor posh pout raise
-    relating relaxing relegated repealed repeated repeating revealed revealing reversed reversing rice ride
-    rinse rite robber rubbed sack sandy sane sang scatter send shack shave shaved shaving sheep sheer shocking
-    shoe shone shore shovel shutter silks sings sins sinus slack slick slime smack smatter snack snacking snap
-    snuffed soak sole sore soup sparking spice spoof spook spool stab stacker staffed staffing stag staining
-    staked stalk star stark starring starving stiffed stock stocked stocking stoke stole stony stray swap sway
-    sweet swoon tablet taker tale tales tapes tapped tapping taxes three thriving throb tick till tilling tint
-    titled toes tons torn trick trip tripped tripping trips trowing truing tuned tuning turd turf tying vary verb wafer wager wall ward ware
-    warn warning warp warping wars wart wary watery waver whale wham wheat whet whey whine whit white whose
-    width wild wile wilt wish witch wits wond woody wool woolen word world worm wound wren
+    draining drilling drip dripping droop duce duct dusk dyes dying faire fame feathery fibre fier file firm flake
+    flare flats fleecing fleeting flesh flood flour fluor fore frame free gels gems giver gloss grass guts hampered
+    hardened hated heal healed healing hear hearing heart heater heave heaved heed hell helm herd hoed hole holy
+    hood intro knee lease leasing leaven lent lest lift lightening lightning limiting malt march math meal meat
+    medal meld mental mild mile mill mink noting oven overt pace pacer pacing pager palace palate pauper payer peace
+    petting piper pitting plaice plane platen plater played playing poor posh pout raise relating relaxing relegated
+    repealed repeated repeating revealed revealing reversed reversing rice ride rinse rite robber rubbed sack sandy
+    sane sang scatter sell send shack shave shaved shaving sheep sheer shocking shoe shone shore shovel shutter
+    silks sings sins sinus slack slick slime smack smatter snack snacking snap snuffed soak sole sore soup sparking
+    spice spoof spook spool stab stacker staffed staffing stag staining staked stalk star stark starring starving
+    stiffed stock stocked stocking stoke stole stony stray swap sway sweet swoon tablet taker tale tales tapes
+    tapped tapping taxes three thriving throb tick till tilling tint titled toes tons torn trick trip tripped
+    tripping trips trowing truing tuned tuning turd turf tying vary verb wafer wager wall ward ware warn warning
+    warp warping wars wart wary watery waver whale wham wheat whet whey whine whit white whose width wild wile wilt
+    wish witch wits wond woody wool woolen word world worm wound wren
     """.split()
 )

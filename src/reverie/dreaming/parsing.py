@@ -85,7 +85,7 @@ class Parser:
         texts = [one.text for one in book.patterns] + [*book.macros.values()]
         phrases = (phrase for slot in book.slots.values() for said in slot.values.values() for phrase in said)
         said = re.sub(r"\{\w+\}|<\w+>", " ", " ".join([*texts, *phrases]))
-        self.words = frozenset(re.findall(r"\w+", said))
+        self.words = frozenset(re.findall(r"\w+|[+=]", said))
         self._spelled = frozenset(word for word in book.spelled if len(word) > 3)
         self._stems = frozenset(map(stem, self.words))
 
