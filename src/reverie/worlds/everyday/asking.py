@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from reverie.worlds.everyday.asking_things import (
     CONTRARY,
+    ask_both,
     ask_common,
     ask_heavier,
     ask_many,
@@ -56,6 +57,7 @@ _ABOUT_THINGS: Mapping[str, Callable[[Bindings], Asking | Refusal | str]] = {
     "most": ask_most,
     "which": ask_which,
     "many": ask_many,
+    "both": ask_both,
 }
 _OF_EVENTS = ("action", "verb", "surface", "height", "said", "can", "support", "not", "liquid", "story")
 _APART = "it joins what was taught apart"
@@ -129,7 +131,7 @@ def _unsaid(named: Bindings) -> Asking | Refusal | str:
         return "it does not say what is done"
     if "not" in named and verb not in ("float", "sink"):
         return "it does not say what is done"
-    if named["form"] == "why" and (verb == "break" and "surface" not in named or THINGS[named["thing"]].wick):
+    if named["form"] == "why" and ((verb == "break" and "surface" not in named) or THINGS[named["thing"]].wick):
         return "it does not say what is done"
     wet = {"surface": "water"} if verb in ("float", "sink") and not THINGS[named["thing"]].rises else {}
     if wet and named.get("surface", "water") != "water":
@@ -364,6 +366,8 @@ def _meant(event: Event, verb: str) -> str:
         return "come down"
     if verb == "fall":
         return {"stack": "fall off", "push": "fall over", "tip": "fall over"}.get(event.action, "come down")
+    if verb == "freeze" and event.action in ("wait", "heat"):
+        return "stay solid"
     if verb == "spill" and not event.thing.contents:
         return "fall over"
     if verb == "rise" and wet and not event.thing.rises:
