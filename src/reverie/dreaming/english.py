@@ -15,13 +15,14 @@ __all__ = ["less_often", "mended", "stem", "words_of"]
 _STEMMER, _ONE_AT_A_TIME = snowballstemmer.stemmer("english"), Lock()  # it keeps the word that it works on
 # base = its forms that no stemmer finds
 _FORMS = """
+child = children; man = men; woman = women; foot = feet; knife = knives
 be = am are is was were been being s; do = does did done; have = has had; will = would shall should wo ll
 can = could might may ca; fall = fell fallen; throw = threw thrown; fling = flung; break = broke broken
 freeze = froze frozen; light = lit; leave = left; hold = held; give = gave given; go = went gone goes
 get = got gotten; take = took taken; sink = sank sunk; rise = rose risen; fly = flew flown; become = became
 come = came; make = made; stand = stood; see = saw seen; sit = sat; lie = lay laid lain lying; keep = kept
 catch = caught; stick = stuck; find = found; slide = slid; spill = spilt; burn = burnt; know = knew known
-think = thought; not = nt; child = children; man = men; woman = women; foot = feet; knife = knives; begin = began begun; blow = blew blown; shake = shook shaken; melt = molten
+think = thought; not = nt; begin = began begun; blow = blew blown; shake = shook shaken; melt = molten
 say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting
 forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept; buy = bought; hang = hung
 shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard; send = sent
