@@ -366,8 +366,6 @@ def _meant(event: Event, verb: str) -> str:
         return "come down"
     if verb == "fall":
         return {"stack": "fall off", "push": "fall over", "tip": "fall over"}.get(event.action, "come down")
-    if verb == "freeze" and event.action in ("wait", "heat"):
-        return "stay solid"
     if verb == "spill" and not event.thing.contents:
         return "fall over"
     if verb == "rise" and wet and not event.thing.rises:
@@ -376,6 +374,8 @@ def _meant(event: Event, verb: str) -> str:
 
 
 def _will(event: Event, verb: str) -> Asking | Refusal | str:
+    if verb == "freeze" and event.action in ("wait", "heat"):
+        verb = "stay solid"  # of ice: is it still frozen?
     taught = ASKED[event.action] + (("float", "sink") if event.surface == "water" else ())
     if event.action not in _ONLY.get(verb, (event.action,)):
         return _APART
