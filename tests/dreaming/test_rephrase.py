@@ -32,7 +32,7 @@ def nano() -> Session:
     ("question", "taught"),
     [
         ("my son has dropped a plate, what happened?", "what happens when you drop a plate?"),
-        ("my sister was cooking and a glass slid out of her hands. what came of it?", "what happens when you drop a glass?"),
+        ("mom was cooking and a glass slid out of her hand. what came of it?", "what happens when you drop a glass?"),
         ("Kindly inform me what happens, were one to drop a plate.", "what happens when you drop a plate?"),
         ("omg i just droped my egg, is it brokn", "will an egg break if you drop it?"),
         ("Butter + heat = ?", "what happens when you heat a piece of butter?"),
