@@ -359,6 +359,8 @@ def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | Ref
 
 def _meant(event: Event, verb: str) -> str:
     """What floats in the air rises, and what sinks there comes down."""
+    if verb == "float" and event.action == "stack":
+        return "stay on top"
     wet = event.surface == "water" and event.action in ("drop", "let go", "throw")
     if verb == "float" and not wet:
         return "rise"
