@@ -96,7 +96,7 @@ def words_of(text: str) -> list[str]:
 
 def less_often(word: str) -> tuple[str, ...]:
     """``word`` without letters that were typed too often: whaaat, eggg, popp."""
-    if len(word) < 4 or not word.isalpha() or word in REAL_WORDS:
+    if len(word) < 3 or not word.isalpha() or word in REAL_WORDS:
         return ()
     ways = (re.sub(r"(.)\1{2,}", r"\1\1", word), re.sub(r"(.)\1{2,}", r"\1", word), re.sub(r"(.)\1$", r"\1", word))
     return tuple(one for one in dict.fromkeys(ways) if one != word)
