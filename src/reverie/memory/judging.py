@@ -214,18 +214,22 @@ def about_features(looked: Looked, candidates: Sequence[Candidate], rows: np.nda
     if not len(rows):
         return np.array([0.0, 1.0, 1.0, *[0.0] * (len(ABOUT) - 3)])
     of = {name: rows[:, place] for place, name in enumerate(FEATURES)}
-    borne = [set(terms(one.start)) for one in candidates]
+    borne = [set(terms(one.words if one.kind == "passage" else one.start)) for one in candidates]
+    started = [set(terms(one.start)) for one in candidates]
+    texts = np.array([one.kind == "passage" for one in candidates])  # what a text speaks of it bears, too
     whole, sums, kin = True, np.zeros(3), False
     for weights in looked.groups:
         shares = np.array([_share(weights, held) for held in borne])
-        full = (shares > 0.99) & (of["foreign"] == 0)
+        full = (shares > 0.99) & (texts | (of["foreign"] == 0))
         kin = any(looked.kin in borne[place] for place in np.flatnonzero(full))  # of the last name
         whole, weight = whole and bool(full.any()), sum(weights.values())
-        sums += weight * np.array([shares.max(), of["foreign"][np.argmax(shares - of["foreign"])], 1.0])
-    named, foreign = sums[:2] / (sums[2] or 1.0)
+        named = np.array([_share(weights, held) for held in started])
+        foreign = 0.0 if full.any() else of["foreign"][np.argmax(named - of["foreign"])]
+        sums += weight * np.array([shares.max(), foreign, 1.0])
+    sums /= sums[2] or 1.0
     fits = float(whole) * (0.5 if looked.kin is None else float(kin))
     most = [of[name].max() for name in ("covered", "asked", "asked_of_it", "score", "like")]
-    return np.array([named, foreign, looked.unheard, float(whole), fits, *most])
+    return np.array([*sums[:2], looked.unheard, float(whole), fits, *most])
 
 
 def _named(name: str, vectors: bool) -> str:
