@@ -25,12 +25,6 @@ help:  ## list the verbs
 ask: $(RUN) $(if $(MODEL),,smol)  ## ask a question: make ask Q="What happens when you drop an egg?" ARGS="--save out"; without smol: MODEL=nano
 	@$(BIN)/reverie ask "$$Q" $(if $(MODEL),--model "$$MODEL") $(ARGS)
 
-.PHONY: serve
-serve: $(RUN) $(if $(MODEL),,smol)  ## serve models for OpenAI's and Ollama's clients: make serve ARGS="--port 8080"; without smol: MODEL=nano
-	@$(BIN)/python -c 'from importlib.util import find_spec as f; raise SystemExit(not all(map(f, ["fastapi", "prometheus_client"])))' \
-		|| $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[serve]'
-	@$(BIN)/reverie serve $(if $(MODEL),--model "$$MODEL") $(ARGS)
-
 # The base that stands beside nano, and what runs it. Where either cannot be had, nano answers alone.
 .PHONY: smol
 smol: $(RUN)  ## fetch the base that answers what nano was not taught, and the parts that run it
@@ -39,6 +33,12 @@ smol: $(RUN)  ## fetch the base that answers what nano was not taught, and the p
 	@$(BIN)/python -c 'from reverie.paths import pulled_bundles; raise SystemExit("smol" not in pulled_bundles())' \
 		|| $(BIN)/reverie models pull smol \
 		|| echo "Without smol, nano answers alone; make ask MODEL=nano does not try to fetch it." >&2
+
+.PHONY: serve
+serve: $(RUN)  ## serve all models and the page on http://127.0.0.1:11434: make serve ARGS="--port 8080"
+	@$(BIN)/python -c 'from importlib.util import find_spec as f; raise SystemExit(not all(map(f, ["uvicorn", "peft"])))' \
+		|| $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[serve,bases]'
+	@$(BIN)/reverie serve $(ARGS)
 
 .PHONY: test
 test: $(if $(ROOM),$(DEV),lint)  ## lint and the fast tests: what CI runs; those of a room alone: make test ROOM=memory

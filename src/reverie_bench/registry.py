@@ -32,6 +32,7 @@ _OWN: dict[str, Benchmark | str] = {
     "pictures": "reverie_bench.pictures:BENCHMARK",
     "recall": "reverie_bench.recall:BENCHMARK",
     "documents": "reverie_bench.documents:BENCHMARK",
+    "ranking": "reverie_bench.ranking:BENCHMARK",
     "memory": "reverie_bench.memory:BENCHMARK",
     "changing-facts": "reverie_bench.changing_facts:BENCHMARK",
     "memory-crash": "reverie_bench.memory_crash:BENCHMARK",
@@ -42,6 +43,9 @@ _OWN: dict[str, Benchmark | str] = {
     "lora-training": "reverie_bench.lora_training:BENCHMARK",
     "perception": "reverie_bench.perception:BENCHMARK",
     "generator": "reverie_bench.generator:BENCHMARK",
+    "prompts": "reverie_bench.prompts:BENCHMARK",
+    "export": "reverie_bench.export:BENCHMARK",
+    "weights": "reverie_bench.weights:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
 }
 _BENCHMARKS: Registry[Benchmark] = Registry("benchmark", _OWN, "reverie.benchmarks")

@@ -36,7 +36,10 @@ def calibrate(
             "answers: nobody can know. None: what nano's worlds ask.",
         ),
     ] = None,
-    risk: Annotated[float, typer.Option("--risk", help="Most that may be wrong of what is called known.")] = 0.05,
+    risk: Annotated[
+        list[float] | None,
+        typer.Option("--risk", help="Most that may be wrong of what is called known; of several the least in reach."),
+    ] = None,
     delta: Annotated[float, typer.Option("--delta", help="How often chance may break that.")] = 0.05,
     made_up: Annotated[
         int, typer.Option("--made-up", min=0, help="As many questions about what does not exist go with them.")
@@ -48,6 +51,10 @@ def calibrate(
     run_dir: Annotated[
         Path, typer.Option("--run", metavar="DIR", help="Keeps the answers as they come, and gets the report.")
     ] = Path("runs/calibrate"),
+    forms: Annotated[
+        bool,
+        typer.Option("--forms/--direct-only", help="Dreams in words and readings of memory are calibrated, too."),
+    ] = True,
     limit: Annotated[
         int, typer.Option("--limit", min=0, help="Most questions of the file, drawn at random; 0: all.")
     ] = 0,
@@ -59,7 +66,8 @@ def calibrate(
     What it showed while it answered (how likely its words were, whether it says the same again, whether it has met the
     words, where in it the question lies, …) is joined to a confidence; the threshold is set so that of what is called
     known at most --risk is wrong, unless chance was among its worst --delta. Where no threshold can promise that,
-    nothing is called known, and the report says so. The same command goes on where it stopped.
+    nothing is called known, and the report says so. What is dreamed in words and what is read of memory is asked about,
+    too, in questions of the house's own, and gets a confidence of its own. The same command goes on where it stopped.
     """
     with Output(as_json) as output:
         with sigterm_ends(), shown_progress() as report:
@@ -67,12 +75,16 @@ def calibrate(
             from reverie.training.knowing.fitting import FitConfig
             from reverie.training.knowing.gathering import gather
 
-            config = FitConfig(risk=risk, delta=delta, seed=seed)
+            config = FitConfig(*_risks(risk or [0.05]), delta=delta, seed=seed)
             check_place(model, out)
             asked = gather(questions, limit, made_up, seed)
             about = "questions about its worlds" if questions is None else questions.name
-            found = calibrate_bundle(model, asked, run_dir, config, out, about, report)
+            found = calibrate_bundle(model, asked, run_dir, config, out, about, forms, report)
         output.result(found, lambda console: _show(console, found))
+
+
+def _risks(given: list[float]) -> tuple[float, tuple[float, ...]]:
+    return max(given), tuple(given) if len(given) > 1 else ()
 
 
 def _show(console: Console, found: dict[str, Any]) -> None:

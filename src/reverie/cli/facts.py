@@ -7,53 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.cli.output import Output
 from reverie.errors import shorten
+from reverie.memory.told import fields_of as fields_of
+from reverie.memory.told import node_fields as node_fields
+from reverie.memory.told import recalled_fields as recalled_fields
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from reverie.data import BadRow
-    from reverie.memory.contract import Edge, Node, Recalled
-    from reverie.memory.store import Store
 
+_NEAREST = 3  # of what is told where nothing answers
 SHOWN = 20  # malformed rows that are named, and sources that are counted
-
-
-def fields_of(value: Any) -> dict[str, Any]:
-    return dict(vars(value))
-
-
-def recalled_fields(found: Recalled) -> dict[str, Any]:
-    return {
-        "question": found.question,
-        "facts": [fields_of(fact) for fact in found.facts],
-        "chains": [
-            {"score": chain.score, "facts": [fields_of(fact) for fact in chain.facts]} for chain in found.chains
-        ],
-        "nodes": [
-            fields_of(node) | {"score": score} | (fields_of(found.places[node.id]) if node.id in found.places else {})
-            for node, score in found.nodes
-        ],
-        "seconds": found.seconds,
-        "details": found.details,
-    }
-
-
-def node_fields(store: Store, node: Node, moment: float | None, limit: int) -> dict[str, Any]:
-    edges = store.edges_of(node.id, moment)
-    shown = edges[:limit]
-    before = [old for edge in shown for old in store.history(edge.id) if old.until is not None]
-    ends = {end for edge in (*shown, *before) for end in (edge.subject, edge.object)}
-    names = {one.id: one.name for one in store.nodes(sorted(ends), gone=True)}
-
-    def told(edge: Edge) -> dict[str, Any]:
-        return fields_of(edge) | {"subject": names[edge.subject], "object": names[edge.object]}
-
-    return fields_of(node) | {
-        "num_facts": len(edges),
-        "out": [told(edge) for edge in shown if edge.subject == node.id],
-        "in": [told(edge) for edge in shown if edge.subject != node.id],
-        "history": [told(old) for old in before],
-    }
 
 
 def tell_bad(out: Output, bad: Sequence[BadRow]) -> None:
@@ -101,22 +65,29 @@ def show_import(console: Console, payload: dict[str, Any]) -> None:
 
 
 def show_recalled(console: Console, payload: dict[str, Any]) -> None:
-    if not payload["facts"] and not payload["nodes"]:
+    """What is told, with the probability that it holds the answer; of a question that nothing answers, the nearest."""
+    if not payload["answered"]:
         say(console, "The memory has nothing to say about this.")
+    if payload["told"] and not payload["answered"]:
+        console.print("nearest to it, and hardly an answer:", style="dim", highlight=False)
+    facts, nodes = ({one["id"]: one for one in payload[name]} for name in ("facts", "nodes"))
+    for told in payload["told"] if payload["answered"] else payload["told"][:_NEAREST]:
+        _show_told(console, facts.get(told.get("fact")) or nodes[told["node"]], told["probability"])
+    if not payload["answered"]:
         return
-    facts = [fact for fact in payload["facts"] if fact["relation"] != "mentions"]  # which passage names what
-    told = [*facts, *(node for node in payload["nodes"] if node["text"])]
-    for one in sorted(told, key=lambda one: -one["score"]):
-        if "relation" in one:
-            say(console, f"{one['score']:.2f}  {in_words(one)}{when(one)}  [{said_by(one)}]")
-            console.print(f"      {shorten(one['reason'], 160)}", style="dim", markup=False, highlight=False)
-        else:
-            said = f"{one['kind']} '{shorten(one['name'], 60)}': {shorten(one['text'], 160)}"
-            say(console, f"{one['score']:.2f}  {said}" + (f"  [{one['source']}]" if one.get("source") else ""))
     for chain in payload["chains"]:
         if len(chain["facts"]) > 1:
             say(console, f"{chain['score']:.2f}  chain: {'; '.join(in_words(fact) for fact in chain['facts'])}")
     console.print(f"{payload['seconds'] * 1000:.0f} ms", style="dim", highlight=False)
+
+
+def _show_told(console: Console, one: dict[str, Any], probability: float) -> None:
+    if "relation" in one:
+        say(console, f"{probability:.2f}  {in_words(one)}{when(one)}  [{said_by(one)}]")
+        console.print(f"      {shorten(one['reason'], 160)}", style="dim", markup=False, highlight=False)
+    else:
+        said = f"{one['kind']} '{shorten(one['name'], 60)}': {shorten(one['text'], 160)}"
+        say(console, f"{probability:.2f}  {said}" + (f"  [{one['source']}]" if one.get("source") else ""))
 
 
 def show_nodes(console: Console, nodes: Sequence[dict[str, Any]]) -> None:

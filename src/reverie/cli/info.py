@@ -19,6 +19,8 @@ from reverie.cli.output import Output
 if TYPE_CHECKING:
     from rich.console import Console
 
+__all__ = ["bundle_lines", "describe_bundle", "device", "extras", "version_of"]
+
 app = command_app()
 
 _LIBRARIES = ("torch", "numpy", "tokenizers", "safetensors", "gymnasium", "pymunk", "Pillow")
@@ -36,34 +38,36 @@ def info(model: ModelOption = "nano", as_json: JsonOption = False) -> None:
             "reverie": reverie.__version__,
             "python": platform.python_version(),
             "platform": f"{platform.system()} {platform.machine()}",
-            "libraries": {name: _version(name) for name in _LIBRARIES},
-            "extras": _extras(),
-            "device": _device(),
+            "libraries": {name: version_of(name) for name in _LIBRARIES},
+            "extras": extras(),
+            "device": device(),
             "log_file": log_file(),
             "auto": usual_model(),
             "models": {"packaged": sorted(packaged_bundles()), "pulled": sorted(pulled_bundles())},
-            "bundle": _bundle(model),
+            "bundle": describe_bundle(model),
         }
         out.result(payload, lambda console: _show(console, payload))
 
 
-def _extras() -> dict[str, bool]:
+def extras() -> dict[str, bool]:
     """The extras that the package offers -> whether all that each needs is installed."""
     try:
         listed = [found.groups() for line in metadata.requires("reverie") or () if (found := _OF_EXTRA.match(line))]
     except metadata.PackageNotFoundError:  # run from its sources, without an installation
         return {}
-    return {extra: all(_version(name) for name, of in listed if of == extra) for _, extra in listed}
+    return {extra: all(version_of(name) for name, of in listed if of == extra) for _, extra in listed}
 
 
-def _version(distribution: str) -> str | None:
+def version_of(distribution: str) -> str | None:
+    """Of an installed package; None where there is none."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
 
 
-def _device() -> dict[str, Any]:
+def device() -> dict[str, Any]:
+    """Cores, threads, cards, and how precisely is reckoned on each."""
     import torch
 
     from reverie.precision import choose_precision
@@ -78,7 +82,7 @@ def _device() -> dict[str, Any]:
     }
 
 
-def _bundle(model: str) -> dict[str, Any]:
+def describe_bundle(model: str) -> dict[str, Any]:
     """What a bundle's manifest says, checked against its files but not loaded. Raises UsageError and BundleError."""
     from reverie.bundles import find_bundle, verify_bundle
 
@@ -121,7 +125,6 @@ def _lines(payload: dict[str, Any]) -> list[tuple[str, str]]:
     bundle, device = payload["bundle"], payload["device"]
     libraries = ", ".join(f"{name} {version or '-'}" for name, version in payload["libraries"].items())
     extras = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in payload["extras"].items())
-    sizes = ", ".join(f"{part} {count / 1e6:.2f} M" for part, count in bundle["parameters"].items())
     return [
         ("reverie", f"{payload['reverie']} on Python {payload['python']}, {payload['platform']}"),
         ("libraries", libraries),
@@ -131,6 +134,14 @@ def _lines(payload: dict[str, Any]) -> list[tuple[str, str]]:
         ("log file", str(payload["log_file"])),
         ("auto", f"{payload['auto']}: who answers without --model"),
         ("models", "; ".join(f"{kind} {', '.join(names) or 'none'}" for kind, names in payload["models"].items())),
+        *bundle_lines(bundle),
+    ]
+
+
+def bundle_lines(bundle: dict[str, Any]) -> list[tuple[str, str]]:
+    """What ``describe_bundle`` found, for people."""
+    sizes = ", ".join(f"{part} {count / 1e6:.2f} M" for part, count in bundle["parameters"].items())
+    return [
         ("bundle", f"{bundle['name']}, {bundle['bytes'] / 1e6:.1f} MB in {bundle['folder']}"),
         ("parameters", sizes),
         ("worlds", ", ".join(bundle["worlds"])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,9 +49,9 @@ def opened_memory(
 
     place = url or default_memory()
     if embedder is None:
-        return Memory.open(place, None, create)
+        return Memory.open(place, None, create, compiled=False)
     Store.open(place, create).close()  # one that is not there is said before anything is loaded
-    return Memory.open(place, embedder(), create)
+    return Memory.open(place, embedder(), create, compiled=False)
 
 
 def usual_embedder(out: Output, name: str | None) -> Embedder | None:
@@ -135,10 +136,12 @@ def find_edges(store: Store, words: Sequence[str]) -> list[int]:
 
 
 def confirm(question: str, yes: bool, done: str) -> None:
-    """Ask, unless ``yes``. Raises UsageError where nobody answers, MemoryStoreError where the answer is no."""
+    """Ask, unless ``yes``. Raises UsageError where nobody sits there, MemoryStoreError where the answer is no."""
     if yes:
         return
     try:
+        if not sys.stdin.isatty():  # what comes out of a pipe was not said to this question
+            raise typer.Abort
         if typer.confirm(printable(question), err=True):
             return
     except typer.Abort as error:

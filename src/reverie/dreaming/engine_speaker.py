@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from reverie.speakers.contract import Abilities, Message, Scored, Speech, Speech
 from reverie.speakers.cutting import Cutter
 from reverie.tokens.base_words import BaseWords
 from reverie.tokens.growing import GrowingText
+from reverie.tokens.guided import Guide
 
 __all__ = ["EngineSpeaker"]
 
@@ -41,6 +42,11 @@ class EngineSpeaker:
         self.abilities = Abilities(talks=talks, forms=forms, scores=True, embeds=True, experts=True)
         self.usual = _usual(words)
         self.first, self.vocab_size, self.masks = first, vocab_size, TextMasks(words, first, vocab_size)
+
+    @cached_property
+    def guide(self) -> Guide:
+        """Holds answers to forms: JSON by a schema, grammars."""
+        return Guide(self.words, self.first, self.vocab_size)
 
     def speak(
         self, requests: Sequence[SpeechRequest], on_text: Callable[[int, str], None] | None = None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from reverie.dreaming.english import mended, stem, words_of
+from reverie.dreaming.english import less_often, mended, stem, words_of
 from reverie.errors import ConfigError
 from reverie.worlds.phrasebook import Bindings, Phrasebook
 
-__all__ = ["Parser", "Reading"]
+__all__ = ["Parser", "Piece", "Reading"]
 
 _MAX_WORDS = 60  # a longer question says more than a pattern holds
 _MOST_READINGS = 64  # of the rest of a question from one word on
@@ -30,6 +30,15 @@ class Reading:
     cost: int
 
 
+@dataclass(frozen=True)
+class Piece:
+    """The words from ``start`` to before ``end`` of a question, and what they may say; nothing where no piece is."""
+
+    start: int
+    end: int
+    says: tuple[Bindings, ...]
+
+
 Found = tuple[tuple[int, Bindings], ...]  # where a match ends, and what it names
 
 
@@ -37,7 +46,7 @@ Found = tuple[tuple[int, Bindings], ...]  # where a match ends, and what it name
 class _Node:
     """A piece of a pattern. ``firsts``: the words that a match can begin with; ``empty``: it may be of no word.
 
-    ``parts`` are those of a row or the options of a choice, which ``by_first`` finds by the word they begin with.
+    ``parts`` are those of a row or the options of a choice.
     """
 
     kind: Literal["word", "slot", "row", "choice"]
@@ -45,13 +54,23 @@ class _Node:
     parts: tuple[_Node, ...] = ()
     firsts: frozenset[str] = frozenset()
     empty: bool = False
-    by_first: Mapping[str, tuple[_Node, ...]] = field(default_factory=dict)
-    may_be_empty: tuple[_Node, ...] = ()
+
+    @cached_property
+    def may_be_empty(self) -> tuple[_Node, ...]:
+        return tuple(option for option in self.parts if option.empty)
+
+    @cached_property
+    def by_first(self) -> Mapping[str, tuple[_Node, ...]]:
+        """The options of a choice by the word they begin with, without those that may be empty. Found when first
+        needed: most choices never are."""
+        found: dict[str, list[_Node]] = {}
+        for option in self.parts:
+            for first in () if option.empty else option.firsts:
+                found.setdefault(first, []).append(option)
+        return {first: tuple(options) for first, options in found.items()}
 
 
 def _row(parts: Sequence[_Node]) -> _Node:
-    if len(parts) == 1:
-        return parts[0]
     firsts: set[str] = set()
     for part in parts:
         firsts |= part.firsts
@@ -61,16 +80,8 @@ def _row(parts: Sequence[_Node]) -> _Node:
 
 
 def _choice(options: Sequence[_Node]) -> _Node:
-    if len(options) == 1:
-        return options[0]
-    by_first: dict[str, list[_Node]] = {}
-    for option in options:
-        for first in () if option.empty else option.firsts:
-            by_first.setdefault(first, []).append(option)
     firsts = frozenset().union(*(option.firsts for option in options))
-    empty = tuple(option for option in options if option.empty)
-    index = {first: tuple(found) for first, found in by_first.items()}
-    return _Node("choice", "", tuple(options), firsts, bool(empty), index, empty)
+    return _Node("choice", "", tuple(options), firsts, any(option.empty for option in options))
 
 
 class Parser:
@@ -81,11 +92,12 @@ class Parser:
         self.ask = book.ask
         self._texts, self._adverbs = book.macros, book.adverbs
         self._macros: dict[str, _Node] = {}
+        self._nodes: dict[tuple[object, ...], _Node] = {}
         self._pieces = [(self._compile(one.text), one.binds) for one in book.patterns]
         texts = [one.text for one in book.patterns] + [*book.macros.values()]
         phrases = (phrase for slot in book.slots.values() for said in slot.values.values() for phrase in said)
         said = re.sub(r"\{\w+\}|<\w+>", " ", " ".join([*texts, *phrases]))
-        self.words = frozenset(re.findall(r"\w+", said))
+        self.words = frozenset(re.findall(r"\w+|[+=]", said))
         self._spelled = frozenset(word for word in book.spelled if len(word) > 3)
         self._stems = frozenset(map(stem, self.words))
 
@@ -116,16 +128,25 @@ class Parser:
     def left_over(self, words: Sequence[str]) -> tuple[str, ...]:
         """The fewest words that no piece covers."""
         words = [word for word in words[:_MAX_WORDS] if word not in self._adverbs]
+        return tuple(words[piece.start] for piece in self.pieces(words) if not piece.says)
+
+    def pieces(self, words: Sequence[str]) -> list[Piece]:
+        """The fewest pieces that leave the fewest words over, whether they agree or not, and those words."""
         match = _Match(self._slots, self.stems(words))
-        best: list[tuple[int, int, tuple[str, ...]]] = [(0, 0, ())]  # by the number of words from there to the end
+        best: list[tuple[int, int, Piece | None]] = [(0, 0, None)]  # by the number of words from there to the end
         for start in range(len(words) - 1, -1, -1):
-            count, pieces, missing = best[-1]
-            options = [(count + 1, pieces, (words[start], *missing))]
-            for end, _ in self._matches(match, start):
-                count, pieces, missing = best[len(words) - end]
-                options.append((count, pieces + 1, missing))
+            ways: dict[int, list[Bindings]] = {start + 1: []}
+            for end, named in self._matches(match, start):
+                ways.setdefault(end, []).append(named)
+            options = [
+                (best[len(words) - end][0] + (not says), best[len(words) - end][1] + 1, Piece(start, end, tuple(says)))
+                for end, says in ways.items()
+            ]
             best.append(min(options, key=lambda one: one[:2]))
-        return best[-1][2]
+        found: list[Piece] = []
+        while (piece := best[len(words) - (found[-1].end if found else 0)][2]) is not None:
+            found.append(piece)
+        return found
 
     def strange(self, words: Sequence[str]) -> tuple[str, ...]:
         """The words that are in no pattern."""
@@ -139,8 +160,8 @@ class Parser:
         return frozenset((one["thing"], one["action"]) for one in found if {"thing", "action"} <= one.keys())
 
     def _mended(self, word: str) -> str:
-        base = stem(word)
-        return base if base in self._stems else mended(word, self._spelled)
+        tried = (stem(word), *map(stem, less_often(word)))
+        return next((base for base in tried if base in self._stems), None) or mended(word, self._spelled)
 
     def _matches(self, match: _Match, start: int) -> Iterator[tuple[int, Bindings]]:
         for node, binds in self._pieces:
@@ -167,23 +188,35 @@ class Parser:
             elif token in "([":
                 inner, at = self._options(tokens, at)
                 at += 1
-                rows[-1].append(inner if token == "(" else _choice([inner, _row([])]))
+                rows[-1].append(inner if token == "(" else self._shared(_choice, [inner, self._shared(_row, [])]))
             else:
                 rows[-1].append(self._part(token))
-        return _choice([_row(parts) for parts in rows]), at
+        return self._shared(_choice, [self._shared(_row, parts) for parts in rows]), at
+
+    def _shared(self, make: Callable[[Sequence[_Node]], _Node], parts: Sequence[_Node]) -> _Node:
+        """A node of these parts, one for all places that have the same: what it matches is then found once."""
+        if len(parts) == 1:
+            return parts[0]
+        key = (make, *map(id, parts))
+        if key not in self._nodes:
+            self._nodes[key] = make(parts)
+        return self._nodes[key]
 
     def _part(self, token: str) -> _Node:
         name = token[1:-1]
         if token[0] in "{<" and name not in (self._slots if token[0] == "{" else self._texts):
             raise ConfigError(f"a phrasebook uses {token} and does not say what that is")
+        if (token,) in self._nodes:
+            return self._nodes[token,]
         if token.startswith("{"):
-            return _Node("slot", name, firsts=frozenset(self._slots[name][1]))
+            return self._nodes.setdefault((token,), _Node("slot", name, firsts=frozenset(self._slots[name][1])))
         if token.startswith("<"):
             if name not in self._macros:
                 self._macros[name] = self._compile(self._texts[name])
             return self._macros[name]
         word = stem(token)
-        return _Node("word", word, firsts=frozenset([word]))
+        node = self._nodes.setdefault(("", word), _Node("word", word, firsts=frozenset([word])))
+        return self._nodes.setdefault((token,), node)
 
 
 class _Match:

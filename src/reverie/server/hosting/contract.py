@@ -79,11 +79,13 @@ class TextRequest:
         top: likeliest ids that are told of each place, 0 to ``MAX_TOP``; None: no log-probabilities at all
         echo: the log-probabilities of the prompt's own ids are told, too (``Final.prompt``); without ``top`` only its
             text is
-        constraint: makes what holds one answer to a form; asked once a request, with the model that says it
+        constraint: makes what holds one answer to a form; asked once a request, with the model that says it and the
+            most ids that the answer may have
         tools: as a chat template takes them (``tools`` in its variables), JSON objects
         keep_alive: seconds for which the model stays loaded after this; below 0 for good, None as the server has it
         dreams: branches that are dreamed before the answer; None: as many as usual where the model is one that dreams,
             and the base's own words where it talks
+        raw: a text is the whole prompt as it stands: it may name the base's special tokens
     """
 
     model: str
@@ -95,10 +97,11 @@ class TextRequest:
     experts: Choice | None = None
     top: int | None = None
     echo: bool = False
-    constraint: Callable[[EngineSpeaker], Constraint] | None = None
+    constraint: Callable[[EngineSpeaker, int], Constraint] | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     keep_alive: float | None = None
     dreams: int | None = None
+    raw: bool = False
 
     def __post_init__(self) -> None:
         if not self.said and not isinstance(self.said, str):

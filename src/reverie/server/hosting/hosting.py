@@ -173,10 +173,12 @@ class Hosting:
             session = self._garage.session(models)
             return await asyncio.wrap_future(models[0].asking.submit(lambda: work(session())))
 
-    async def embed(self, name: str, texts: Sequence[str | Sequence[int]]) -> Embedded:
-        """A vector a text: the mean of the bare base's final states, at length 1."""
+    async def embed(self, name: str, texts: Sequence[str | Sequence[int]], truncate: bool = False) -> Embedded:
+        """A vector a text: the mean of the bare base's final states, at length 1. ``truncate``: of texts that are too
+        long the beginning counts."""
         async with self._using(name) as models:
             ids = [talk_ids(models[0], text if isinstance(text, str) else tuple(text)) for text in texts]
+            ids = [one[: models[0].facts.context] for one in ids] if truncate else ids
             parts = list[np.ndarray]()
             for start in range(0, len(ids), _TEXTS_AT_ONCE):  # so that answers under way go on in between
                 work = partial(_embed_many, texts=ids[start : start + _TEXTS_AT_ONCE])
@@ -307,7 +309,7 @@ class Hosting:
         prompt, prompt_text = await self._echo(request, model, speaker, prefix, experts)
         timing = replace(place.timing, prompt=time.monotonic() - started)
         before = Final("length", "", len(prefix), 0, timing, experts, prompt, prompt_text)
-        drawn = self._drawn(request, speaker, prefix, experts, room)
+        drawn = await self._drawn(request, speaker, prefix, experts, room)
         return EngineRun(start, request, before, drawn, model.worker, speaker.words, speaker.first)
 
     async def _experts(self, request: TextRequest, named: Named, model: HostedModel, speaker: EngineSpeaker) -> Choice:
@@ -325,10 +327,10 @@ class Hosting:
             said = f"a prompt has at most {self.config.max_prompt:,} characters, got {size:,}"
             raise RequestError(400, said, "messages" if request.talk else "prompt", "prompt_too_long")
         if size > _LONG:
-            return await asyncio.to_thread(talk_ids, model, request.said, request.tools)
-        return talk_ids(model, request.said, request.tools)
+            return await asyncio.to_thread(talk_ids, model, request.said, request.tools, request.raw)
+        return talk_ids(model, request.said, request.tools, request.raw)
 
-    def _drawn(
+    async def _drawn(
         self, request: TextRequest, speaker: EngineSpeaker, prefix: tuple[int, ...], experts: Choice, room: int
     ) -> Request | None:
         """What the engine is asked for; None for nothing."""
@@ -337,7 +339,10 @@ class Hosting:
         most = min(request.max_ids or self.config.usual_ids, self.config.max_ids, room)
         seed = secrets.randbelow(2**53) if request.seed is None else request.seed
         sampling = Speaking(sampling=request.drawing.given()).drawn(speaker.usual)
-        constraint = asked_of(request, speaker)
+        if request.constraint is None:
+            constraint = asked_of(request, speaker, most)
+        else:
+            constraint = await asyncio.to_thread(asked_of, request, speaker, most)
         ends = frozenset(speaker.first + token for token in speaker.words.ends)
         return Request(prefix, seed, sampling, constraint, most, ends, experts, request.top or 0)
 

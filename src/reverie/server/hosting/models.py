@@ -26,7 +26,9 @@ from reverie.errors import BundleError, UsageError
 from reverie.experts.contract import Choice
 from reverie.experts.library import Library
 from reverie.files import sha256_of
+from reverie.jsonio import read_object
 from reverie.server.hosting.settings import HostingConfig
+from reverie.tokens.base_words import ChatTemplate
 from reverie.tokens.questions import MAX_CHARS
 
 __all__ = ["HostedModel", "ModelFacts", "bundle_facts", "joined_session"]
@@ -81,7 +83,9 @@ def bundle_facts(name: str, folder: Path, library: Path | None = None) -> ModelF
     manifest, path = read_manifest(folder), folder / MANIFEST
     base, config = manifest.get("base", {}), _config(folder)
     files = {one: int(said.get("bytes", 0)) for one, said in manifest["files"].items()}
-    template = folder / "backbone" / "chat_template.jinja"
+    told = folder / "backbone" / "tokenizer_config.json"
+    known = read_object(told, BundleError, "the words of a base") if told.is_file() else {}
+    template = ChatTemplate.read(folder / "backbone", known)
     return ModelFacts(
         name,
         folder,
@@ -94,7 +98,7 @@ def bundle_facts(name: str, folder: Path, library: Path | None = None) -> ModelF
         int(config.get("hidden_size") or 0),
         bool(base),
         str(base.get("quantized") or base.get("dtype") or "bf16"),
-        template.read_text(encoding="utf-8", errors="replace") if template.is_file() else "",
+        "" if template is None else template.source,
         str(base.get("licence") or ""),
         tuple(open_library(folder, manifest, library).names()),
     )

@@ -14,6 +14,7 @@ from reverie.experts.contract import Choice
 from reverie.server.hosting.contract import ChatMessage, Said, TextRequest
 from reverie.server.hosting.models import HostedModel
 from reverie.server.hosting.settings import HostingConfig
+from reverie.server.hosting.tool_calls import told_of_tools
 from reverie.server.http.errors import RequestError
 from reverie.server.pictures.encoding import open_base64
 
@@ -25,16 +26,19 @@ _MOST_ROUTED = 2_000  # characters that the router is shown
 _LABELS = {"system": "", "user": "User: ", "assistant": "Assistant: ", "tool": "Tool: "}
 
 
-def talk_ids(model: HostedModel, said: Said, tools: Sequence[Mapping[str, Any]] = ()) -> tuple[int, ...]:
+def talk_ids(
+    model: HostedModel, said: Said, tools: Sequence[Mapping[str, Any]] = (), raw: bool = False
+) -> tuple[int, ...]:
     """The engine's ids of a text, of the base's own ids, or of a talk up to where its answer begins. Texts cannot name
-    special tokens; ids can. Raises UsageError, RequestError."""
+    special tokens, unless they are ``raw``; ids can. Raises UsageError, RequestError."""
     speaker = model.speaker
     if speaker is None:
         if not isinstance(said, str):
             raise RequestError(400, f"{model.facts.name} dreams before it answers: send it a talk", "model")
         return tuple(model.model.prompter.ids(said))
     if isinstance(said, str):
-        return speaker.ids(said)
+        own = speaker.words.encode(said) if raw and said else []
+        return tuple(speaker.first + one for one in own) if own else speaker.ids(said)
     first = said[0]
     if isinstance(first, ChatMessage):
         turns: tuple[ChatMessage, ...] = said  # type: ignore[assignment]
@@ -53,19 +57,20 @@ def _rendered(
     if any(one.images for one in talk):
         raise RequestError(400, f"{speaker.name} sees no pictures; ask nano, or a model joined to it", "messages")
     words = speaker.words
-    turns = [{**one.fields, "role": one.role, "content": words.plain(one.content)} for one in talk]
+    turns, more = told_of_tools(
+        words, [{**one.fields, "role": one.role, "content": one.content} for one in talk], tools
+    )
     if words.template is not None:
-        more = {"tools": [dict(one) for one in tools]} if tools else {}
         text = words.template.render(turns, **more)
         return tuple(speaker.first + token for token in words.encode(text, whole=False))
-    lines = [f"{_LABELS[one.role]}{words.plain(one.content)}" for one in talk]
+    lines = [f"{_LABELS[one['role']]}{one['content']}" for one in turns]
     return speaker.ids("\n".join([*lines, _LABELS["assistant"].rstrip()]))
 
 
-def asked_of(request: TextRequest, speaker: EngineSpeaker) -> Constraint:
-    """What an answer is held to: its form, else any text of the base."""
+def asked_of(request: TextRequest, speaker: EngineSpeaker, max_ids: int) -> Constraint:
+    """What an answer is held to: its form, else any text of the base. To make a form ready may take a while."""
     if request.constraint is not None:
-        return request.constraint(speaker)
+        return request.constraint(speaker, max_ids)
     plain_talk = request.talk is not None and speaker.words.template is None
     return SaidConstraint(speaker.masks, ("\nUser:",) if plain_talk else ())
 
@@ -89,6 +94,8 @@ def question_of(
         raise RequestError(
             400, f"{name} dreams before it answers, and does not go on with texts: ask it in a chat", "model"
         )
+    if request.tools:
+        raise RequestError(400, f"{name} does not support tools: it answers in words of its dreams", "tools")
     if request.constraint is not None or request.top is not None or request.echo:
         said = f"{name} answers in words of its dreams: no form, log-probabilities or echo can be asked of it"
         raise RequestError(400, said, "model", "unsupported_parameter")

@@ -19,6 +19,7 @@ from reverie.server.http.errors import RequestError, as_request_error
 from reverie.speakers.cutting import Cutter
 from reverie.tokens.base_words import BaseWords
 from reverie.tokens.growing import GrowingText
+from reverie.tokens.guided import GuidedConstraint
 
 __all__ = ["BaseRun", "DreamRun", "EngineRun", "Start", "tokens_of"]
 
@@ -118,6 +119,7 @@ class EngineRun(BaseRun):
         self._queue: asyncio.Queue[Drawn | None] = asyncio.Queue()
         self._text = _CutText(words, asked.stop, len(before.prompt_text))
         self._handle: Handle | None = None
+        self._held = None if drawn is None else drawn.constraint
         if drawn is None:
             self._queue.put_nowait(None)
         else:
@@ -167,9 +169,13 @@ class EngineRun(BaseRun):
         if self._handle is None:
             return "length"
         try:
-            return "stop" if self._handle.result(0).finished else "length"
+            return "stop" if self._handle.result(0).finished and not self._was_cut() else "length"
         except ReverieError as error:
             raise as_request_error(error) from error
+
+    def _was_cut(self) -> bool:
+        """Whether its form was closed only because ids ran out."""
+        return isinstance(self._held, GuidedConstraint) and self._held.cut
 
     def _token(self, drawn: Drawn) -> Token:
         asks = self._asked.top is not None

@@ -29,7 +29,7 @@ from reverie.server.pictures.encoding import as_base64, open_base64
 from reverie.server.pictures.openai_api import side_of
 from reverie.server.pictures.service import GeneratedPicture, GenerationService, PictureRequest, random_seed
 
-__all__ = ["GenerateOptions", "GenerateRequest", "ollama_routes"]
+__all__ = ["GenerateOptions", "GenerateRequest", "listed", "ollama_routes", "painted"]
 
 T = TypeVar("T")
 
@@ -63,26 +63,30 @@ def ollama_routes(service: GenerationService) -> APIRouter:
     async def generate(wanted: GenerateRequest, request: Request) -> Response:
         """A picture with its caption; with ``images`` their captions."""
         service.check_name(wanted.model)
-        options = wanted.options or GenerateOptions()
-        stream = wanted.stream is not False
-        if wanted.images:
-            opened = [partial(open_base64, one, service.limits.max_pixels, "images") for one in wanted.images]
-            captions = service.describe(opened, options.temperature or 0.0, max(0, options.seed or 0))
-            return await _answer(service, captions, _of_captions, request, stream)
-        if not wanted.prompt and options.seed is None:  # as with Ollama: asks only that the model is ready
-            return JSONResponse(_line(service, response="", done=True, done_reason="load"))
-        return await _answer(service, service.paint(_request(wanted, options, service)), _of_picture, request, stream)
+        return await painted(service, wanted, request)
 
     @routes.get("/tags")
     async def tags() -> dict[str, Any]:
         """The one model that is served."""
-        return {"models": [_listed(service)]}
+        return {"models": [listed(service)]}
 
     @routes.get("/version")
     async def version() -> dict[str, Any]:
         return {"version": reverie.__version__}
 
     return routes
+
+
+async def painted(service: GenerationService, wanted: GenerateRequest, request: Request) -> Response:
+    """A picture with its caption; with ``images`` their captions."""
+    options, stream = wanted.options or GenerateOptions(), wanted.stream is not False
+    if wanted.images:
+        opened = [partial(open_base64, one, service.limits.max_pixels, "images") for one in wanted.images]
+        captions = service.describe(opened, options.temperature or 0.0, max(0, options.seed or 0))
+        return await _answer(service, captions, _of_captions, request, stream)
+    if not wanted.prompt and options.seed is None:  # as with Ollama: asks only that the model is ready
+        return JSONResponse(_line(service, response="", done=True, done_reason="load"))
+    return await _answer(service, service.paint(_request(wanted, options, service)), _of_picture, request, stream)
 
 
 def _request(wanted: GenerateRequest, options: GenerateOptions, service: GenerationService) -> PictureRequest:
@@ -97,8 +101,8 @@ def _request(wanted: GenerateRequest, options: GenerateOptions, service: Generat
     )
 
 
-def _of_picture(painted: list[GeneratedPicture]) -> dict[str, Any]:
-    (one,) = painted
+def _of_picture(pictures: list[GeneratedPicture]) -> dict[str, Any]:
+    (one,) = pictures
     return {"image": as_base64(one.data), "response": one.sample.caption, "seed": one.sample.seed}
 
 
@@ -150,7 +154,7 @@ def _json(line: dict[str, Any]) -> str:
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def _listed(service: GenerationService) -> dict[str, Any]:
+def listed(service: GenerationService) -> dict[str, Any]:
     facts, num_weights = service.facts, sum(one.numel() for one in service.generator.network.parameters())
     modified = datetime.fromtimestamp(facts.created, UTC).isoformat().replace("+00:00", "Z")
     details = {

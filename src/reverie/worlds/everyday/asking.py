@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from reverie.worlds.everyday.asking_things import (
     CONTRARY,
+    ask_both,
     ask_common,
     ask_heavier,
     ask_many,
@@ -21,7 +22,7 @@ from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
 from reverie.worlds.phrasebook import Asking, Bindings, Refusal
 
-__all__ = ["ask"]
+__all__ = ["Event", "able", "ask", "is_so", "property_of"]
 
 Answers = Sequence[str | None]
 # outcome → words of what happens that say it
@@ -56,13 +57,16 @@ _ABOUT_THINGS: Mapping[str, Callable[[Bindings], Asking | Refusal | str]] = {
     "most": ask_most,
     "which": ask_which,
     "many": ask_many,
+    "both": ask_both,
 }
+_OF_EVENTS = ("action", "verb", "surface", "height", "said", "can", "support", "not", "liquid", "story")
 _APART = "it joins what was taught apart"
 _CONTRARIES = {"stay the same": "change", "stay solid": "melt"}
 _OTHER_WAY = {"float": "sink", "sink": "float"}
 _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
 # outcomes after which a thing is not whole
 _GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")
+_NEVER = {"tip": ("slides",)}  # action → what no thing does for it
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
 _CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
 _BECAUSE = {  # outcome → what its cause in the thing speaks of
@@ -73,6 +77,9 @@ _USUALLY = {  # outcome → what is done to things of which it is asked, or said
     "break": "drop", "bounce": "drop", "drift": "drop", "float": "drop", "sink": "drop", "rise": "let go",
     "pop": "drop", "melt": "heat", "cook": "heat", "catch fire": "light", "freeze": "cool",
 }  # fmt: skip
+# form → how an answer to it begins; another is one to something else
+_BEGINS = {"will": ("Yes", "No"), "whole": ("Yes", "No"), "where": ("It ends up",), "after": ("It ",)}
+_ONLY = {"cook": ("heat",)}  # outcome → the actions of which it is asked
 _OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
     "break": "fragile", "catch fire": "burns", "melt": "melts", "be cut": "cut", "float": "floats", "sink": "-floats",
     "roll": "rolls",
@@ -83,10 +90,12 @@ def ask(named: Bindings) -> Asking | Refusal | str:
     """What to ask for what is named; a text says why nothing can be asked."""
     named = _spelled_out(named)
     form = named.get("form", "")
+    if problem := _done_before(named):
+        return problem
     if form == "opinion":
         return Refusal("it asks whether that is wise, not what happens", veto=True)
     if form in _ABOUT_THINGS:
-        extra = {"action", "verb", "surface", "height", "said", "can", "support", "not", "liquid"} & set(named)
+        extra = {*_OF_EVENTS} & set(named)
         return _APART if extra else _ABOUT_THINGS[form](named)
     if not form or ("open" in named) != ("closed" in named):
         return "it does not say what is asked"
@@ -98,15 +107,31 @@ def ask(named: Bindings) -> Asking | Refusal | str:
         return _APART  # as milk in a cup of water
     if "action" in named:
         return _of_event(named)
+    if "story" in named:
+        return "it does not say what is done"
     about = _of_thing(named)
     return _unsaid(named) if isinstance(about, str) else about
+
+
+def _done_before(named: Bindings) -> str:
+    """What is wrong with a thing that something was done to, as a frozen egg: it is not what it was, and what else is
+    done to it was not taught. "" where nothing is."""
+    if "did" not in named or named["did"] in ("drop", "let go", "throw", "push", "tip"):
+        return "" if named.get("did", named.get("action")) == named.get("action") else _APART
+    asked = named.get("verb", "")
+    same = named["did"] == named["action"] and named.get("form") not in _ABOUT_THINGS
+    return "" if same and (not asked or asked in ASKED[named["did"]]) else _APART
 
 
 def _unsaid(named: Bindings) -> Asking | Refusal | str:
     """Where nothing is said to be done, what usually makes a thing do that; answered only where it does."""
     verb = named.get("verb", "")
     action = _USUALLY.get(verb)
-    if action is None or named["form"] not in ("will", "why") or {"not", "or", "said"} & set(named):
+    if action is None or named["form"] not in ("will", "why") or {"or", "said"} & set(named):
+        return "it does not say what is done"
+    if "not" in named and verb not in ("float", "sink"):
+        return "it does not say what is done"
+    if named["form"] == "why" and ((verb == "break" and "surface" not in named) or THINGS[named["thing"]].wick):
         return "it does not say what is done"
     wet = {"surface": "water"} if verb in ("float", "sink") and not THINGS[named["thing"]].rises else {}
     if wet and named.get("surface", "water") != "water":
@@ -127,6 +152,8 @@ def _unsaid(named: Bindings) -> Asking | Refusal | str:
 def _spelled_out(named: Bindings) -> dict[str, str]:
     """What is named together with what it leaves unsaid."""
     full = dict(named)
+    if "did" in full:
+        full.setdefault("action", full["did"])
     if full.get("form") == "property" and "action" in full and full["property"] in ("floats", "-floats"):
         contrary = full.pop("property").startswith(CONTRARY)  # something is done, and then it floats or sinks
         full |= {"form": "happens"} if "or" in full else {"form": "will", "verb": "sink" if contrary else "float"}
@@ -256,9 +283,23 @@ def _of_event(named: Bindings) -> Asking | Refusal | str:
         return f"it does not say what is {'asked' if form == 'will' else 'to be explained'}"
     if "or" in named:
         verb = ""
-    if event.off:
-        return _fallen(event, form, verb, named)
-    return _asking(event, form, verb, "not" in named)
+    asking = _fallen(event, form, verb, named) if event.off else _asking(event, form, verb, "not" in named)
+    never = _NEVER.get(event.action, ())
+    return _without(asking, never) if never and isinstance(asking, Asking) else asking
+
+
+def _without(asking: Asking, never: Sequence[str]) -> Asking:
+    """``asking``, where answers that speak of what is ``never`` so do not count."""
+
+    def known(said: Answers) -> Answers:
+        return [None if one and any(words in one for words in never) else one for one in said]
+
+    word, denied = asking.word, asking.denied
+    return Asking(
+        asking.questions,
+        lambda said: word(known(said)) if word else known(said)[0],
+        (lambda said: denied(known(said))) if denied else None,
+    )
 
 
 def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
@@ -270,9 +311,9 @@ def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refus
         return "where a thing is that nobody moved was not taught"
     if form in ("where", "after"):
         asked = event.where() if form == "where" else event.after()
-        return Asking((asked, event.happens()), lambda said: said[0] or said[1])
+        return Asking((asked, event.happens()), lambda said: _fitting(form, said[0]) or said[1])
     if form == "whole":
-        return Asking((event.whole(), event.happens()), lambda said: _checked(said[0], _whole(said[1])))
+        return Asking((event.whole(), event.happens()), lambda said: _checked(_fitting(form, said[0]), _whole(said[1])))
     if form == "why":
         return _why(event, _meant(event, verb), negated)
     return _will(event, _meant(event, verb))
@@ -325,6 +366,8 @@ def _meant(event: Event, verb: str) -> str:
         return "come down"
     if verb == "fall":
         return {"stack": "fall off", "push": "fall over", "tip": "fall over"}.get(event.action, "come down")
+    if verb == "freeze" and event.action in ("wait", "heat"):
+        return "stay solid"
     if verb == "spill" and not event.thing.contents:
         return "fall over"
     if verb == "rise" and wet and not event.thing.rises:
@@ -332,11 +375,25 @@ def _meant(event: Event, verb: str) -> str:
     return verb
 
 
-def _will(event: Event, verb: str) -> Asking:
+def _will(event: Event, verb: str) -> Asking | Refusal | str:
     taught = ASKED[event.action] + (("float", "sink") if event.surface == "water" else ())
+    if event.action not in _ONLY.get(verb, (event.action,)):
+        return _APART
     if verb not in taught:
         return Asking((event.happens(),), lambda said: _yes_no(verb, said[0]))
-    return Asking((event.will(verb), event.happens()), lambda said: _checked(said[0], _yes_no(verb, said[1])))
+    asked = (event.will(verb), event.happens())
+    return Asking(asked, lambda said: _checked(_coherent(verb, said[0]), _yes_no(verb, said[1])))
+
+
+def _fitting(form: str, said: str | None) -> str | None:
+    """An answer, where it is one to a question of that form."""
+    return said if said and said.startswith(_BEGINS[form]) else None
+
+
+def _coherent(verb: str, said: str | None) -> str | None:
+    """A yes or no, where what stands behind it does not speak for the contrary."""
+    yes, _, why = (_fitting("will", said) or "").partition(", ")
+    return said if yes and (not why or _holds(verb, why) == (yes == "Yes")) else None
 
 
 def _checked(said: str | None, happens: str | None) -> str | None:
@@ -422,3 +479,27 @@ def _denied(verb: str, negated: bool) -> Callable[[Answers], str | None]:
 
 def _lower(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
+
+
+# outcomes, for who asks about them otherwise -------------------------------------------------------------------------
+
+
+def able(action: str) -> str:
+    """The outcome that "can you" asks of an action; "" where it asks none."""
+    return _CAN.get(action, "")
+
+
+def property_of(verb: str) -> str:
+    """The property that an outcome asks for, of a thing to which nothing is done; "" where it is none."""
+    return _OF_THING.get(verb, "")
+
+
+def is_so(event: Event, verb: str, happens: str) -> bool:
+    """Whether what happens is that outcome; "whole" is to stay so, "stay on top" to stay where it is."""
+    if verb == "whole":
+        return not any(words in happens for words in _GONE)
+    if verb == "stay on top" and event.action != "stack":
+        if event.surface == "water" and event.action in ("drop", "let go", "throw"):
+            return _holds("float", happens)
+        return not _holds("move" if event.action in ("push", "tip") else "change", happens)
+    return _holds(_meant(event, verb), happens)

@@ -1,0 +1,1 @@
+from .routes import ollama_api as ollama_api

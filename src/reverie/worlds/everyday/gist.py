@@ -1,0 +1,456 @@
+"""What a question asks of the everyday world, from what its words mention in whatever order (``gist.txt``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+
+from reverie.worlds.everyday.asking import Event, able, ask, is_so, property_of
+from reverie.worlds.everyday.mentions import PEOPLE, Mentions, Unclear, classes, keys, values
+from reverie.worlds.everyday.refusals import FEELS, refuse_untaught
+from reverie.worlds.everyday.things import THINGS
+from reverie.worlds.phrasebook import Asking, Bindings, Mention, Refusal
+
+__all__ = ["understand"]
+
+Answers = Sequence[str | None]
+Asked = Asking | Refusal | str
+Claim = tuple[str, bool]  # an outcome, and whether it is said to be so
+_APART = "it joins what was taught apart"
+_SEVERAL = "it names several things"
+_TWICE = "it names two things that are done"
+_UNASKED = "it does not say what is asked"
+_UNDONE = "it does not say what is done"
+_SLOTS = ("thing", "other", "third", "fourth")
+_MOST = {"heavier": "heaviest", "lighter": "lightest"}
+_FALLING = ("drop", "let go", "throw")
+_USED_FOR = {"heat": ("heat",), "cool": ("cool",), "cut": ("cut",), "light": ("light", "heat")}  # action → its tools
+_DONE = re.compile(r"\b(heated|warmed|cooled|chilled|dropped|tipped|tilted|thrown|tossed|pushed|knocked|released)\b")
+_LONG = re.compile(
+    r"overnight|all (?:day|night)|whole day|(?:an|half an) hour|for ages|long time|long while|4 ages|hours?$"
+)
+
+
+def understand(mentions: Sequence[Mention]) -> tuple[Bindings, Asked]:
+    """What is named, and what to ask for it."""
+    question = _Question(Mentions(mentions))
+    try:
+        asking = question.asking()
+    except Unclear as unclear:
+        return {}, str(unclear)
+    return question.named, asking
+
+
+class _Question:
+    """One question; ``named`` is what was understood of it."""
+
+    def __init__(self, said: Mentions):
+        self.said = said
+        self.named: dict[str, str] = {}
+
+    def asking(self) -> Asked:
+        refuse_untaught(self.said)
+        several = len(self.said.compared)
+        if self.said.has("common") and several == 2:
+            return self._ask(form="common")
+        if (self.said.has("cmp") or self.said.has("most")) and several > 1:
+            return self._weighed()
+        if (self.said.has("which") or self.said.has("many", "yes")) and several > 1:
+            return self._of_several()
+        return self._of_one()
+
+    def _ask(self, **more: str) -> Asked:
+        self.named = dict(zip(_SLOTS, self.said.compared, strict=False)) | more
+        return ask(self.named)
+
+    # several things
+
+    def _weighed(self) -> Asked:
+        said, names = self.said, self.said.compared
+        if self._deeds or len(names) > 4 or said.has("ask", "why") or said.has("no"):
+            raise Unclear(_APART)
+        kinds = said.values("most") + [_MOST[one] for one in said.values("cmp")]
+        if len(kinds) != 1:
+            raise Unclear("it compares in two ways")
+        than = next((one.start for one in said if "than" in keys(one)), -1)
+        if said.has("most") or said.has("which") or said.has("or") or than < 0:
+            return self._ask(form="most", most=kinds[0])
+        before = [name for name in names if self._first(name) < than]
+        if len(names) != 2 or len(before) != 1:
+            raise Unclear("it does not say what is compared with what")
+        one, other = before[0], next(name for name in names if name != before[0])
+        if kinds[0] == "lightest":
+            one, other = other, one
+        return self._ask(form="heavier", thing=one, other=other)
+
+    def _first(self, name: str) -> int:
+        kinds = ("thing", "target", "support")
+        return min(one.start for one in self.said for kind in kinds if name in values(one, kind))
+
+    def _of_several(self) -> Asked:
+        """Which of several things does that, or how many."""
+        said, names = self.said, self.said.compared
+        form = "many" if said.has("many") else "which"
+        if len(names) > 4 or said.has("with"):
+            raise Unclear(_APART)
+        if said.has("property") and not self._deeds:
+            return self._ask(form=form, property=said.one("property", _APART))
+        claims = self._claims
+        if len(claims) != 1:
+            raise Unclear(_UNASKED)
+        verb, true = claims[0]
+        if not self._deeds and true and property_of(verb):
+            return self._ask(form=form, property=property_of(verb))
+        if not self._deeds or form == "many":
+            raise Unclear(_UNDONE)
+        done = self._done
+        events = [Event({**done, "thing": name}) for name in names]
+        if problem := next((event.problem for event in events if event.problem), ""):
+            raise Unclear(problem)
+        self.named = {**done, "form": "which", "verb": verb} | dict(zip(_SLOTS, names, strict=False))
+        return _which(events, verb, true)
+
+    # one thing
+
+    def _of_one(self) -> Asked:
+        said, things = self.said, list(self.said.things)
+        if not things and said.has("liquid") and self._acts[:1] in (["heat"], ["cool"], ["pour"]):
+            things = [said.one("liquid", _SEVERAL)]
+        if not things:
+            raise Unclear("it names no thing that was taught")
+        if said.has("cmp") or said.has("most") or said.has("common") or said.has("than"):
+            raise Unclear(_APART)
+        done = self._done if self._deeds else self._usually
+        names = [name for name in things if name != done.get("support")] or things
+        if len(names) != 1 or set(said.values("target")) - {done.get("support"), names[0]}:
+            raise Unclear(_SEVERAL)
+        self.named = {**done, "thing": names[0]}
+        if not done:
+            return self._of_property()
+        event = Event(self.named)
+        if event.problem:
+            raise Unclear(event.problem)
+        return self._of_event(event)
+
+    @property
+    def _usually(self) -> dict[str, str]:
+        """Where nothing is said to be done, and it is asked why a thing floats, sinks or rises."""
+        if self.said.form != "why" or len(self._claims) != 1:
+            return {}
+        verb, _ = self._claims[0]
+        water = {"action": "drop", "surface": "water"}
+        return {"rise": {"action": "let go"}, "float": water, "sink": water}.get(verb, {})
+
+    def _of_property(self) -> Asked:
+        said, claims = self.said, self._claims
+        if said.has("no") or said.form != "whether" or not self._plain:
+            raise Unclear(_UNDONE)
+        if said.has("property"):
+            name = said.one("property", _UNASKED)
+        else:
+            name = property_of(claims[0][0]) if len(claims) == 1 and claims[0][1] else ""
+        if not name:
+            raise Unclear(_UNDONE)
+        self.named |= {"form": "property", "property": name}
+        return ask(self.named)
+
+    @property
+    def _plain(self) -> bool:
+        """Whether the thing stands right after the verb that asks, and nothing else is said in that clause."""
+        said = self.said
+        place = next(place for place, one in enumerate(said) if "thing" in keys(one))
+        before = said.near(place, -1)
+        leads = before is not None and (
+            ("be" in classes(before) and said.near(place, -2) is None)
+            or "whether" in values(before, "ask")
+            or before.text == "that"
+        )
+        rest = [one for one in said.all[place:] if one.clause == said.all[place].clause and classes(one)]
+        filled = all(
+            classes(one) & {"det", "be", "adverb", "talk", "adjective"} and one.text not in FEELS for one in rest
+        )
+        return leads and filled and not any(one.text in ("if", "when", "like", "what", "how") for one in said)
+
+    # what is done
+
+    @cached_property
+    def _acts(self) -> list[str]:
+        """Actions that are mentioned and not denied; words that may also be an outcome where nothing else is."""
+        sure, maybe = list[str](), list[str]()
+        for place, one in enumerate(self.said):
+            if self.said.denied(one) is None:
+                found = sure if "verb" not in keys(one) or self._by_somebody(place) else maybe
+                found += values(one, "act")
+        if sure or self.said.has("tool") or self.said.form in ("whether", "why"):
+            return list(dict.fromkeys(sure))
+        return maybe[:1]
+
+    def _by_somebody(self, place: int) -> bool:
+        """Whether a word that may be an action or an outcome is what somebody does: "I tip it", "when tipped"."""
+        before, after = self.said.near(place, -1), self.said.near(place, 1)
+        if _DONE.search(self.said.all[place].text):
+            return True
+        if after is not None and ("thing" in keys(after) or after.text in ("it", "them", "him", "her")):
+            return before is None or ("thing" not in keys(before) and before.text not in ("it", "they", "does", "will"))
+        if before is None:
+            return False
+        subject = before.text in (*PEOPLE, "he", "she") or classes(before) == {"person"}
+        return subject or before.text in ("when", "if", "once", "after", "by", "on")
+
+    @cached_property
+    def _deeds(self) -> bool:
+        wet = "water" in self.said.values("surface") and any(
+            "surface" in keys(one) and one.text.split()[0] in ("in", "into", "on", "to") for one in self.said
+        )
+        told = any(self.said.has(key) for key in ("fell", "put", "tool", "on", "support"))
+        return bool(self._acts) or told or wet
+
+    @cached_property
+    def _done(self) -> dict[str, str]:
+        """The action, with where it is done."""
+        surfaces, supports = self._surfaces, self.said.values("support")
+        action = self._action(surfaces, supports)
+        named = {"action": action}
+        if action == "stack":
+            if len(supports) != 1:
+                raise Unclear("it does not say what the thing is put on")
+            named["support"] = supports[0]
+            surfaces = [one for one in surfaces if one != "floor"]
+        elif supports:
+            raise Unclear(_SEVERAL)
+        if self.said.has("off"):
+            if action not in ("push", "drop", "tip"):
+                raise Unclear(_APART)
+            named |= {"action": "push", "off": "yes", "surface": "table"}
+            surfaces = [one for one in surfaces if one not in ("table", "floor")]
+        if len(surfaces) > 1:
+            raise Unclear("it names several places")
+        if surfaces and surfaces != ["floor"]:
+            named["surface"] = surfaces[0]
+        heights = self.said.values("height")
+        if len(heights) > 1:
+            raise Unclear("it names several heights")
+        if heights and action in (*_FALLING, "pour"):
+            named["height"] = heights[0]
+        return named
+
+    @cached_property
+    def _surfaces(self) -> list[str]:
+        """Where it is done; "water" alone may be what is in a cup."""
+        found = [
+            says["surface"]
+            for one, says in self.said.says
+            if "surface" in says
+            and "off" not in says
+            and "verb" not in keys(one)
+            and not ("liquid" in keys(one) and " " not in one.text)
+        ]
+        return list(dict.fromkeys(found))
+
+    def _action(self, surfaces: Sequence[str], supports: Sequence[str]) -> str:
+        acts, tools, put = self._acts, self._tools, self.said.has("put")
+        if acts == ["let go"] and put and supports:
+            return "stack"  # put there, and the hand taken off
+        if acts and set(acts) <= {"drop", "let go"}:
+            acts = acts[:1]
+        if acts == ["wait"] or (not acts and put):
+            return self._left_there(surfaces, supports, tools)
+        if acts:
+            if len(acts) > 1 or any(tool not in _USED_FOR.get(acts[0], ()) for tool in tools):
+                raise Unclear(_TWICE)
+            return acts[0]
+        return self._come_about(supports, tools)
+
+    def _left_there(self, surfaces: Sequence[str], supports: Sequence[str], tools: Sequence[str]) -> str:
+        """What is put or left somewhere is done to it by what is there."""
+        if self.said.has("off"):
+            return "push"
+        if tools:
+            return _only(tools)
+        if supports:
+            return "stack"
+        fell = self.said.has("fell") and not self._acts
+        if "water" in surfaces or fell:
+            return "drop"
+        if self._acts or surfaces:
+            return "wait"
+        raise Unclear(_UNDONE)
+
+    def _come_about(self, supports: Sequence[str], tools: Sequence[str]) -> str:
+        """What befalls a thing that nobody is said to do anything with."""
+        if tools:
+            return _only(tools)
+        if supports:
+            if self.said.has("fell"):
+                raise Unclear(_SEVERAL)
+            return "stack"
+        return "push" if self.said.has("off") else "drop"
+
+    @cached_property
+    def _tools(self) -> list[str]:
+        there = [one for one in self.said if "tool" in keys(one) and self.said.denied(one) is None]
+        return list(dict.fromkeys(value for one in there for value in values(one, "tool")))
+
+    # what comes of it
+
+    @property
+    def _claims(self) -> list[Claim]:
+        return list(dict.fromkeys(claim for claim, _ in self._told))
+
+    @cached_property
+    def _told(self) -> list[tuple[Claim, Mention]]:
+        """Outcomes that are asked about or told, and where. Raises Unclear where a "not" denies something else."""
+        spent = {no.start for one in self.said if {"act", "tool"} & keys(one) and (no := self.said.denied(one))}
+        found: list[tuple[Claim, Mention]] = []
+        for one in self.said:
+            claim = self._claim(one)
+            if claim is not None:
+                no = self._denial(one, spent)
+                found.append(((claim[0], claim[1] != no), one))
+        for one in self.said:
+            if "no" in keys(one) and "ask" not in keys(one) and one.start not in spent:
+                raise Unclear(f'"{one.text}" changes what is asked')
+        return found
+
+    def _claim(self, one: Mention) -> Claim | None:
+        kinds, falls = keys(one), not self._acts or self._acts[0] in _FALLING
+        if "whole" in kinds:
+            return "whole", True
+        if "fell" in kinds:
+            return ("fall", True) if not falls and self._acts[0] in ("stack", "push", "tip") else None
+        if "verb" not in kinds or ("act" in kinds and self._is_done(one)):
+            return None
+        says = next(says for says in one.says if "verb" in says)
+        return says["verb"], "turned" not in says
+
+    def _is_done(self, one: Mention) -> bool:
+        """Whether a word that may be an action or an outcome is the action."""
+        place = self.said.all.index(one)
+        others = [two for two in self.said if two is not one and "act" in keys(two) and "verb" not in keys(two)]
+        if self._by_somebody(place):
+            return True
+        return not others and not self.said.has("tool") and self.said.form not in ("whether", "why")
+
+    def _denial(self, verb: Mention, spent: set[int]) -> bool:
+        """Whether an outcome is denied. A plain question that says "not" asks all the same whether it is so."""
+        for one in reversed([one for one in self.said if one.start < verb.start and one.clause == verb.clause]):
+            kinds = keys(one)
+            if {"verb", "whole"} & kinds and "no" not in kinds:
+                return False
+            if "no" in kinds and "ask" not in kinds and one.start not in spent:
+                spent.add(one.start)
+                plain = self.said.form == "whether" and not self.said.has("truth")
+                return not (plain and "soft" in values(one, "no") and verb.sentence == self.said.all[-1].sentence)
+        return False
+
+    # one event
+
+    def _of_event(self, event: Event) -> Asked:
+        form, claims = self.said.form, self._claims
+        if not form:
+            raise Unclear(_UNASKED)
+        if event.action not in ("wait", "cool") and any(_LONG.search(one.text) for one in self.said):
+            raise Unclear("for so long was not taught")
+        counts = form == "happens" and self.said.has("many", "cut") and event.action == "cut"
+        if self.said.has("many") and not counts:
+            raise Unclear(_APART)
+        self.named["form"] = form
+        if form == "why":
+            return self._why(event, claims)
+        if form == "whether":
+            return self._whether(event, claims)
+        if self.said.has("or", "yes") or self.said.has("ask", "choice"):
+            return Asking((event.happens(),))
+        asking = ask(self.named)
+        return _borne_out(asking, event, claims) if isinstance(asking, Asking) and claims else asking
+
+    def _whether(self, event: Event, claims: Sequence[Claim]) -> Asked:
+        can = self.said.has("can") or self._passive
+        asked, told = self._asked_and_told(claims)
+        if not claims and able(event.action) and can:
+            asked = [(able(event.action), True)]
+        starts = (one for place, one in enumerate(self.said) if self.said.near(place, -1) is None)
+        if not asked or any(one.text in ("what", "how") for one in starts):
+            raise Unclear(_UNASKED)
+        return _yes_or_no(event, asked, told)
+
+    @property
+    def _passive(self) -> bool:
+        """Whether it is asked if something is done at all: "is a stone cut"."""
+        places = [place for place, one in enumerate(self.said) if place > 1 and "act" in keys(one)]
+        return any("thing" in keys(self.said.all[place - 1]) and self.said.opens(place - 2) for place in places)
+
+    def _asked_and_told(self, claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
+        """The outcomes that are asked about and those that are told before."""
+        if len(claims) < 2 or self.said.has("truth"):
+            return list(claims), []
+        clauses = [one.clause for one in self.said if "whether" in values(one, "ask")]
+        clauses += [one.clause for place, one in enumerate(self.said) if self.said.opens(place)]
+        there = [one.clause for _, one in self._told]
+        clause = next((one for one in reversed(clauses) if one in there), there[-1])
+        asked = list(dict.fromkeys(claim for claim, one in self._told if one.clause == clause))
+        return asked, [claim for claim in claims if claim not in asked]
+
+    def _why(self, event: Event, claims: Sequence[Claim]) -> Asked:
+        if any("ask" in says and "no" in says for _, says in self.said.says):
+            claims = [(verb, not true) for verb, true in claims]
+        if not claims and event.action in ("cut", "stack", "light"):
+            claims = [("break" if event.action == "cut" else able(event.action), not self.said.has("no"))]
+        if len(claims) != 1:
+            raise Unclear("it does not say what is to be explained")
+        verb, true = claims[0]
+        if verb == "whole":
+            verb, true = "break", not true
+        self.named |= {"verb": verb} | ({} if true else {"not": "yes"})
+        return ask(self.named)
+
+
+def _only(tools: Sequence[str]) -> str:
+    if len(tools) != 1:
+        raise Unclear(_TWICE)
+    return tools[0]
+
+
+def _so(event: Event, claims: Sequence[Claim], happens: str) -> bool:
+    """Whether all that is claimed is so."""
+    return all(is_so(event, verb, happens) == true for verb, true in claims)
+
+
+def _yes_or_no(event: Event, asked: Sequence[Claim], told: Sequence[Claim]) -> Asking:
+    """Yes where all that is asked about is so, no where something is not; nothing where what is told is not so."""
+
+    def word(said: Answers) -> str | None:
+        happens = said[0]
+        if happens is None or not _so(event, told, happens):
+            return None
+        return f"{'Yes' if _so(event, asked, happens) else 'No'}, {happens[0].lower()}{happens[1:]}"
+
+    return Asking((event.happens(),), word)
+
+
+def _borne_out(asking: Asking, event: Event, claims: Sequence[Claim]) -> Asking:
+    """An answer only where what the question tells of the outcome is so."""
+
+    def word(said: Answers) -> str | None:
+        *answers, happens = said
+        if happens is None or not _so(event, claims, happens):
+            return None
+        return asking.word(answers) if asking.word else answers[0]
+
+    return Asking((*asking.questions, event.happens()), word)
+
+
+def _which(events: Sequence[Event], verb: str, true: bool) -> Asking:
+    """Those of several things of which that is so."""
+
+    def word(said: Answers) -> str | None:
+        those = list[str]()
+        for event, happens in zip(events, said, strict=True):
+            if happens is None:
+                return None
+            those += [THINGS[event.thing.name].the] * _so(event, [(verb, true)], happens)
+        text = " and ".join(those) or "none of them"
+        return f"{text[0].upper()}{text[1:]}."
+
+    return Asking(tuple(event.happens() for event in events), word)
