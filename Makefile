@@ -34,6 +34,12 @@ smol: $(RUN)  ## fetch the base that answers what nano was not taught, and the p
 		|| $(BIN)/reverie models pull smol \
 		|| echo "Without smol, nano answers alone; make ask MODEL=nano does not try to fetch it." >&2
 
+.PHONY: serve
+serve: $(RUN)  ## serve all models and the page on http://127.0.0.1:11434: make serve ARGS="--port 8080"
+	@$(BIN)/python -c 'from importlib.util import find_spec as f; raise SystemExit(not all(map(f, ["uvicorn", "peft"])))' \
+		|| $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[serve,bases]'
+	@$(BIN)/reverie serve $(ARGS)
+
 .PHONY: test
 test: $(if $(ROOM),$(DEV),lint)  ## lint and the fast tests: what CI runs; those of a room alone: make test ROOM=memory
 	$(TESTS) -m "not slow and not gpu" $(ROOM:%=tests/%)

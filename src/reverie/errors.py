@@ -11,6 +11,7 @@
     ├── BundleError              a damaged, truncated or foreign bundle
     ├── ExpertError              an expert that is damaged, of another base, or refused by its library
     ├── MemoryStoreError         a memory that cannot be opened, is damaged, or refuses a write
+    ├── TalkLogError             a log of talks that cannot be read or written
     ├── DataError                a file that a reader cannot read, or a row of it, with its line
     ├── TrainingError            training that cannot start, resume or go on
     ├── BackendError             a remote model that did not answer
@@ -72,6 +73,10 @@ class ExpertError(ReverieError):
 
 
 class MemoryStoreError(ReverieError):
+    pass
+
+
+class TalkLogError(ReverieError):
     pass
 
 

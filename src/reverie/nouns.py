@@ -172,7 +172,8 @@ class Signals:
 
     ``log_probs``: of the question's ids, in nats, at least one; ``embedding``: float64 (D,), the question's;
     ``answer_mean``: mean log-probability of the answer's ids; ``near``: how far the question is from what the experts
-    that were chosen for it were taught, about 1 for their own questions; ``more``: whatever else it showed, by name.
+    that were chosen for it were taught, about 1 for their own questions; ``more``: whatever else it showed, by name;
+    ``form``: what kind of answer it gave (see ``dreaming.confidence.FORMS``).
     """
 
     log_probs: Sequence[float]
@@ -181,6 +182,7 @@ class Signals:
     answer_mean: float
     near: float = float("inf")
     more: Mapping[str, float] = field(default_factory=dict)
+    form: str = "direct"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "log_probs", tuple(map(float, self.log_probs)))

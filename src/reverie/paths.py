@@ -23,6 +23,7 @@ __all__ = [
     "models_dir",
     "packaged_bundles",
     "pulled_bundles",
+    "talks_file",
     "usual_memory",
 ]
 
@@ -58,6 +59,11 @@ def default_memory() -> str:
     """The memory of commands without ``--memory``: ``$REVERIE_MEMORY``, a path or URL as ``Store.open`` takes, else a
     file below ``data_dir``."""
     return os.environ.get("REVERIE_MEMORY") or str(data_dir() / "memory.db")
+
+
+def talks_file() -> Path:
+    """The log of talks."""
+    return data_dir() / "talks.db"
 
 
 def usual_memory(needed: bool = False) -> str | None:

@@ -74,7 +74,7 @@ def run(settings: BenchConfig) -> Findings:
     bundle = load_bundle("smol" if settings.model == "nano" else settings.model)
     if not isinstance(bundle.backbone, LlamaBase):
         raise UsageError(f"{bundle.name} has no base in Llama layout on this machine's CPU: nothing to race")
-    work = _Work(bundle, options, settings.seed)
+    work = Work(bundle, options, settings.seed)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         systems: dict[str, System] = {}
@@ -88,9 +88,9 @@ def run(settings: BenchConfig) -> Findings:
                 systems[name] = made
         if not systems:
             raise UsageError("nothing is there to race: " + "; ".join(f"{name}: {why}" for name, why in absent.items()))
-        seconds = _race(systems, options, settings)
+        seconds = race(systems, options, settings)
         costs = work.expert_costs(options.rounds) if options.experts else {}
-    figures = {name: _figures(seconds[name], options) for name in systems}
+    figures = {name: speed_figures(seconds[name], options) for name in systems}
     return Findings(
         n=options.rounds,
         figures=costs | _ratios(figures),
@@ -103,7 +103,7 @@ def run(settings: BenchConfig) -> Findings:
     )
 
 
-class _Work:
+class Work:
     """Ids to read, and whoever reads them."""
 
     def __init__(self, bundle: Bundle, options: Options, seed: int):
@@ -275,7 +275,7 @@ def _gguf(data: Path | None, kind: str, scratch: Path) -> Path | str:
     return named[0] if named else requantized(files[0], kind, scratch / f"{kind}.gguf")
 
 
-def _race(systems: dict[str, System], options: Options, settings: BenchConfig) -> dict[str, dict[str, float]]:
+def race(systems: dict[str, System], options: Options, settings: BenchConfig) -> dict[str, dict[str, float]]:
     """Median seconds of each system: prefill, and decoding with so many branches."""
     seconds: dict[str, dict[str, float]] = {name: {} for name in systems}
     for place, count in enumerate((0, *BRANCHES)):  # 0: prefill
@@ -302,7 +302,7 @@ def _turns(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, floa
     return {name: statistics.median(each) for name, each in taken.items()}
 
 
-def _figures(seconds: dict[str, float], options: Options) -> Figures:
+def speed_figures(seconds: dict[str, float], options: Options) -> Figures:
     decode = {f"ids_per_second_{count}": count * options.new_ids / seconds[f"{count}"] for count in BRANCHES}
     return decode | {"prefill_ids_per_second": options.prefill_ids / seconds["prefill"]}
 

@@ -13,12 +13,12 @@ import re
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from reverie.data import FactRow, NodeRow
+from reverie.data import NodeRow
 from reverie.errors import MissingExtraError, UsageError
 from reverie.memory.contract import Recalled
 from reverie.memory.lexical import Asked as AskedWords
@@ -33,6 +33,7 @@ from reverie_bench.rows import thin
 __all__ = ["BENCHMARK"]
 
 _NUMBER = re.compile(r"\b\d{3,4}\b")
+_SIDES = "Old New Upper Lower Great Little North South East West".split()
 _MOST = 20  # nodes recalled for a question
 
 
@@ -41,7 +42,7 @@ class DocumentsConfig:
     """How much is done."""
 
     pages: int = 100  # fresh ones
-    others: int = 100_000  # facts in the memory besides
+    others: int = 100_000  # nodes in the memory besides
     changed: float = 0.1  # share of the files
     deleted: float = 0.05
     embedder: str = "minilm"  # or words, or none
@@ -201,10 +202,7 @@ def _fresh(
     holds: list[bool] = []
     seconds, parts = [], []
     with _open(scratch / "fresh.db", options) as memory:
-        others: list[FactRow] = list(make_others(options.others, cases, rng))
-        for start in range(0, len(others), 5000):
-            settings.progress("writing others", start, len(others))
-            memory.write(others[start : start + 5000])
+        num_others = _write_others(memory, cases, options, rng, settings)
         memory.refresh()
         memory.recall("What is there?")  # loads and compiles
         for number, page in enumerate(pages):
@@ -235,11 +233,33 @@ def _fresh(
         "first_recall_p95_ms": float(np.percentile(seconds, 95) * 1e3),
         "first_recall_without_embedding_median_ms": float(np.median(np.array(seconds) - embed) * 1e3),
         "n_fresh_questions": len(first["ours"]),
-        "n_others": len(others),
+        "n_others": num_others,
     }
     return figures, {
         name: {"fresh_rank_1_share": float(np.mean(found))} for name, found in first.items() if name != "ours" and found
     }
+
+
+def _write_others(
+    memory: Memory, cases: Sequence[Case], options: DocumentsConfig, rng: np.random.Generator, settings: BenchConfig
+) -> int:
+    """Fill the memory with facts until it has ``options.others`` nodes; returns how many it has.
+
+    Of every second thing asked about some stand there already, under its own name; half of the others bear the name of
+    a thing of the same recipe with a word more (Old Kerrow Bay bridge).
+    """
+    known = {case.fact.subject for case in cases}
+    written, found = list(make_others(int(options.others > 0), cases, rng)), 0
+    while found < options.others:
+        memory.write(written)
+        found = int(memory.store.stats()["nodes"])
+        settings.progress("writing others", min(found, options.others), options.others)
+        written = [
+            replace(row, subject=f"{rng.choice(_SIDES)} {row.subject}") if place % 2 else row
+            for place, row in enumerate(make_others(5000, (), rng))
+            if row.subject not in known
+        ]
+    return found
 
 
 def _strangely(case: Case, rng: np.random.Generator) -> str:

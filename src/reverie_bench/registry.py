@@ -42,6 +42,9 @@ _OWN: dict[str, Benchmark | str] = {
     "lora-training": "reverie_bench.lora_training:BENCHMARK",
     "perception": "reverie_bench.perception:BENCHMARK",
     "generator": "reverie_bench.generator:BENCHMARK",
+    "prompts": "reverie_bench.prompts:BENCHMARK",
+    "export": "reverie_bench.export:BENCHMARK",
+    "weights": "reverie_bench.weights:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
 }
 _BENCHMARKS: Registry[Benchmark] = Registry("benchmark", _OWN, "reverie.benchmarks")

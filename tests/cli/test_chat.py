@@ -18,11 +18,15 @@ import pytest
 from bases import save_base
 from reverie.bundles.init import InitConfig, init_bundle
 from reverie.cli import main
+from reverie.cli.chat import _whole
+from reverie.cli.chat_commands import COMMANDS
 from reverie.cli.output import Spoken, printable
 from reverie.errors import BackendError
+from reverie.paths import talks_file
 from reverie.speakers import SpeechRequest, ToySpeaker
 from reverie.speakers.opening import SPEAKERS
 from reverie.speakers.remote import Hear, Piece
+from reverie.talks import LoggedTurn, TalkLog
 
 Talk = Callable[..., tuple[int, str, str]]
 
@@ -118,7 +122,20 @@ def test_json_is_one_object_a_line_and_an_error_is_one_too(talk: Talk) -> None:
         ("/", "unknown command '/'"),
         ("/save", "/save needs the name of a file"),
         ("/save /proc/nowhere/talk.jsonl", "No such file or directory: /proc/nowhere"),
-        ("/dreams", "the last answer was not dreamed"),
+        ("/dreams", "nothing was asked yet"),
+        ("/why", "nothing was asked yet"),
+        ("/retry", "nothing was asked yet"),
+        ("/undo", "there is no turn to take back"),
+        ("/good", "nothing is kept of this answer"),
+        ("/temp warm", "/temp needs a number, got 'warm'"),
+        ("/temp 99", "temperature between 0 and 10"),
+        ("/tokens 0", "max_ids is at least 1"),
+        ("/branches 99", "branches lie between 0 and 64"),
+        ("/stream maybe", "/stream is on or off, got 'maybe'"),
+        ("/expert", "/expert needs names"),
+        ("/memory", "/memory needs what to recall"),
+        ("/image /nowhere.png", "/nowhere.png"),
+        ("/load /nowhere.jsonl", "No such file or directory: /nowhere.jsonl"),
     ],
 )
 @pytest.mark.usefixtures("echo")
@@ -206,8 +223,107 @@ def test_dreams_of_the_last_answer_are_shown_when_they_are_asked_for(talk: Talk)
 def test_help_lists_what_a_talk_understands(echo: Echo, talk: Talk) -> None:
     code, out, err = talk(["/help"])
     assert (code, out) == (0, "")
-    assert all(f"/{name}" in err for name in ("new", "system", "dreams", "save", "help", "quit"))
+    assert all(f"\n/{name} " in f"\n{err}" for name in (*COMMANDS, "quit"))
     assert not echo.asked
+
+
+def test_settings_change_amid_a_talk(echo: Echo, talk: Talk) -> None:
+    lines = ["one", "/temp 0.5", "/tokens 7", "/branches 2", "/expert none", "two", "/expert causal=0.5", "/info"]
+    code, _, err = talk(lines, "--seed", 3)
+    assert code == 0
+    assert [(one.sampling.temperature, one.max_ids) for one in (echo.asked[0], echo.asked[-1])] == [(0, 256), (0.5, 7)]
+    assert "2 branches, temperature 0.5, seed 3" in err
+    assert "causal=0.5" in err
+
+
+def test_a_turn_is_taken_back_and_asked_again(echo: Echo, talk: Talk) -> None:
+    assert talk(["one", "two", "/retry", "/undo", "three"], "--branches", 0)[0] == 0
+    first, again, last = echo.asked[1:]
+    assert said(again) == said(first)
+    assert again.seed != first.seed
+    assert again.sampling.temperature > 0 == first.sampling.temperature
+    assert said(last) == [("user", "one"), ("assistant", "you say one"), ("user", "three")]
+    assert [len(turns_of(talk.id)) for talk in TalkLog().talks()] == [2]
+
+
+def test_a_talk_is_kept_gone_on_with_and_judged(echo: Echo, talk: Talk) -> None:
+    talk(["one", "/wrong it is 1", "/new", "two", "/good"], "--system", "Be kind")
+    older, newer = reversed(TalkLog().talks())
+    assert [(one.feedback, one.correction) for one in TalkLog().all_turns(judged=True)] == [
+        ("wrong", "it is 1"), ("good", ""),
+    ]  # fmt: skip
+    assert (older.opening, older.system, older.model, newer.num_turns) == ("one", "Be kind", "echo:", 1)
+    assert talk([], "--continue", "three")[0] == 0
+    assert said(echo.asked[-1]) == [
+        ("system", "Be kind"), ("user", "two"), ("assistant", "you say two"), ("user", "three"),
+    ]  # fmt: skip
+    assert talk(["four"], "--talk", older.id)[0] == 0
+    assert said(echo.asked[-1])[1:] == [("user", "one"), ("assistant", "you say one"), ("user", "four")]
+    assert [len(turns_of(one)) for one in (older.id, newer.id)] == [2, 2]
+    assert turns_of(newer.id)[-1].details["answer"] == "you say three"
+
+
+@pytest.mark.usefixtures("echo")
+def test_nothing_is_kept_where_that_is_said_and_a_wrong_talk_is_told(talk: Talk) -> None:
+    assert talk(["one"], "--no-log")[0] == 0
+    assert talk(["one"], "--continue")[2] == "reverie: there is no talk to go on with yet\n"
+    assert talk(["one"], "--talk", 7)[2] == "reverie: there is no talk 7; reverie logs lists the talks\n"
+    assert talk(["one"], "--talk", 7, "--no-log")[2] == "reverie: --no-log goes with neither --continue nor --talk\n"
+
+
+@pytest.mark.usefixtures("echo")
+def test_a_log_that_fails_ends_no_talk(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    talks_file().parent.mkdir(parents=True, exist_ok=True)
+    talks_file().write_bytes(b"no database at all")
+    code, out, err = talk(["one"])
+    assert (code, out[:11]) == (0, "you say one")
+    assert err.startswith(f"reverie: the log of talks {talks_file()}: file is not a database")
+    talks_file().unlink()
+
+    def tiny(log: TalkLog) -> None:  # as a full disk is
+        prepare(log)
+        log._base.execute("PRAGMA max_page_count = 1")
+
+    prepare = TalkLog._prepare
+    monkeypatch.setattr(TalkLog, "_prepare", tiny)
+    code, out, err = talk(["long " * 300] * 9)
+    assert (code, out.count("you say")) == (0, 9)
+    assert err.count("database or disk is full") == err.count("no more of it is kept") == 1
+
+
+def test_one_question_stands_below_what_is_piped_in(echo: Echo, talk: Talk) -> None:
+    code, out, _ = talk(["a line", "of notes"], "Summarise this")
+    assert (code, out[:12]) == (0, "you say this")
+    assert said(echo.asked[-1]) == [("user", "a line\nof notes\n\nSummarise this")]
+    talk([], "And alone")
+    assert said(echo.asked[-1]) == [("user", "And alone")]
+
+
+def test_a_saved_talk_is_loaded_and_a_damaged_one_told(echo: Echo, talk: Talk, tmp_path: Path) -> None:
+    file, bad, odd = tmp_path / "talk.jsonl", tmp_path / "bad", tmp_path / "odd"
+    talk(["one", f"/save {file}"], "--system", "Be kind")
+    bad.write_text('{"role": "user"}\n')
+    odd.write_text('{"role": "user", "content": "a"}\n')
+    code, _, err = talk([f"/load {file}", f"/load {bad}", f"/load {odd}", "two"])
+    assert code == 1
+    assert said(echo.asked[-1]) == [
+        ("system", "Be kind"), ("user", "one"), ("assistant", "you say one"), ("user", "two"),
+    ]  # fmt: skip
+    assert "bad, line 1: no object with role and content" in err
+    assert "odd: a talk is questions of a user and answers of an assistant in turn" in err
+
+
+def test_several_lines_are_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = iter(["two", 'three"""', "five"])
+    monkeypatch.setattr("builtins.input", lambda _: next(rest))
+    assert _whole('"""one') == "one\ntwo\nthree"
+    assert _whole("four\\") == "four\nfive"
+    assert _whole('"""all in one"""') == "all in one"
+    assert _whole("as it is") == "as it is"
+
+
+def turns_of(talk: int) -> list[LoggedTurn]:
+    return TalkLog().turns(talk)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

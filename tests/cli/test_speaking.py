@@ -247,7 +247,7 @@ def test_facts_that_are_cited_come_first_with_their_numbers() -> None:
     facts[6] = Fact("page.txt 3", SAYS, "long " * 100, "page.txt", reason="a passage")
     shown = io.StringIO()
     answer = Answer("So it is. [2][7]", True, 0.9, "local", evidence=tuple(facts))
-    show_evidence(Console(file=shown, width=400), answer)
+    show_evidence(Console(file=shown, width=400), answer.evidence, answer.text)
     title, *lines = shown.getvalue().strip().splitlines()
     assert title == "From memory:"
     assert [line.strip().split(" (")[0] for line in lines[:3]] == [

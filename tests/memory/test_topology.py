@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reverie.data import FactRow, NodeRow
+from reverie.memory import kernels, plain
 from reverie.memory import topology as module
 from reverie.memory.contract import Changes, EdgeArrays
 from reverie.memory.store import Store
@@ -81,6 +82,35 @@ def same(left: Topology, right: Topology) -> None:
     assert edges_in(left.expand([1, 2], 3)) == edges_in(right.expand([1, 2], 3))
     a, b = (dict(one.pagerank({1: 1.0, 5: 2.0}, tolerance=1e-9)) for one in (left, right))
     assert a == pytest.approx(b, abs=1e-6)
+
+
+@QUICK
+@given(graphs, st.lists(st.integers(0, 12), min_size=1, max_size=3), st.integers(0, 3), st.integers(0, 4))
+def test_without_compiled_code_the_same_comes_out(edges: list[Edge], start_nodes: list[int], hops: int, k: int) -> None:
+    compiled, bare = build(edges), Topology.build(arrays(edges), 9, compiled=False)
+    for one in (compiled, bare):  # some rows are as they were made, some changed since
+        one._apply(Changes(arrays([(999, 1, 4, 0.5), (1000, 11, 1, 0.75)]), np.array([2, 8]), NOBODY, NOBODY, 1))
+    left, right = compiled.expand(start_nodes, hops, k), bare.expand(start_nodes, hops, k)
+    for name, value in vars(left).items():
+        assert getattr(right, name).tolist() == value.tolist()
+        assert getattr(right, name).dtype == value.dtype
+    same(compiled, bare)
+    shares = dict.fromkeys(start_nodes, 1.0)
+    for hub in (None, 1.5):
+        a, b = (dict(one.pagerank(shares, tolerance=1e-9, hub=hub)) for one in (compiled, bare))
+        assert a == pytest.approx(b, abs=1e-5)
+
+
+def test_rows_are_laid_out_alike_with_and_without_compiled_code() -> None:
+    rng = np.random.default_rng(3)
+    subjects, objects = rng.integers(0, 30, (2, 400)).astype(np.int32)
+    weights = (rng.integers(1, 9, 400) / 8).astype(np.float32)
+    order = np.argsort(-weights, kind="stable").astype(np.int32)
+    for made, wanted in zip(
+        plain.fill(order, subjects, objects, weights, 31), kernels.fill(order, subjects, objects, weights, 31)
+    ):
+        assert made.tolist() == wanted.tolist()
+        assert made.dtype == wanted.dtype
 
 
 # rows -----------------------------------------------------------------------------------------------------------

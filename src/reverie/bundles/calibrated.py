@@ -5,30 +5,35 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from reverie.bundles.bundle import MANIFEST, find_bundle, packaged_bundles, read_manifest, verify_bundle
 from reverie.bundles.loading import Bundle, load_bundle
-from reverie.dreaming.confidence import ConfidenceModel
+from reverie.dreaming.confidence import FORMS, ConfidenceModel
+from reverie.dreaming.grounding import Evidence, GroundingConfig
 from reverie.dreaming.preview import RuntimeConfig
 from reverie.dreaming.question import DreamSettings, Manner, Question, Speaking
 from reverie.dreaming.words import WordMind
 from reverie.errors import UsageError
 from reverie.files import atomic_folder, atomic_write_json, sha256_of
-from reverie.nouns import Answer
+from reverie.jsonio import jsonable
+from reverie.nouns import Answer, Dream
 from reverie.progress import Progress, no_progress
 from reverie.training.knowing.asking import ask_all
-from reverie.training.knowing.calibration import calibrate, graded
+from reverie.training.knowing.calibration import Calibrated, calibrate, graded
 from reverie.training.knowing.fitting import FitConfig
 from reverie.training.knowing.questions import Asked
-from reverie.training.knowing.report import write_report
+from reverie.training.knowing.report import report_on, write_report
+from reverie.training.knowing.told import Told, told_questions
 
 __all__ = ["Asking", "calibrate_bundle", "check_place", "with_confidence"]
 
 CONFIDENCE = "confidence.json"
+FORMS_REPORT = "forms.json"
 _MAX_IDS = 40  # of an answer: it is judged by its first sentence
 
 
@@ -53,11 +58,31 @@ def calibrate_bundle(
     with closing(Asking(bundle, config.seed)) as ask:
         depends = {"bundle": bundle.name, "backbone": _hashes(manifest, "backbone/"), "seed": config.seed}
         heard = ask_all(ask, asked, run_dir, depends, progress)
+        forms = _of_forms(ask, config, run_dir, depends, progress) if bundle.words is not None else {}
     progress("fitting", 0, 0)
     found = calibrate(graded(asked, heard), config, about)
     told = write_report(found, run_dir, {"model": bundle.name, "about": about})
-    with_confidence(folder, found.model, out)
+    told["forms"] = {form: report_on(one) for form, one in forms.items()}
+    atomic_write_json(run_dir / FORMS_REPORT, jsonable(told["forms"]))
+    model = replace(found.model, forms={form: one.model for form, one in forms.items()})
+    with_confidence(folder, model, out)
     return told | {"bundle": out or folder, "run_dir": run_dir}
+
+
+def _of_forms(
+    ask: Asking, config: FitConfig, run_dir: Path, depends: Mapping[str, Any], progress: Progress
+) -> dict[str, Calibrated]:
+    """The confidence of answers of other forms, each by questions of the house's own; of one that gave too few right or
+    wrong answers to fit anything on, nothing."""
+    found = {}
+    for form, told in told_questions(config.seed).items():
+        asked = [one.asked for one in told]
+        read = partial(_beside, ask, {one.asked.question: one for one in told})
+        heard = ask_all(read, asked, run_dir / form, depends, progress)
+        met = [one for one in graded(asked, heard) if one.signals.form == form]
+        with suppress(UsageError):
+            found[form] = calibrate(met, config, f"{FORMS[form]}: questions of the house's own")
+    return found
 
 
 def check_place(name: str | Path, out: Path | None) -> Path:
@@ -69,6 +94,10 @@ def check_place(name: str | Path, out: Path | None) -> Path:
     if out is not None and out.exists():
         raise UsageError(f"{out} exists already; name a new folder for the bundle")
     return folder
+
+
+def _beside(ask: Asking, told: Mapping[str, Told], some: Sequence[str]) -> list[Answer]:
+    return ask.beside([told[question] for question in some])
 
 
 class Asking:
@@ -86,8 +115,24 @@ class Asking:
         told = mind.at_once([Question(text) for text in questions], manner)
         return [replace(one, guess=one.text, known=False) for one, _ in told]
 
+    def beside(self, told: Sequence[Told]) -> list[Answer]:
+        """What a mind in words reads of what is told, or dreams; what it would answer at once has no signals."""
+        mind = self.session.mind
+        assert isinstance(mind, WordMind)
+        manner = Manner(DreamSettings(seed=self._seed), Speaking(max_ids=_MAX_IDS))
+        asked = [(Question(one.asked.question), one.facts) for one in told]
+        found = [mind.read_or_dreamt(_Nothing(), each, manner, facts, measured=True) for each, facts in asked]
+        return [one or Answer("", False, 0.0, "local") for one in found]
+
     def close(self) -> None:
         self.session.close()
+
+
+class _Nothing:
+    """What dreams are held against: nothing that is remembered."""
+
+    def evidence(self, dreams: Sequence[Dream]) -> Evidence:
+        return Evidence({}, GroundingConfig())
 
 
 def with_confidence(folder: Path, model: ConfidenceModel, out: Path | None = None) -> Path:

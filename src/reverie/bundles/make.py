@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from reverie.dreaming.model import Model, open_model
 from reverie.dreaming.out_of_domain import out_of_domain_questions
 from reverie.dreaming.prompting import GrammarPrompter
 from reverie.dreaming.question import DreamSettings, Question
+from reverie.dreaming.rephrase import rephrase
 from reverie.errors import ExpertError
 from reverie.experts import Library, Router, base_hash, base_linears
 from reverie.files import atomic_write_text
@@ -32,6 +34,8 @@ from reverie.training.knowing.near_misses import near_misses
 from reverie.worlds import make_world, record
 
 __all__ = ["calibrate", "make_bundle", "taught_questions", "write_starter_facts"]
+
+_LEAST = 0.5  # confidence, below which nothing is known
 
 
 def make_bundle(
@@ -70,9 +74,7 @@ def make_bundle(
             grammar, tokenizer = load_grammar(parts), ImageTokenizer.load(parts / "image_tokenizer")
             backbone = Backbone.load(parts / "backbone")
             model = open_model(grammar, tokenizer, backbone, cells, prompter=GrammarPrompter(grammar))
-            near = [one.question for one in near_misses(questions, seed + 1)] if "Everyday" in worlds else []
-            taught = taught_questions(worlds, questions, seed)
-            calibrate(model, taught, seed, near).save(parts / "confidence.json")
+            calibrate(model, questions, seed).save(parts / "confidence.json")
         write_starter_facts(worlds, parts / STARTER_FACTS)
         return write_bundle(folder, parts, name=name, worlds=cells, recipe=recipe, figures=figures)
 
@@ -96,33 +98,47 @@ def write_starter_facts(worlds: Sequence[str], path: Path) -> None:
         atomic_write_text(path, "".join(f"{json.dumps(fields, ensure_ascii=False)}\n" for fields in said))
 
 
-def calibrate(
-    model: Model, taught: Sequence[str], seed: int = 0, near: Sequence[str] = (), config: FitConfig | None = None
-) -> ConfidenceModel:
-    """Fit the confidence of ``model`` on ``taught`` questions that it never saw, on as many strange ones, and on near
-    misses: a question is known, where it was taught. A third of all of them sets the threshold."""
+def calibrate(model: Model, questions: int, seed: int = 0, config: FitConfig | None = None) -> ConfidenceModel:
+    """Fit the confidence of ``model`` on as many ``questions`` that its worlds taught it, but that it never saw, on as
+    many strange ones, and where its worlds have them on near misses: a question is known, where it was taught. A third
+    of all sets the threshold. Checks are left out, but that there is a scene: it is to tell them apart by itself."""
     rng = np.random.default_rng([seed, 1])
-    strange = [*out_of_domain_questions(taught, len(taught), rng), *near]
-    settings, config = DreamSettings(branches=3, seed=seed), config or FitConfig(seed=seed, ridge=0.1, centres=8)
-    asked = [Question(text) for text in (*taught, *strange)]
-    shown = signals(model, asked, settings)
-    met = [Met(one, place < len(taught), kind=str(place < len(taught))) for place, one in enumerate(shown)]
-    order = rng.permutation(len(met))
-    third = len(met) // 3
+    taught = taught_questions(model.worlds, questions, seed)
+    strange = out_of_domain_questions([one.text for one in taught], questions, rng)
+    if "Everyday" in model.worlds:
+        near = [one.question for one in near_misses(2 * questions, seed + 1) if not one.answerable]
+        strange += [text for text in near if not _lacks_scene(model, text)][:questions]
+    asked = [*taught, *map(Question, strange)]
+    shown = signals(model, asked, DreamSettings(branches=3, seed=seed))
+    met = [Met(one, place < len(taught)) for place, one in enumerate(shown)]
+    config = config or FitConfig(seed=seed, ridge=1.0, centres=8)
+    order, third = rng.permutation(len(met)), len(met) // 3
     probe = fit_probe([met[place] for place in order[third:]], config)
-    return set_threshold(probe, [met[place] for place in order[:third]], config, "taught questions and near misses")
+    found = set_threshold(probe, [met[place] for place in order[:third]], config, "taught questions and near misses")
+    # where nothing is wrong any threshold will do, but what is more probably strange than not is not known
+    return found if found.threshold is None else replace(found, threshold=max(found.threshold, _LEAST))
 
 
-def taught_questions(worlds: Sequence[str], count: int, seed: int = 0) -> list[str]:
-    """``count`` different questions that the worlds' narrators ask about random scenes, as the model reads them."""
-    asked: dict[str, None] = {}
+def _lacks_scene(model: Model, text: str) -> bool:
+    meant = rephrase(text, model.worlds)
+    return meant.refusal is not None and meant.refusal.name == "scene"
+
+
+def taught_questions(worlds: Iterable[str], count: int, seed: int = 0) -> list[Question]:
+    """``count`` different questions that the worlds' narrators ask about random scenes, as the model reads them; those
+    that cannot be answered without their scene come with it."""
+    asked: dict[str, Question] = {}
+    worlds = tuple(worlds)
     start = 1_000_000 + seed  # away from the seeds that scenes of training are drawn with
     while len(asked) < count:
         for index, name in enumerate(worlds):
             world, rng = make_world(name), np.random.default_rng([start, index])
             for episode in record(world, -(-count // len(worlds) // 2), seed=start):
-                asked |= dict.fromkeys(clean_question(one.text) for one in world.narrator.questions(episode, rng))
+                for one in world.narrator.questions(episode, rng):
+                    text = clean_question(one.text)
+                    seen = (own := world.hear(text)) is not None and own.seen
+                    asked[text] = Question(text, world=name, scene=episode.options) if seen else Question(text)
         start += 1_000
     order = np.random.default_rng(seed).permutation(len(asked))[:count]
-    listed = list(asked)
+    listed = list(asked.values())
     return [listed[place] for place in order]

@@ -28,6 +28,7 @@ __all__ = ["COMMANDS", "log_file", "main", "os_line", "say_fault"]
 COMMANDS = (
     "ask",
     "chat",
+    "logs",
     "dream",
     "simulate",
     "plan",
@@ -42,6 +43,9 @@ COMMANDS = (
     "init",
     "models",
     "serve",
+    "export",
+    "bundle",
+    "compare",
     "bench",
     "doctor",
     "info",

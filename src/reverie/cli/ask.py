@@ -20,7 +20,7 @@ from reverie.cli.options import (
     saved_note,
 )
 from reverie.cli.output import Output, Spoken
-from reverie.cli.showing import show_answer, show_checks, show_dreams, show_evidence
+from reverie.cli.showing import show_answer, show_checks, show_dreams, show_evidence, show_experts
 from reverie.errors import UsageError, shorten
 
 if TYPE_CHECKING:
@@ -134,19 +134,11 @@ def ask(
 
 
 def _show(console: Console, session: Session, answer: Answer, said: str, explain: bool) -> None:
-    from rich.text import Text
-
     show_answer(console, answer, said)
     if explain:
         show_checks(console, answer)
     if answer.dreams:  # of an answer that is not known, no dream has won
         show_dreams(console, session, answer.dreams, answer.verdict if answer.known else None)
-    if answer.attribution.experts:
-        console.print("\nFrom experts:", style="dim")
-        for name, gave in answer.attribution.experts.items():
-            told = f"weight {gave.weight:.2f}, contribution {gave.contribution:.2f}"
-            if gave.left_out:
-                told += f"; without it the answer is {gave.left_out.answer:.1f} nats less probable"
-            console.print(Text(f"  {name} ").append(f"({told})", style="dim"))
+    show_experts(console, answer)
     if answer.evidence and answer.known:
-        show_evidence(console, answer)
+        show_evidence(console, answer.evidence, answer.text)

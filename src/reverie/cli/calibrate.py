@@ -36,7 +36,10 @@ def calibrate(
             "answers: nobody can know. None: what nano's worlds ask.",
         ),
     ] = None,
-    risk: Annotated[float, typer.Option("--risk", help="Most that may be wrong of what is called known.")] = 0.05,
+    risk: Annotated[
+        list[float] | None,
+        typer.Option("--risk", help="Most that may be wrong of what is called known; of several the least in reach."),
+    ] = None,
     delta: Annotated[float, typer.Option("--delta", help="How often chance may break that.")] = 0.05,
     made_up: Annotated[
         int, typer.Option("--made-up", min=0, help="As many questions about what does not exist go with them.")
@@ -67,12 +70,16 @@ def calibrate(
             from reverie.training.knowing.fitting import FitConfig
             from reverie.training.knowing.gathering import gather
 
-            config = FitConfig(risk=risk, delta=delta, seed=seed)
+            config = FitConfig(*_risks(risk or [0.05]), delta=delta, seed=seed)
             check_place(model, out)
             asked = gather(questions, limit, made_up, seed)
             about = "questions about its worlds" if questions is None else questions.name
             found = calibrate_bundle(model, asked, run_dir, config, out, about, report)
         output.result(found, lambda console: _show(console, found))
+
+
+def _risks(given: list[float]) -> tuple[float, tuple[float, ...]]:
+    return max(given), tuple(given) if len(given) > 1 else ()
 
 
 def _show(console: Console, found: dict[str, Any]) -> None:

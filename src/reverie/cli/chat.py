@@ -1,19 +1,17 @@
-"""``reverie chat``: a talk on the terminal, or one question a line."""
+"""``reverie chat``: a talk on the terminal, one question a line, or one question alone."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import sys
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reverie.cli import options
 from reverie.cli.app import os_line, say_fault
+from reverie.cli.chat_commands import obey
 from reverie.cli.options import (
     command_app,
     examples,
@@ -23,27 +21,18 @@ from reverie.cli.options import (
     open_session,
     resting_on,
 )
-from reverie.cli.output import Output, Spoken
-from reverie.cli.showing import show_answer, show_dreams, show_evidence, show_winner
-from reverie.errors import ReverieError, UnknownNameError, UsageError, shorten
+from reverie.cli.output import Output
+from reverie.cli.talking import Talk
+from reverie.errors import ReverieError, TalkLogError, UsageError, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from rich.console import Console
-
-    from reverie.dreaming import Session
-    from reverie.dreaming.question import Speaking
-    from reverie.nouns import Answer
+    from reverie.talks import TalkLog
 
 app = command_app()
 
-_HELP = """/new            forget what was said
-/system TEXT    tell the model this before everything; without a text, nothing
-/dreams         show the dreams of the last answer
-/save FILE      write the talk as JSON lines
-/help           this; a question that begins with a slash has a blank before it
-/quit           end the talk, as Ctrl-D does; Ctrl-C ends an answer alone"""
+_BLOCK = '"""'  # begins and ends a question of several lines
 
 
 @app.command(
@@ -51,11 +40,21 @@ _HELP = """/new            forget what was said
         "reverie chat",
         'reverie chat --model smol --system "You answer in one sentence."',
         "reverie chat --model ollama:llama3.2 --branches 0",
+        'cat notes.txt | reverie chat "Summarise this."',
+        'reverie chat --continue "And why?"',
         "reverie chat --json < questions.txt > answers.jsonl",
     )
 )
 def chat(
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="One question: it is answered and that is all. What is piped in stands before it."),
+    ] = None,
     overrides: options.Overrides = None,
+    going_on: Annotated[bool, typer.Option("--continue", help="Go on with your last talk.")] = False,
+    talk: Annotated[int | None, typer.Option("--talk", metavar="ID", help="Go on with this one.")] = None,
+    no_log: Annotated[bool, typer.Option("--no-log", help="Keep nothing of this talk.")] = False,
+    image: options.ImageOption = None,
     branches: Annotated[int, typer.Option("--branches", min=0, max=64, help="Futures; 0 answers directly.")] = 4,
     depth: options.DepthOption = 12,
     system: options.SystemOption = "",
@@ -66,7 +65,7 @@ def chat(
     min_p: options.MinPOption = None,
     repetition_penalty: options.PenaltyOption = None,
     stop: options.StopOption = None,
-    unknown: options.UnknownOption = "say",
+    unknown: options.MaybeUnknownOption = None,
     stream: options.StreamOption = None,
     memory: options.MemoryOption = None,
     no_memory: Annotated[bool, typer.Option("--no-memory", help="Rest on no memory at all.")] = False,
@@ -86,15 +85,22 @@ def chat(
     left out of the talk; Ctrl-D or /quit ends the talk. Without a terminal every line of stdin is a question; a line
     that cannot be answered is told in one line, the talk goes on, and the exit code is 1 in the end.
     """
+    if prompt is not None and _is_setting(prompt):  # settings may come without a question
+        overrides, prompt = [prompt, *(overrides or [])], None
     rests_on, experts = resting_on(memory, no_memory, remember), named_experts(expert, no_experts)
     drawn = {"top_p": top_p, "top_k": top_k, "min_p": min_p, "repetition_penalty": repetition_penalty}
-    speaking = make_speaking(system, max_ids, stop, unknown, temperature=temperature, **drawn)
+    prompt, on_text = _with_piped(prompt)
+    # a text that is given is worked on: there the best that can be said is asked for
+    speaking = make_speaking(
+        system, max_ids, stop, unknown or ("guess" if on_text else "say"), temperature=temperature, **drawn
+    )
     with (
         Output(as_json) as out,
+        _log(no_log, going_on or talk is not None) as log,
         open_session(model, rests_on, library, evaluator, overrides, no_preview) as session,
     ):
         note_unspoken(out, session, speaking)
-        dreams = {
+        settings = {
             "branches": branches,
             "depth": depth,
             "temperature": options.DREAMS if temperature is None else temperature,
@@ -102,126 +108,87 @@ def chat(
             "remember": remember,
             "experts": experts,
         }
-        talk = _Talk(out, session, speaking, dreams, out.streams(stream, session))
-        failed = talk.run()
-    if failed:
-        raise typer.Exit(1)
+        under_way = Talk(out, session, speaking, settings, out.streams(stream, session), model, log)
+        under_way.images = tuple(image or ())
+        if going_on or talk is not None:
+            under_way.go_on(_last(log) if talk is None else talk, system)
+        if prompt is not None:
+            under_way.ask(prompt)
+        elif _run(under_way):
+            raise typer.Exit(1)
 
 
-@dataclass
-class _Talk:
-    """One talk: what is said, and the commands within it."""
+def _is_setting(word: str) -> bool:
+    name, found, _ = word.partition("=")
+    return bool(found) and name.replace(".", "_").isidentifier()
 
-    out: Output
-    session: Session
-    speaking: Speaking
-    settings: dict[str, Any]  # of each question
-    streams: bool
-    answers: list[Answer] = field(default_factory=list)  # one a turn of the session's history
-    saved: set[Path] = field(default_factory=set)
 
-    def run(self) -> bool:
-        """Line by line to the end; whether one failed that nobody at a terminal could ask again."""
-        at_terminal = sys.stdin.isatty()
-        failed = stopped = False
-        if at_terminal:
-            self.out.note(f"{self.session.name} listens; /help says what else there is, Ctrl-D ends the talk")
-        for line in _terminal_lines(self.out) if at_terminal else _piped_lines():
-            try:
-                going = self._command(line) if line.startswith("/") else self._ask(line)
-                stopped = False
-            except KeyboardInterrupt:
-                if stopped and not at_terminal:
-                    raise  # twice in a row: it is the whole that is to end
-                going = stopped = failed = True
-                self.session.history = self.session.history[: len(self.answers)]
-                if at_terminal:
-                    self.out.note("")  # below the ^C that the terminal shows
-                self._fault(line, "stopped by Ctrl-C: this turn is left out of the talk")
-            except (ReverieError, OSError) as error:
-                going = failed = True
-                self._fault(line, os_line(error) if isinstance(error, OSError) else str(error))
-            if not going:
+def _with_piped(prompt: str | None) -> tuple[str | None, bool]:
+    """``prompt`` below what is piped in, and whether anything is. Without a prompt what is piped are questions."""
+    if prompt is None or sys.stdin is None or sys.stdin.isatty():
+        return prompt, False
+    piped = "\n".join(_piped_lines()).strip()
+    return (f"{piped}\n\n{prompt}", True) if piped else (prompt, False)
+
+
+@contextlib.contextmanager
+def _log(unwanted: bool, needed: bool) -> Iterator[TalkLog | None]:
+    """The log of talks, or None where it is unwanted, or cannot be opened and is not ``needed``."""
+    from reverie.talks import TalkLog
+
+    log = None
+    if unwanted and needed:
+        raise UsageError("--no-log goes with neither --continue nor --talk")
+    try:
+        log = None if unwanted else TalkLog()
+    except TalkLogError as error:
+        if needed:
+            raise
+        say_fault(f"{error}. Nothing of this talk is kept.")
+    with log or contextlib.nullcontext():
+        yield log
+
+
+def _last(log: TalkLog | None) -> int:
+    talks = log.talks(1) if log is not None else []
+    if not talks:
+        raise UsageError("there is no talk to go on with yet")
+    return talks[0].id
+
+
+def _run(talk: Talk) -> bool:
+    """Line by line to the end; whether one failed that nobody at a terminal could ask again."""
+    at_terminal = sys.stdin.isatty()
+    failed = stopped = False
+    if at_terminal:
+        talk.out.note(f"{talk.session.name} listens; /help says what else there is, Ctrl-D ends the talk")
+    for line in _terminal_lines(talk.out) if at_terminal else _piped_lines():
+        try:
+            if line.strip() == "/quit":
                 break
-        return failed and not at_terminal
+            if line.startswith("/"):
+                obey(talk, line[1:])
+            else:
+                talk.ask(line)
+            stopped = False
+        except KeyboardInterrupt:
+            if stopped and not at_terminal:
+                raise  # twice in a row: it is the whole that is to end
+            stopped = failed = True
+            if at_terminal:
+                talk.out.note("")  # below the ^C that the terminal shows
+            _fault(talk.out, line, "stopped by Ctrl-C: this turn is left out of the talk")
+        except (ReverieError, OSError) as error:
+            failed = True
+            _fault(talk.out, line, os_line(error) if isinstance(error, OSError) else str(error))
+    return failed and not at_terminal
 
-    def _ask(self, line: str) -> bool:
-        from reverie.dreaming.export_images import answer_to_json
 
-        with Spoken(self.out) as spoken:
-            answer = self.session.chat(
-                line, speaking=self.speaking, on_text=spoken if self.streams else None, **self.settings
-            )
-        self.answers.append(answer)
-        payload = {"question": line, **answer_to_json(answer)}
-        self.out.result(payload, lambda console: self._show(console, answer, spoken.shown), None)
-        return True
-
-    def _show(self, console: Console, answer: Answer, said: str) -> None:
-        show_answer(console, answer, said)
-        if answer.dreams and answer.known:
-            show_winner(console, self.session, answer.dreams[answer.verdict.branch])
-        if answer.evidence and answer.known:
-            show_evidence(console, answer)
-        console.print()
-
-    def _fault(self, line: str, what: str) -> None:
-        """One line for people, and one for who reads an answer a line."""
-        say_fault(what)
-        if self.out.as_json:
-            self.out.result({"question": shorten(line, 200), "error": shorten(what, 600)}, lambda _: None, None)
-
-    def _command(self, line: str) -> bool:
-        """Whether the talk goes on."""
-        name, _, about = line[1:].strip().partition(" ")
-        commands: dict[str, Callable[[str], None]] = {
-            "new": self._new,
-            "system": self._system,
-            "dreams": self._dreams,
-            "save": self._save,
-            "help": lambda _: self.out.note(_HELP),
-        }
-        if name == "quit":
-            return False
-        if name not in commands:
-            raise UnknownNameError("command", f"/{name}", [f"/{one}" for one in (*commands, "quit")])
-        commands[name](about.strip())
-        return True
-
-    def _new(self, _: str) -> None:
-        self.session.history = ()
-        self.answers.clear()
-        self.out.note("what was said is forgotten")
-
-    def _system(self, text: str) -> None:
-        self.speaking = replace(self.speaking, system=text)
-        self.out.note("the model is told this before everything" if text else "the model is told nothing beforehand")
-
-    def _dreams(self, _: str) -> None:
-        if not self.answers or not self.answers[-1].dreams:
-            raise UsageError("the last answer was not dreamed")
-        answer = self.answers[-1]
-        verdict = answer.verdict if answer.known else None
-        if not self.out.as_json:
-            show_dreams(self.out.console, self.session, answer.dreams, verdict)
-
-    def _save(self, name: str) -> None:
-        from reverie.files import atomic_write_text
-
-        if not name:
-            raise UsageError("/save needs the name of a file, as in /save talk.jsonl")
-        file = Path(name).expanduser()
-        if file.exists() and file not in self.saved:
-            raise UsageError(f"{file} is there already: name another file")
-        rows: list[dict[str, Any]] = (
-            [{"role": "system", "content": self.speaking.system}] if self.speaking.system else []
-        )
-        for turn, answer in zip(self.session.history, self.answers, strict=True):
-            told = {"known": answer.known, "confidence": answer.confidence, "model": answer.model}
-            rows += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer, **told}]
-        atomic_write_text(file, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
-        self.saved.add(file)
-        self.out.note(f"{len(self.answers)} turns in {file}")
+def _fault(out: Output, line: str, what: str) -> None:
+    """One line for people, and one for who reads an answer a line."""
+    say_fault(what)
+    if out.as_json:
+        out.result({"question": shorten(line, 200), "error": shorten(what, 600)}, lambda _: None, None)
 
 
 def _terminal_lines(out: Output) -> Iterator[str]:
@@ -230,12 +197,24 @@ def _terminal_lines(out: Output) -> Iterator[str]:
         import readline  # noqa: F401  # input() uses it once it is imported
     while True:
         try:
-            yield input("> ")
+            yield _whole(input("> "))
         except EOFError:
             out.note("")
             return
         except KeyboardInterrupt:
             out.note("\nCtrl-D or /quit ends the talk")
+
+
+def _whole(line: str) -> str:
+    """A question of several lines: one in blocks of quotes, or as long as lines end with a backslash."""
+    if line.strip().startswith(_BLOCK):
+        lines = [line.strip().removeprefix(_BLOCK)]
+        while not lines[-1].rstrip().endswith(_BLOCK):
+            lines.append(input("… "))
+        return "\n".join(lines).rstrip().removesuffix(_BLOCK).strip()
+    while line.endswith("\\"):
+        line = f"{line[:-1]}\n{input('… ')}"
+    return line
 
 
 def _piped_lines() -> Iterator[str]:

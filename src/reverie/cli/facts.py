@@ -7,53 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.cli.output import Output
 from reverie.errors import shorten
+from reverie.memory.told import fields_of as fields_of
+from reverie.memory.told import node_fields as node_fields
+from reverie.memory.told import recalled_fields as recalled_fields
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from reverie.data import BadRow
-    from reverie.memory.contract import Edge, Node, Recalled
-    from reverie.memory.store import Store
 
 SHOWN = 20  # malformed rows that are named, and sources that are counted
-
-
-def fields_of(value: Any) -> dict[str, Any]:
-    return dict(vars(value))
-
-
-def recalled_fields(found: Recalled) -> dict[str, Any]:
-    return {
-        "question": found.question,
-        "facts": [fields_of(fact) for fact in found.facts],
-        "chains": [
-            {"score": chain.score, "facts": [fields_of(fact) for fact in chain.facts]} for chain in found.chains
-        ],
-        "nodes": [
-            fields_of(node) | {"score": score} | (fields_of(found.places[node.id]) if node.id in found.places else {})
-            for node, score in found.nodes
-        ],
-        "seconds": found.seconds,
-        "details": found.details,
-    }
-
-
-def node_fields(store: Store, node: Node, moment: float | None, limit: int) -> dict[str, Any]:
-    edges = store.edges_of(node.id, moment)
-    shown = edges[:limit]
-    before = [old for edge in shown for old in store.history(edge.id) if old.until is not None]
-    ends = {end for edge in (*shown, *before) for end in (edge.subject, edge.object)}
-    names = {one.id: one.name for one in store.nodes(sorted(ends), gone=True)}
-
-    def told(edge: Edge) -> dict[str, Any]:
-        return fields_of(edge) | {"subject": names[edge.subject], "object": names[edge.object]}
-
-    return fields_of(node) | {
-        "num_facts": len(edges),
-        "out": [told(edge) for edge in shown if edge.subject == node.id],
-        "in": [told(edge) for edge in shown if edge.subject != node.id],
-        "history": [told(old) for old in before],
-    }
 
 
 def tell_bad(out: Output, bad: Sequence[BadRow]) -> None:

@@ -19,7 +19,7 @@ from reverie.cli.output import Output
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["device", "extras", "version_of"]
+__all__ = ["bundle_lines", "describe_bundle", "device", "extras", "version_of"]
 
 app = command_app()
 
@@ -44,7 +44,7 @@ def info(model: ModelOption = "nano", as_json: JsonOption = False) -> None:
             "log_file": log_file(),
             "auto": usual_model(),
             "models": {"packaged": sorted(packaged_bundles()), "pulled": sorted(pulled_bundles())},
-            "bundle": _bundle(model),
+            "bundle": describe_bundle(model),
         }
         out.result(payload, lambda console: _show(console, payload))
 
@@ -82,7 +82,7 @@ def device() -> dict[str, Any]:
     }
 
 
-def _bundle(model: str) -> dict[str, Any]:
+def describe_bundle(model: str) -> dict[str, Any]:
     """What a bundle's manifest says, checked against its files but not loaded. Raises UsageError and BundleError."""
     from reverie.bundles import find_bundle, verify_bundle
 
@@ -125,7 +125,6 @@ def _lines(payload: dict[str, Any]) -> list[tuple[str, str]]:
     bundle, device = payload["bundle"], payload["device"]
     libraries = ", ".join(f"{name} {version or '-'}" for name, version in payload["libraries"].items())
     extras = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in payload["extras"].items())
-    sizes = ", ".join(f"{part} {count / 1e6:.2f} M" for part, count in bundle["parameters"].items())
     return [
         ("reverie", f"{payload['reverie']} on Python {payload['python']}, {payload['platform']}"),
         ("libraries", libraries),
@@ -135,6 +134,14 @@ def _lines(payload: dict[str, Any]) -> list[tuple[str, str]]:
         ("log file", str(payload["log_file"])),
         ("auto", f"{payload['auto']}: who answers without --model"),
         ("models", "; ".join(f"{kind} {', '.join(names) or 'none'}" for kind, names in payload["models"].items())),
+        *bundle_lines(bundle),
+    ]
+
+
+def bundle_lines(bundle: dict[str, Any]) -> list[tuple[str, str]]:
+    """What ``describe_bundle`` found, for people."""
+    sizes = ", ".join(f"{part} {count / 1e6:.2f} M" for part, count in bundle["parameters"].items())
+    return [
         ("bundle", f"{bundle['name']}, {bundle['bytes'] / 1e6:.1f} MB in {bundle['folder']}"),
         ("parameters", sizes),
         ("worlds", ", ".join(bundle["worlds"])),

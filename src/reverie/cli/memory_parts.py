@@ -48,9 +48,9 @@ def opened_memory(
 
     place = url or default_memory()
     if embedder is None:
-        return Memory.open(place, None, create)
+        return Memory.open(place, None, create, compiled=False)
     Store.open(place, create).close()  # one that is not there is said before anything is loaded
-    return Memory.open(place, embedder(), create)
+    return Memory.open(place, embedder(), create, compiled=False)
 
 
 def usual_embedder(out: Output, name: str | None) -> Embedder | None:

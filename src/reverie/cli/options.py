@@ -29,6 +29,7 @@ __all__ = [
     "JsonOption",
     "LibraryOption",
     "MaxIdsOption",
+    "MaybeUnknownOption",
     "MemoryOption",
     "MinPOption",
     "ModelOption",
@@ -143,6 +144,15 @@ UnknownOption = Annotated[
         "--unknown",
         metavar="HOW",
         help="What is not known: say so, with a guess beside it; guess all the same; strict refuses and no more.",
+    ),
+]
+MaybeUnknownOption = Annotated[
+    str | None,
+    typer.Option(
+        "--unknown",
+        metavar="HOW",
+        help="What is not known: say so, with a guess beside it; guess all the same; strict refuses and no more.  "
+        "[default: say; guess where a text is piped in]",
     ),
 ]
 MemoryOption = Annotated[

@@ -46,7 +46,8 @@ def serve(
         str | None, typer.Option("--weights", help="How a base is kept: fp32, bf16, int8, auto. [default: auto]")
     ] = None,
     memory: Annotated[
-        str | None, typer.Option("--memory", metavar="URL", help="What dreamed answers rest on: a file or a database.")
+        str | None,
+        typer.Option("--memory", metavar="URL", help="What answers rest on: a file or a database. [default: yours]"),
     ] = None,
     library: LibraryOption = None,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log on stderr as JSON, a line an event.")] = False,
@@ -60,10 +61,15 @@ def serve(
     hosting.max_running=16, hosting.keep_alive=600 or hosting.max_loaded_bytes=4000000000.
     """
     with Output(as_json) as out:
+        from reverie.paths import default_memory
         from reverie.server.serving import ServeConfig, run_serve
         from reverie.settings import load_settings
 
-        of_models = {"hosting.weights": weights, "hosting.memory": memory, "hosting.library": library}
+        of_models = {
+            "hosting.weights": weights,
+            "hosting.memory": memory or default_memory(),
+            "hosting.library": library,
+        }
         flags = flags_of({"host": host, "port": port, "token": token, "keys": keys, **of_models})
         settings = load_settings(ServeConfig, None, [*flags, *(overrides or [])])
         if log_json:

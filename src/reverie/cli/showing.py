@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from reverie.dreaming import Session
     from reverie.nouns import Answer, Dream, Fact, Verdict
 
-__all__ = ["show_answer", "show_checks", "show_confidence", "show_dreams", "show_evidence", "show_winner"]
+__all__ = [
+    "show_answer",
+    "show_checks",
+    "show_confidence",
+    "show_dreams",
+    "show_evidence",
+    "show_experts",
+    "show_winner",
+]
 
 SHOWN_FACTS = 5  # of the evidence, and those that the answer cites; --json gives all
 _GUESSED = 200  # characters of a guess
@@ -30,7 +38,7 @@ def show_answer(console: Console, answer: Answer, said: str = "") -> None:
 
     if said != answer.text:
         console.print(Text(answer.text, style="bold" if answer.known else "bold yellow"))
-    if answer.guess and not answer.known:
+    if answer.guess and not answer.known and answer.guess[1:].rstrip(".") not in answer.text:  # it may be said already
         console.print(Text(f"not sure: {_in_doubt(answer.guess)}", style="yellow"))
     show_confidence(console, answer, f"worded by {answer.backend}, by {answer.model}, {answer.seconds:.1f} s")
     if answer.why:
@@ -95,10 +103,23 @@ def show_winner(console: Console, session: Session, dream: Dream) -> None:
         console.print(table)
 
 
-def show_evidence(console: Console, answer: Answer) -> None:
-    """The facts that it rests on; those that its words cite come first, with their numbers."""
-    cited = {int(number) for number in re.findall(r"\[(\d{1,4})\]", answer.text)}
-    numbered = sorted(enumerate(answer.evidence, 1), key=lambda one: one[0] not in cited)
+def show_experts(console: Console, answer: Answer) -> None:
+    """What each expert gave."""
+    from rich.text import Text
+
+    if answer.attribution.experts:
+        console.print("\nFrom experts:", style="dim")
+    for name, gave in answer.attribution.experts.items():
+        told = f"weight {gave.weight:.2f}, contribution {gave.contribution:.2f}"
+        if gave.left_out:
+            told += f"; without it the answer is {gave.left_out.answer:.1f} nats less probable"
+        console.print(Text(f"  {name} ").append(f"({told})", style="dim"))
+
+
+def show_evidence(console: Console, facts: Sequence[Fact], text: str = "") -> None:
+    """The facts that an answer rests on; those that its ``text`` cites come first, with their numbers."""
+    cited = {int(number) for number in re.findall(r"\[(\d{1,4})\]", text)}
+    numbered = sorted(enumerate(facts, 1), key=lambda one: one[0] not in cited)
     console.print("\nFrom memory:", style="dim")
     for number, fact in numbered[: max(SHOWN_FACTS, len(cited))]:
         console.print(_fact(fact, f"[{number}] " if number in cited else ""))

@@ -13,12 +13,15 @@ What the model showed while it met a question, by name:
 joined by a logistic probe; the threshold was set so that of the answers called known at most a stated share is wrong
 (see ``training/knowing``, which fits all this). What is missing says nothing. Where a check failed, the confidence is
 at most the share of such answers that were right, and nothing makes it known. Only numbers are saved, as JSON.
+
+A base gives answers of several forms (``FORMS``), and what speaks for one says little about another: each has a probe
+and a threshold of its own. Answers of a form that has none are never known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +33,17 @@ from reverie.files import atomic_write_json
 from reverie.jsonio import read_object
 from reverie.nouns import Check, Signals
 
-__all__ = ["FEATURES", "ConfidenceModel", "Guarantee", "admit", "features"]
+__all__ = ["FEATURES", "FORMS", "ConfidenceModel", "Guarantee", "admit", "features"]
 
 FEATURES = ("question_mean", "question_min", "distance", "agreement", "answer_mean")  # of files without names
+FORMS = {  # forms of answers → what they are called
+    "direct": "answers at once",
+    "dream": "dreams of what happens",
+    "whether": "dreams of whether something happens",
+    "why": "dreams of why something is so",
+    "fact": "answers read from facts",
+    "passage": "answers read from passages",
+}
 _FARTHEST = 20.0  # standard deviations, beyond which a feature says no more
 _UNSURE = "I am not sure enough of it"
 _REASONS = {
@@ -79,6 +90,7 @@ class ConfidenceModel:
         direction, offset: (D,) and its bias: the ridge on the embedding
         failed: most confidence where a check failed
         guarantee: what the threshold promises; None: nothing
+        forms: the probes of answers of other forms than "direct", by ``FORMS``
     """
 
     mean: tuple[float, ...]
@@ -93,12 +105,17 @@ class ConfidenceModel:
     offset: float = 0.0
     failed: float = 1.0
     guarantee: Guarantee | None = None
+    forms: Mapping[str, ConfidenceModel] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not len(self.mean) == len(self.scale) == len(self.weights) == len(self.names):
             raise ValueError(f"a confidence model has a mean, scale and weight for each of its {len(self.names)} names")
         if not all(scale > 0 for scale in self.scale) or not all(0 <= one <= 1 for one in (self.failed, self.least)):
             raise ValueError("thresholds lie in [0, 1] and scales are above 0")
+
+    def of(self, form: str) -> ConfidenceModel | None:
+        """The probe of answers of that form; None where nobody fitted one."""
+        return self if form == "direct" else self.forms.get(form)
 
     @property
     def least(self) -> float:
@@ -137,14 +154,20 @@ class ConfidenceModel:
         """Raises BundleError when the file is missing or damaged. One without names has those of ``FEATURES``."""
         fields = read_object(path, BundleError, "the confidence of a bundle")
         try:
-            for name in ("mean", "scale", "weights", "spread", "direction"):
-                fields[name] = tuple(map(float, fields.get(name, ()) if name == "direction" else fields[name]))
-            fields["names"] = tuple(map(str, fields.get("names", FEATURES)))
-            fields["centres"] = tuple(tuple(map(float, centre)) for centre in fields["centres"])
-            fields["guarantee"] = Guarantee(**fields["guarantee"]) if fields.get("guarantee") else None
-            return cls(**fields)
+            return cls._of_fields(fields)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BundleError(f"the confidence of a bundle {path} is damaged: {shorten(str(error))}") from error
+
+    @classmethod
+    def _of_fields(cls, fields: Mapping[str, Any]) -> ConfidenceModel:
+        told = dict(fields)
+        for name in ("mean", "scale", "weights", "spread", "direction"):
+            told[name] = tuple(map(float, told.get(name, ()) if name == "direction" else told[name]))
+        told["names"] = tuple(map(str, told.get("names", FEATURES)))
+        told["centres"] = tuple(tuple(map(float, centre)) for centre in told["centres"])
+        told["guarantee"] = Guarantee(**told["guarantee"]) if told.get("guarantee") else None
+        told["forms"] = {str(form): cls._of_fields(its) for form, its in told.get("forms", {}).items()}
+        return cls(**told)
 
 
 def admit(parts: Mapping[str, float], checks: Sequence[Check] = ()) -> str:

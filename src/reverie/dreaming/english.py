@@ -10,7 +10,7 @@ from threading import Lock
 
 import snowballstemmer
 
-__all__ = ["mended", "stem", "words_of"]
+__all__ = ["less_often", "mended", "stem", "words_of"]
 
 _STEMMER, _ONE_AT_A_TIME = snowballstemmer.stemmer("english"), Lock()  # it keeps the word that it works on
 # base = its forms that no stemmer finds
@@ -23,6 +23,11 @@ come = came; make = made; stand = stood; see = saw seen; sit = sat; lie = lay la
 catch = caught; stick = stuck; find = found; slide = slid; spill = spilt; burn = burnt; know = knew known
 think = thought; not = nt; begin = began begun; blow = blew blown; shake = shook shaken; melt = molten
 say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting
+forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept
+buy = bought; hang = hung; shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard
+send = sent; bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = shown; put = putting
+swim = swam swum; spring = sprang sprung; split = splitting; burst = bursting; shut = shutting
+write = wrote written; swear = swore sworn; forsake = forsook forsaken; weep = wept; leap = leapt
 """
 _BASES = {
     form: base.strip()
@@ -35,7 +40,7 @@ _WRITTEN = (
     (r"\bwon['’]?t\b", "will not"),
     (r"\bcan['’]?t\b|\bcannot\b", "can not"),
     (r"\bain['’]t\b", "is not"),
-    (r"\b(do|does|did|is|are|was|were|would|could|should|has|have|had)n['’]?t\b", r"\1 not"),
+    (r"\b(do|does|did|is|are|was|were|would|could|should|has|have|had|must|need|might)n['’]?t\b", r"\1 not"),
     (r"['’]re\b", " are"),
     (r"['’]ve\b", " have"),
     (r"['’]ll\b", " will"),
@@ -51,6 +56,18 @@ _WRITTEN = (
     (r"\b(wot|wat|wut)\b", "what"),
     (r"\bwen\b", "when"),
     (r"\bwich\b", "which"),
+    (r"\b(wil|wll)\b", "will"),
+    (r"\b(wud|wuld|woud)\b", "would"),
+    (r"\b(teh|hte|da)\b", "the"),
+    (r"\bbrak(e|es|ed|ing)\b", "break"),
+    (r"\b(lite|lites)\b", "light"),
+    (r"\b(cuz|coz)\b", "because"),
+    (r"\bgotta\b", "have to"),
+    (r"\blemme\b", "let me"),
+    (r"\bgimme\b", "give me"),
+    (r"\bdunno\b", "do not know"),
+    (r"\b(happens?|do|does) 2\b", r"\1 to"),
+    (r"\b(my|your|his|her|their|our|reading|sun) glasses\b", r"\1 eyeglasses"),
     (r"\bicecubes?\b", "ice cube"),
     (r"\bteddybear\b", "teddy bear"),
     (r"\b(in|on)to\b", r"\1 to"),
@@ -72,6 +89,14 @@ def words_of(text: str) -> list[str]:
     for written, meant in _WRITTEN:
         text = re.sub(written, meant, text)
     return re.findall(r"\w+|[+*/=<>%&$#@^]", text)
+
+
+def less_often(word: str) -> tuple[str, ...]:
+    """``word`` without letters that were typed too often: whaaat, eggg, popp."""
+    if len(word) < 4 or not word.isalpha() or word in REAL_WORDS:
+        return ()
+    ways = (re.sub(r"(.)\1{2,}", r"\1\1", word), re.sub(r"(.)\1{2,}", r"\1", word), re.sub(r"(.)\1$", r"\1", word))
+    return tuple(one for one in dict.fromkeys(ways) if one != word)
 
 
 def mended(word: str, known: Collection[str]) -> str:
@@ -102,7 +127,7 @@ def _slips(word: str, other: str) -> int:
 REAL_WORDS = frozenset(
     """
     aloe ample bail bald batch bate bats batter battle bead beak beam bean beard beat beer bell better bill
-    bitter black bleak bloc boar bool boom boon boot bouncer brad bred breed broad bull bumble burble burying
+    bitter black bleak bloc boar bool boom boon boot bouncer brad bred butt bee boss knee free wall sell breed broad bull bumble burble burying
     butler buttery charge chia chili chilly chin chine clod coal coaling coil cola colt cooing cooler coop
     cooping cord cubs cure cute dawn deck dies dock docs domes dons dopes dose doses dosing dots downt downy
     draining drilling drip dripping droop duce duct dusk dyes dying faire fame feathery fibre fier file firm
@@ -117,7 +142,7 @@ REAL_WORDS = frozenset(
     snuffed soak sole sore soup sparking spice spoof spook spool stab stacker staffed staffing stag staining
     staked stalk star stark starring starving stiffed stock stocked stocking stoke stole stony stray swap sway
     sweet swoon tablet taker tale tales tapes tapped tapping taxes three thriving throb tick till tilling tint
-    titled toes tons torn trick trowing truing tuned tuning turd turf tying vary verb wafer wager wall ward ware
+    titled toes tons torn trick trip tripped tripping trips trowing truing tuned tuning turd turf tying vary verb wafer wager wall ward ware
     warn warning warp warping wars wart wary watery waver whale wham wheat whet whey whine whit white whose
     width wild wile wilt wish witch wits wond woody wool woolen word world worm wound wren
     """.split()

@@ -18,8 +18,8 @@ from reverie.nouns import Answer, Attribution, Dream, Frame, Part
 
 __all__ = ["Images", "answer_to_json", "dream_to_json", "save_dreams", "save_files"]
 
-#: (dream, place) -> file; place 0 is what a dream starts from, place i the result of its i-th triplet
-Images = Mapping[tuple[int, int], Path]
+#: (dream, place) -> file or data: URI; place 0 is what a dream starts from, place i the result of its i-th triplet
+Images = Mapping[tuple[int, int], Path | str]
 
 
 def save_dreams(
@@ -127,5 +127,5 @@ def _there(told: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _part(part: Part, image: Path | None) -> dict[str, Any]:
+def _part(part: Part, image: Path | str | None) -> dict[str, Any]:
     return {"text": part.text, "image": None if image is None else str(image)}

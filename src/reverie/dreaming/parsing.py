@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
-from reverie.dreaming.english import mended, stem, words_of
+from reverie.dreaming.english import less_often, mended, stem, words_of
 from reverie.errors import ConfigError
 from reverie.worlds.phrasebook import Bindings, Phrasebook
 
-__all__ = ["Parser", "Reading"]
+__all__ = ["Parser", "Piece", "Reading"]
 
 _MAX_WORDS = 60  # a longer question says more than a pattern holds
 _MOST_READINGS = 64  # of the rest of a question from one word on
@@ -28,6 +28,15 @@ class Reading:
 
     named: Bindings
     cost: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The words from ``start`` to before ``end`` of a question, and what they may say; nothing where no piece is."""
+
+    start: int
+    end: int
+    says: tuple[Bindings, ...]
 
 
 Found = tuple[tuple[int, Bindings], ...]  # where a match ends, and what it names
@@ -116,16 +125,25 @@ class Parser:
     def left_over(self, words: Sequence[str]) -> tuple[str, ...]:
         """The fewest words that no piece covers."""
         words = [word for word in words[:_MAX_WORDS] if word not in self._adverbs]
+        return tuple(words[piece.start] for piece in self.pieces(words) if not piece.says)
+
+    def pieces(self, words: Sequence[str]) -> list[Piece]:
+        """The fewest pieces that leave the fewest words over, whether they agree or not, and those words."""
         match = _Match(self._slots, self.stems(words))
-        best: list[tuple[int, int, tuple[str, ...]]] = [(0, 0, ())]  # by the number of words from there to the end
+        best: list[tuple[int, int, Piece | None]] = [(0, 0, None)]  # by the number of words from there to the end
         for start in range(len(words) - 1, -1, -1):
-            count, pieces, missing = best[-1]
-            options = [(count + 1, pieces, (words[start], *missing))]
-            for end, _ in self._matches(match, start):
-                count, pieces, missing = best[len(words) - end]
-                options.append((count, pieces + 1, missing))
+            ways: dict[int, list[Bindings]] = {start + 1: []}
+            for end, named in self._matches(match, start):
+                ways.setdefault(end, []).append(named)
+            options = [
+                (best[len(words) - end][0] + (not says), best[len(words) - end][1] + 1, Piece(start, end, tuple(says)))
+                for end, says in ways.items()
+            ]
             best.append(min(options, key=lambda one: one[:2]))
-        return best[-1][2]
+        found: list[Piece] = []
+        while (piece := best[len(words) - (found[-1].end if found else 0)][2]) is not None:
+            found.append(piece)
+        return found
 
     def strange(self, words: Sequence[str]) -> tuple[str, ...]:
         """The words that are in no pattern."""
@@ -139,8 +157,8 @@ class Parser:
         return frozenset((one["thing"], one["action"]) for one in found if {"thing", "action"} <= one.keys())
 
     def _mended(self, word: str) -> str:
-        base = stem(word)
-        return base if base in self._stems else mended(word, self._spelled)
+        tried = (stem(word), *map(stem, less_often(word)))
+        return next((base for base in tried if base in self._stems), None) or mended(word, self._spelled)
 
     def _matches(self, match: _Match, start: int) -> Iterator[tuple[int, Bindings]]:
         for node, binds in self._pieces:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from reverie.dreaming.rival_facts import about_what_is_named, asked_for
+from reverie.dreaming.rival_facts import about_what_is_named, ahead_of_rivals
 from reverie.dreaming.spans import answering_span
 from reverie.memory.relation_patterns import relation_words, stem
 from reverie.nouns import SAYS, Fact
@@ -77,11 +77,18 @@ class ReadingConfig:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read: the answer, and the facts that bear it out, which its numbers in brackets count from 1."""
+    """What was read: the answer, the facts that bear it out, which its numbers in brackets count from 1, and what was
+    ``shown`` while it was, by name, of a speaker with scores."""
 
     text: str
     cited: tuple[Fact, ...]
     confidence: float
+    shown: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def form(self) -> str:
+        """As in ``confidence.FORMS``."""
+        return "passage" if self.cited[0].relation == SAYS else "fact"
 
 
 def told(fact: Fact) -> str:
@@ -102,14 +109,16 @@ def read(speaker: Speaker, question: str, facts: Sequence[Fact], config: Reading
     about = _about(speaker, question, shown, config)
     if not about:
         return None
-    if about[0][1].relation == SAYS:
-        if found := _from_passages(speaker, question, [fact for _, fact in about if fact.relation == SAYS], config):
+    if about[0].fact.relation == SAYS:
+        if found := _from_passages(speaker, question, [one.fact for one in about if one.fact.relation == SAYS], config):
             return found
-        about = [one for one in about if one[1].relation != SAYS]
+        about = [one for one in about if one.fact.relation != SAYS]
         if not about:
             return None
-    same = [fact for _, fact in about if _answer(fact) == _answer(about[0][1]) or fact.relation == SAYS]
-    return _answered(speaker, question, same or [about[0][1]], about[0][0], config)
+    best = about[0]
+    same = [one.fact for one in about if _answer(one.fact) == _answer(best.fact) or one.fact.relation == SAYS]
+    found = _answered(speaker, question, same or [best.fact], best.sure, config)
+    return found and replace(found, shown=best.shown)
 
 
 def only_named(question: str, facts: Sequence[Fact]) -> Fact | None:
@@ -131,8 +140,17 @@ def _fitting(speaker: Speaker, question: str, facts: Sequence[Fact], config: Rea
     return fitting
 
 
-def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig) -> list[tuple[float, Fact]]:
-    """The facts that answer the question, with how surely in [0, 1], the best first."""
+@dataclass(frozen=True)
+class _About:
+    """A fact that may answer, how surely in [0, 1], and what showed that, in nats."""
+
+    sure: float
+    fact: Fact
+    shown: dict[str, float]
+
+
+def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: ReadingConfig) -> list[_About]:
+    """The facts that answer the question, the best first."""
     asked = f" {question.strip()}"
 
     def probable(statements: Sequence[str]) -> list[float]:
@@ -152,15 +170,21 @@ def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: Readi
         pairs.append((_before(_NEUTRAL.format(fact.subject)), asked))
         pairs.append((f"{_before(told(fact))}{asked}\nAnswer:", f" {_answer(fact)}\n"))
     scored = speaker.score(pairs) if pairs else []
-    ranked = []
+    ranked = list[tuple[float, _About]]()
     for (gain, with_fact, fact), subject, answers in zip(able, scored[::2], scored[1::2], strict=True):
         added = with_fact - subject.log_prob
         odds = config.subject * added + config.answers * answers.mean + config.bias
         trusted = 4 * (fact.confidence - 1)  # of two that say otherwise, the trusted one
-        ranked.append((_sigmoid(odds) if fact.relation != SAYS else 0.75, gain + answers.mean + trusted, fact))
-    ranked.sort(key=lambda one: -one[1])
-    sound = [(sure, fact) for sure, _, fact in ranked if sure >= config.sure]
-    return sound if sound and asked_for(sound[0][1], facts, told, probable) else []
+        shown = {"gain": gain, "added": added, "fits": answers.mean, "trust": fact.confidence}
+        about = _About(_sigmoid(odds) if fact.relation != SAYS else 0.75, fact, shown)
+        ranked.append((gain + answers.mean + trusted, about))
+    ranked.sort(key=lambda one: -one[0])
+    sound = [about for _, about in ranked if about.sure >= config.sure]
+    if not sound:
+        return []
+    ahead = ahead_of_rivals(sound[0].fact, facts, told, probable)
+    sound[0].shown["ahead"] = min(ahead, config.about)
+    return sound if ahead > 0 else []
 
 
 def _sigmoid(x: float) -> float:
@@ -175,13 +199,12 @@ def _from_passages(speaker: Speaker, question: str, passages: Sequence[Fact], co
     """The words of a passage that answer; None where those of none do."""
     fits = partial(_can_answer, question)
     spans = [(answering_span(speaker, question, _data(one.object), _before, fits), one) for one in passages]
-    found = max(
-        ((span.sure, span.text, one) for span, one in spans if span is not None), key=lambda one: one[0], default=None
-    )
-    if found is None or found[0] < config.sure:
+    found = max(((span, one) for span, one in spans if span is not None), key=lambda one: one[0].sure, default=None)
+    if found is None or found[0].sure < config.sure:
         return None
-    sure, said, passage = found
-    return Reading(f"{said[:1].upper()}{said[1:]}. [1]", (passage,), sure * passage.confidence)
+    (best, passage), said = found, found[0].text
+    shown = {"fits": best.log_prob, "gain": best.sentence, "ahead": best.ahead, "trust": passage.confidence}
+    return Reading(f"{said[:1].upper()}{said[1:]}. [1]", (passage,), best.sure * passage.confidence, shown)
 
 
 def _can_answer(question: str, said: str) -> bool:

@@ -12,17 +12,20 @@ from functools import cache
 
 from reverie.dreaming.checks import Heard, checked, named_words, refused
 from reverie.dreaming.english import words_of
+from reverie.dreaming.gist import Gist, read_gist
 from reverie.dreaming.parsing import Parser
 from reverie.dreaming.question import Question
 from reverie.nouns import Answer, Check
 from reverie.worlds import make_world
-from reverie.worlds.phrasebook import Asking, Bindings, Refusal
+from reverie.worlds.phrasebook import Asking, Bindings, Loose, Refusal
 
 __all__ = ["Rephrased", "answer_rephrased", "rephrase"]
 
 Wordings = tuple[Question, ...]
 
 _BATCH = 16  # questions asked together
+_TWICE = 3  # from so many wordings of a question on, two must be answered alike
+_ALL_WORDS = Check("words", True, "every word of the question was understood")
 _DOUBT = Check("words", False, "what it dreams does not fit the question", 0.25)
 
 
@@ -33,7 +36,8 @@ class Rephrased:
     ``refusal``: which check says that there is nothing to ask, and why; ``left_over``: the words that no rewriting
     would keep, and ``asking`` then what would be asked without them. ``named``: what was understood, such as
     {"thing": "egg", "action": "drop", …}. ``closed``: every world has a phrasebook or hears questions about its
-    scenes, so that what none of them reads was not taught in any words.
+    scenes, so that what none of them reads was not taught in any words. ``gist``: how it was read, where that was
+    loosely.
     """
 
     question: str
@@ -43,6 +47,7 @@ class Rephrased:
     left_over: tuple[str, ...] = ()
     refusal: Check | None = None
     closed: bool = True
+    gist: str = ""
 
     @property
     def found(self) -> bool:
@@ -109,16 +114,38 @@ def answer_rephrased(
 
 
 def _ask(ask: Callable[[Sequence[Question]], list[Answer]], asked: set[Wordings]) -> dict[Wordings, Answer]:
-    """One answer to each question, of its first wording that the model knows."""
-    told: dict[Wordings, Answer] = {}
+    """One answer to each question, of its first wording that the model knows. Of three wordings and more two are asked
+    at once, and must be answered alike; where they are not, the third decides, or nothing is known."""
+    heard: dict[Wordings, list[Answer]] = {one: [] for one in asked}
     order = sorted(asked, key=lambda wordings: [one.text for one in wordings])
-    for turn in range(max(map(len, asked), default=0)):
-        missing = [one for one in order if turn < len(one) and not (one in told and told[one].known)]
+    while missing := [one for one in order if not _settled(one, heard[one])]:
         for start in range(0, len(missing), _BATCH):
-            some = missing[start : start + _BATCH]
-            answers = ask([one[turn] for one in some])
-            told |= {one: answer for one, answer in zip(some, answers, strict=True) if answer.known or not turn}
-    return told
+            wanted = [(one, text) for one in missing[start : start + _BATCH] for text in _next(one, len(heard[one]))]
+            for (one, _), answer in zip(wanted, ask([text for _, text in wanted]), strict=True):
+                heard[one].append(answer)
+    return {one: _agreed(answers) for one, answers in heard.items()}
+
+
+def _next(wordings: Wordings, done: int) -> Wordings:
+    return wordings[done : done + (2 if len(wordings) >= _TWICE and not done else 1)]
+
+
+def _settled(wordings: Wordings, answers: Sequence[Answer]) -> bool:
+    known = [_core(one.text) for one in answers if one.known]
+    enough = bool(known) if len(wordings) < _TWICE else len(set(known)) < len(known)
+    return enough or len(answers) == len(wordings)
+
+
+def _agreed(answers: Sequence[Answer]) -> Answer:
+    """The answer that most wordings got, the first of them; refused where what is known differs each time."""
+    known = [one for one in answers if one.known]
+    if not known:
+        return answers[0]
+    said = [_core(one.text) for one in known]
+    most = max(known, key=lambda one: said.count(_core(one.text)))
+    if len(set(said)) > 1 and said.count(_core(most.text)) < 2:
+        return refused(most, Check("wordings", False, "asked in other words, it dreams something else", 0.25))
+    return most
 
 
 def _worded(meant: Rephrased, answers: Sequence[Answer]) -> Answer:
@@ -138,7 +165,8 @@ def _worded(meant: Rephrased, answers: Sequence[Answer]) -> Answer:
     told = replace(answers[shown], text=text, confidence=min(answers[place].confidence for place in known))
     if meant.refusal:
         return refused(told, meant.refusal)
-    checks = [Check("words", True, "every word of the question was understood")]
+    understood = Check("gist", True, meant.gist) if meant.gist else _ALL_WORDS
+    checks = [understood]
     if meant.asking.denied:
         why = "the dream denies what the question takes for granted, and the answer says so"
         checks.append(
@@ -163,10 +191,28 @@ def _rephrased(question: str, world: str, parser: Parser) -> Rephrased:
     found = _asked(question, world, parser, words)
     if found is not None:
         return found
+    if loosely := _loosely(question, world):
+        return loosely
     strange, left = parser.strange(words), parser.left_over(words)
     rests = (_asked(question, world, parser, [word for word in words if word not in out]) for out in (strange, left))
     asking = next((rest.asking for rest in rests if rest and rest.asking), None)
     return Rephrased(question, world, asking=asking, left_over=left, refusal=_fault(words, strange, left))
+
+
+@cache
+def _loose(world: str) -> tuple[Loose, Parser] | None:
+    book = make_world(world).phrasebook()
+    if book is None or book.loose is None:
+        return None
+    loose = book.loose()
+    return loose, Parser(loose.words)
+
+
+def _loosely(question: str, world: str) -> Rephrased | None:
+    """What the question asks for by what its words mention; None where that is not plain."""
+    loose = _loose(world)
+    found = read_gist(question, *loose) if loose else Gist({})
+    return Rephrased(question, world, found.named, found.asking, gist=found.why) if found.asking else None
 
 
 def _fault(words: Sequence[str], strange: Sequence[str], left: Sequence[str]) -> Check:

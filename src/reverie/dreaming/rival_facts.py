@@ -8,13 +8,14 @@ things to say, and what the memory says of other things.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from reverie.nouns import SAYS, Fact
 
-__all__ = ["RivalsConfig", "about_what_is_named", "asked_for"]
+__all__ = ["RivalsConfig", "about_what_is_named", "ahead_of_rivals", "asked_for"]
 
 _SAYINGS = (
     "is 30 metres tall", "was built in 1850", "belongs to Jane Roe", "is made of wood",
@@ -53,7 +54,19 @@ def asked_for(
     probable: Callable[[Sequence[str]], list[float]],
     config: RivalsConfig | None = None,
 ) -> bool:
-    """Whether the question asks for what ``fact`` says.
+    """Whether the question asks for what ``fact`` says; takes what ``ahead_of_rivals`` does."""
+    return ahead_of_rivals(fact, others, told, probable, config) > 0
+
+
+def ahead_of_rivals(
+    fact: Fact,
+    others: Sequence[Fact],
+    told: Callable[[Fact], str],
+    probable: Callable[[Sequence[str]], list[float]],
+    config: RivalsConfig | None = None,
+) -> float:
+    """By how many nats every made-up statement about the same thing stays short of ruling out that the question asks
+    for what ``fact`` says; below 0 one does.
 
     Args:
         others: facts about anything, of which those with another relation are told of the same thing
@@ -61,14 +74,14 @@ def asked_for(
         probable: statements → the log-probability of the question after each
     """
     if fact.relation == SAYS:
-        return True
+        return math.inf
     config = config or RivalsConfig()
     kinds = {other.relation: other.object for other in others if other.relation not in {fact.relation, SAYS}}
     rivals = [(told(replace(fact, relation=name, object=value)), value) for name, value in kinds.items()]
     rivals += [(f"{fact.subject} {saying}.", saying) for saying in _SAYINGS]
     own, *found = probable([told(fact), *(words for words, _ in rivals)])
     margins = (config.alike if _kind(value) == _kind(fact.object) else config.margin for _, value in rivals)
-    return all(one - own < margin for one, margin in zip(found, margins, strict=True))
+    return min(margin - (one - own) for one, margin in zip(found, margins, strict=True))
 
 
 def _kind(value: str) -> str:

@@ -146,6 +146,7 @@ class Session:
     def chat(
         self,
         question: str,
+        images: Sequence[Picture] = (),
         *,
         remember: bool = False,
         experts: Sequence[str] | None = None,
@@ -158,7 +159,7 @@ class Session:
         ``settings`` as in ``DreamSettings``, the rest as in ``ask``. The talk is ``history``, the oldest turn first;
         what of it no longer fits is left out from its beginning, a whole turn at a time.
         """
-        asked = Question(question, experts=experts, history=self.history)
+        asked = Question(question, images, experts=experts, history=self.history)
         manner = Manner(DreamSettings(**settings), speaking or Speaking(), on_text=on_text)
         told = self.answer(asked, manner, remember)
         self.history = (*self.history, Turn(question, told.text))

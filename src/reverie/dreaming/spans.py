@@ -37,10 +37,14 @@ class SpanConfig:
 
 @dataclass(frozen=True)
 class Span:
-    """Words of a passage, and how surely, in [0, 1], they answer."""
+    """Words of a passage, and how surely, in [0, 1], they answer; ``log_prob`` and ``sentence``: what the probe saw, in
+    nats, and by how many nats it is ``ahead`` of all spans that share no word with it."""
 
     text: str
     sure: float
+    log_prob: float = 0.0
+    sentence: float = 0.0
+    ahead: float = 0.0
 
 
 def answering_span(
@@ -67,9 +71,11 @@ def answering_span(
         return None
     shown = f"{before(passage)}{asked}\nAnswer:"
     scored = speaker.score([(shown, f" {span}\n") for span in spans])
-    log_prob, span = max((one.log_prob, span) for one, span in zip(scored, spans, strict=True))
+    ranked = sorted(((one.log_prob, span) for one, span in zip(scored, spans, strict=True)), reverse=True)
+    log_prob, span = ranked[0]
+    other = next((one for one, words in ranked if not set(words.split()) & set(span.split())), ranked[-1][0])
     odds = config.probable * log_prob + config.sentence * spans[span] + config.bias
-    return Span(span, 1 / (1 + math.exp(-max(odds, -50.0))))
+    return Span(span, 1 / (1 + math.exp(-max(odds, -50.0))), log_prob, spans[span], log_prob - other)
 
 
 def _spans(sentence: str, longest: int) -> Iterator[str]:

@@ -98,8 +98,8 @@ class WordDreamer:
         )
         return self.arbiter.decide(dreams, context)
 
-    def word(self, question: str, asked: Asked, best: Dream) -> str:
-        """The answer that the winning dream gives."""
+    def word(self, question: str, asked: Asked, best: Dream, leads: float | None = None) -> str:
+        """The answer that the winning dream gives; ``leads``: as that method says."""
         said = best.said
         if asked.kind == "back":
             return f"Because {said[:1].lower()}{said[1:]}"
@@ -108,10 +108,17 @@ class WordDreamer:
         prompt = answer_prompt(question, imagined=said)
         if not self.speaker.abilities.scores:
             return first_line(self.speaker.speak([self.line(prompt, best.seed)])[0].text) or said
-        # a small base that is asked yes or no says the same to everything; which of them leads to this it knows better
-        yes, no = self.speaker.score([(whether_prompt(question, answer), f" {said}") for answer in ("Yes", "No")])
-        ahead = yes.log_prob - no.log_prob
+        ahead = self.leads(question, asked, best) if leads is None else leads
         return said if abs(ahead) < self.config.undecided else f"{'Yes' if ahead > 0 else 'No'}. {said}"
+
+    def leads(self, question: str, asked: Asked, best: Dream) -> float:
+        """By how many nats Yes leads to the winning dream better than No does; 0 where neither is asked for."""
+        if asked.kind != "whether" or not self.speaker.abilities.scores:
+            return 0.0
+        # a small base that is asked yes or no says the same to everything; which of them leads to this it knows better
+        said = f" {best.said}"
+        yes, no = self.speaker.score([(whether_prompt(question, answer), said) for answer in ("Yes", "No")])
+        return yes.log_prob - no.log_prob
 
     def line(self, prompt: str, seed: int, sampling: Sampling | None = None) -> SpeechRequest:
         """A request for the line that ``prompt`` breaks off in; None: its likeliest."""

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from reverie.dreaming.reading import Reading, told
 from reverie.dreaming.word_dreams import likeness_of, neutral_texts
-from reverie.nouns import Signals
+from reverie.nouns import Dream, Signals
 from reverie.speakers.contract import Scored, Speaker, Speech
 
-__all__ = ["DECLINES", "Spoken", "begun", "measure", "opinions"]
+__all__ = ["DECLINES", "Spoken", "begun", "measure", "measure_dreams", "measure_reading", "opinions"]
 
 _EXAMPLES = (
     ("Which animal barks?", "Dog"),
@@ -28,6 +29,7 @@ _EXAMPLES = (
 _SHOWN = "".join(f"Question: {asked}\nAnswer: {said}\n\n" for asked, said in _EXAMPLES)
 DECLINES = "I do not know"
 _OPINION = "Question: {}\nProposed answer: {}\nIs the proposed answer true or false?\nThe proposed answer is"
+_MARKS = re.compile(r"\.?(?: ?\[\d+\])+$")  # of what is cited
 _RARE = -24.0  # nats of a word above which it is no news how rare it is
 _LONG = 40  # words of an answer above which it is no news how long it is
 _SAME = 0.6  # likeness from which two answers mean the same
@@ -67,6 +69,43 @@ def measure(speaker: Speaker, spoken: Sequence[Spoken]) -> list[Signals]:
         alike = likeness_of(one.texts, np.stack([next(rest) for _ in one.texts]), neutral)
         found.append(_signals(one, state, alike, [next(scored) for _ in _pairs(one)]))
     return found
+
+
+def measure_dreams(
+    speaker: Speaker, question: str, dreams: Sequence[Dream], best: Dream, form: str, leads: float, rarest: float
+) -> Signals:
+    """Of dreams in words, the ``best`` of which is told, by a speaker with scores and vectors. Beside what ``measure``
+    names, ``dream: …`` is what each evaluator said of it, ``leads`` by how many nats what is said of it, yes or no,
+    goes better with it than the other, and ``ended`` the share of dreams that say the same."""
+    said, *others = (Speech(one.said, True, one.num_ids, one.log_prob) for one in (best, *_without(dreams, best)))
+    shown = measure(speaker, [Spoken(question, said, tuple(others), rarest)])[0]
+    more = {**shown.more, **{f"dream: {name}": value for name, value in best.scores.items()}}
+    more |= {
+        "leads": abs(leads),
+        "yes": float(leads > 0),
+        "ended": sum(o.said == best.said for o in dreams) / len(dreams),
+    }
+    return replace(shown, more=more, form=form)
+
+
+def _without(dreams: Sequence[Dream], best: Dream) -> list[Dream]:
+    place = next(place for place, one in enumerate(dreams) if one is best)
+    return [*dreams[:place], *dreams[place + 1 :]]
+
+
+def measure_reading(speaker: Speaker, question: str, reading: Reading, rarest: float) -> Signals:
+    """Of an answer that was read, by a speaker with scores and vectors: what showed that it answers (``gain``,
+    ``added``, ``fits``, ``ahead``, ``trust``, see ``reading``), and: ``without``: how much more probable what was read
+    makes it, in nats an id; ``declines``: how much likelier "I do not know" is; ``strange``, as in ``measure``."""
+    said = f" {re.sub(_MARKS, '', reading.text)}"
+    asked = f"Question: {question}\nAnswer:"
+    shown = f"Fact: {told(reading.cited[0])}\n{asked}"
+    pairs = [("Question:", f" {question}"), (shown, said), (asked, said), (shown, f" {DECLINES}")]
+    met, given, alone, declines = speaker.score(pairs)
+    more = {**reading.shown, "without": given.mean - alone.mean, "declines": declines.mean - given.mean}
+    more |= {"strange": min(_RARE, rarest), "length": min(len(said.split()), _LONG) / 10, "sure": reading.confidence}
+    state = speaker.embed([shown])[0].astype(np.float64)
+    return Signals((met.mean,), state, None, given.mean, more=more, form=reading.form)
 
 
 def _signals(one: Spoken, state: np.ndarray, alike: np.ndarray, scored: Sequence[Scored]) -> Signals:

@@ -12,20 +12,21 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from reverie.dreaming.asked import Asked, read_question
-from reverie.dreaming.confidence import ConfidenceModel, admit
+from reverie.dreaming.confidence import FORMS, ConfidenceModel, admit
 from reverie.dreaming.familiar import strange_of, word_surprises
-from reverie.dreaming.grounding import MemoryGrounding
+from reverie.dreaming.grounding import Evidence, MemoryGrounding
 from reverie.dreaming.prompting import PromptStyle, as_text
 from reverie.dreaming.question import DreamSettings, Manner, Question, Speaking
 from reverie.dreaming.reading import bears_out, only_named, read
 from reverie.dreaming.streaming import without_edges
+from reverie.dreaming.unknown import not_known
 from reverie.dreaming.word_dreams import WordDreamer, likeness, tellable
-from reverie.dreaming.word_signals import Spoken, begun, measure
+from reverie.dreaming.word_signals import Spoken, begun, measure, measure_dreams, measure_reading
 from reverie.engine import Sampling
 from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice
@@ -41,6 +42,15 @@ _ASKS = re.compile(
     re.I,
 )
 _BEGS = re.compile(r"\W*(?:please|can you|could you|would you|will you|let's)\b", re.I)
+
+
+_DREAMED = {"ahead": "dream", "whether": "whether", "back": "why"}  # kinds of questions → forms of their dreams
+
+
+class Grounds(Protocol):
+    """What dreams are held against: a ``MemoryGrounding``, or less."""
+
+    def evidence(self, dreams: Sequence[Dream]) -> Evidence: ...
 
 
 @dataclass(frozen=True)
@@ -105,21 +115,63 @@ class WordMind:
         self._check(question)
         facts = grounding.recall(question.text, passages=True)
         experts = self._choose(question) if self._choose is not None else ()
-        asked = read_question(question.text)
-        reading = None if experts else read(self.speaker, _flat(question.text), tellable(asked, facts))
+        told = None if experts else self.read_or_dreamt(grounding, question, manner, facts, self.confidence is not None)
+        if told is None:
+            return self._answered_at_once(question, manner, experts, only_named(question.text, facts))
+        manner.tell(told.text)
+        return told
+
+    def read_or_dreamt(
+        self, grounding: Grounds, question: Question, manner: Manner, facts: Sequence[Fact], measured: bool
+    ) -> Answer | None:
+        """What ``facts`` say, else what is dreamed; None where the question is to be answered at once. ``measured``:
+        with signals, and known as far as answers of its form were calibrated."""
+        asked, text = read_question(question.text), _flat(question.text)
+        reading = read(self.speaker, text, tellable(asked, facts))
+        dreams = manner.dreams.branches and asked.kind != "plain"
+        if reading is None and not (dreams and self.dreamer.has_room(asked)):
+            return None
+        surprises = word_surprises(self.speaker, [question.text])[0] if measured or reading is None else {}
+        rarest = min(surprises.values(), default=0.0)
         if reading is not None:
             told = replace(self._told(reading.text, reading.confidence), evidence=reading.cited)
-        elif manner.dreams.branches and asked.kind != "plain" and not experts and self.dreamer.has_room(asked):
-            dreams, verdict = self._dreamt(grounding, question, asked, facts, manner.dreams)
-            best = dreams[verdict.branch]
-            told = self._told(self.dreamer.word(_flat(question.text), asked, best), best.score, dreams, verdict)
-            told = replace(told, evidence=tuple(fact for fact in facts if bears_out(fact, best.said)))
-        else:
-            return self._answered_at_once(question, manner, experts, only_named(question.text, facts))
-        if reading is None:
-            told = self._stood_behind(told, _words(word_surprises(self.speaker, [question.text])[0]))
-        manner.tell(told.text)
-        return told if reading is not None else _uncalibrated(told)
+            if not measured:
+                return told
+            return self._trusted(replace(told, signals=measure_reading(self.speaker, text, reading, rarest)))
+        told = self._dream_told(grounding, question, asked, facts, manner.dreams, rarest if measured else None)
+        words = _words(surprises)
+        return self._stood_behind(self._trusted(told, [words]) if measured else _uncalibrated(told), words)
+
+    def _dream_told(
+        self,
+        grounding: Grounds,
+        question: Question,
+        asked: Asked,
+        facts: Sequence[Fact],
+        settings: DreamSettings,
+        rarest: float | None,
+    ) -> Answer:
+        """What is dreamed, in words; measured where it is said how strange the question's ``rarest`` word is."""
+        text = _flat(question.text)
+        dreams, verdict = self._dreamt(grounding, question, asked, facts, settings)
+        best = dreams[verdict.branch]
+        leads = self.dreamer.leads(text, asked, best)
+        told = self._told(self.dreamer.word(text, asked, best, leads), best.score, dreams, verdict)
+        told = replace(told, evidence=tuple(fact for fact in facts if bears_out(fact, best.said)))
+        if rarest is None:
+            return told
+        form = _DREAMED[asked.kind]
+        return replace(told, signals=measure_dreams(self.speaker, text, dreams, best, form, leads, rarest))
+
+    def _trusted(self, told: Answer, checks: Sequence[Check] = ()) -> Answer:
+        """``told`` as sure as answers of its form turned out to be; not known, where nobody found that out."""
+        if self.confidence is None or told.signals is None:
+            return told
+        trusted = self.confidence.of(told.signals.form)
+        if trusted is not None:
+            return _judged(told, trusted, checks)
+        why = f"{FORMS[told.signals.form]} were not calibrated"
+        return replace(told, known=False, text=not_known(why), guess=told.text, why=why)
 
     def at_once(self, questions: Sequence[Question], manner: Manner) -> list[tuple[Answer, Spoken]]:
         """The bare base's answers to questions, all in common batches and without any memory, and what was said to make
@@ -176,7 +228,7 @@ class WordMind:
 
     def _dreamt(
         self,
-        grounding: MemoryGrounding,
+        grounding: Grounds,
         question: Question,
         asked: Asked,
         facts: Sequence[Fact],

@@ -1,4 +1,5 @@
 """Compiled loops over the rows of a topology. They hold no lock of Python's, so readers run beside one another.
+``plain.py`` has the same without numba.
 
 A row has the edges of one node, those that leave it and those that come to it, heaviest first (of equal ones the lower
 id first). Both directions share a row because recall reads them together: its k heaviest edges are one stretch of
@@ -10,56 +11,22 @@ from __future__ import annotations
 
 import heapq
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from reverie.compiled import compiled
+from reverie.memory.rows import BOTH, Columns, Rows
 
 __all__ = [
-    "BOTH",
-    "IN",
-    "OUT",
-    "Columns",
-    "Rows",
     "compact",
     "expand",
     "fill",
-    "measure",
     "neighbours",
     "pagerank",
-    "patch",
     "sample",
     "walk",
 ]
-
-OUT, IN, BOTH = 0, 1, 2
-
-
-class Rows(NamedTuple):
-    """H entries of N rows, and beside them rows that changed since: those replace the ones of their node."""
-
-    offsets: np.ndarray  # int64 (N + 1,)
-    others: np.ndarray  # int32 (H,): the node at the other end
-    weights: np.ndarray  # float32 (H,) in [0, 1], falling within a row
-    codes: np.ndarray  # int32 (H,)
-    totals: np.ndarray  # float32 (nodes,): summed weight of each row, as it is now
-    slots: np.ndarray  # int32 (nodes,): the number of the node's changed row, or -1; (0,) where no row changed
-    starts: np.ndarray  # int64 (D,): where a changed row begins in the three below
-    stops: np.ndarray  # int64 (D,)
-    new_others: np.ndarray
-    new_weights: np.ndarray
-    new_codes: np.ndarray
-
-
-class Columns(NamedTuple):
-    """What the edges say, by place: first those that the rows were made of, then the added ones."""
-
-    ids: np.ndarray  # int64 (E,), ascending
-    relations: np.ndarray  # int32 (E,)
-    new_ids: np.ndarray
-    new_relations: np.ndarray
-
 
 # reading rows ---------------------------------------------------------------------------------------------------
 
@@ -98,15 +65,6 @@ def _said(columns: Columns, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return edges, kinds
 
 
-@compiled
-def measure(rows: Rows, nodes: np.ndarray) -> int:
-    """How many entries the rows of ``nodes`` have."""
-    count = 0
-    for node in nodes:
-        count += len(_row(rows, node)[0])
-    return count
-
-
 # making rows ----------------------------------------------------------------------------------------------------
 
 
@@ -137,49 +95,6 @@ def fill(
             at[head] += 1
             totals[head] += weight
     return offsets, others, heavy, codes, totals.astype(np.float32)
-
-
-@compiled
-def patch(
-    rows: Rows, columns: Columns, nodes: np.ndarray, removed: np.ndarray,
-    tails: np.ndarray, heads: np.ndarray, weights: np.ndarray, codes: np.ndarray,
-    used: int, new_others: np.ndarray, new_weights: np.ndarray, new_codes: np.ndarray,
-    starts: np.ndarray, stops: np.ndarray, totals: np.ndarray,
-) -> int:  # fmt: skip
-    """Write the rows of ``nodes`` (D,) anew from ``used`` on in the three arrays; returns where they end.
-
-    ``removed`` holds places of edges, ascending. The new entries (``tails`` to ``codes``) lie in the order of nodes and
-    then of rows. The bounds and the totals of the rows come into the last three arrays (D,).
-    """
-    entry = 0
-    for n in range(len(nodes)):
-        old_others, old_weights, old_codes = _row(rows, nodes[n])
-        starts[n], total, i = used, 0.0, 0
-        while True:
-            while i < len(old_codes):
-                spot = np.searchsorted(removed, old_codes[i] >> 1)
-                if spot == len(removed) or removed[spot] != old_codes[i] >> 1:
-                    break
-                i += 1
-            more = entry < len(tails) and tails[entry] == nodes[n]
-            if i == len(old_codes) and not more:
-                break
-            fresh = more
-            if more and i < len(old_codes):
-                fresh = weights[entry] > old_weights[i] or (
-                    weights[entry] == old_weights[i]
-                    and _id(columns, codes[entry] >> 1) < _id(columns, old_codes[i] >> 1)
-                )
-            if fresh:
-                new_others[used], new_weights[used], new_codes[used] = heads[entry], weights[entry], codes[entry]
-                entry += 1
-            else:
-                new_others[used], new_weights[used], new_codes[used] = old_others[i], old_weights[i], old_codes[i]
-                i += 1
-            total += new_weights[used]
-            used += 1
-        stops[n], totals[n] = used, total
-    return used
 
 
 @compiled

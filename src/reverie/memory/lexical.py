@@ -16,13 +16,14 @@ from reverie.memory.contract import Node
 from reverie.memory.linking import LIGHT, STOP
 from reverie.memory.scripts import is_unspaced
 from reverie.memory.spelling import WORD, fold
-from reverie.memory.terms import terms
+from reverie.memory.terms import spaced_terms, terms
 
-__all__ = ["Asked", "asked_terms", "frequencies", "with_words"]
+__all__ = ["Asked", "asked_terms", "frequencies", "speaking_of", "with_words"]
 
 _MOST_TERMS = 24  # of a question, the rarest
 _COMMON = 0.1  # share of all texts from which a word finds too many, where the question has rarer ones
 _KANA = re.compile("[ぁ-ゖ]{1,2}")  # what joins words in Japanese
+_PHRASES = 50  # names that are looked for at a time
 _LIGHT = 0.3  # what a word such as "find" says, of another one as rare
 
 
@@ -92,13 +93,26 @@ def with_words(connection: Connection, searched: Sequence[str], limit: int) -> l
     return list(connection.execute(text(asked), {"query": query, "limit": limit}).scalars())
 
 
+def speaking_of(connection: Connection, names: Iterable[str]) -> set[int]:
+    """Nodes whose texts hold one of these names, by the words that it is looked up by."""
+    if connection.dialect.name != "sqlite":
+        asked = text(f"SELECT id FROM nodes WHERE {_POSTGRES_TEXT} @@ phraseto_tsquery('english', :name)")
+        return {node for name in names for node in connection.execute(asked, {"name": name}).scalars()}
+    phrases = sorted({f'"{spaced}"' for name in names if (spaced := spaced_terms(name))})
+    asked = text("SELECT rowid FROM words WHERE words MATCH :query")
+    found: set[int] = set()
+    for start in range(0, len(phrases), _PHRASES):
+        query = " OR ".join(phrases[start : start + _PHRASES])
+        found.update(connection.execute(asked, {"query": f"text : ({query})"}).scalars())
+    return found
+
+
 def held_terms(node: Node) -> set[str]:
     return set(terms(f"{node.name} {node.text}"))
 
 
-_POSTGRES_MATCH = (
-    "text IS NOT NULL AND gone IS NULL AND to_tsvector('english', name || ' ' || text) @@ to_tsquery('english', :query)"
-)
+_POSTGRES_TEXT = "text IS NOT NULL AND gone IS NULL AND to_tsvector('english', name || ' ' || text)"
+_POSTGRES_MATCH = f"{_POSTGRES_TEXT} @@ to_tsquery('english', :query)"
 
 
 def _postgres_query(found: Sequence[str]) -> str:

@@ -7,10 +7,12 @@ joined to the passages and entities that its text names, by the relation that th
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,6 +55,7 @@ _ALSO = re.compile(
     rf"|personal name|styled|born)[ :,]*[\"“']?\s*({_SPAN})"
 )
 _PARTICLES = frozenset("de da di du von van der den la le bin ibn al".split())
+_PARENTHESES = re.compile(r"\s*\([^)]*\)\s*$")
 _CHUNK = 5_000  # passages read at a time
 _MENDED = 0.8  # what a word counts of which one letter was wrong: a name that is spelled right comes first
 _HEAD = 400  # characters of a passage that may give it further names
@@ -70,7 +73,7 @@ class Link:
 
 def bare_name(name: str) -> str:
     """``name`` without what stands in parentheses at its end."""
-    return re.sub(r"\s*\([^)]*\)\s*$", "", name) or name
+    return (_PARENTHESES.sub("", name) or name) if "(" in name else name
 
 
 class EntityIndex:
@@ -96,10 +99,11 @@ class EntityIndex:
         if self.seq:
             self._gone.update(store.changes(self.seq).gone.tolist())
         passages: list[int] = []
-        for batch in store.names(self.seq):
-            for node, name, kind in batch:
-                self.add(node, name, kind)
-            passages += dict.fromkeys(node for node, _, kind in batch if kind == "passage")
+        with _no_collection():  # nothing here is garbage, and looking for some doubles the time
+            for batch in store.names(self.seq):
+                for node, name, kind in batch:
+                    self.add(node, name, kind)
+                passages += dict.fromkeys(node for node, _, kind in batch if kind == "passage")
         for start in range(0, len(passages), _CHUNK):
             for passage in store.nodes(passages[start : start + _CHUNK]):
                 for name in further_names(passage):
@@ -114,11 +118,13 @@ class EntityIndex:
         self._gone.discard(node)
         self.count += 1
         self._put(self._nodes, key, node)
-        words = {word for word in key.split() if not is_unspaced(word)}
+        words = key.split() if key.isascii() else [word for word in key.split() if not is_unspaced(word)]
         self._spelled.add(words)
         for word in {stem(word) for word in words}:
-            posted = self._by_stem.setdefault(word, array("q"))
-            if not posted or posted[-1] != node:
+            posted = self._by_stem.get(word)
+            if posted is None:
+                self._by_stem[word] = array("q", (node,))
+            elif posted[-1] != node:
                 posted.append(node)
         bare = bare_name(name)
         if bare != name and (bare_key := key_of(bare)):
@@ -175,17 +181,29 @@ class EntityIndex:
 
     def _put(self, names: dict[str, int | tuple[int, ...]], key: str, node: int) -> None:
         length = key.count(" ") + 1
-        if length > (_LONGEST_RUN if is_unspaced(key.split(" ", 1)[0]) else _LONGEST):
+        first = key.split(" ", 1)[0]
+        if length > _LONGEST and (length > _LONGEST_RUN or not is_unspaced(first)):
             return
-        before = names.get(key)
-        if before is None:
-            names[key] = node
+        before = names.setdefault(key, node)
+        if before is node:
+            pass
         elif isinstance(before, int):
             names[key] = before if before == node else (before, node)
         elif node not in before:
             names[key] = (*before, node)
-        first = key.split(" ", 1)[0]
-        self._longest[first] = max(self._longest.get(first, 0), length)
+        if length > self._longest.get(first, 0):
+            self._longest[first] = length
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 # questions --------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from reverie.memory.contract import Embedder, Recalled, Written
 from reverie.memory.documents import DOCUMENT_FORMATS, DocumentImport, Documents
 from reverie.memory.embedders import PictureEmbedder, make_embedder
 from reverie.memory.embeddings import Embedded
+from reverie.memory.lexical import speaking_of
 from reverie.memory.linking import LINKED, EntityIndex, bare_name, further_names, passage_facts
 from reverie.memory.recall import RecallConfig, Recaller
 from reverie.memory.relation_patterns import relation_words
@@ -56,6 +57,7 @@ class Memory:
     Args:
         embedder: None recalls by names and edges alone
         pictures: makes vectors of picture nodes, whose names are files; None leaves them to their captions
+        compiled: False for a process that is done after a question or two: nothing is loaded that would not pay
     """
 
     def __init__(
@@ -65,10 +67,11 @@ class Memory:
         settings: RecallConfig | None = None,
         folder: Path | None = None,
         pictures: PictureEmbedder | None = None,
+        compiled: bool = True,
     ):
         self.store, self.embedder, self.pictures = store, embedder, pictures
         self.settings = settings or RecallConfig()
-        self.names, self.times = EntityIndex(), Times()
+        self.names, self.times, self._compiled = EntityIndex(), Times(), compiled
         self._shared = store.path is None  # a server keeps the vectors for all
         self._lock = threading.RLock()
         self._linked = store.cursor(_LINKED)
@@ -87,6 +90,7 @@ class Memory:
         create: bool = True,
         settings: RecallConfig | None = None,
         pictures: PictureEmbedder | None = None,
+        compiled: bool = True,
     ) -> Memory:
         """Open the memory at ``url`` (see ``Store.open``); vectors lie beside a SQLite file, in ``<name>.vectors/``, or
         on the server.
@@ -98,7 +102,7 @@ class Memory:
         store = Store.open(url, create)
         try:
             folder = store.path.with_name(f"{store.path.stem}.vectors") if store.path else None
-            return cls(store, made, settings, folder, pictures)
+            return cls(store, made, settings, folder, pictures, compiled)
         except BaseException:
             store.close()
             raise
@@ -118,7 +122,7 @@ class Memory:
         """Who is joined to whom; opened when it is first needed, since its compiled loops take a moment to load."""
         from reverie.memory.topology import Topology
 
-        return Topology.open(self.store)
+        return Topology.open(self.store, compiled=self._compiled)
 
     def __enter__(self) -> Memory:
         return self
@@ -264,21 +268,16 @@ class Memory:
 
     def _passages_about(self, new: set[int]) -> list[int]:
         """Passages that are in ``new`` or speak of something in it; all, where much is new."""
-        passages = sorted(self.names.passages)
-        if len(new) > _ALL * len(passages):
-            return passages
+        if len(new) > _ALL * len(self.names.passages):
+            return sorted(self.names.passages)
         spoken = {
-            bare_name(name).casefold()
+            bare_name(name)
             for node in self.store.nodes(sorted(new))
             for name in (node.name, *node.aliases, *(further_names(node) if node.kind == "passage" else ()))
         }
-        found = []
-        for start in range(0, len(passages), _CHUNK):
-            for node in self.store.nodes(passages[start : start + _CHUNK]):
-                text = " ".join(node.text.casefold().split())
-                if node.id in new or any(name in text for name in spoken):
-                    found.append(node.id)
-        return found
+        with self.store.reading() as connection:
+            found = speaking_of(connection, spoken)
+        return sorted((found | new) & self.names.passages)
 
     def _link_batch(self, ids: Sequence[int]) -> None:
         """Read these passages; what an earlier reading found and this one does not is deleted."""

@@ -60,7 +60,7 @@ def split_words(text: str) -> list[Word]:
 
 
 def key_of(name: str) -> str:
-    return " ".join(fold(word) for word in _words(name).findall(name))
+    return " ".join(map(fold, _words(name).findall(name)))
 
 
 def alone_in_its_script(words: Sequence[Word], place: int, text: str) -> bool:
@@ -82,6 +82,8 @@ class SpelledWords:
         for word in words:
             if word not in self._known:
                 self._known.add(word)
+                if not _SHORTEST - 1 <= len(word) <= _LONGEST + 1:
+                    continue
                 for key in _affixes(word, len(word)):
                     self._near[key].append(word)
 

@@ -195,15 +195,22 @@ class Store:
             return [node for node in map(_node, rows) if kind in (None, node.kind)]
 
     def names(self, after_seq: int = 0) -> Iterator[list[tuple[int, str, str]]]:
-        """Batches of (node id, folded name or alias, kind) of all living nodes that changed after that change."""
-        for batch in self._node_batches(_BATCH, after_seq):
-            yield [(node.id, fold(name), node.kind) for node in batch for name in (node.name, *node.aliases)]
+        """Batches of (node id, name or alias, kind) of all living nodes that changed after that change; names that are
+        not of ASCII alone are folded."""
+        for batch in self._node_rows("id, kind, name, NULL, aliases", _BATCH, after_seq):
+            yield [
+                (number, name if name.isascii() else fold(name), NODE_KINDS[kind])
+                for number, kind, own, _, aliases in batch
+                for name in ((own, *json.loads(aliases)) if aliases else (own,))
+            ]
 
     def node_batches(self, size: int = 10_000) -> Iterator[list[Node]]:
         """All living nodes, ascending by id."""
-        return self._node_batches(size, 0)
+        for rows in self._node_rows(_NODE, size, 0):
+            yield [_node(row) for row in rows]
 
-    def _node_batches(self, size: int, after: int) -> Iterator[list[Node]]:
+    def _node_rows(self, columns: str, size: int, after: int) -> Iterator[Sequence[Any]]:
+        """Batches of ``columns`` of the living nodes that changed after that change."""
         with self._database.reading() as connection:
             first = ids_at(connection, after)[1]
             old = connection.execute(
@@ -212,16 +219,19 @@ class Store:
             ).scalars()
             touched = list(old)
         for start in range(0, len(touched), size):
-            yield self.nodes(touched[start : start + size])
+            asked = f"SELECT {columns} FROM nodes WHERE id IN :ids AND gone IS NULL"
+            with self._database.reading() as connection:
+                found = list(by_ids(connection, asked, touched[start : start + size]))
+            yield found
         while True:  # each batch is a read of its own, so that a slow reader holds up no checkpoint
             with self._database.reading() as connection:
                 rows = connection.execute(
-                    text(f"SELECT {_NODE} FROM nodes WHERE id > :first AND gone IS NULL ORDER BY id LIMIT :size"),
+                    text(f"SELECT {columns} FROM nodes WHERE id > :first AND gone IS NULL ORDER BY id LIMIT :size"),
                     {"first": first, "size": size},
                 ).all()
             if not rows:
                 return
-            yield [_node(row) for row in rows]
+            yield rows
             first = rows[-1][0]
 
     # edges ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Who is joined to whom: the living edges of a store as weight-sorted rows in memory, and what one asks of them.
 
 A topology follows the store by change number and can be thrown away. Readers hold a snapshot that never changes, so one
-``refresh`` runs beside any number of them. Weights are the edges' confidences. Read ``kernels.py`` for the loops.
+``refresh`` runs beside any number of them. Weights are the edges' confidences. Read ``kernels.py`` for the loops;
+``plain.py`` has those that a short-lived process needs without compiled code.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import numpy as np
 
 from reverie.errors import MemoryStoreError
 from reverie.files import atomic_folder, atomic_write_json
-from reverie.memory import kernels
+from reverie.memory import plain
 from reverie.memory.contract import Changes, EdgeArrays
+from reverie.memory.rows import BOTH, IN, OUT, Columns, Rows
 from reverie.memory.store import Store
 
 __all__ = ["Neighbours", "Subgraph", "Topology"]
@@ -28,7 +30,7 @@ __all__ = ["Neighbours", "Subgraph", "Topology"]
 Direction = Literal["out", "in", "both"]
 
 _FORMAT = 1
-_DIRECTIONS = {"out": kernels.OUT, "in": kernels.IN, "both": kernels.BOTH}
+_DIRECTIONS = {"out": OUT, "in": IN, "both": BOTH}
 _FILES = {  # of a saved topology
     "offsets": np.int64, "others": np.int32, "weights": np.float32, "codes": np.int32, "totals": np.float32,
     "ids": np.int64, "relations": np.int32, "subjects": np.int32, "objects": np.int32,
@@ -38,6 +40,7 @@ _ROOM = 200_000, 4  # so many entries of changed rows, beside a quarter of all, 
 _STALE = 20_000, 64  # so many that are read from the store in opening, before all is saved again
 _PROBES = 64  # edges compared with the store before a saved topology is believed
 _LEAST = 1e-20  # share of a start node that counts
+_FEW = 200_000  # edges that are laid out as fast without compiled code
 _FLOOR = 0.05  # a node without relevance draws walks this much
 
 _log = logging.getLogger(__name__)
@@ -68,8 +71,8 @@ class Subgraph:
 class _Snapshot:
     """What a reader sees. Arrays of changed rows have room at their ends, which only the writer knows of."""
 
-    rows: kernels.Rows
-    columns: kernels.Columns
+    rows: Rows
+    columns: Columns
     seq: int
     num_nodes: int
     num_edges: int
@@ -79,24 +82,30 @@ class _Snapshot:
 class Topology:
     """Thread-safe for one writer (``refresh``) beside readers. Nodes that it does not know have no neighbours."""
 
-    def __init__(self, base: dict[str, np.ndarray], seq: int, num_nodes: int):
+    def __init__(self, base: dict[str, np.ndarray], seq: int, num_nodes: int, compiled: bool = True):
         """``base`` holds the arrays of ``_FILES``; use ``open`` or ``build``."""
+        self._compiled = compiled
         self._lock = threading.Lock()  # of writers
         self._spaces: list[tuple[np.ndarray, ...]] = []  # of zeros, for pagerank
         self._settle(base, seq, num_nodes)
 
     @classmethod
-    def build(cls, arrays: EdgeArrays, num_nodes: int | None = None) -> Topology:
-        """A topology in memory of these edges. ``num_nodes``: the highest node id, where no edge has it."""
+    def build(cls, arrays: EdgeArrays, num_nodes: int | None = None, compiled: bool = True) -> Topology:
+        """A topology in memory of these edges. ``num_nodes``: the highest node id, where no edge has it.
+
+        Not ``compiled``: recall's loops run without numba, which a process that asks a question or two is done with
+        sooner.
+        """
         highest = max(int(arrays.subjects.max(initial=0)), int(arrays.objects.max(initial=0)), num_nodes or 0)
         if len(arrays.ids) > _MOST or highest > _MOST:
             raise MemoryStoreError(f"a topology holds {_MOST} edges and node ids, got {len(arrays.ids)} and {highest}")
         subjects, objects = arrays.subjects.astype(np.int32), arrays.objects.astype(np.int32)
         weights = arrays.confidences.astype(np.float32)
         order = np.argsort(-weights, kind="stable").astype(np.int32)
-        rows = kernels.fill(order, subjects, objects, weights, highest + 1)
+        lay = plain.fill if len(order) < _FEW else _kernels().fill
+        rows = lay(order, subjects, objects, weights, highest + 1)
         ids, relations = arrays.ids.astype(np.int64), arrays.relations.astype(np.int32)
-        return cls(dict(zip(_FILES, (*rows, ids, relations, subjects, objects))), arrays.seq, highest)
+        return cls(dict(zip(_FILES, (*rows, ids, relations, subjects, objects))), arrays.seq, highest, compiled)
 
     @property
     def seq(self) -> int:
@@ -123,12 +132,14 @@ class Topology:
     def neighbours(self, node: int, k: int = 32, direction: Direction = "both") -> Neighbours:
         """The ``k`` heaviest edges of ``node``: those that leave it ("out"), come to it ("in"), or both."""
         now = self._now
-        return Neighbours(*kernels.neighbours(now.rows, now.columns, int(node), max(0, int(k)), _DIRECTIONS[direction]))
+        return Neighbours(
+            *_kernels().neighbours(now.rows, now.columns, int(node), max(0, int(k)), _DIRECTIONS[direction])
+        )
 
     def expand(self, start_nodes: Sequence[int], hops: int = 2, k: int = 32) -> Subgraph:
         """What lies within ``hops`` of the start nodes: breadth first over the ``k`` heaviest edges of each node."""
-        now = self._now
-        return Subgraph(*kernels.expand(now.rows, now.columns, _ids(start_nodes), min(int(hops), 127), max(0, int(k))))
+        now, expand = self._now, _kernels().expand if self._compiled else plain.expand
+        return Subgraph(*expand(now.rows, now.columns, _ids(start_nodes), min(int(hops), 127), max(0, int(k))))
 
     def pagerank(
         self,
@@ -156,8 +167,7 @@ class Topology:
         now = self._now
         shares = {int(node): weight / whole for node, weight in start_nodes.items() if weight / whole > _LEAST}
         known = [node for node in shares if 0 <= node <= now.num_nodes]
-        space = self._space(now.num_nodes + 1)
-        nodes, scores = kernels.pagerank(
+        asked = (
             now.rows,
             _ids(known),
             np.array([shares[node] for node in known], np.float32),
@@ -166,9 +176,13 @@ class Topology:
             float(hub or np.inf),
             now.volume,
             max(0, int(top)),
-            *space,
         )
-        self._spaces.append(space)
+        if self._compiled:
+            space = self._space(now.num_nodes + 1)
+            nodes, scores = _kernels().pagerank(*asked, *space)
+            self._spaces.append(space)
+        else:
+            nodes, scores = plain.pagerank(*asked)
         found = list(zip(nodes.tolist(), scores.tolist()))
         if len(known) < len(shares):  # nodes without edges: walks end where they start
             found += [(node, share) for node, share in shares.items() if not 0 <= node <= now.num_nodes]
@@ -207,7 +221,8 @@ class Topology:
         for node, relevance in (bias or {}).items():
             if 0 <= node <= now.num_nodes:
                 likely[node] += max(0.0, relevance)
-        return kernels.walk(now.rows, now.columns, np.resize(starts, count), int(length), likely, _state(rng))
+        nodes, edges = _kernels().walk(now.rows, now.columns, np.resize(starts, count), length, likely, _state(rng))
+        return nodes, edges
 
     def sample(self, start_nodes: Sequence[int], size: int, rng: np.random.Generator) -> Subgraph:
         """A random subgraph of ``size`` nodes around the start nodes (less where they reach less) and all its edges.
@@ -215,7 +230,7 @@ class Topology:
         It grows edge by edge, each drawn by weight and without replacement from all that lead out of it.
         """
         now = self._now
-        return Subgraph(*kernels.sample(now.rows, now.columns, _ids(start_nodes), int(size), _state(rng)))
+        return Subgraph(*_kernels().sample(now.rows, now.columns, _ids(start_nodes), int(size), _state(rng)))
 
     def _space(self, size: int) -> tuple[np.ndarray, ...]:
         """Arrays of zeros for one pagerank; those of an earlier one where they are large enough."""
@@ -262,8 +277,8 @@ class Topology:
         self._new_ends = np.empty((2, 0), np.int32)  # subjects and objects of what was added
         slots, longs, floats = np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32)
         self._now = _Snapshot(
-            kernels.Rows(*[base[name] for name in list(_FILES)[:5]], *[slots, longs, longs, slots, floats, slots]),
-            kernels.Columns(base["ids"], base["relations"], longs, slots),
+            Rows(*[base[name] for name in list(_FILES)[:5]], *[slots, longs, longs, slots, floats, slots]),
+            Columns(base["ids"], base["relations"], longs, slots),
             seq,
             num_nodes,
             len(base["ids"]),
@@ -289,17 +304,17 @@ class Topology:
         tails, heads = np.concatenate((subjects, objects[own])), np.concatenate((objects, subjects[own]))
         codes = (2 * (first + which) + (np.arange(len(which)) >= count)).astype(np.int32)
         weights = added.confidences[which].astype(np.float32)
-        order = np.lexsort((added.ids[which], -weights, tails))
         nodes = np.union1d(self._ends(places).ravel(), tails).astype(np.int64)
         num_nodes = max(now.num_nodes, int(nodes.max(initial=0)))
 
-        rows = self._with_room(now.rows, nodes, len(which))
-        starts, stops = np.empty(len(nodes), np.int64), np.empty(len(nodes), np.int64)
-        totals = np.empty(len(nodes), np.float32)
-        self._used = kernels.patch(
-            rows, columns, nodes, places, tails[order], heads[order], weights[order], codes[order],
-            self._used, rows.new_others, rows.new_weights, rows.new_codes, starts, stops, totals,
-        )  # fmt: skip
+        counts, *entries, totals = plain.patch(now.rows, columns, nodes, places, tails, heads, weights, codes)
+        stops = self._used + np.cumsum(counts)
+        starts, end = stops - counts, self._used + len(entries[0])
+        room = [_roomy(array, end) for array in now.rows[-3:]]
+        for array, fresh in zip(room, entries, strict=True):
+            array[self._used : end] = fresh
+        self._used = end
+        rows = now.rows._replace(new_others=room[0], new_weights=room[1], new_codes=room[2])
         rows = _with_slots(rows, nodes, num_nodes + 1, starts, stops, totals)
         volume = now.volume + _sum(totals) - _sum(now.rows.totals[nodes[nodes <= now.num_nodes]])
         num_edges = now.num_edges + count - len(places)
@@ -318,7 +333,7 @@ class Topology:
             places += [self._added.pop(number) for number in ids.tolist() if number in self._added]
         return np.array(sorted(places), np.int64)
 
-    def _append_columns(self, added: EdgeArrays) -> kernels.Columns:
+    def _append_columns(self, added: EdgeArrays) -> Columns:
         columns, start, stop = self._now.columns, self._num_added, self._num_added + len(added.ids)
         ids, relations = _roomy(columns.new_ids, stop), _roomy(columns.new_relations, stop)
         self._new_ends = _roomy(self._new_ends, stop)
@@ -334,15 +349,6 @@ class Topology:
         base = np.stack((self._base["subjects"][old], self._base["objects"][old]))
         return np.concatenate((base, self._new_ends[:, new]), axis=1)
 
-    def _with_room(self, rows: kernels.Rows, nodes: np.ndarray, count: int) -> kernels.Rows:
-        """Rows whose arrays have room for those of ``nodes`` written anew with ``count`` more entries."""
-        most = self._used + count + kernels.measure(rows, nodes)
-        return rows._replace(
-            new_others=_roomy(rows.new_others, most),
-            new_weights=_roomy(rows.new_weights, most),
-            new_codes=_roomy(rows.new_codes, most),
-        )
-
     def _compact(self) -> None:
         """Lay out everything afresh, in memory."""
         now, base, old = self._now, self._base, len(self._base["ids"])
@@ -354,7 +360,7 @@ class Topology:
         order = np.argsort(ids, kind="stable")
         places = np.full(old + self._num_added, -1, np.int32)
         places[kept[order]] = np.arange(len(kept), dtype=np.int32)
-        rows = kernels.compact(now.rows, places, now.num_nodes + 1)
+        rows = _kernels().compact(now.rows, places, now.num_nodes + 1)
         columns = [
             np.concatenate((base[name][alive], new[added]))[order]
             for name, new in (
@@ -368,18 +374,18 @@ class Topology:
     # on disk ----------------------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, store: Store, folder: Path | None = None) -> Topology:
+    def open(cls, store: Store, folder: Path | None = None, compiled: bool = True) -> Topology:
         """The topology of ``store``: the one saved in ``folder``, brought up to date, else a new one, saved there.
 
         ``folder`` is ``<name>.topology`` beside a SQLite file if not given; for PostgreSQL nothing is saved then. Files
         are mapped into memory, so that processes share them. Damaged or foreign files are replaced, and where they
-        cannot be written the topology lives in memory alone.
+        cannot be written the topology lives in memory alone. ``compiled`` as in ``build``.
         """
         if folder is None and store.path is not None:
             folder = store.path.with_name(f"{store.path.stem}.topology")
-        if folder is not None and (saved := cls._load(folder, store)) is not None:
+        if folder is not None and (saved := cls._load(folder, store, compiled)) is not None:
             return saved
-        built = cls.build(store.edge_arrays())
+        built = cls.build(store.edge_arrays(), compiled=compiled)
         return built._map(folder) if folder is not None else built
 
     def save(self, folder: Path) -> None:
@@ -408,14 +414,14 @@ class Topology:
         except (OSError, ValueError, KeyError, TypeError) as error:
             _log.info("the topology is not kept on disk: %s", error)
             return self
-        return Topology(mapped, self.seq, self.num_nodes)
+        return Topology(mapped, self.seq, self.num_nodes, self._compiled)
 
     @classmethod
-    def _load(cls, folder: Path, store: Store) -> Topology | None:
+    def _load(cls, folder: Path, store: Store, compiled: bool) -> Topology | None:
         """What is saved in ``folder``, if it is whole and of this store, brought up to date."""
         try:
             base, manifest = _read(folder)
-            found = cls(base, int(manifest["seq"]), int(manifest["num_nodes"]))
+            found = cls(base, int(manifest["seq"]), int(manifest["num_nodes"]), compiled)
         except (OSError, ValueError, KeyError, TypeError):
             return None
         if not 0 < found.seq <= store.seq() or (changes := _changes_since(base, store, found.seq)) is None:
@@ -470,8 +476,8 @@ def _changes_since(base: dict[str, np.ndarray], store: Store, seq: int) -> Chang
 
 
 def _with_slots(
-    rows: kernels.Rows, nodes: np.ndarray, num_rows: int, starts: np.ndarray, stops: np.ndarray, totals: np.ndarray
-) -> kernels.Rows:
+    rows: Rows, nodes: np.ndarray, num_rows: int, starts: np.ndarray, stops: np.ndarray, totals: np.ndarray
+) -> Rows:
     """Rows in which those of ``nodes`` lie elsewhere."""
     slots = np.full(num_rows, -1, np.int32)
     slots[: len(rows.slots)] = rows.slots
@@ -485,6 +491,13 @@ def _with_slots(
         bounds.append(np.concatenate((old, np.empty(len(fresh), np.int64))))
         bounds[-1][slots[nodes]] = new
     return rows._replace(totals=sums, slots=slots, starts=bounds[0], stops=bounds[1])
+
+
+def _kernels() -> Any:
+    """The compiled loops; the first use in a process costs about a second."""
+    from reverie.memory import kernels
+
+    return kernels
 
 
 def _sum(totals: np.ndarray) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from reverie.server.hosting import Hosting
     from reverie.server.http.app import Application
     from reverie.server.pictures.service import GenerationService
+    from reverie.talks import TalkLog
 
 __all__ = ["ServeConfig", "found_models", "make_serving", "prepared_serving", "run_serve"]
 
@@ -35,6 +37,7 @@ class ServeConfig(ServerConfig):
     """Where the server listens and what it allows. Raises ConfigError."""
 
     port: int = 11434  # where Ollama's clients look
+    keep_talks: bool = True  # what is asked below /v1/reverie, in the user's log of talks
     manage: bool = True  # where no models are named: let clients of Ollama's API fetch, make, copy and delete models
     hosting: HostingConfig = field(default_factory=HostingConfig)
 
@@ -82,13 +85,17 @@ def make_serving(
     """The application: every API over these models."""
     from reverie.server.hosting import Hosting
     from reverie.server.http.app import make_app
+    from reverie.server.native import native_routes
     from reverie.server.ollama import ollama_api
     from reverie.server.openai import openai_api
+    from reverie.server.page import PAGE
 
     hosting = Hosting(bundles, settings.hosting)
     pictures = {name: _painter(folder, settings) for name, folder in generators.items()}
-    routers = [*openai_api(hosting, pictures), *ollama_api(hosting, pictures, settings.manage), _metrics(hosting)]
-    return make_app(routers, _Everything(hosting, pictures), settings.policy, settings)
+    log = _talks() if settings.keep_talks else None
+    apis = [*openai_api(hosting, pictures), *ollama_api(hosting, pictures, settings.manage)]
+    routers = [*apis, native_routes(hosting, log), _metrics(hosting)]
+    return make_app(routers, _Everything(hosting, pictures, log), settings.policy, settings, PAGE)
 
 
 def found_models(names: Sequence[str]) -> tuple[Callable[[], Mapping[str, Path]], dict[str, Path]]:
@@ -114,6 +121,17 @@ def _painter(folder: Path, settings: ServeConfig) -> GenerationService:
     return GenerationService(Generator.load(folder), settings, facts_of(folder))
 
 
+def _talks() -> TalkLog | None:
+    """The user's log of talks; None, and a line in the server's log, where it cannot be opened."""
+    from reverie.talks import TalkLog
+
+    try:
+        return TalkLog()
+    except ReverieError as error:
+        logging.getLogger("reverie.server").warning("no talk is kept: %s", error)
+        return None
+
+
 def _metrics(hosting: Hosting) -> APIRouter:
     from fastapi import APIRouter, Response
 
@@ -130,8 +148,8 @@ def _metrics(hosting: Hosting) -> APIRouter:
 class _Everything:
     """Language models and generators, as one ``Work``."""
 
-    def __init__(self, hosting: Hosting, pictures: Mapping[str, GenerationService]):
-        self._hosting, self._workers = hosting, [one.worker for one in pictures.values()]
+    def __init__(self, hosting: Hosting, pictures: Mapping[str, GenerationService], log: TalkLog | None):
+        self._hosting, self._workers, self._log = hosting, [one.worker for one in pictures.values()], log
 
     @property
     def is_open(self) -> bool:
@@ -150,3 +168,5 @@ class _Everything:
             self._hosting.close()
         for worker in self._workers:
             worker.close()
+        if self._log is not None:
+            self._log.close()

@@ -69,6 +69,11 @@ class BaseWords:
             else {},
         )
 
+    @property
+    def library(self) -> Tokenizer:
+        """The tokenizer that does the work."""
+        return self._tokenizer
+
     @cached_property
     def text_ids(self) -> list[int]:
         """The ids that stand for text, ascending."""
@@ -200,27 +205,27 @@ class ChatTemplate:
         except TemplateError as error:
             raise UsageError(f"the base's chat template is damaged: {shorten(str(error), 160)}") from error
 
-    def render(self, messages: Sequence[Mapping[str, Any]], **more: Any) -> str:
-        """The talk as the base reads it, up to where its answer begins. ``messages``: role and content each, and what
-        else a template reads of them; ``more``: further variables, such as ``tools``.
+    def render(self, messages: Sequence[Mapping[str, Any]], answer: bool = True, **more: Any) -> str:
+        """The talk as the base reads it, up to where its answer begins, or without that where no ``answer`` is to
+        follow. ``messages``: role and content each, and what else a template reads of them; ``more``: further
+        variables, such as ``tools``.
 
         Where the template knows no system turn, its words are put before the first question. Raises UsageError where it
         takes the talk neither way.
         """
         try:
-            return self._render(messages, more)
+            return self._render(messages, {**more, "add_generation_prompt": answer})
         except UsageError:
             if not messages or messages[0]["role"] != "system":
                 raise
         first, *others = messages[1:] or [{"role": "user", "content": ""}]
         joined = f"{messages[0]['content']}\n\n{first['content']}".strip()
-        return self._render([{**first, "content": joined}, *others], more)
+        return self._render([{**first, "content": joined}, *others], {**more, "add_generation_prompt": answer})
 
     def _render(self, messages: Sequence[Mapping[str, Any]], more: Mapping[str, Any]) -> str:
         try:
             given = [dict(message) for message in messages]
-            told = {**self._specials, **more}
-            return str(self._compiled.render(messages=given, add_generation_prompt=True, **told))
+            return str(self._compiled.render(messages=given, **{**self._specials, **more}))
         except UsageError:
             raise
         except Exception as error:  # whatever a foreign template does

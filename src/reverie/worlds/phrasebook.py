@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from reverie.errors import ConfigError, shorten
 
-__all__ = ["Asking", "Bindings", "Pattern", "Phrasebook", "Refusal", "Slot", "read_phrasebook"]
+__all__ = ["Asking", "Bindings", "Loose", "Mention", "Pattern", "Phrasebook", "Refusal", "Slot", "read_phrasebook"]
 
 Bindings = Mapping[str, str]  # what is named, such as {"thing": "egg", "action": "drop", "form": "happens"}
 
@@ -64,6 +64,31 @@ class Pattern:
 
 
 @dataclass(frozen=True)
+class Mention:
+    """A word or a turn of phrase in a question, and what it may speak of: one of ``says``. ``start``: of its words among
+    all of the question; ``clause`` and ``sentence``: in which of them it stands, counted from 0."""
+
+    text: str
+    says: tuple[Bindings, ...]
+    start: int
+    clause: int
+    sentence: int
+
+
+@dataclass(frozen=True)
+class Loose:
+    """How a question is read that no pattern reads: by what its words mention, in whatever order.
+
+    Args:
+        words: texts of a phrasebook, of which every piece is a mention
+        understand: from the mentions, what is named and what to ask
+    """
+
+    words: Phrasebook
+    understand: Callable[[Sequence[Mention]], tuple[Bindings, Asking | Refusal | str]]
+
+
+@dataclass(frozen=True)
 class Phrasebook:
     """A question is understood where its words are pieces of these patterns, one after the other, that agree.
 
@@ -74,6 +99,7 @@ class Phrasebook:
         adverbs: words that change nothing wherever they stand
         spelled: words whose misspellings are mended (those of four letters and more)
         ask: from what was named, what to ask the model; a text or a ``Refusal`` says why nothing can be asked
+        loose: opens a looser reading of what these patterns do not cover, where there is one
     """
 
     slots: Mapping[str, Slot]
@@ -82,6 +108,7 @@ class Phrasebook:
     adverbs: frozenset[str]
     spelled: frozenset[str]
     ask: Callable[[Bindings], Asking | Refusal | str]
+    loose: Callable[[], Loose] | None = None
 
 
 def read_phrasebook(

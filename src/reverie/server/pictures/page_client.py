@@ -66,7 +66,7 @@ class Client:
 
     async def _ask(self, method: str, path: str, asked: dict[str, Any] | None = None) -> dict[str, Any]:
         async with httpx.AsyncClient(
-            transport=self._transport, base_url="http://page", timeout=None, trust_env=False
+            transport=self._transport, base_url="http://localhost", timeout=None, trust_env=False
         ) as client:
             answer = await client.request(method, path, json=asked)
         found: dict[str, Any] = answer.json()

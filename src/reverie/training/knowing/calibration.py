@@ -11,7 +11,7 @@ from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.word_signals import begun
 from reverie.training.knowing.asking import Heard
 from reverie.training.knowing.figures import RIVALS, auroc
-from reverie.training.knowing.fitting import FitConfig, Met, Parted, fit_probe, part, set_threshold
+from reverie.training.knowing.fitting import FitConfig, Met, Parted, fit_probe, part, set_threshold, within_reach
 from reverie.training.knowing.questions import Asked, is_right
 
 __all__ = ["Calibrated", "calibrate", "features_alone", "graded"]
@@ -49,6 +49,7 @@ def graded(asked: Sequence[Asked], heard: Sequence[Heard]) -> list[Met]:
 def calibrate(met: Sequence[Met], config: FitConfig, about: str = "") -> Calibrated:
     """Fit on a part, set the threshold on a second, and look at a third. Raises as ``part`` and ``fit_probe`` do."""
     parts = part(met, config)
+    config = within_reach(parts.fit, config)
     model = set_threshold(fit_probe(parts.fit, config), parts.calibrate, config, about)
     sure = np.array([model.confidence(one.signals, one.checks) for one in parts.test])
     return Calibrated(model, parts, sure)

@@ -18,9 +18,10 @@ from reverie.dreaming.confidence import ConfidenceModel, Guarantee, features
 from reverie.errors import MissingExtraError, UsageError
 from reverie.nouns import Check, Signals
 
-__all__ = ["FitConfig", "Met", "Parted", "fit_probe", "needed", "part", "set_threshold"]
+__all__ = ["FitConfig", "Met", "Parted", "fit_probe", "needed", "part", "set_threshold", "within_reach"]
 
 
+_DRAWS, _MOST = 20, 0.9  # from the questions to fit on, and the share of them that must allow a threshold
 _FEWEST = 10  # right answers, and wrong ones, that a probe is fitted on
 
 
@@ -29,6 +30,7 @@ class FitConfig:
     """How a probe is fitted, and what it is to promise."""
 
     risk: float = 0.05  # most that may be wrong of what is called known
+    risks: tuple[float, ...] = ()  # to choose that from: the least that questions to fit on show within reach
     delta: float = 0.05  # how often the draw of questions may break that
     folds: int = 5
     ridge: float = 10.0  # on the probe's weights, which are of standardised features
@@ -40,7 +42,7 @@ class FitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.risk < 1 or not 0 < self.delta < 1:
+        if not all(0 < one < 1 for one in (self.risk, self.delta, *self.risks)):
             raise UsageError(f"risk and delta lie between 0 and 1, got {self.risk} and {self.delta}")
 
 
@@ -76,10 +78,11 @@ def part(met: Sequence[Met], config: FitConfig) -> Parted:
     or only right or only wrong ones."""
     right, wrong = ([one for one in met if one.right == wanted] for wanted in (True, False))
     few = int(np.ceil(_FEWEST / config.shares[0]))
-    least = max(few, int(np.ceil(needed(config.risk, config.delta) / config.shares[1])))
+    risk = max(config.risks, default=config.risk)
+    least = max(few, int(np.ceil(needed(risk, config.delta) / config.shares[1])))
     if len(right) < least or len(wrong) < few:
         raise UsageError(
-            f"{len(right)} of {len(met)} answers are right and {len(wrong)} wrong: a risk of {config.risk:g} needs at "
+            f"{len(right)} of {len(met)} answers are right and {len(wrong)} wrong: a risk of {risk:g} needs at "
             f"least {least} right and {few} wrong ones. Give more questions, or a higher --risk."
         )
     rng = np.random.default_rng([config.seed, 11])
@@ -141,6 +144,26 @@ def fit_probe(met: Sequence[Met], config: FitConfig) -> ConfidenceModel:
         offset=round(places.offset, 6),
         failed=round(float((failed.sum() + 0.5) / (len(failed) + 1)), 4) if len(failed) else 1.0,
     )
+
+
+def within_reach(met: Sequence[Met], config: FitConfig) -> FitConfig:
+    """``config`` with the least of its ``risks`` that a threshold can promise on most draws from ``met``, each judged
+    by a probe that it was not fitted on; the greatest where none can. Only questions to fit on may be given: what is
+    chosen here must not be what sets the threshold, or the promise is worth less."""
+    if not config.risks:
+        return config
+    sure, right = np.zeros(len(met)), np.array([one.right for one in met])
+    for fold, rest in _folds(met, config):
+        probe = fit_probe([met[index] for index in rest], config)
+        sure[fold] = [probe.confidence(met[index].signals, met[index].checks) for index in fold]
+    sure = np.where([one.held for one in met], sure, 0.0)
+    rng = np.random.default_rng([config.seed, 13])
+    draws = [rng.integers(len(met), size=len(met)) for _ in range(_DRAWS)]
+    for risk in sorted(config.risks):
+        chosen = replace(config, risk=risk, risks=())
+        if sum(lowest_threshold(sure[rows], right[rows], chosen) is not None for rows in draws) >= _MOST * _DRAWS:
+            return chosen
+    return replace(config, risk=max(config.risks), risks=())
 
 
 def set_threshold(model: ConfidenceModel, met: Sequence[Met], config: FitConfig, about: str = "") -> ConfidenceModel:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from reverie.training.knowing.questions import Asked
+from reverie.training.knowing.questions import NEVER, Asked
 from reverie.worlds import make_world, record_episode
 from reverie.worlds.everyday import is_held_out, is_test_scene, questions, why
 from reverie.worlds.everyday.compare import COMMON, SAID
@@ -78,7 +78,7 @@ def near_misses(count: int, seed: int) -> list[Asked]:
         kind = tuple(_KINDS)[len(found) % len(_KINDS)]
         made = _KINDS[kind](rng)
         if made is not None and made[0] not in found:
-            found[made[0]] = Asked(made[0], kind=kind, pattern=made[1] or "(?!)")
+            found[made[0]] = Asked(made[0], kind=kind, pattern=made[1] or NEVER)
     return list(found.values())
 
 

@@ -11,12 +11,13 @@ from typing import Any
 from reverie.errors import UsageError, shorten
 from reverie.jsonio import json_lines
 
-__all__ = ["WANTED", "Asked", "is_right", "read_questions"]
+__all__ = ["NEVER", "WANTED", "Asked", "is_right", "read_questions"]
 
 WANTED = (
     'JSON lines of {"question": "...", "answers": ["...", ...]}, with "options": [...] where one of them is right, and '
     '"answers": [] for questions that nobody can answer'
 )
+NEVER = "(?!)"  # the pattern that nothing matches
 _ARTICLES = frozenset(("a", "an", "the"))
 
 
@@ -42,6 +43,11 @@ class Asked:
             raise ValueError("a question, its answers and its options hold words or numbers")
         if self.options and not set(map(plain, self.options)) & set(map(plain, self.answers)):
             raise ValueError("one of the answers is among the options")
+
+    @property
+    def answerable(self) -> bool:
+        """Whether anything that is said can be right."""
+        return bool(self.answers) or self.pattern not in ("", NEVER)
 
 
 def read_questions(path: Path) -> list[Asked]:

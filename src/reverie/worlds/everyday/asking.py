@@ -21,7 +21,7 @@ from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
 from reverie.worlds.phrasebook import Asking, Bindings, Refusal
 
-__all__ = ["ask"]
+__all__ = ["CAN", "GONE", "OF_THING", "Event", "ask", "holds", "lower", "meant", "yes_no"]
 
 Answers = Sequence[str | None]
 # outcome → words of what happens that say it
@@ -62,9 +62,9 @@ _CONTRARIES = {"stay the same": "change", "stay solid": "melt"}
 _OTHER_WAY = {"float": "sink", "sink": "float"}
 _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
 # outcomes after which a thing is not whole
-_GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")
+GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
-_CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
+CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
 _BECAUSE = {  # outcome → what its cause in the thing speaks of
     "break": "fragile", "bounce": "springy", "pop": "thin skin", "melt": "melt", "catch fire": "burn",
     "freeze": "freeze", "float": "water", "sink": "water", "rise": "lighter than air",
@@ -73,7 +73,11 @@ _USUALLY = {  # outcome → what is done to things of which it is asked, or said
     "break": "drop", "bounce": "drop", "drift": "drop", "float": "drop", "sink": "drop", "rise": "let go",
     "pop": "drop", "melt": "heat", "cook": "heat", "catch fire": "light", "freeze": "cool",
 }  # fmt: skip
-_OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
+_BEFORE = ("break", "catch fire")  # asked why of these, something was done to it that is not said
+# form → how an answer to it begins; another is one to something else
+_BEGINS = {"will": ("Yes", "No"), "whole": ("Yes", "No"), "where": ("It ends up",), "after": ("It ",)}
+_ONLY = {"cook": ("heat",)}  # outcome → the actions of which it is asked
+OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
     "break": "fragile", "catch fire": "burns", "melt": "melts", "be cut": "cut", "float": "floats", "sink": "-floats",
     "roll": "rolls",
 }  # fmt: skip
@@ -83,6 +87,8 @@ def ask(named: Bindings) -> Asking | Refusal | str:
     """What to ask for what is named; a text says why nothing can be asked."""
     named = _spelled_out(named)
     form = named.get("form", "")
+    if problem := _done_before(named):
+        return problem
     if form == "opinion":
         return Refusal("it asks whether that is wise, not what happens", veto=True)
     if form in _ABOUT_THINGS:
@@ -102,11 +108,23 @@ def ask(named: Bindings) -> Asking | Refusal | str:
     return _unsaid(named) if isinstance(about, str) else about
 
 
+def _done_before(named: Bindings) -> str:
+    """What is wrong with a thing that something was done to, as a frozen egg: it is not what it was, and what else is
+    done to it was not taught. "" where nothing is."""
+    if "did" not in named or named["did"] in ("drop", "let go", "throw", "push", "tip"):
+        return "" if named.get("did", named.get("action")) == named.get("action") else _APART
+    asked = named.get("verb", "")
+    same = named["did"] == named["action"] and named.get("form") not in _ABOUT_THINGS
+    return "" if same and (not asked or asked in ASKED[named["did"]]) else _APART
+
+
 def _unsaid(named: Bindings) -> Asking | Refusal | str:
     """Where nothing is said to be done, what usually makes a thing do that; answered only where it does."""
     verb = named.get("verb", "")
     action = _USUALLY.get(verb)
     if action is None or named["form"] not in ("will", "why") or {"not", "or", "said"} & set(named):
+        return "it does not say what is done"
+    if named["form"] == "why" and verb in _BEFORE:
         return "it does not say what is done"
     wet = {"surface": "water"} if verb in ("float", "sink") and not THINGS[named["thing"]].rises else {}
     if wet and named.get("surface", "water") != "water":
@@ -127,11 +145,13 @@ def _unsaid(named: Bindings) -> Asking | Refusal | str:
 def _spelled_out(named: Bindings) -> dict[str, str]:
     """What is named together with what it leaves unsaid."""
     full = dict(named)
+    if "did" in full:
+        full.setdefault("action", full["did"])
     if full.get("form") == "property" and "action" in full and full["property"] in ("floats", "-floats"):
         contrary = full.pop("property").startswith(CONTRARY)  # something is done, and then it floats or sinks
         full |= {"form": "happens"} if "or" in full else {"form": "will", "verb": "sink" if contrary else "float"}
-    if "form" not in full and "can" in full and full.get("action") in _CAN:
-        full |= {"form": "will", "verb": _CAN[full["action"]]}
+    if "form" not in full and "can" in full and full.get("action") in CAN:
+        full |= {"form": "will", "verb": CAN[full["action"]]}
     if full.pop("tag", ""):
         full.pop("said", "")
     if "liquid" in full and (full.get("action") in ("heat", "cool", "pour") or full.get("verb") == "freeze"):
@@ -143,7 +163,7 @@ def _spelled_out(named: Bindings) -> dict[str, str]:
 
 def _of_thing(named: Bindings) -> Asking | Refusal | str:
     """A yes/no question about a thing with nothing done to it."""
-    name = _OF_THING.get(named.get("verb", ""))
+    name = OF_THING.get(named.get("verb", ""))
     if named["form"] != "will" or not name or set(named) - {"form", "verb", "thing", "surface", "can"}:
         return "it does not say what is done"
     if named.get("surface", "water") != "water" or ("surface" in named and name not in ("floats", "-floats")):
@@ -270,12 +290,12 @@ def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refus
         return "where a thing is that nobody moved was not taught"
     if form in ("where", "after"):
         asked = event.where() if form == "where" else event.after()
-        return Asking((asked, event.happens()), lambda said: said[0] or said[1])
+        return Asking((asked, event.happens()), lambda said: _fitting(form, said[0]) or said[1])
     if form == "whole":
-        return Asking((event.whole(), event.happens()), lambda said: _checked(said[0], _whole(said[1])))
+        return Asking((event.whole(), event.happens()), lambda said: _checked(_fitting(form, said[0]), _whole(said[1])))
     if form == "why":
-        return _why(event, _meant(event, verb), negated)
-    return _will(event, _meant(event, verb))
+        return _why(event, meant(event, verb), negated)
+    return _will(event, meant(event, verb))
 
 
 def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
@@ -284,7 +304,7 @@ def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | Refu
     if not isinstance(asking, Asking):
         return asking
 
-    denied, waits = _denied(_meant(event, verb), negated), event.action == "wait"
+    denied, waits = _denied(meant(event, verb), negated), event.action == "wait"
 
     def word(said: Answers) -> str | None:
         if waits and denied(said):
@@ -316,7 +336,7 @@ def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | Ref
     return Asking((*pushed.questions, *dropped.questions, event.happens()), word, denied if pushed.denied else None)
 
 
-def _meant(event: Event, verb: str) -> str:
+def meant(event: Event, verb: str) -> str:
     """What floats in the air rises, and what sinks there comes down."""
     wet = event.surface == "water" and event.action in ("drop", "let go", "throw")
     if verb == "float" and not wet:
@@ -332,11 +352,26 @@ def _meant(event: Event, verb: str) -> str:
     return verb
 
 
-def _will(event: Event, verb: str) -> Asking:
+def _will(event: Event, verb: str) -> Asking | Refusal | str:
     taught = ASKED[event.action] + (("float", "sink") if event.surface == "water" else ())
+    if event.action not in _ONLY.get(verb, (event.action,)):
+        return _APART
     if verb not in taught:
-        return Asking((event.happens(),), lambda said: _yes_no(verb, said[0]))
-    return Asking((event.will(verb), event.happens()), lambda said: _checked(said[0], _yes_no(verb, said[1])))
+        return Asking((event.happens(),), lambda said: yes_no(verb, said[0]))
+    return Asking(
+        (event.will(verb), event.happens()), lambda said: _checked(_coherent(verb, said[0]), yes_no(verb, said[1]))
+    )
+
+
+def _fitting(form: str, said: str | None) -> str | None:
+    """An answer, where it is one to a question of that form."""
+    return said if said and said.startswith(_BEGINS[form]) else None
+
+
+def _coherent(verb: str, said: str | None) -> str | None:
+    """A yes or no, where what stands behind it does not speak for the contrary."""
+    yes, _, why = (_fitting("will", said) or "").partition(", ")
+    return said if yes and (not why or holds(verb, why) == (yes == "Yes")) else None
 
 
 def _checked(said: str | None, happens: str | None) -> str | None:
@@ -346,10 +381,10 @@ def _checked(said: str | None, happens: str | None) -> str | None:
     return said if said.split(",")[0] == happens.split(",")[0] else happens
 
 
-def _holds(verb: str, happens: str) -> bool:
+def holds(verb: str, happens: str) -> bool:
     happens = happens.lower()
     if verb in _CONTRARIES:
-        return not _holds(_CONTRARIES[verb], happens)
+        return not holds(_CONTRARIES[verb], happens)
     if verb == "change":
         return not any(words in happens for words in _UNCHANGED)
     if verb == "move" and "hardly moves" in happens:
@@ -359,16 +394,16 @@ def _holds(verb: str, happens: str) -> bool:
     return any(words in happens for words in _SHOWN[verb])
 
 
-def _yes_no(verb: str, happens: str | None) -> str | None:
+def yes_no(verb: str, happens: str | None) -> str | None:
     if happens is None:
         return None
-    return f"{'Yes' if _holds(verb, happens) else 'No'}, {_lower(happens)}"
+    return f"{'Yes' if holds(verb, happens) else 'No'}, {lower(happens)}"
 
 
 def _whole(happens: str | None) -> str | None:
     if happens is None:
         return None
-    return f"{'No' if any(words in happens for words in _GONE) else 'Yes'}, {_lower(happens)}"
+    return f"{'No' if any(words in happens for words in GONE) else 'Yes'}, {lower(happens)}"
 
 
 def _why(event: Event, verb: str, negated: bool) -> Asking | Refusal | str:
@@ -413,12 +448,12 @@ def _denied(verb: str, negated: bool) -> Callable[[Answers], str | None]:
 
     def denied(said: Answers) -> str | None:
         happens = said[-1]
-        if happens is None or _holds(verb, happens) != negated:
+        if happens is None or holds(verb, happens) != negated:
             return None
-        return f"{'That is not so, it does' if negated else 'It does not'} {verb}: {_lower(happens)}"
+        return f"{'That is not so, it does' if negated else 'It does not'} {verb}: {lower(happens)}"
 
     return denied
 
 
-def _lower(sentence: str) -> str:
+def lower(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]

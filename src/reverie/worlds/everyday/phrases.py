@@ -1,23 +1,35 @@
-"""The phrasebook of the everyday world: ``words.txt`` and ``phrases.txt`` with the words of its own questions."""
+"""The phrasebook of the everyday world: ``words.txt`` and ``phrases.txt`` with the words of its own questions; and for
+its loose reading ``gist.txt`` and ``aside.txt``."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 
 from reverie.worlds.everyday.asking import ask
+from reverie.worlds.everyday.gist import understand
 from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import SURFACES, THINGS, Thing
-from reverie.worlds.phrasebook import Phrasebook, read_phrasebook
+from reverie.worlds.phrasebook import Loose, Phrasebook, read_phrasebook
 
 __all__ = ["phrasebook"]
 
 
 @cache
 def phrasebook() -> Phrasebook:
+    return replace(_book("words.txt", "phrases.txt"), loose=_loose)
+
+
+@cache
+def _loose() -> Loose:
+    return Loose(_book("words.txt", "aside.txt", "gist.txt"), understand)
+
+
+def _book(*names: str) -> Phrasebook:
     folder = resources.files("reverie.worlds.everyday")
-    text = "".join((folder / name).read_text(encoding="utf-8") for name in ("words.txt", "phrases.txt"))
+    text = "".join((folder / name).read_text(encoding="utf-8") for name in names)
     things = {name: _names(thing) for name, thing in THINGS.items()}
     said = [*(name for names in things.values() for name in names), *SURFACES]
     said += [words for wordings in VERBS.values() for words in wordings] + [

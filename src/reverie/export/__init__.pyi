@@ -1,0 +1,9 @@
+from .checking import check_folder as check_folder
+from .comparing import Difference as Difference
+from .comparing import diff_bundles as diff_bundles
+from .formats import FORMATS as FORMATS
+from .formats import ExportConfig as ExportConfig
+from .formats import Exported as Exported
+from .formats import export as export
+from .source import Source as Source
+from .source import open_source as open_source

@@ -1,0 +1,1 @@
+from .routes import native_routes as native_routes

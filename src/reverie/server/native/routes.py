@@ -1,0 +1,174 @@
+"""The addresses below ``/v1/reverie``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import Response
+
+from reverie.errors import UsageError
+from reverie.jsonio import jsonable
+from reverie.server.http.errors import RequestError, as_openai
+from reverie.server.http.streams import EventStream, event, told, unless_gone
+from reverie.server.native import experts, remembering
+from reverie.server.native.asking import answered, as_it_comes, question_of
+from reverie.server.native.bodies import AskBody, DocumentBody, ExpertBody, FactBody, FeedbackBody, RecallBody
+from reverie.server.native.jobs import Jobs
+from reverie.talks import TalkLog
+
+if TYPE_CHECKING:
+    from reverie.dreaming import Session
+    from reverie.progress import Progress
+    from reverie.server.hosting import Hosting
+
+__all__ = ["native_routes"]
+
+T = TypeVar("T")
+
+Model = Annotated[str, Query(min_length=1, max_length=200, description="whose memory")]
+Number = Annotated[int, Path(ge=1, le=2**62)]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+def native_routes(hosting: Hosting, log: TalkLog | None) -> APIRouter:
+    """``log``: where talks and what is said of them are kept; None: nowhere."""
+    routes = APIRouter(prefix="/v1/reverie", tags=["Reverie"])
+    _ask(routes, hosting, log)
+    _memory(routes, hosting)
+    _talks(routes, log)
+    return routes
+
+
+def _ask(routes: APIRouter, hosting: Hosting, log: TalkLog | None) -> None:
+    @routes.post("/ask", response_model=None)
+    async def ask(body: AskBody, request: Request) -> Response | dict[str, Any]:
+        """Ask a question: the answer with its dreams, evidence, checks and attribution."""
+        question = question_of(body)
+        if body.stream:
+            return EventStream(told(as_it_comes(hosting, body, question, log), lambda error: event(as_openai(error))))
+        return await unless_gone(request, answered(hosting, body, question, log))
+
+    @routes.get("/experts")
+    async def all_experts(model: Model) -> dict[str, Any]:
+        """The experts of a model, with their cards."""
+        return await asyncio.to_thread(experts.told, hosting, model)
+
+    @routes.post("/experts")
+    async def add_expert(body: ExpertBody) -> dict[str, Any]:
+        """Add an expert: an adapter as PEFT saves it. It helps from the next question on."""
+        return await asyncio.to_thread(experts.add, hosting, body)
+
+    @routes.delete("/experts/{name}")
+    async def remove_expert(name: Annotated[str, Path(max_length=200)], model: Model) -> dict[str, Any]:
+        """Delete an expert that was added."""
+        return await asyncio.to_thread(experts.remove, hosting, model, name)
+
+
+def _memory(routes: APIRouter, hosting: Hosting) -> None:
+    jobs = Jobs()
+
+    async def within(model: str, work: Callable[[Session], dict[str, Any]]) -> dict[str, Any]:
+        told: dict[str, Any] = jsonable(await hosting.within(model, work))
+        return told
+
+    @routes.get("/memory")
+    async def memory(model: Model) -> dict[str, Any]:
+        """What the memory of a model holds."""
+        return await within(model, remembering.about)
+
+    @routes.post("/memory/recall")
+    async def recall(body: RecallBody) -> dict[str, Any]:
+        """What the memory has to say about a question."""
+        return await within(body.model, lambda session: remembering.recall(session, body))
+
+    @routes.post("/memory/facts")
+    async def add(body: FactBody) -> dict[str, Any]:
+        """Keep a fact."""
+        return await within(body.model, lambda session: remembering.add(session, body))
+
+    @routes.delete("/memory/facts/{fact}")
+    async def forget(fact: Number, model: Model) -> dict[str, Any]:
+        """Forget a fact; its history stays."""
+        return await within(model, lambda session: remembering.forget(session, fact))
+
+    @routes.get("/memory/nodes")
+    async def node(model: Model, name: Annotated[str, Query(min_length=1, max_length=500)]) -> dict[str, Any]:
+        """The nodes of a name, with their facts."""
+        return await within(model, lambda session: remembering.node(session, name))
+
+    @routes.get("/documents")
+    async def documents(model: Model) -> dict[str, Any]:
+        """The documents that were read."""
+        return await within(model, remembering.documents)
+
+    @routes.post("/documents", status_code=202)
+    async def read(body: DocumentBody) -> dict[str, Any]:
+        """Read a document, in a job; one of the same name that was sent before is replaced."""
+        reading = remembering.read(body)
+        hosting.resolve(body.model)
+
+        async def work(progress: Progress) -> Any:
+            return await within(body.model, lambda session: reading(session, progress))
+
+        return jobs.begin(f"read {body.name}", work)
+
+    @routes.delete("/documents/{document}")
+    async def forget_document(document: Number, model: Model) -> dict[str, Any]:
+        """Forget a document and what it alone says."""
+        return await within(model, lambda session: remembering.forget_document(session, document))
+
+    @routes.get("/jobs")
+    async def all_jobs() -> dict[str, Any]:
+        """Work under way, and the last that ended."""
+        return {"jobs": jobs.all()}
+
+    @routes.get("/jobs/{job}")
+    async def one_job(job: Number) -> dict[str, Any]:
+        """How far a job is."""
+        return jobs.one(job)
+
+    @routes.delete("/jobs/{job}")
+    async def stop_job(job: Number) -> dict[str, Any]:
+        """Stop a job at its next step."""
+        return jobs.stop(job)
+
+
+def _talks(routes: APIRouter, log: TalkLog | None) -> None:
+    async def with_log(work: Callable[[TalkLog], T]) -> T:
+        if log is None:
+            raise RequestError(409, "this server keeps no talks", code="no_log")
+        try:
+            return await asyncio.to_thread(work, log)
+        except UsageError as error:  # a talk or turn that is not there
+            raise RequestError(404, str(error), code="not_found") from error
+
+    @routes.get("/talks")
+    async def talks(limit: Limit = 20) -> dict[str, Any]:
+        """The talks that are kept, the newest first."""
+        return {"talks": [vars(talk) for talk in await with_log(lambda log: log.talks(limit))]}
+
+    @routes.get("/talks/search")
+    async def search(words: Annotated[str, Query(min_length=1, max_length=500)], limit: Limit = 20) -> dict[str, Any]:
+        """Turns that hold all of these words."""
+        return {"turns": [vars(turn) for turn in await with_log(lambda log: log.search(words, limit))]}
+
+    @routes.get("/talks/{talk}")
+    async def talk(talk: Number) -> dict[str, Any]:
+        """A talk with its turns."""
+        kept, turns = await with_log(lambda log: (log.talk(talk), log.turns(talk)))
+        return vars(kept) | {"turns": [vars(turn) for turn in turns]}
+
+    @routes.delete("/talks/{talk}")
+    async def forget(talk: Number) -> dict[str, Any]:
+        """Delete a talk with all that was said in it."""
+        await with_log(lambda log: log.remove(talk))
+        return {"deleted": talk}
+
+    @routes.post("/feedback")
+    async def feedback(body: FeedbackBody) -> dict[str, Any]:
+        """Say that an answer was good, or wrong and what it should have been. It is kept to learn from."""
+        await with_log(lambda log: log.judge(body.turn, body.feedback, body.correction))
+        return {"turn": body.turn, "feedback": body.feedback}
