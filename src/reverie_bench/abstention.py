@@ -24,7 +24,7 @@ from reverie.settings import load_settings
 from reverie.training.knowing.asking import Heard, ask_all
 from reverie.training.knowing.calibration import graded
 from reverie.training.knowing.figures import auroc, quality, rival_scores, validity
-from reverie.training.knowing.fitting import FitConfig, Met, fit_probe, set_threshold
+from reverie.training.knowing.fitting import FitConfig, Met, fit_probe, plainest, set_threshold
 from reverie.training.knowing.made_up import MADE_UP, made_up_questions
 from reverie.training.knowing.near_misses import near_misses, taught_questions
 from reverie.training.knowing.questions import WANTED, Asked, is_right, read_questions
@@ -34,6 +34,7 @@ from reverie_bench.figures import grouped, share
 from reverie_bench.rows import thin
 
 if TYPE_CHECKING:
+    from reverie.bundles.calibrated import Asking
     from reverie.bundles.loading import Bundle
 
 __all__ = ["BENCHMARK"]
@@ -45,12 +46,24 @@ _MADE_UP = 0.3  # as many made-up questions, as a share of the rows
 _CALIBRATING = 0.4  # share of the kinds to fit on that sets the threshold
 
 
+_ENTROPIES = ("entropy", "entropy: gain", "entropy: listed", "entropy: sum", "entropy: turned")
+_LEADS = ("agreement", "ahead", "ahead: gain", "ahead: listed", "ahead: sum", "ahead: turned", "orders", "options")
+CHOICE_FEATURES = (  # of which the plainest is taken that is as good as any on the kinds to fit on
+    ("entropy",),
+    _ENTROPIES,
+    (*_ENTROPIES, *_LEADS),
+    (*_ENTROPIES, *_LEADS, "answer_mean", "declines", "question_mean"),
+    (*_ENTROPIES, *_LEADS, "answer_mean", "declines", "question_mean", "state"),
+)
+
+
 @dataclass(frozen=True)
 class Options:
     """What of it is measured."""
 
     mode: Literal["free", "choice"] = "free"  # how a base is asked
     measured: tuple[str, ...] = ()  # kinds to measure on; empty: every other one, by name
+    fit: str = ""  # a file of rows like --data that are only fitted on, beside those of --data that are
     risk: float = 0.1  # whose promise is tried
     run_dir: str = ""  # keeps the answers; empty: nowhere
 
@@ -155,30 +168,22 @@ def _made_up(rows: int, seed: int) -> list[Asked]:
 def _of_base(
     bundle: Bundle, settings: BenchConfig, options: Options, folder: Path
 ) -> tuple[Rated, dict[str, np.ndarray]]:
-    asked = _rows(settings)
-    kinds = sorted({one.kind for one in asked if one.kind != MADE_UP})
-    measured = set(options.measured or kinds[1::2])
-    if not measured < set(kinds):
-        raise UsageError(f"a probe is fitted on some kinds and measured on others; there are only {', '.join(kinds)}")
-    if options.mode == "free":
-        rng = np.random.default_rng([settings.seed + _SEED, 6])
-        count = round(_MADE_UP * len(asked) / 2)
-        asked = [*asked, *made_up_questions(count, rng), *made_up_questions(count, rng, unseen=True)]
-        unseen = {one.question for one in asked[-count:]}
-    else:
-        unseen = set()
-    met = _met(bundle, asked, settings, options, folder)
-    to_fit, to_measure = list[Met](), list[Met]()
-    for question, one in met:
-        apart = question in unseen or one.kind in measured
-        (to_measure if apart else to_fit).append(one)
+    from reverie.bundles.calibrated import Asking
+
+    apart, beside = _parted(settings, options)
+    with closing(Asking(bundle, settings.seed)) as ask:
+        to_fit = _met(ask, beside, options.mode, folder / "fit", settings)
+        to_measure = _met(ask, apart, options.mode, folder / "measured", settings)
     order = np.random.default_rng(settings.seed).permutation(len(to_fit))
     border = round(_CALIBRATING * len(to_fit))
+    fitted = [to_fit[place] for place in order[border:]]
     config = FitConfig(risk=options.risk, seed=settings.seed)
     try:
-        model = fit_probe([to_fit[place] for place in order[border:]], config)
+        if options.mode == "choice":
+            config = plainest(fitted, config, CHOICE_FEATURES)
+        model = fit_probe(fitted, config)
     except ValueError as error:
-        raise UsageError(f"{settings.data} is too little to fit on: {error}") from error
+        raise UsageError(f"{settings.data} is too little to fit on: {error}; more are taken from fit=FILE") from error
     model = set_threshold(model, [to_fit[place] for place in order[:border]], config)
     sure = np.array([model.confidence(one.signals, one.checks) for one in to_measure])
     known = np.array([model.known(each, one.checks) for each, one in zip(sure, to_measure, strict=True)])
@@ -186,41 +191,53 @@ def _of_base(
     return Rated(to_measure, sure, known), {name: np.array([one[name] for one in parts]) for name in model.names}
 
 
-def _rows(settings: BenchConfig) -> list[Asked]:
+def _parted(settings: BenchConfig, options: Options) -> tuple[list[Asked], list[Asked]]:
+    """What is measured on, and what is fitted on: they share no kind, and no form of made-up question."""
+    rows, beside = _rows(settings.data, settings.limit), _rows(Path(options.fit), 0) if options.fit else []
+    kinds = sorted({one.kind for one in rows if one.kind != MADE_UP})
+    measured = set(options.measured or (kinds if beside and len(kinds) == 1 else kinds[1::2]))
+    if not measured <= set(kinds) or not (beside or measured < set(kinds)):
+        raise UsageError(
+            f"a probe is fitted on some kinds and measured on others; there are only {', '.join(kinds)}: give rows to "
+            "fit on with fit=FILE"
+        )
+    apart = [one for one in rows if one.kind in measured]
+    beside = [*(one for one in rows if one.kind not in measured), *beside]
+    if options.mode == "free":
+        rng, count = np.random.default_rng([settings.seed + _SEED, 6]), round(_MADE_UP * len(rows) / 2)
+        beside += made_up_questions(count, rng)
+        apart += made_up_questions(count, rng, unseen=True)
+    return apart, beside
+
+
+def _rows(data: Path | None, limit: int) -> list[Asked]:
     """The rows of a file, as many of each kind."""
-    if settings.data is not None and settings.data.suffix in (".jsonl", ".json"):
-        rows = read_questions(settings.data)
+    if data is not None and data.suffix in (".jsonl", ".json"):
+        rows = read_questions(data)
     else:
         rows = [
             Asked(row.asked.asked, (row.asked.options[row.label],), row.asked.options, row.subject)
-            for row in read_choices(settings.data)
+            for row in read_choices(data)
         ]
     kinds = sorted({one.kind for one in rows})
-    return [one for kind in kinds for one in thin([row for row in rows if row.kind == kind], settings.limit)]
+    return [one for kind in kinds for one in thin([row for row in rows if row.kind == kind], limit)]
 
 
-def _met(
-    bundle: Bundle, asked: Sequence[Asked], settings: BenchConfig, options: Options, folder: Path
-) -> list[tuple[str, Met]]:
-    from reverie.bundles.calibrated import Asking
-
-    with closing(Asking(bundle, settings.seed)) as ask:
-        if options.mode == "choice":
-            asked = [one for one in asked if len(one.options) > 1]
-            if not asked:
-                raise UsageError(f"{settings.data} holds no options to choose from")
-            by_question = {one.question: one for one in asked}
-            mind = ask.session.mind
-            heard = ask_all(
-                lambda some: _chosen(mind, [by_question[one] for one in some]), asked, folder, {}, settings.progress
-            )
-        else:
-            heard = ask_all(ask, asked, folder, {}, settings.progress)
-    pairs = zip(asked, heard, strict=True)
-    if options.mode == "choice":  # an option is right by itself, not by the words that it holds
-        found = [(one, said, said.said in one.answers) for one, said in pairs]
-        return [(one.question, Met(said.signals, right, (), one.kind)) for one, said, right in found if said.signals]
-    return [(one.question, met) for one, said in pairs for met in graded([one], [said])]
+def _met(ask: Asking, asked: Sequence[Asked], mode: str, folder: Path, settings: BenchConfig) -> list[Met]:
+    if mode == "free":
+        return graded(asked, ask_all(ask, asked, folder, {}, settings.progress))
+    asked = [one for one in asked if len(one.options) > 1]
+    if not asked:
+        raise UsageError(f"{settings.data} holds no options to choose from")
+    by_question, mind = {one.question: one for one in asked}, ask.session.mind
+    heard = ask_all(
+        lambda some: _chosen(mind, [by_question[one] for one in some]), asked, folder, {}, settings.progress
+    )
+    return [  # an option is right by itself, not by the words that it holds
+        Met(said.signals, said.said in one.answers, (), one.kind)
+        for one, said in zip(asked, heard, strict=True)
+        if said.signals
+    ]
 
 
 def _chosen(mind: Any, asked: Sequence[Asked]) -> list[Answer]:

@@ -25,8 +25,10 @@ from reverie.memory.lexical import Asked as AskedWords
 from reverie.memory.lexical import asked_terms, frequencies, with_words
 from reverie.memory.memory import Memory
 from reverie.memory.recall import RecallConfig
+from reverie.nouns import Fact
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
-from reverie_bench.grounded import Case, make_cases, make_others, make_page
+from reverie_bench.figures import share
+from reverie_bench.grounded import Case, make_cases, make_others, make_page, relations_asked
 from reverie_bench.recall import WANTED, Asked, read_passages, read_questions, recall_at
 from reverie_bench.rows import thin
 
@@ -198,58 +200,110 @@ def _fresh(
     count = options.pages
     cases = make_cases(count, 0, rng)
     pages = [make_page(case, rng) for case in cases]
-    first: dict[str, list[bool]] = {"ours": [], "bm25": [], "dense": []}
-    holds: list[bool] = []
-    seconds, parts = [], []
+    asked: list[_Asked] = []
     with _open(scratch / "fresh.db", options) as memory:
-        num_others = _write_others(memory, cases, options, rng, settings)
+        known, num_others = _write_others(memory, cases, options, rng, settings)
         memory.refresh()
         memory.recall("What is there?")  # loads and compiles
-        for number, page in enumerate(pages):
+        for number, (case, page) in enumerate(zip(cases, pages, strict=True)):
             settings.progress("importing and asking", number, count)
             file = scratch / f"{number:05}.md"
             file.write_text(page.text, encoding="utf-8")
             memory.load(file)
-            for at, (question, answer) in enumerate(page.questions):
-                started = time.perf_counter()
-                found = memory.recall(question)
-                if not at:
-                    seconds.append(time.perf_counter() - started)
-                    parts.append(found.details)
-                best = found.ranked[0] if found.ranked else None
-                mine = isinstance(best, tuple) and found.places[best[0].id].source == str(file)
-                first["ours"].append(mine)
-                holds.append(mine and isinstance(best, tuple) and answer in best[0].text)
-                for name, ranked in _rivals(memory, question).items():
-                    first[name].append(bool(ranked) and memory.store.places(ranked[:1])[ranked[0]].source == str(file))
+            asked += [
+                _asked(memory, case, question, answer, file, first=not at, known=known)
+                for at, (question, answer) in enumerate(page.questions)
+            ]
         strange = [_strangely(case, rng) for case in make_cases(count, 0, rng)]
         nothing = [not memory.recall(question).ranked for question in strange]
-    embed = np.array([part["embed"] for part in parts])
+    firsts = [one for one in asked if one.first]
+    alone, contested = ([one for one in asked if one.contested is which] for which in (False, True))
+    seconds = np.array([one.seconds for one in firsts])
     figures = {
-        "fresh_rank_1_share": float(np.mean(first["ours"])),
-        "fresh_answer_rank_1_share": float(np.mean(holds)),
+        "fresh_rank_1_share": share(one.mine for one in alone),
+        "fresh_answer_rank_1_share": share(one.holds for one in alone),
+        "contested_page_rank_1_share": share(one.mine for one in contested),
+        "contested_page_or_fact_rank_1_share": share(one.mine or one.fact for one in contested),
+        "nothing_said_of_fresh_pages_share": share(one.nothing for one in asked),
         "nothing_said_of_unknown_things_share": float(np.mean(nothing)),
         "first_recall_median_ms": float(np.median(seconds) * 1e3),
         "first_recall_p95_ms": float(np.percentile(seconds, 95) * 1e3),
-        "first_recall_without_embedding_median_ms": float(np.median(np.array(seconds) - embed) * 1e3),
-        "n_fresh_questions": len(first["ours"]),
+        "first_recall_cpu_median_ms": float(np.median([one.cpu_s for one in firsts]) * 1e3),
+        "first_recall_without_embedding_median_ms": float(np.median([one.unembedded for one in firsts]) * 1e3),
+        "n_fresh_questions": len(asked),
+        "n_contested": len(contested),
         "n_others": num_others,
     }
+    rivals = {name for one in alone for name in one.rivals}
     return figures, {
-        name: {"fresh_rank_1_share": float(np.mean(found))} for name, found in first.items() if name != "ours" and found
+        name: {
+            "fresh_rank_1_share": share(one.rivals[name][0] for one in alone),
+            "fresh_answer_rank_1_share": share(one.rivals[name][1] for one in alone),
+        }
+        for name in rivals
     }
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What came of a question about a fresh page, the ``first`` one after its import or a later one. ``contested``:
+    whether the memory held a fact that answers it before."""
+
+    first: bool
+    contested: bool
+    mine: bool  # the page is told first
+    holds: bool  # and by the passage that holds the answer
+    fact: bool  # the fact that it held before is told first
+    nothing: bool  # recall says that it has nothing
+    seconds: float
+    cpu_s: float
+    unembedded: float  # seconds without those of embedding the question
+    rivals: dict[str, tuple[bool, bool]]  # as mine and holds
+
+
+def _asked(
+    memory: Memory, case: Case, question: str, answer: str, file: Path, *, first: bool, known: set[tuple[str, str]]
+) -> _Asked:
+    started, used = time.perf_counter(), time.process_time()
+    found = memory.recall(question)
+    seconds, cpu_s = time.perf_counter() - started, time.process_time() - used
+    best = found.ranked[0] if found.ranked else None
+    told = [best[0].id] if isinstance(best, tuple) else []
+    mine, holds = _is_page(memory, told, file, answer)
+    fact = isinstance(best, Fact) and (best.subject, best.relation) in known
+    return _Asked(
+        first,
+        any((case.fact.subject, relation) in known for relation in relations_asked(case, question)),
+        mine,
+        holds,
+        fact,
+        not found.ranked,
+        seconds,
+        cpu_s,
+        seconds - found.details["embed"],
+        {name: _is_page(memory, nodes, file, answer) for name, nodes in _rivals(memory, question).items()},
+    )
+
+
+def _is_page(memory: Memory, nodes: Sequence[int], file: Path, answer: str) -> tuple[bool, bool]:
+    """Whether the first of some nodes is of the page at ``file``, and whether it holds the answer."""
+    if not nodes or memory.store.places(nodes[:1])[nodes[0]].source != str(file):
+        return False, False
+    return True, answer in memory.store.nodes(nodes[:1])[0].text
 
 
 def _write_others(
     memory: Memory, cases: Sequence[Case], options: DocumentsConfig, rng: np.random.Generator, settings: BenchConfig
-) -> int:
-    """Fill the memory with facts until it has ``options.others`` nodes; returns how many it has.
+) -> tuple[set[tuple[str, str]], int]:
+    """Fill the memory with facts until it has ``options.others`` nodes; returns what is known of the things that are
+    asked about (subject, relation), and how many nodes there are.
 
     Of every second thing asked about some stand there already, under its own name; half of the others bear the name of
     a thing of the same recipe with a word more (Old Kerrow Bay bridge).
     """
-    known = {case.fact.subject for case in cases}
-    written, found = list(make_others(int(options.others > 0), cases, rng)), 0
+    subjects = {case.fact.subject for case in cases}
+    written, found = [row for row in make_others(int(options.others > 0), cases, rng) if row.subject in subjects], 0
+    known = {(row.subject, row.relation) for row in written}
     while found < options.others:
         memory.write(written)
         found = int(memory.store.stats()["nodes"])
@@ -257,9 +311,9 @@ def _write_others(
         written = [
             replace(row, subject=f"{rng.choice(_SIDES)} {row.subject}") if place % 2 else row
             for place, row in enumerate(make_others(5000, (), rng))
-            if row.subject not in known
+            if row.subject not in subjects
         ]
-    return found
+    return known, found
 
 
 def _strangely(case: Case, rng: np.random.Generator) -> str:

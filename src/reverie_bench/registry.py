@@ -32,6 +32,7 @@ _OWN: dict[str, Benchmark | str] = {
     "pictures": "reverie_bench.pictures:BENCHMARK",
     "recall": "reverie_bench.recall:BENCHMARK",
     "documents": "reverie_bench.documents:BENCHMARK",
+    "ranking": "reverie_bench.ranking:BENCHMARK",
     "memory": "reverie_bench.memory:BENCHMARK",
     "changing-facts": "reverie_bench.changing_facts:BENCHMARK",
     "memory-crash": "reverie_bench.memory_crash:BENCHMARK",

@@ -17,6 +17,7 @@ from reverie.bundles.init import init_bundle
 from reverie.cli import main
 from reverie.dreaming.question import Speaking
 from reverie.nouns import Answer, Signals
+from reverie.training.knowing.told import Told
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,10 @@ class Knowing:
     def _answer(self, right: bool) -> Answer:
         shown = Signals((-1.0,), self._rng.normal(2.0 * right, 1.0, 32), 0.5, float(self._rng.normal(right, 1.0)))
         return Answer("yes", False, 0.0, "local", guess="yes", signals=shown)
+
+    def beside(self, told: Sequence[Told]) -> list[Answer]:
+        """It neither reads nor dreams."""
+        return [Answer("", False, 0.0, "local") for _ in told]
 
     def close(self) -> None:
         """There is nothing to let go of."""

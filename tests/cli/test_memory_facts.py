@@ -78,12 +78,19 @@ def test_relations_are_listed_and_declared(capsys: pytest.CaptureFixture[str]) -
     assert said(capsys, "relation", "AtLocation", "--learned").startswith("AtLocation: one value at a time")
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.mark.usefixtures("moved")
 def test_merge_asks_and_is_undone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     before = told(capsys, "show", "Alice")["nodes"][0]["out"]
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))  # out of a pipe
     assert "nothing was merged: nobody answered. Say --yes" in said(capsys, "merge", "Paris", "Berlin", code=2)
-    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    monkeypatch.setattr(sys, "stdin", Terminal(""))
+    assert "nothing was merged: nobody answered. Say --yes" in said(capsys, "merge", "Paris", "Berlin", code=2)
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
     assert "Merge 'Berlin' with 1 facts into 'Paris'?" in said(capsys, "merge", "Paris", "Berlin", code=1)
     assert "there is nothing to merge" in said(capsys, "merge", "Paris", "Paris", code=2)
     assert "no merge can be undone" in said(capsys, "undo", code=2)

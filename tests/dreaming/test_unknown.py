@@ -80,6 +80,31 @@ def test_a_base_that_nobody_calibrated_says_so() -> None:
     assert answer.signals is None
 
 
+def told_of_a_dream(forms: dict[str, ConfidenceModel], question: str = "What if I cut it?") -> Answer:
+    trusted = replace(SURE, forms=forms)
+    return Session(None, False, mind=mind(trusted)).ask(question, branches=2, speaking=Speaking(max_ids=8))
+
+
+def test_answers_of_a_form_that_was_not_calibrated_are_never_known() -> None:
+    answer = told_of_a_dream({})
+    assert not answer.known
+    assert answer.why == "dreams of what happens were not calibrated"
+    assert answer.text == f"I don't know this yet: {answer.why}."
+    assert answer.guess == answer.dreams[answer.verdict.branch].said
+
+
+def test_each_form_of_answer_has_a_confidence_of_its_own() -> None:
+    surer, unsure = (replace(SURE, bias=bias) for bias in (6.0, -6.0))
+    answer = told_of_a_dream({"dream": surer})
+    assert answer.known
+    assert answer.confidence == pytest.approx(0.9975, abs=1e-4)
+    assert answer.signals is not None
+    assert answer.signals.form == "dream"
+    assert {"dream: likelihood", "ended", "leads", "entropy"} <= answer.signals.more.keys()
+    assert not told_of_a_dream({"dream": unsure}).known
+    assert not told_of_a_dream({"dream": surer}, "Will it pop if I cut it?").known
+
+
 def test_what_asks_for_no_truth_is_said_as_it_is() -> None:
     answer, told = ask(replace(SURE, threshold=None), "Sing of it.")
     assert answer.text == told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -140,3 +141,27 @@ def test_one_gguf_file_and_what_is_nothing_at_all(sound: Path, tmp_path: Path) -
         check_folder(tmp_path / "absent")
     with pytest.raises(UsageError, match="is no bundle and no export"):
         check_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["base", "ollama", "hf", "peft"])
+def test_whatever_bytes_are_wrong_it_ends_in_lines(sound: Path, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(sound / name, tmp_path / name)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size < 3e6)
+    (folder / "export.json").unlink(missing_ok=True)  # or hashes would say it all
+    draw = random.Random(0)
+    for _ in range(30):
+        path = draw.choice([file for file in files if file.exists()])
+        kept = path.read_bytes()
+        damaged = bytearray(kept)
+        for _ in range(draw.choice([1, 4, 30])):
+            damaged[draw.randrange(min(len(damaged), draw.choice([64, 400, 4000])))] = draw.randrange(256)
+        path.write_bytes(bytes(damaged))
+        if name == "base" and path.name != MANIFEST:
+            resealed(folder)
+        try:
+            _, problems = check_folder(folder)
+            assert all("\n" not in line and len(line) < 500 for line in problems), problems
+        finally:
+            path.write_bytes(kept)
+            if name == "base":
+                resealed(folder)

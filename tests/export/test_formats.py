@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from bases import save_base
+from reverie.bundles import init_bundle
+from reverie.bundles.init import InitConfig
 from reverie.errors import ExpertError, UsageError
-from reverie.export import ExportConfig, Exported, export, open_source
+from reverie.export import ExportConfig, Exported, check_folder, export, open_source
 from reverie.export.experts import parse_experts
 from reverie.logs import quiet_transformers
 from toy_exports import TEXTS, add_expert, log_probs, our_log_probs, tiny_bundle
@@ -142,3 +145,11 @@ def test_what_was_written_is_sealed(tmp_path: Path) -> None:
     told = json.loads((done.folder / "export.json").read_text())
     assert (told["kind"], told["type"], told["experts"], told["merged"]) == ("ollama", "f16", {"causal": 1.0}, False)
     assert set(told["files"]) == {"Modelfile", "nano-f16.gguf", "nano-lora.gguf"}
+
+
+def test_a_name_with_a_slash_is_no_folder(tmp_path: Path) -> None:
+    base = save_base(tmp_path / "base", chat=True)
+    bundle = init_bundle(base, tmp_path / "made", InitConfig(dtype="fp32", name="../owner/my model"))
+    done = export("ollama", bundle, tmp_path / "out")
+    assert done.files == ("Modelfile", "export.json", "owner-my-model-f16.gguf")
+    assert check_folder(done.folder) == ("ollama", [])

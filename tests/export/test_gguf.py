@@ -182,3 +182,19 @@ def test_an_adapter_of_another_layer_is_refused(taught: tuple[Path, Path], tmp_p
     adapter = toy_adapter(linears={"lm_head": (320, 32)})
     with pytest.raises(ExpertError, match="'head' changes lm_head"):
         write_adapter(open_source(taught[0]), Adapter(adapter.factors), tmp_path / "a.gguf", "head")
+
+
+def test_what_was_exported_is_a_base_again(tmp_path: Path) -> None:
+    from reverie.bundles import init_bundle
+    from reverie.bundles.init import InitConfig
+
+    bundle = tiny_bundle(tmp_path)
+    done = export("gguf", bundle, tmp_path / "out", F32)
+    again = init_bundle(done.folder / "tiny-f32.gguf", tmp_path / "again", InitConfig(dtype="fp32"))
+    mine, theirs = open_source(bundle), open_source(again)
+    assert [theirs.tokenizer.encode(text).ids for text in TEXTS] == [mine.tokenizer.encode(text).ids for text in TEXTS]
+    assert theirs.template == mine.template
+    assert theirs.ends == mine.ends
+    ids = mine.tokenizer.encode(QUESTION).ids
+    apart = our_log_probs(mine, ids, (), tmp_path / "none") - our_log_probs(theirs, ids, (), tmp_path / "none")
+    assert np.abs(apart).max() < 1e-4

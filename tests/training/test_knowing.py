@@ -14,6 +14,7 @@ from reverie.errors import UsageError
 from reverie.nouns import Answer, Check, Signals
 from reverie.training.knowing.asking import ask_all, heard
 from reverie.training.knowing.calibration import Calibrated, calibrate, graded
+from reverie.training.knowing.dreamed import ahead_questions, whether_questions
 from reverie.training.knowing.figures import (
     area_under_risk,
     auroc,
@@ -22,12 +23,23 @@ from reverie.training.knowing.figures import (
     risk_coverage,
     validity,
 )
-from reverie.training.knowing.fitting import FitConfig, Met, fit_probe, lowest_threshold, needed, part, set_threshold
+from reverie.training.knowing.fitting import (
+    FitConfig,
+    Met,
+    fit_probe,
+    lowest_threshold,
+    needed,
+    part,
+    plainest,
+    set_threshold,
+    within_reach,
+)
 from reverie.training.knowing.gathering import gather
 from reverie.training.knowing.made_up import made_up_questions
 from reverie.training.knowing.near_misses import near_misses, taught_questions
 from reverie.training.knowing.questions import Asked, is_right, read_questions
 from reverie.training.knowing.report import write_report
+from reverie.training.knowing.told import fact_questions, passage_questions
 
 # questions and grades ---------------------------------------------------------------------------------------------
 
@@ -63,10 +75,25 @@ def test_questions_are_read_from_lines(tmp_path: Path) -> None:
     assert [one.answers for one in read_questions(file)] == [("I", "me"), ("a dog",), ()]
 
 
+def test_rows_of_arc_and_of_openbookqa_are_read_as_their_authors_and_as_libraries_give_them(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    listed = [{"text": "ice", "label": "A"}, {"text": "a stone", "label": "B"}]
+    side_by_side = {"text": ["ice", "a stone"], "label": ["1", "2"]}
+    rows = [
+        {"id": "x", "question": {"stem": "What melts?", "choices": listed}, "answerKey": "A"},
+        {"id": "x", "question": "What melts?", "choices": side_by_side, "answerKey": "1"},
+        {"id": "x", "question_stem": "What melts?", "choices": side_by_side, "answerKey": "1", "fact1": "ice melts"},
+    ]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    assert set(read_questions(file)) == {Asked("What melts?", ("ice",), ("ice", "a stone"))}
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
         ("", "holds no questions"),
+        ('{"question": "Who?", "choices": {"text": ["x"], "label": ["A"]}, "answerKey": "B"}', "label of one of them"),
+        ('{"question": {"stem": "Who?"}, "answerKey": "A"}', "'choices' is missing"),
         ("nonsense", "line 1"),
         ('{"answers": []}', "'question' is missing"),
         ('{"question": "Who?"}', "'answer' is missing"),
@@ -105,6 +132,34 @@ def test_near_misses_of_every_kind_repeat_and_none_is_taught() -> None:
     taught = taught_questions(20, 0)
     assert len({one.question for one in taught}) == 20
     assert not {one.question for one in taught} & {one.question for one in missed}
+
+
+def test_what_is_told_answers_its_questions_or_nothing_does() -> None:
+    for make in (fact_questions, passage_questions):
+        told = make(60, 0)
+        assert told == make(60, 0) != make(60, 1)
+        assert all(any(answer in fact.object for fact in one.facts) for one in told for answer in one.asked.answers)
+        assert 15 < sum(bool(one.asked.answers) for one in told) < 45
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "right"),
+    [
+        ("What happens if you put salt on ice?", "The ice melts.", True),
+        ("What happens if you put salt on ice?", "The ice does not melt.", False),
+        ("What happens if you put salt on ice?", "The ice freezes.", False),
+        ("What will happen if I mix red and yellow paint?", "It turns orange.", True),
+    ],
+)
+def test_what_comes_of_an_action_is_graded_by_its_words(asked: str, said: str, right: bool) -> None:
+    (row,) = (one for one in ahead_questions(80, 0) if one.question.split()[-3:] == asked.split()[-3:])
+    assert is_right(said, row) == right
+
+
+def test_as_many_are_answered_by_yes_as_by_no() -> None:
+    made = whether_questions(20, 0)
+    assert made == whether_questions(20, 0)
+    assert sum(is_right("Yes, it does.", one) for one in made) == sum(is_right("No.", one) for one in made) == 10
 
 
 def test_what_is_asked_is_limited_mixed_and_repeatable(tmp_path: Path) -> None:
@@ -207,6 +262,10 @@ def test_it_comes_back_from_its_file_as_it_was(found: Calibrated, tmp_path: Path
 
     found.model.save(tmp_path / "confidence.json")
     assert ConfidenceModel.load(tmp_path / "confidence.json") == found.model
+    both = replace(found.model, forms={"dream": replace(found.model, threshold=None)})
+    both.save(tmp_path / "forms.json")
+    assert ConfidenceModel.load(tmp_path / "forms.json") == both
+    assert (both.of("direct"), both.of("dream"), both.of("fact")) == (both, both.forms["dream"], None)
     assert (tmp_path / "confidence.json").stat().st_size < 20_000
 
 
@@ -232,6 +291,28 @@ def test_thresholds_keep_their_promise_and_could_not_be_much_lower() -> None:
     assert broken <= 3
     assert np.median(lowest) < 0.65
     assert needed(0.05, 0.05) == 59
+
+
+def test_of_several_risks_the_least_in_reach_is_promised() -> None:
+    easy, hard = met(400, 3), [replace(one, right=number % 2 == 0) for number, one in enumerate(met(400, 3))]
+    assert within_reach(easy, FitConfig(risks=(0.3, 0.2, 0.1))).risk == 0.1
+    assert within_reach(hard, FitConfig(risks=(0.3, 0.2, 0.1))).risk == 0.3
+    assert within_reach(easy, FitConfig(risk=0.2)).risk == 0.2
+    found = calibrate(easy, FitConfig(risks=(0.1, 0.2)))
+    assert found.model.guarantee is not None
+    assert found.model.guarantee.risk == 0.1
+
+
+def test_a_probe_takes_no_features_that_bring_nothing() -> None:
+    rng = np.random.default_rng(5)
+    told = [
+        replace(one, signals=replace(one.signals, more={"noise": rng.normal(), "clue": one.right + rng.normal()}))
+        for one in met(240, 4)
+    ]
+    sets = (("clue",), ("clue", "noise"))
+    assert plainest(told, FitConfig(), sets).only == ("clue",)
+    assert plainest(told, FitConfig(), (("noise",), ("clue", "noise"))).only == ("clue", "noise")
+    assert fit_probe(told, FitConfig(only=("clue",))).names == ("clue",)
 
 
 def test_the_guarantee_holds_in_resamplings() -> None:

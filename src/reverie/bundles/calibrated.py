@@ -44,12 +44,14 @@ def calibrate_bundle(
     config: FitConfig | None = None,
     out: Path | None = None,
     about: str = "",
+    forms: bool = True,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Ask the bundle ``name``, fit its confidence, write it into the bundle, or into a copy ``out``; the report.
 
     ``run_dir`` keeps the answers as they come, the same call goes on there, and gets the report; ``about`` says what
-    was asked. Raises UsageError for a packaged bundle without ``out``, an ``out`` that exists, and too few questions.
+    was asked; ``forms``: a base's dreams in words and readings are calibrated, too. Raises UsageError for a packaged
+    bundle without ``out``, an ``out`` that exists, and too few questions.
     """
     folder = check_place(name, out)
     config = config or FitConfig()
@@ -58,13 +60,13 @@ def calibrate_bundle(
     with closing(Asking(bundle, config.seed)) as ask:
         depends = {"bundle": bundle.name, "backbone": _hashes(manifest, "backbone/"), "seed": config.seed}
         heard = ask_all(ask, asked, run_dir, depends, progress)
-        forms = _of_forms(ask, config, run_dir, depends, progress) if bundle.words is not None else {}
+        beside = _of_forms(ask, config, run_dir, depends, progress) if forms and bundle.words is not None else {}
     progress("fitting", 0, 0)
     found = calibrate(graded(asked, heard), config, about)
     told = write_report(found, run_dir, {"model": bundle.name, "about": about})
-    told["forms"] = {form: report_on(one) for form, one in forms.items()}
+    told["forms"] = {form: report_on(one) for form, one in beside.items()}
     atomic_write_json(run_dir / FORMS_REPORT, jsonable(told["forms"]))
-    model = replace(found.model, forms={form: one.model for form, one in forms.items()})
+    model = replace(found.model, forms={form: one.model for form, one in beside.items()})
     with_confidence(folder, model, out)
     return told | {"bundle": out or folder, "run_dir": run_dir}
 

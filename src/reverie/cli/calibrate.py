@@ -51,6 +51,10 @@ def calibrate(
     run_dir: Annotated[
         Path, typer.Option("--run", metavar="DIR", help="Keeps the answers as they come, and gets the report.")
     ] = Path("runs/calibrate"),
+    forms: Annotated[
+        bool,
+        typer.Option("--forms/--direct-only", help="Dreams in words and readings of memory are calibrated, too."),
+    ] = True,
     limit: Annotated[
         int, typer.Option("--limit", min=0, help="Most questions of the file, drawn at random; 0: all.")
     ] = 0,
@@ -62,7 +66,8 @@ def calibrate(
     What it showed while it answered (how likely its words were, whether it says the same again, whether it has met the
     words, where in it the question lies, …) is joined to a confidence; the threshold is set so that of what is called
     known at most --risk is wrong, unless chance was among its worst --delta. Where no threshold can promise that,
-    nothing is called known, and the report says so. The same command goes on where it stopped.
+    nothing is called known, and the report says so. What is dreamed in words and what is read of memory is asked about,
+    too, in questions of the house's own, and gets a confidence of its own. The same command goes on where it stopped.
     """
     with Output(as_json) as output:
         with sigterm_ends(), shown_progress() as report:
@@ -74,7 +79,7 @@ def calibrate(
             check_place(model, out)
             asked = gather(questions, limit, made_up, seed)
             about = "questions about its worlds" if questions is None else questions.name
-            found = calibrate_bundle(model, asked, run_dir, config, out, about, report)
+            found = calibrate_bundle(model, asked, run_dir, config, out, about, forms, report)
         output.result(found, lambda console: _show(console, found))
 
 

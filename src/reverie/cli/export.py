@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,9 +65,7 @@ def export(
         values = {"type": type, "merge": merge, "grammar": grammar, "system": system}
         settings = build_settings(ExportConfig, {name: value for name, value in values.items() if value is not None})
         if experts is not None:
-            settings = ExportConfig(
-                settings.type, parse_experts(experts), settings.merge, settings.grammar, settings.system
-            )
+            settings = replace(settings, experts=parse_experts(experts))
         with shown_progress() as report:
             done = write(format, model, out, settings, library, report)
         payload = vars(done)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from reverie.data import BadRow
 
+_NEAREST = 3  # of what is told where nothing answers
 SHOWN = 20  # malformed rows that are named, and sources that are counted
 
 
@@ -64,22 +65,29 @@ def show_import(console: Console, payload: dict[str, Any]) -> None:
 
 
 def show_recalled(console: Console, payload: dict[str, Any]) -> None:
-    if not payload["facts"] and not payload["nodes"]:
+    """What is told, with the probability that it holds the answer; of a question that nothing answers, the nearest."""
+    if not payload["answered"]:
         say(console, "The memory has nothing to say about this.")
+    if payload["told"] and not payload["answered"]:
+        console.print("nearest to it, and hardly an answer:", style="dim", highlight=False)
+    facts, nodes = ({one["id"]: one for one in payload[name]} for name in ("facts", "nodes"))
+    for told in payload["told"] if payload["answered"] else payload["told"][:_NEAREST]:
+        _show_told(console, facts.get(told.get("fact")) or nodes[told["node"]], told["probability"])
+    if not payload["answered"]:
         return
-    facts = [fact for fact in payload["facts"] if fact["relation"] != "mentions"]  # which passage names what
-    told = [*facts, *(node for node in payload["nodes"] if node["text"])]
-    for one in sorted(told, key=lambda one: -one["score"]):
-        if "relation" in one:
-            say(console, f"{one['score']:.2f}  {in_words(one)}{when(one)}  [{said_by(one)}]")
-            console.print(f"      {shorten(one['reason'], 160)}", style="dim", markup=False, highlight=False)
-        else:
-            said = f"{one['kind']} '{shorten(one['name'], 60)}': {shorten(one['text'], 160)}"
-            say(console, f"{one['score']:.2f}  {said}" + (f"  [{one['source']}]" if one.get("source") else ""))
     for chain in payload["chains"]:
         if len(chain["facts"]) > 1:
             say(console, f"{chain['score']:.2f}  chain: {'; '.join(in_words(fact) for fact in chain['facts'])}")
     console.print(f"{payload['seconds'] * 1000:.0f} ms", style="dim", highlight=False)
+
+
+def _show_told(console: Console, one: dict[str, Any], probability: float) -> None:
+    if "relation" in one:
+        say(console, f"{probability:.2f}  {in_words(one)}{when(one)}  [{said_by(one)}]")
+        console.print(f"      {shorten(one['reason'], 160)}", style="dim", markup=False, highlight=False)
+    else:
+        said = f"{one['kind']} '{shorten(one['name'], 60)}': {shorten(one['text'], 160)}"
+        say(console, f"{probability:.2f}  {said}" + (f"  [{one['source']}]" if one.get("source") else ""))
 
 
 def show_nodes(console: Console, nodes: Sequence[dict[str, Any]]) -> None:

@@ -35,6 +35,10 @@ from reverie.cli.output import Output
 from reverie.errors import UsageError
 from reverie.progress import shown_progress
 
+RecallAsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="DATE", help="What held then: 2024, 2024-06 or 2024-06-01. [default: now]"),
+]
 app = command_app(no_args_is_help=True)
 
 
@@ -56,10 +60,7 @@ app.add_typer(documents_app, name="documents")
 )
 def recall(
     question: Question,
-    as_of: Annotated[
-        str | None,
-        typer.Option("--as-of", metavar="DATE", help="What held then: 2024, 2024-06 or 2024-06-01. [default: now]"),
-    ] = None,
+    as_of: RecallAsOf = None,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many facts, and how many nodes.")] = 10,
     embedder: EmbedderOption = None,
     memory: MemoryOption = None,
@@ -177,11 +178,16 @@ def draw(
     save: Annotated[Path, typer.Option("--save", metavar="FILE.png", help="The picture to write.")],
     k: Annotated[int, typer.Option("-k", min=1, max=200, help="How many facts.")] = 25,
     nodes: Annotated[int, typer.Option("--nodes", min=2, max=100, help="Most nodes.")] = 30,
+    as_of: RecallAsOf = None,
     embedder: EmbedderOption = None,
     memory: MemoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the facts that a question recalls: what it names is framed, what matters more is thicker."""
+    """Draw the facts that a question recalls: what it names is framed, what matters more is thicker.
+
+    With --as-of, those that held then.
+    """
+    span = span_of(as_of)
     if save.suffix.lower() != ".png":
         raise UsageError(f"{save} must end in .png.")
     with Output(as_json) as out, opened_memory(memory, embedder=lambda: usual_embedder(out, embedder)) as opened:
@@ -191,7 +197,9 @@ def draw(
         from reverie.memory.linking import link_question
 
         with shown_progress() as report:
-            found = opened.recall(question, k, progress=report)
+            found = opened.recall(question, k, progress=report, as_of=span)
+        if span is not None:
+            found = found.holding()
         start_nodes = [link.node for link in link_question(question, opened.names, opened.store)]
         graph = graph_of(opened.store, found, start_nodes, nodes)
         picture = draw_graph(graph, question, f"{len(graph.arrows)} facts, {len(graph.boxes)} nodes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -135,10 +136,12 @@ def find_edges(store: Store, words: Sequence[str]) -> list[int]:
 
 
 def confirm(question: str, yes: bool, done: str) -> None:
-    """Ask, unless ``yes``. Raises UsageError where nobody answers, MemoryStoreError where the answer is no."""
+    """Ask, unless ``yes``. Raises UsageError where nobody sits there, MemoryStoreError where the answer is no."""
     if yes:
         return
     try:
+        if not sys.stdin.isatty():  # what comes out of a pipe was not said to this question
+            raise typer.Abort
         if typer.confirm(printable(question), err=True):
             return
     except typer.Abort as error:

@@ -1,15 +1,14 @@
 """The loose reading of a question that no phrasebook reads to its last word: what do its words mention?
 
 A world says by small pieces what words may speak of, in whatever order (``worlds.phrasebook.Loose``), and which words
-change nothing. Whatever is neither of these blocks the reading: a wrong answer is worse than none. What is understood is
-asked in two taught wordings, whose answers must agree.
+change nothing. Whatever is neither of these blocks the reading: a wrong answer is worse than none.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reverie.dreaming.english import words_of
@@ -96,27 +95,8 @@ def read_gist(question: str, loose: Loose, parser: Parser) -> Gist:
     read = tuple(f"{one.text} ({_said(one)})" for one in mentions if not _harmless(one))
     aside = tuple(one.text for one in mentions if _harmless(one))
     if isinstance(asking, Asking):
-        return Gist(named, agreeing(asking), read=read, aside=aside)
+        return Gist(named, asking, read=read, aside=aside)
     return Gist(named, refusal=asking if isinstance(asking, Refusal) else Refusal(asking), read=read, aside=aside)
-
-
-def agreeing(asking: Asking) -> Asking:
-    """The same asked in two wordings: what their answers make must be the same."""
-    first = tuple((wordings[0],) for wordings in asking.questions)
-    again = tuple((wordings[min(1, len(wordings) - 1)],) for wordings in asking.questions)
-    half = len(first)
-
-    def word(said: Sequence[str | None]) -> str | None:
-        one, other = (asking.word(part) if asking.word else part[0] for part in (said[:half], said[half:]))
-        return one if one is not None and one == other else None
-
-    def denied(said: Sequence[str | None]) -> str | None:
-        if asking.denied is None:
-            return None
-        one, other = asking.denied(said[:half]), asking.denied(said[half:])
-        return one if one == other else None
-
-    return replace(asking, questions=first + again, word=word, denied=denied if asking.denied else None)
 
 
 def _harmless(mention: Mention) -> bool:

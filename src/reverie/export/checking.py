@@ -89,10 +89,16 @@ def _bundle_faults(folder: Path) -> list[str]:
     problems += _faults(lambda one: _check_fit(one, manifest), folder)
     problems += _tensor_faults(folder / "backbone")
     problems += [line for part in ("image_tokenizer", "reader", "router") for line in _not_finite(folder / part)]
-    base, linears = bundle_base_hash(folder, manifest), base_linears(folder / "backbone")
-    for expert in sorted(path for path in (folder / EXPERTS).glob("*") if path.is_dir()):
-        problems += _faults(lambda one: check_expert(one, base, linears), expert)
-    return problems
+    return problems + _expert_faults(folder, manifest)
+
+
+def _expert_faults(folder: Path, manifest: dict[str, Any]) -> list[str]:
+    try:
+        base, linears = bundle_base_hash(folder, manifest), base_linears(folder / "backbone")
+    except BundleError as error:  # a base that cannot be read has no experts
+        return [str(error)]
+    experts = sorted(path for path in (folder / EXPERTS).glob("*") if path.is_dir())
+    return [line for expert in experts for line in _faults(lambda one: check_expert(one, base, linears), expert)]
 
 
 def _strangers(folder: Path, manifest: dict[str, Any]) -> list[str]:

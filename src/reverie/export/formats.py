@@ -10,7 +10,7 @@ onnx      one graph for onnxruntime, with the tokenizer beside it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,7 +81,8 @@ class _Work:
 
 @dataclass(frozen=True)
 class Format:
-    about: str
+    """A form that others run: ``write`` fills the folder of a ``_Work``."""
+
     types: tuple[str, ...]  # the first is the usual one
     write: Callable[[_Work], None]
     packaged: bool = False  # the bundle's own experts go along where none are named
@@ -117,7 +118,7 @@ def export(
     if named is None:
         named = tuple((name, 1.0) for name in own.names() if own.is_packaged(name)) if known.packaged else ()
     if known.merges and named and not settings.merge:
-        settings = ExportConfig(settings.type, named, True, settings.grammar, settings.system)
+        settings = replace(settings, merge=True)
     progress("writing", 1, 2)
     with atomic_folder(out) as building:
         work = _Work(source, building, chosen, settings, resolve_experts(own, named), own)
@@ -142,20 +143,20 @@ def export(
 
 def _gguf(work: _Work) -> None:
     source, kind = work.source, work.type
-    words = write_base(source, work.folder / f"{source.name}-{kind}.gguf", kind, work.merged)
+    words = write_base(source, work.folder / f"{source.file_name}-{kind}.gguf", kind, work.merged)
     work.notes.extend(filter(None, [words.note]))
     if not work.settings.merge:
         for name, share, adapter in work.experts:
-            path = work.folder / f"{source.name}-{name}-lora.gguf"
+            path = work.folder / f"{source.file_name}-{name}-lora.gguf"
             write_adapter(source, _scaled(adapter, share), path, name, "f32" if kind == "f32" else "f16")
 
 
 def _ollama(work: _Work) -> None:
     source, kind = work.source, work.type
-    base, adapter = f"{source.name}-{kind}.gguf", ""
+    base, adapter = f"{source.file_name}-{kind}.gguf", ""
     words = write_base(source, work.folder / base, kind, work.merged)
     if work.experts and not work.settings.merge:  # Ollama takes one: the weighted sum is one, exactly
-        adapter = f"{source.name}-lora.gguf"
+        adapter = f"{source.file_name}-lora.gguf"
         name = "+".join(name for name, _, _ in work.experts)
         write_adapter(source, joined(work.experts), work.folder / adapter, name, "f32" if kind == "f32" else "f16")
     text, notes = modelfile(source, base, adapter, work.settings.system, words.add_bos)
@@ -291,11 +292,9 @@ def _write_words(source: Source, folder: Path) -> None:
 
 
 FORMATS: Mapping[str, Format] = {
-    "gguf": Format(
-        "GGUF files for llama.cpp: the base, and an adapter for each expert", ("f16", "f32", "q8_0"), _gguf, True
-    ),
-    "ollama": Format("a GGUF file with a Modelfile for `ollama create`", ("f16", "f32", "q8_0"), _ollama),
-    "hf": Format("a folder of transformers", ("kept", "f32", "f16", "bf16"), _hf, merges=True),
-    "peft": Format("LoRA adapters as PEFT loads them", ("f32",), _peft, True),
-    "onnx": Format("one graph for onnxruntime", ("f32",), _onnx, merges=True),
+    "gguf": Format(("f16", "f32", "q8_0"), _gguf, packaged=True),
+    "ollama": Format(("f16", "f32", "q8_0"), _ollama),
+    "hf": Format(("kept", "f32", "f16", "bf16"), _hf, merges=True),
+    "peft": Format(("f32",), _peft, packaged=True),
+    "onnx": Format(("f32",), _onnx, merges=True),
 }

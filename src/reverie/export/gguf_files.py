@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from reverie.model.llama_layout import LlamaLayout
 
-__all__ = ["KINDS", "need_gguf", "write_adapter", "write_base"]
+__all__ = ["need_gguf", "write_adapter", "write_base"]
 
-KINDS = ("f32", "f16", "q8_0")
 _ARCHITECTURES = {
     "LlamaForCausalLM": "llama",
     "MistralForCausalLM": "llama",

@@ -84,10 +84,11 @@ class BasePart(Part):
 
     def _norm(self, x: Tensor, name: str) -> Tensor:
         scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + self.layout.norm_eps)
-        return x * scale * self._tensor(f"{name}.weight")
+        normed: Tensor = x * scale * self._tensor(f"{name}.weight")
+        return normed
 
     def _heads(self, h: Tensor, own: str, kind: str) -> Tensor:  # (B, T, D) → (B, heads, T, Dh)
-        split = self._linear(h, f"{own}.{kind}_proj").unflatten(-1, (-1, self.layout.head_size))
+        split: Tensor = self._linear(h, f"{own}.{kind}_proj").unflatten(-1, (-1, self.layout.head_size))
         if self.layout.head_norms and kind != "v":
             split = self._norm(split, f"{own}.{kind}_norm")
         return split.transpose(1, 2)
@@ -104,4 +105,5 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> Tensor:  # → (B,
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
     scores = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5
     scores = scores.masked_fill(~seen, float("-inf"))
-    return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+    mixed: Tensor = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+    return mixed

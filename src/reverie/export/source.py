@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,12 +51,16 @@ class Source:
     template: str  # Jinja, of a talk
     stop: tuple[str, ...]  # texts that end an answer, beside ``ends``
     drawing: Mapping[str, float]  # usual settings of drawing
-    system: str = ""  # what its makers put before every talk; "" where the template does it
     files: tuple[Path, ...] = ()  # of the base's folder, kept as they are by a folder of transformers
 
     @property
     def name(self) -> str:
         return str(self.manifest["name"])
+
+    @property
+    def file_name(self) -> str:
+        """Its name as a file can begin with it: a hub's ``owner/name`` has a slash."""
+        return re.sub(r"[^\w.-]+", "-", self.name).lstrip(".-") or "model"
 
     @property
     def backbone(self) -> Path:

@@ -7,12 +7,11 @@ it and can be thrown away. Both follow the store through its change number ``seq
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
-from reverie.memory.relation_patterns import MENTIONS
 from reverie.nouns import Fact
 
 __all__ = ["Chain", "Changes", "Edge", "EdgeArrays", "Embedder", "Node", "Place", "Recalled", "Written"]
@@ -120,12 +119,21 @@ class Recalled:
     details: dict[str, float] = field(default_factory=dict)  # seconds of each part
     places: dict[int, Place] = field(default_factory=dict)  # node → where it comes from, of nodes with a text
 
+    told: tuple[tuple[Fact | Node, float], ...] = ()  # with the probabilities that they hold the answer
+    answered: bool = True  # whether one of them is probable enough
+
+    def holding(self) -> Recalled:
+        """The same without facts, and chains of facts, that do not hold at the moment that was asked about."""
+        return replace(
+            self,
+            facts=tuple(fact for fact in self.facts if fact.holds),
+            chains=tuple(chain for chain in self.chains if all(fact.holds for fact in chain.facts)),
+            told=tuple((one, sure) for one, sure in self.told if not isinstance(one, Fact) or one.holds),
+        )
+
     @property
     def ranked(self) -> list[Fact | tuple[Node, float]]:
-        """Facts and nodes that have a text (with their scores) in one list, best first; without the facts that only
-        say which passage names what."""
-        told: list[tuple[float, Fact | tuple[Node, float]]] = [
-            (fact.score, fact) for fact in self.facts if fact.relation != MENTIONS
-        ]
-        told += [(score, (node, score)) for node, score in self.nodes if node.text]
-        return [one for _, one in sorted(told, key=lambda pair: -pair[0])]
+        """Facts and nodes that have a text (with their probabilities) in one list, best first, without the facts that
+        only say which passage names what; none where nothing is probable enough to hold the answer."""
+        told = self.told if self.answered else ()
+        return [one if isinstance(one, Fact) else (one, sure) for one, sure in told]

@@ -174,6 +174,10 @@ class EntityIndex:
         """How much a word says: the logarithm of one in how many names holds it."""
         return math.log(1 + self.count / (1 + len(self._by_stem.get(stemmed, ()))))
 
+    def bearers(self, stemmed: str) -> int:
+        """How many names hold a word."""
+        return len(self._by_stem.get(stemmed, ()))
+
     def corrected(self, word: str) -> str:
         """``word``, or the commonest known word one letter (or two that are swapped) from it where no name holds it."""
         near = [] if word in STOP or stem(word) in self._by_stem else self._spelled.near(word)

@@ -24,6 +24,7 @@ from reverie.memory.contract import Embedder, Recalled, Written
 from reverie.memory.documents import DOCUMENT_FORMATS, DocumentImport, Documents
 from reverie.memory.embedders import PictureEmbedder, make_embedder
 from reverie.memory.embeddings import Embedded
+from reverie.memory.judging import Ranking, load_ranking
 from reverie.memory.lexical import speaking_of
 from reverie.memory.linking import LINKED, EntityIndex, bare_name, further_names, passage_facts
 from reverie.memory.recall import RecallConfig, Recaller
@@ -116,6 +117,11 @@ class Memory:
     def documents(self) -> Documents:
         """The files that were put into the memory: to be listed, looked into and deleted."""
         return Documents(self.store)
+
+    @cached_property
+    def ranking(self) -> Ranking | None:
+        """What judges which of what is recalled holds the answer; may be put in its place."""
+        return load_ranking()
 
     @cached_property
     def topology(self) -> Topology:
@@ -212,7 +218,8 @@ class Memory:
     def recaller(self) -> Recaller:
         """What answers questions, as the memory stands after the last ``refresh``."""
         settings = replace(self.settings, near=max(self.settings.near, getattr(self.embedder, "near", 0.0)))
-        return Recaller(self.store, self.topology, self.names, settings, self._nodes, self._facts, self.times)
+        vectors = self._nodes, self._facts
+        return Recaller(self.store, self.topology, self.names, settings, *vectors, self.times, self.ranking)
 
     # following the store ----------------------------------------------------------------------------------------
 

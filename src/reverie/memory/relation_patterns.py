@@ -199,8 +199,9 @@ def _asked(question: str, stems: dict[str, str], relation: str, back: bool) -> t
     if cue and pattern and (found := re.search(pattern, question, re.IGNORECASE)):
         return cue.weight, found.group().lower()
     for word in relation.split():
-        if word not in _WORN and stem(word) in stems:
-            return 0.8, stems[stem(word)]
+        for form in (stem(word), _SNOWBALL.stemWord(word)) if word not in _WORN else ():  # "lives" is no plural here
+            if form in stems:
+                return 0.8, stems[form]
     return 0.0, ""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reverie.nouns import Fact
+
 if TYPE_CHECKING:
     from reverie.memory.contract import Edge, Node, Recalled
     from reverie.memory.store import Store
@@ -26,6 +28,11 @@ def recalled_fields(found: Recalled) -> dict[str, Any]:
             fields_of(node) | {"score": score} | (fields_of(found.places[node.id]) if node.id in found.places else {})
             for node, score in found.nodes
         ],
+        "told": [
+            {"fact" if isinstance(one, Fact) else "node": one.id, "probability": probability}
+            for one, probability in found.told
+        ],
+        "answered": found.answered,
         "seconds": found.seconds,
         "details": found.details,
     }

@@ -65,8 +65,11 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Mention:
-    """A word or a turn of phrase in a question, and what it may speak of: one of ``says``. ``start``: of its words among
-    all of the question; ``clause`` and ``sentence``: in which of them it stands, counted from 0."""
+    """A word or a turn of phrase in a question, and what it may speak of: one of ``says``.
+
+    ``start``: of its words among all of the question; ``clause`` and ``sentence``: in which of them it stands, counted
+    from 0.
+    """
 
     text: str
     says: tuple[Bindings, ...]

@@ -18,10 +18,11 @@ from reverie.dreaming.confidence import ConfidenceModel, Guarantee, features
 from reverie.errors import MissingExtraError, UsageError
 from reverie.nouns import Check, Signals
 
-__all__ = ["FitConfig", "Met", "Parted", "fit_probe", "needed", "part", "set_threshold", "within_reach"]
+__all__ = ["FitConfig", "Met", "Parted", "fit_probe", "needed", "part", "plainest", "set_threshold", "within_reach"]
 
 
 _DRAWS, _MOST = 20, 0.9  # from the questions to fit on, and the share of them that must allow a threshold
+_AS_GOOD = 0.01  # AUROC by which a plainer probe may be worse
 _FEWEST = 10  # right answers, and wrong ones, that a probe is fitted on
 
 
@@ -38,6 +39,7 @@ class FitConfig:
     state_ridge: float = 1000.0  # on its weights
     centres: int = 0  # that describe the embeddings of right answers' questions
     left_out: tuple[str, ...] = ("length", "meanings", "told_true")  # features that add nothing to the rest
+    only: tuple[str, ...] = ()  # features to take no others than; empty: all that are not left out
     shares: tuple[float, float, float] = (0.4, 0.4, 0.2)  # of the parts: fit, calibrate, test
     seed: int = 0
 
@@ -112,7 +114,8 @@ def fit_probe(met: Sequence[Met], config: FitConfig) -> ConfidenceModel:
         apart = fit_places([met[index] for index in rest], config)
         for index in fold:
             rows[index] = apart.features(met[index])
-    names = tuple(sorted({name for row in rows for name in row} - set(config.left_out)))
+    shown = {name for row in rows for name in row} - set(config.left_out)
+    names = tuple(sorted(shown & set(config.only) if config.only else shown))
     table = np.array([[row.get(name, np.nan) for name in names] for row in rows])
     filled = np.nan_to_num(table)
     _, first = np.unique(filled, axis=1, return_index=True)  # who says the same as another says nothing
@@ -164,6 +167,26 @@ def within_reach(met: Sequence[Met], config: FitConfig) -> FitConfig:
         if sum(lowest_threshold(sure[rows], right[rows], chosen) is not None for rows in draws) >= _MOST * _DRAWS:
             return chosen
     return replace(config, risk=max(config.risks), risks=())
+
+
+def plainest(met: Sequence[Met], config: FitConfig, candidates: Sequence[tuple[str, ...]]) -> FitConfig:
+    """``config`` with the first of the sets of features (the plainest stand first) that ranks answers to kinds of
+    questions that it was not fitted on about as well as the best of them does."""
+    from sklearn.model_selection import GroupKFold
+
+    from reverie.training.knowing.figures import auroc
+
+    right, kinds = np.array([one.right for one in met]), np.array([one.kind for one in met])
+    folds = list(GroupKFold(min(config.folds, len(set(kinds)))).split(right, right, kinds))
+    areas = []
+    for names in candidates:
+        chosen, sure = replace(config, only=names), np.zeros(len(met))
+        for rest, fold in folds:
+            probe = fit_probe([met[index] for index in rest], chosen)
+            sure[fold] = [probe.confidence(met[index].signals, met[index].checks) for index in fold]
+        areas.append(auroc(sure, right))
+    first = next(place for place, area in enumerate(areas) if area >= max(areas) - _AS_GOOD)
+    return replace(config, only=candidates[first])
 
 
 def set_threshold(model: ConfidenceModel, met: Sequence[Met], config: FitConfig, about: str = "") -> ConfidenceModel:

@@ -15,7 +15,8 @@ __all__ = ["NEVER", "WANTED", "Asked", "is_right", "read_questions"]
 
 WANTED = (
     'JSON lines of {"question": "...", "answers": ["...", ...]}, with "options": [...] where one of them is right, and '
-    '"answers": [] for questions that nobody can answer'
+    '"answers": [] for questions that nobody can answer; or rows as ARC and OpenBookQA have them, with "choices" and '
+    '"answerKey"'
 )
 NEVER = "(?!)"  # the pattern that nothing matches
 _ARTICLES = frozenset(("a", "an", "the"))
@@ -87,6 +88,8 @@ def plain(text: str) -> str:
 
 
 def _parse(fields: dict[str, Any]) -> Asked:
+    if "answerKey" in fields:
+        return _of_choices(fields)
     question, kind = fields["question"], fields.get("kind", fields.get("subject", "given"))
     answers = fields["answers"] if "answers" in fields else fields["answer"]
     options = fields.get("options") or ()
@@ -94,6 +97,27 @@ def _parse(fields: dict[str, Any]) -> Asked:
     if not all(isinstance(one, str) for one in (question, kind)) or not all(map(_is_texts, (answers, options))):
         raise ValueError("question and kind are texts, answers and options lists of texts")
     return Asked(question, tuple(answers), tuple(options), kind)
+
+
+def _of_choices(fields: dict[str, Any]) -> Asked:
+    """A row of ARC or OpenBookQA, as their authors give them (a question with its stem and a list of choices) or as
+    data libraries do (a list of texts beside one of labels)."""
+    asked = fields.get("question", fields.get("question_stem"))
+    stem, choices = (asked["stem"], asked["choices"]) if isinstance(asked, dict) else (asked, fields["choices"])
+    if isinstance(choices, dict):
+        pairs = list(zip(choices["label"], choices["text"], strict=True))
+    else:
+        pairs = [(one["label"], one["text"]) for one in choices]
+    right = [text for label, text in pairs if label == fields["answerKey"]]
+    kind = fields.get("kind", fields.get("subject", "given"))
+    if (
+        not isinstance(stem, str)
+        or not isinstance(kind, str)
+        or not right
+        or not _is_texts([text for _, text in pairs])
+    ):
+        raise ValueError("the stem and the choices are texts, and the answerKey is the label of one of them")
+    return Asked(stem, tuple(right), tuple(text for _, text in pairs), kind)
 
 
 def _is_texts(values: Any) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from reverie.worlds.everyday.asking_things import (
     CONTRARY,
+    ask_both,
     ask_common,
     ask_heavier,
     ask_many,
@@ -21,7 +22,7 @@ from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
 from reverie.worlds.phrasebook import Asking, Bindings, Refusal
 
-__all__ = ["CAN", "GONE", "OF_THING", "Event", "ask", "holds", "lower", "meant", "yes_no"]
+__all__ = ["Event", "able", "ask", "is_so", "property_of"]
 
 Answers = Sequence[str | None]
 # outcome → words of what happens that say it
@@ -56,15 +57,18 @@ _ABOUT_THINGS: Mapping[str, Callable[[Bindings], Asking | Refusal | str]] = {
     "most": ask_most,
     "which": ask_which,
     "many": ask_many,
+    "both": ask_both,
 }
+_OF_EVENTS = ("action", "verb", "surface", "height", "said", "can", "support", "not", "liquid", "story")
 _APART = "it joins what was taught apart"
 _CONTRARIES = {"stay the same": "change", "stay solid": "melt"}
 _OTHER_WAY = {"float": "sink", "sink": "float"}
 _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
 # outcomes after which a thing is not whole
-GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")
+_GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")
+_NEVER = {"tip": ("slides",)}  # action → what no thing does for it
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
-CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
+_CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
 _BECAUSE = {  # outcome → what its cause in the thing speaks of
     "break": "fragile", "bounce": "springy", "pop": "thin skin", "melt": "melt", "catch fire": "burn",
     "freeze": "freeze", "float": "water", "sink": "water", "rise": "lighter than air",
@@ -73,11 +77,10 @@ _USUALLY = {  # outcome → what is done to things of which it is asked, or said
     "break": "drop", "bounce": "drop", "drift": "drop", "float": "drop", "sink": "drop", "rise": "let go",
     "pop": "drop", "melt": "heat", "cook": "heat", "catch fire": "light", "freeze": "cool",
 }  # fmt: skip
-_BEFORE = ("break", "catch fire")  # asked why of these, something was done to it that is not said
 # form → how an answer to it begins; another is one to something else
 _BEGINS = {"will": ("Yes", "No"), "whole": ("Yes", "No"), "where": ("It ends up",), "after": ("It ",)}
 _ONLY = {"cook": ("heat",)}  # outcome → the actions of which it is asked
-OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
+_OF_THING = {  # outcome asked of a thing of which nothing is said to happen → its property
     "break": "fragile", "catch fire": "burns", "melt": "melts", "be cut": "cut", "float": "floats", "sink": "-floats",
     "roll": "rolls",
 }  # fmt: skip
@@ -92,7 +95,7 @@ def ask(named: Bindings) -> Asking | Refusal | str:
     if form == "opinion":
         return Refusal("it asks whether that is wise, not what happens", veto=True)
     if form in _ABOUT_THINGS:
-        extra = {"action", "verb", "surface", "height", "said", "can", "support", "not", "liquid"} & set(named)
+        extra = {*_OF_EVENTS} & set(named)
         return _APART if extra else _ABOUT_THINGS[form](named)
     if not form or ("open" in named) != ("closed" in named):
         return "it does not say what is asked"
@@ -104,6 +107,8 @@ def ask(named: Bindings) -> Asking | Refusal | str:
         return _APART  # as milk in a cup of water
     if "action" in named:
         return _of_event(named)
+    if "story" in named:
+        return "it does not say what is done"
     about = _of_thing(named)
     return _unsaid(named) if isinstance(about, str) else about
 
@@ -122,9 +127,11 @@ def _unsaid(named: Bindings) -> Asking | Refusal | str:
     """Where nothing is said to be done, what usually makes a thing do that; answered only where it does."""
     verb = named.get("verb", "")
     action = _USUALLY.get(verb)
-    if action is None or named["form"] not in ("will", "why") or {"not", "or", "said"} & set(named):
+    if action is None or named["form"] not in ("will", "why") or {"or", "said"} & set(named):
         return "it does not say what is done"
-    if named["form"] == "why" and verb in _BEFORE:
+    if "not" in named and verb not in ("float", "sink"):
+        return "it does not say what is done"
+    if named["form"] == "why" and ((verb == "break" and "surface" not in named) or THINGS[named["thing"]].wick):
         return "it does not say what is done"
     wet = {"surface": "water"} if verb in ("float", "sink") and not THINGS[named["thing"]].rises else {}
     if wet and named.get("surface", "water") != "water":
@@ -150,8 +157,8 @@ def _spelled_out(named: Bindings) -> dict[str, str]:
     if full.get("form") == "property" and "action" in full and full["property"] in ("floats", "-floats"):
         contrary = full.pop("property").startswith(CONTRARY)  # something is done, and then it floats or sinks
         full |= {"form": "happens"} if "or" in full else {"form": "will", "verb": "sink" if contrary else "float"}
-    if "form" not in full and "can" in full and full.get("action") in CAN:
-        full |= {"form": "will", "verb": CAN[full["action"]]}
+    if "form" not in full and "can" in full and full.get("action") in _CAN:
+        full |= {"form": "will", "verb": _CAN[full["action"]]}
     if full.pop("tag", ""):
         full.pop("said", "")
     if "liquid" in full and (full.get("action") in ("heat", "cool", "pour") or full.get("verb") == "freeze"):
@@ -163,7 +170,7 @@ def _spelled_out(named: Bindings) -> dict[str, str]:
 
 def _of_thing(named: Bindings) -> Asking | Refusal | str:
     """A yes/no question about a thing with nothing done to it."""
-    name = OF_THING.get(named.get("verb", ""))
+    name = _OF_THING.get(named.get("verb", ""))
     if named["form"] != "will" or not name or set(named) - {"form", "verb", "thing", "surface", "can"}:
         return "it does not say what is done"
     if named.get("surface", "water") != "water" or ("surface" in named and name not in ("floats", "-floats")):
@@ -276,9 +283,23 @@ def _of_event(named: Bindings) -> Asking | Refusal | str:
         return f"it does not say what is {'asked' if form == 'will' else 'to be explained'}"
     if "or" in named:
         verb = ""
-    if event.off:
-        return _fallen(event, form, verb, named)
-    return _asking(event, form, verb, "not" in named)
+    asking = _fallen(event, form, verb, named) if event.off else _asking(event, form, verb, "not" in named)
+    never = _NEVER.get(event.action, ())
+    return _without(asking, never) if never and isinstance(asking, Asking) else asking
+
+
+def _without(asking: Asking, never: Sequence[str]) -> Asking:
+    """``asking``, where answers that speak of what is ``never`` so do not count."""
+
+    def known(said: Answers) -> Answers:
+        return [None if one and any(words in one for words in never) else one for one in said]
+
+    word, denied = asking.word, asking.denied
+    return Asking(
+        asking.questions,
+        lambda said: word(known(said)) if word else known(said)[0],
+        (lambda said: denied(known(said))) if denied else None,
+    )
 
 
 def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
@@ -294,8 +315,8 @@ def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refus
     if form == "whole":
         return Asking((event.whole(), event.happens()), lambda said: _checked(_fitting(form, said[0]), _whole(said[1])))
     if form == "why":
-        return _why(event, meant(event, verb), negated)
-    return _will(event, meant(event, verb))
+        return _why(event, _meant(event, verb), negated)
+    return _will(event, _meant(event, verb))
 
 
 def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
@@ -304,7 +325,7 @@ def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | Refu
     if not isinstance(asking, Asking):
         return asking
 
-    denied, waits = _denied(meant(event, verb), negated), event.action == "wait"
+    denied, waits = _denied(_meant(event, verb), negated), event.action == "wait"
 
     def word(said: Answers) -> str | None:
         if waits and denied(said):
@@ -336,7 +357,7 @@ def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | Ref
     return Asking((*pushed.questions, *dropped.questions, event.happens()), word, denied if pushed.denied else None)
 
 
-def meant(event: Event, verb: str) -> str:
+def _meant(event: Event, verb: str) -> str:
     """What floats in the air rises, and what sinks there comes down."""
     wet = event.surface == "water" and event.action in ("drop", "let go", "throw")
     if verb == "float" and not wet:
@@ -345,6 +366,8 @@ def meant(event: Event, verb: str) -> str:
         return "come down"
     if verb == "fall":
         return {"stack": "fall off", "push": "fall over", "tip": "fall over"}.get(event.action, "come down")
+    if verb == "freeze" and event.action in ("wait", "heat"):
+        return "stay solid"
     if verb == "spill" and not event.thing.contents:
         return "fall over"
     if verb == "rise" and wet and not event.thing.rises:
@@ -357,10 +380,9 @@ def _will(event: Event, verb: str) -> Asking | Refusal | str:
     if event.action not in _ONLY.get(verb, (event.action,)):
         return _APART
     if verb not in taught:
-        return Asking((event.happens(),), lambda said: yes_no(verb, said[0]))
-    return Asking(
-        (event.will(verb), event.happens()), lambda said: _checked(_coherent(verb, said[0]), yes_no(verb, said[1]))
-    )
+        return Asking((event.happens(),), lambda said: _yes_no(verb, said[0]))
+    asked = (event.will(verb), event.happens())
+    return Asking(asked, lambda said: _checked(_coherent(verb, said[0]), _yes_no(verb, said[1])))
 
 
 def _fitting(form: str, said: str | None) -> str | None:
@@ -371,7 +393,7 @@ def _fitting(form: str, said: str | None) -> str | None:
 def _coherent(verb: str, said: str | None) -> str | None:
     """A yes or no, where what stands behind it does not speak for the contrary."""
     yes, _, why = (_fitting("will", said) or "").partition(", ")
-    return said if yes and (not why or holds(verb, why) == (yes == "Yes")) else None
+    return said if yes and (not why or _holds(verb, why) == (yes == "Yes")) else None
 
 
 def _checked(said: str | None, happens: str | None) -> str | None:
@@ -381,10 +403,10 @@ def _checked(said: str | None, happens: str | None) -> str | None:
     return said if said.split(",")[0] == happens.split(",")[0] else happens
 
 
-def holds(verb: str, happens: str) -> bool:
+def _holds(verb: str, happens: str) -> bool:
     happens = happens.lower()
     if verb in _CONTRARIES:
-        return not holds(_CONTRARIES[verb], happens)
+        return not _holds(_CONTRARIES[verb], happens)
     if verb == "change":
         return not any(words in happens for words in _UNCHANGED)
     if verb == "move" and "hardly moves" in happens:
@@ -394,16 +416,16 @@ def holds(verb: str, happens: str) -> bool:
     return any(words in happens for words in _SHOWN[verb])
 
 
-def yes_no(verb: str, happens: str | None) -> str | None:
+def _yes_no(verb: str, happens: str | None) -> str | None:
     if happens is None:
         return None
-    return f"{'Yes' if holds(verb, happens) else 'No'}, {lower(happens)}"
+    return f"{'Yes' if _holds(verb, happens) else 'No'}, {_lower(happens)}"
 
 
 def _whole(happens: str | None) -> str | None:
     if happens is None:
         return None
-    return f"{'No' if any(words in happens for words in GONE) else 'Yes'}, {lower(happens)}"
+    return f"{'No' if any(words in happens for words in _GONE) else 'Yes'}, {_lower(happens)}"
 
 
 def _why(event: Event, verb: str, negated: bool) -> Asking | Refusal | str:
@@ -448,12 +470,36 @@ def _denied(verb: str, negated: bool) -> Callable[[Answers], str | None]:
 
     def denied(said: Answers) -> str | None:
         happens = said[-1]
-        if happens is None or holds(verb, happens) != negated:
+        if happens is None or _holds(verb, happens) != negated:
             return None
-        return f"{'That is not so, it does' if negated else 'It does not'} {verb}: {lower(happens)}"
+        return f"{'That is not so, it does' if negated else 'It does not'} {verb}: {_lower(happens)}"
 
     return denied
 
 
-def lower(sentence: str) -> str:
+def _lower(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
+
+
+# outcomes, for who asks about them otherwise -------------------------------------------------------------------------
+
+
+def able(action: str) -> str:
+    """The outcome that "can you" asks of an action; "" where it asks none."""
+    return _CAN.get(action, "")
+
+
+def property_of(verb: str) -> str:
+    """The property that an outcome asks for, of a thing to which nothing is done; "" where it is none."""
+    return _OF_THING.get(verb, "")
+
+
+def is_so(event: Event, verb: str, happens: str) -> bool:
+    """Whether what happens is that outcome; "whole" is to stay so, "stay on top" to stay where it is."""
+    if verb == "whole":
+        return not any(words in happens for words in _GONE)
+    if verb == "stay on top" and event.action != "stack":
+        if event.surface == "water" and event.action in ("drop", "let go", "throw"):
+            return _holds("float", happens)
+        return not _holds("move" if event.action in ("push", "tip") else "change", happens)
+    return _holds(_meant(event, verb), happens)
