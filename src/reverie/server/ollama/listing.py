@@ -30,12 +30,12 @@ _DRAWING = {"temperature": "temperature", "top_k": "top_k", "top_p": "top_p", "m
 def listing_routes(hosting: Hosting, pictures: Mapping[str, GenerationService]) -> APIRouter:
     routes = APIRouter(prefix="/api")
 
-    @routes.get("/version")
+    @routes.api_route("/version", methods=["GET", "HEAD"])
     async def version() -> dict[str, Any]:
         """The version of Ollama's API that is spoken here, and ours."""
         return {"version": OLLAMA_VERSION, "reverie": reverie.__version__}
 
-    @routes.get("/tags")
+    @routes.api_route("/tags", methods=["GET", "HEAD"])
     async def tags() -> dict[str, Any]:
         """The models, each with its experts as further ones."""
         found = [_listed(facts, variant) for facts in hosting.models() for variant in _variants(facts)]
