@@ -30,12 +30,14 @@ _DRAWING = {"temperature": "temperature", "top_k": "top_k", "top_p": "top_p", "m
 def listing_routes(hosting: Hosting, pictures: Mapping[str, GenerationService]) -> APIRouter:
     routes = APIRouter(prefix="/api")
 
-    @routes.api_route("/version", methods=["GET", "HEAD"])
+    @routes.head("/version", include_in_schema=False)
+    @routes.get("/version")
     async def version() -> dict[str, Any]:
         """The version of Ollama's API that is spoken here, and ours."""
         return {"version": OLLAMA_VERSION, "reverie": reverie.__version__}
 
-    @routes.api_route("/tags", methods=["GET", "HEAD"])
+    @routes.head("/tags", include_in_schema=False)
+    @routes.get("/tags")
     async def tags() -> dict[str, Any]:
         """The models, each with its experts as further ones."""
         found = [_listed(facts, variant) for facts in hosting.models() for variant in _variants(facts)]
