@@ -358,7 +358,9 @@ def _will(event: Event, verb: str) -> Asking | Refusal | str:
         return _APART
     if verb not in taught:
         return Asking((event.happens(),), lambda said: _yes_no(verb, said[0]))
-    return Asking((event.will(verb), event.happens()), lambda said: _checked(_coherent(verb, said[0]), _yes_no(verb, said[1])))
+    return Asking(
+        (event.will(verb), event.happens()), lambda said: _checked(_coherent(verb, said[0]), _yes_no(verb, said[1]))
+    )
 
 
 def _fitting(form: str, said: str | None) -> str | None:
