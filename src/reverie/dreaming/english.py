@@ -15,6 +15,7 @@ __all__ = ["less_often", "mended", "stem", "words_of"]
 _STEMMER, _ONE_AT_A_TIME = snowballstemmer.stemmer("english"), Lock()  # it keeps the word that it works on
 # base = its forms that no stemmer finds
 _FORMS = """
+child = children; man = men; woman = women; foot = feet; knife = knives
 be = am are is was were been being s; do = does did done; have = has had; will = would shall should wo ll
 can = could might may ca; fall = fell fallen; throw = threw thrown; fling = flung; break = broke broken
 freeze = froze frozen; light = lit; leave = left; hold = held; give = gave given; go = went gone goes
@@ -22,9 +23,10 @@ get = got gotten; take = took taken; sink = sank sunk; rise = rose risen; fly = 
 come = came; make = made; stand = stood; see = saw seen; sit = sat; lie = lay laid lain lying; keep = kept
 catch = caught; stick = stuck; find = found; slide = slid; spill = spilt; burn = burnt; know = knew known
 think = thought; not = nt; begin = began begun; blow = blew blown; shake = shook shaken; melt = molten
-say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting; forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept
-buy = bought; hang = hung; shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard
-send = sent; bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = shown; put = putting
+say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting
+forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept; buy = bought; hang = hung
+shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard; send = sent
+bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = shown; put = putting
 write = wrote written; swear = swore sworn; forsake = forsook forsaken; weep = wept; leap = leapt
 swim = swam swum; spring = sprang sprung; split = splitting; burst = bursting; shut = shutting
 """
@@ -61,6 +63,8 @@ _WRITTEN = (
     (r"\bbrak(e|es|ed|ing)\b", "break"),
     (r"\b(lite|lites)\b", "light"),
     (r"\b(cuz|coz)\b", "because"),
+    (r"\bdose (?=(a|an|the|my|your|it|this|that|they|he|she)\b)", "does "),
+    (r"\b(flote|flot)(s|ed|ing)?\b", r"float\2"),
     (r"\bgotta\b", "have to"),
     (r"\blemme\b", "let me"),
     (r"\bgimme\b", "give me"),
@@ -101,48 +105,64 @@ def less_often(word: str) -> tuple[str, ...]:
 def mended(word: str, known: Collection[str]) -> str:
     """The stem of a misspelt word: of the one known word that was meant, where that is plain; else its own.
 
-    What was meant begins alike and is one slip away, two in a long word.
+    What was meant begins alike and is one slip away, two in a long word; in a word of three letters one is missing.
+    A letter that is missing, too many or swapped is likelier than a wrong one.
     """
-    if len(word) < 4 or not word.isalpha() or word in REAL_WORDS:
+    if len(word) < 3 or not word.isalpha() or word in REAL_WORDS:
         return stem(word)
-    near: dict[int, set[str]] = {1: set(), 2: set()}
+    near: dict[int, set[str]] = {1: set(), 2: set(), 3: set()}
     for other in known:
-        if other[0] == word[0] and (slips := _slips(word, other)) < 3:
+        if other[0] == word[0] and (slips := _slips(word, other)) < _MANY:
             near[slips].add(stem(other))
-    closest = near[1] or near[2]
+    closest = near[1] or near[2] or near[3]
     return closest.pop() if len(closest) == 1 else stem(word)
 
 
-def _slips(word: str, other: str) -> int:
-    """How many letters are wrong, missing, too many or swapped; 3 for more than one makes in words of that length."""
-    from rapidfuzz.distance import OSA
+_MANY = 4
 
+
+def _slips(word: str, other: str) -> int:
+    """How far a word is from another: 1 for a letter that is missing, too many or swapped, 2 for a wrong one, 3 for two
+    slips in a long word; ``_MANY`` for more."""
+    from rapidfuzz.distance import OSA, Indel
+
+    if len(word) < 4:
+        return 1 if len(other) == len(word) + 1 and Indel.distance(word, other) == 1 else _MANY
     most = 1 if min(len(word), len(other)) < 8 else 2
     distance = int(OSA.distance(word, other, score_cutoff=most))
-    return max(distance, 1) if distance <= most else 3
+    if distance > most:
+        return _MANY
+    if distance > 1:
+        return 3
+    return 1 if len(word) != len(other) or sorted(word) == sorted(other) else 2
 
 
 # a slip away from words of the worlds, and no slip: "plane" is not a misspelt plate
 REAL_WORDS = frozenset(
     """
-    aloe ample bail bald batch bate bats batter battle bead beak beam bean beard beat beer bell better bill
-    bitter black bleak bloc boar bool boom boon boot bouncer brad bred butt bee boss knee free wall sell breed broad bull bumble burble burying
-    butler buttery charge chia chili chilly chin chine clod coal coaling coil cola colt cooing cooler coop
-    cooping cord cubs cure cute dawn deck dies dock docs domes dons dopes dose doses dosing dots downt downy
-    draining drilling drip dripping droop duce duct dusk dyes dying faire fame feathery fibre fier file firm
-    flake flare flats fleecing fleeting flesh flood flour fluor fore frame gels gems giver gloss grass guts
-    hampered hardened hated heal healed healing hear hearing heart heater heave heaved heed hell helm herd hoed
-    hole holy hood intro lease leasing leaven lent lest lift lightening lightning limiting malt march math meal
-    meat medal meld mental mild mile mill mink noting oven overt pace pacer pacing pager palace palate pauper
-    payer peace petting piper pitting plaice plane plat platen plater played playing poor posh pout raise
-    relating relaxing relegated repealed repeated repeating revealed revealing reversed reversing rice ride
-    rinse rite robber rubbed sack sandy sane sang scatter send shack shave shaved shaving sheep sheer shocking
-    shoe shone shore shovel shutter silks sings sins sinus slack slick slime smack smatter snack snacking snap
-    snuffed soak sole sore soup sparking spice spoof spook spool stab stacker staffed staffing stag staining
-    staked stalk star stark starring starving stiffed stock stocked stocking stoke stole stony stray swap sway
-    sweet swoon tablet taker tale tales tapes tapped tapping taxes three thriving throb tick till tilling tint
-    titled toes tons torn trick trip tripped tripping trips trowing truing tuned tuning turd turf tying vary verb wafer wager wall ward ware
-    warn warning warp warping wars wart wary watery waver whale wham wheat whet whey whine whit white whose
-    width wild wile wilt wish witch wits wond woody wool woolen word world worm wound wren
+    aloe ample arm ash axe bag bail bald bar bat batch bate bats batter battle bay bead beak beam bean beard beat
+    bed bee beer bell bet better bib bill bin bit bitter black bleak bloc boar boo bool boom boon boot boss bouncer
+    bow box brad bred breed broad bug bull bumble bun burble burying bus butler butt buttery cab cap car charge chia
+    chili chilly chin chine clod coal coaling coil cola colt cooing cooler coop cooping cord cow cry cub cubs cue
+    cure cute dad dam dawn day deck den dew dies dock docs domes dons dopes dose doses dosing dot dots downt downy
+    draining drilling drip dripping droop duce duct dusk dye dyes dying ear elf eye faire fame fan far feathery fee
+    fibre fier file fin fir firm flake flare flats fleecing fleeting flesh flood flour flu fluor fly fog fore fox
+    frame free fur gap gas gels gem gems giver gloss god grass gum gun gut guts ham hampered hardened hat hated hay
+    heal healed healing hear hearing heart heater heave heaved heed hell helm hen her herd him hip his hoed hole
+    holy hood how hug hut ice ink intro jam jar jaw key knee lap law lease leasing leaven leg lent lest lid lift
+    lightening lightning limiting lip log malt map march math meal meat medal meld mental mild mile mill mink mud
+    net noting nut oak oil oven overt owl pace pacer pacing pad pager palace palate pan pat pauper paw pay payer pea
+    peace peg pen pet petting pie pig pin piper pit pitting plaice plane platen plater played playing poor posh pout
+    rag raise rat relating relaxing relegated repealed repeated repeating revealed revealing reversed reversing rib
+    rice ride rinse rite robber rubbed rug rum sack sad sandy sane sang scatter sea sell send shack shave shaved
+    shaving she sheep sheer shocking shoe shone shore shovel shutter silks sin sings sins sinus ski sky slack slick
+    slime smack smatter snack snacking snap snuffed soak sole son sore soup sparking spice spoof spook spool spy
+    stab stacker staffed staffing stag staining staked stalk star stark starring starving stiffed stock stocked
+    stocking stoke stole stony stray sun swap sway sweet swoon tab tablet taker tale tales tapes tapped tapping tar
+    taxes tea ten three thriving throb tick tie till tilling tin tint titled toe toes ton tons torn toy trick trip
+    tripped tripping trips trowing truing tub tuned tuning turd turf tying van vary verb vet wafer wager wall war
+    ward ware warn warning warp warping wars wart wary watery waver wax way web whale wham wheat whet whey whine
+    whit white whose width wig wild wile wilt win wish wit witch wits wond woody wool woolen word world worm wound
+    wren
     """.split()
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from reverie.dreaming.english import less_often, mended, stem, words_of
@@ -46,7 +46,7 @@ Found = tuple[tuple[int, Bindings], ...]  # where a match ends, and what it name
 class _Node:
     """A piece of a pattern. ``firsts``: the words that a match can begin with; ``empty``: it may be of no word.
 
-    ``parts`` are those of a row or the options of a choice, which ``by_first`` finds by the word they begin with.
+    ``parts`` are those of a row or the options of a choice.
     """
 
     kind: Literal["word", "slot", "row", "choice"]
@@ -54,13 +54,23 @@ class _Node:
     parts: tuple[_Node, ...] = ()
     firsts: frozenset[str] = frozenset()
     empty: bool = False
-    by_first: Mapping[str, tuple[_Node, ...]] = field(default_factory=dict)
-    may_be_empty: tuple[_Node, ...] = ()
+
+    @cached_property
+    def may_be_empty(self) -> tuple[_Node, ...]:
+        return tuple(option for option in self.parts if option.empty)
+
+    @cached_property
+    def by_first(self) -> Mapping[str, tuple[_Node, ...]]:
+        """The options of a choice by the word they begin with, without those that may be empty. Found when first
+        needed: most choices never are."""
+        found: dict[str, list[_Node]] = {}
+        for option in self.parts:
+            for first in () if option.empty else option.firsts:
+                found.setdefault(first, []).append(option)
+        return {first: tuple(options) for first, options in found.items()}
 
 
 def _row(parts: Sequence[_Node]) -> _Node:
-    if len(parts) == 1:
-        return parts[0]
     firsts: set[str] = set()
     for part in parts:
         firsts |= part.firsts
@@ -70,16 +80,8 @@ def _row(parts: Sequence[_Node]) -> _Node:
 
 
 def _choice(options: Sequence[_Node]) -> _Node:
-    if len(options) == 1:
-        return options[0]
-    by_first: dict[str, list[_Node]] = {}
-    for option in options:
-        for first in () if option.empty else option.firsts:
-            by_first.setdefault(first, []).append(option)
     firsts = frozenset().union(*(option.firsts for option in options))
-    empty = tuple(option for option in options if option.empty)
-    index = {first: tuple(found) for first, found in by_first.items()}
-    return _Node("choice", "", tuple(options), firsts, bool(empty), index, empty)
+    return _Node("choice", "", tuple(options), firsts, any(option.empty for option in options))
 
 
 class Parser:
@@ -90,11 +92,12 @@ class Parser:
         self.ask = book.ask
         self._texts, self._adverbs = book.macros, book.adverbs
         self._macros: dict[str, _Node] = {}
+        self._nodes: dict[tuple[object, ...], _Node] = {}
         self._pieces = [(self._compile(one.text), one.binds) for one in book.patterns]
         texts = [one.text for one in book.patterns] + [*book.macros.values()]
         phrases = (phrase for slot in book.slots.values() for said in slot.values.values() for phrase in said)
         said = re.sub(r"\{\w+\}|<\w+>", " ", " ".join([*texts, *phrases]))
-        self.words = frozenset(re.findall(r"\w+", said))
+        self.words = frozenset(re.findall(r"\w+|[+=]", said))
         self._spelled = frozenset(word for word in book.spelled if len(word) > 3)
         self._stems = frozenset(map(stem, self.words))
 
@@ -185,23 +188,35 @@ class Parser:
             elif token in "([":
                 inner, at = self._options(tokens, at)
                 at += 1
-                rows[-1].append(inner if token == "(" else _choice([inner, _row([])]))
+                rows[-1].append(inner if token == "(" else self._shared(_choice, [inner, self._shared(_row, [])]))
             else:
                 rows[-1].append(self._part(token))
-        return _choice([_row(parts) for parts in rows]), at
+        return self._shared(_choice, [self._shared(_row, parts) for parts in rows]), at
+
+    def _shared(self, make: Callable[[Sequence[_Node]], _Node], parts: Sequence[_Node]) -> _Node:
+        """A node of these parts, one for all places that have the same: what it matches is then found once."""
+        if len(parts) == 1:
+            return parts[0]
+        key = (make, *map(id, parts))
+        if key not in self._nodes:
+            self._nodes[key] = make(parts)
+        return self._nodes[key]
 
     def _part(self, token: str) -> _Node:
         name = token[1:-1]
         if token[0] in "{<" and name not in (self._slots if token[0] == "{" else self._texts):
             raise ConfigError(f"a phrasebook uses {token} and does not say what that is")
+        if (token,) in self._nodes:
+            return self._nodes[token,]
         if token.startswith("{"):
-            return _Node("slot", name, firsts=frozenset(self._slots[name][1]))
+            return self._nodes.setdefault((token,), _Node("slot", name, firsts=frozenset(self._slots[name][1])))
         if token.startswith("<"):
             if name not in self._macros:
                 self._macros[name] = self._compile(self._texts[name])
             return self._macros[name]
         word = stem(token)
-        return _Node("word", word, firsts=frozenset([word]))
+        node = self._nodes.setdefault(("", word), _Node("word", word, firsts=frozenset([word])))
+        return self._nodes.setdefault((token,), node)
 
 
 class _Match:

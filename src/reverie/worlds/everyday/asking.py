@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from reverie.worlds.everyday.asking_things import (
     CONTRARY,
+    ask_both,
     ask_common,
     ask_heavier,
     ask_many,
@@ -56,13 +57,16 @@ _ABOUT_THINGS: Mapping[str, Callable[[Bindings], Asking | Refusal | str]] = {
     "most": ask_most,
     "which": ask_which,
     "many": ask_many,
+    "both": ask_both,
 }
+_OF_EVENTS = ("action", "verb", "surface", "height", "said", "can", "support", "not", "liquid", "story")
 _APART = "it joins what was taught apart"
 _CONTRARIES = {"stay the same": "change", "stay solid": "melt"}
 _OTHER_WAY = {"float": "sink", "sink": "float"}
 _UNCHANGED = ("nothing happens", "stays as it is", "does not change")
 # outcomes after which a thing is not whole
 _GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")
+_NEVER = {"tip": ("slides",)}  # action → what no thing does for it
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
 _CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
 _BECAUSE = {  # outcome → what its cause in the thing speaks of
@@ -73,7 +77,6 @@ _USUALLY = {  # outcome → what is done to things of which it is asked, or said
     "break": "drop", "bounce": "drop", "drift": "drop", "float": "drop", "sink": "drop", "rise": "let go",
     "pop": "drop", "melt": "heat", "cook": "heat", "catch fire": "light", "freeze": "cool",
 }  # fmt: skip
-_BEFORE = ("break", "catch fire")  # asked why of these, something was done to it that is not said
 # form → how an answer to it begins; another is one to something else
 _BEGINS = {"will": ("Yes", "No"), "whole": ("Yes", "No"), "where": ("It ends up",), "after": ("It ",)}
 _ONLY = {"cook": ("heat",)}  # outcome → the actions of which it is asked
@@ -92,7 +95,7 @@ def ask(named: Bindings) -> Asking | Refusal | str:
     if form == "opinion":
         return Refusal("it asks whether that is wise, not what happens", veto=True)
     if form in _ABOUT_THINGS:
-        extra = {"action", "verb", "surface", "height", "said", "can", "support", "not", "liquid"} & set(named)
+        extra = {*_OF_EVENTS} & set(named)
         return _APART if extra else _ABOUT_THINGS[form](named)
     if not form or ("open" in named) != ("closed" in named):
         return "it does not say what is asked"
@@ -104,6 +107,8 @@ def ask(named: Bindings) -> Asking | Refusal | str:
         return _APART  # as milk in a cup of water
     if "action" in named:
         return _of_event(named)
+    if "story" in named:
+        return "it does not say what is done"
     about = _of_thing(named)
     return _unsaid(named) if isinstance(about, str) else about
 
@@ -122,9 +127,11 @@ def _unsaid(named: Bindings) -> Asking | Refusal | str:
     """Where nothing is said to be done, what usually makes a thing do that; answered only where it does."""
     verb = named.get("verb", "")
     action = _USUALLY.get(verb)
-    if action is None or named["form"] not in ("will", "why") or {"not", "or", "said"} & set(named):
+    if action is None or named["form"] not in ("will", "why") or {"or", "said"} & set(named):
         return "it does not say what is done"
-    if named["form"] == "why" and verb in _BEFORE:
+    if "not" in named and verb not in ("float", "sink"):
+        return "it does not say what is done"
+    if named["form"] == "why" and ((verb == "break" and "surface" not in named) or THINGS[named["thing"]].wick):
         return "it does not say what is done"
     wet = {"surface": "water"} if verb in ("float", "sink") and not THINGS[named["thing"]].rises else {}
     if wet and named.get("surface", "water") != "water":
@@ -276,9 +283,23 @@ def _of_event(named: Bindings) -> Asking | Refusal | str:
         return f"it does not say what is {'asked' if form == 'will' else 'to be explained'}"
     if "or" in named:
         verb = ""
-    if event.off:
-        return _fallen(event, form, verb, named)
-    return _asking(event, form, verb, "not" in named)
+    asking = _fallen(event, form, verb, named) if event.off else _asking(event, form, verb, "not" in named)
+    never = _NEVER.get(event.action, ())
+    return _without(asking, never) if never and isinstance(asking, Asking) else asking
+
+
+def _without(asking: Asking, never: Sequence[str]) -> Asking:
+    """``asking``, where answers that speak of what is ``never`` so do not count."""
+
+    def known(said: Answers) -> Answers:
+        return [None if one and any(words in one for words in never) else one for one in said]
+
+    word, denied = asking.word, asking.denied
+    return Asking(
+        asking.questions,
+        lambda said: word(known(said)) if word else known(said)[0],
+        (lambda said: denied(known(said))) if denied else None,
+    )
 
 
 def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
@@ -345,6 +366,8 @@ def _meant(event: Event, verb: str) -> str:
         return "come down"
     if verb == "fall":
         return {"stack": "fall off", "push": "fall over", "tip": "fall over"}.get(event.action, "come down")
+    if verb == "freeze" and event.action in ("wait", "heat"):
+        return "stay solid"
     if verb == "spill" and not event.thing.contents:
         return "fall over"
     if verb == "rise" and wet and not event.thing.rises:
@@ -358,9 +381,8 @@ def _will(event: Event, verb: str) -> Asking | Refusal | str:
         return _APART
     if verb not in taught:
         return Asking((event.happens(),), lambda said: _yes_no(verb, said[0]))
-    return Asking(
-        (event.will(verb), event.happens()), lambda said: _checked(_coherent(verb, said[0]), _yes_no(verb, said[1]))
-    )
+    asked = (event.will(verb), event.happens())
+    return Asking(asked, lambda said: _checked(_coherent(verb, said[0]), _yes_no(verb, said[1])))
 
 
 def _fitting(form: str, said: str | None) -> str | None:

@@ -11,7 +11,7 @@ from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.things import THINGS
 from reverie.worlds.phrasebook import Asking, Bindings, Refusal
 
-__all__ = ["CONTRARY", "ask_common", "ask_heavier", "ask_many", "ask_most", "ask_property", "ask_which"]
+__all__ = ["CONTRARY", "ask_both", "ask_common", "ask_heavier", "ask_many", "ask_most", "ask_property", "ask_which"]
 
 Answers = Sequence[str | None]
 CONTRARY = "-"  # before a property of which the contrary is asked
@@ -141,6 +141,28 @@ def _those(names: Sequence[str]) -> str:
         return "None of them."
     said = " and ".join(THINGS[name].the for name in names)
     return f"{said[0].upper()}{said[1:]}."
+
+
+def ask_both(named: Bindings) -> Asking | Refusal | str:
+    """Whether something is so of all of several things."""
+    asked, names = ask_which(named), _listed(named)
+    if not isinstance(asked, Asking):
+        return asked
+
+    def word(said: Answers) -> str | None:
+        found = _answers(names, said)
+        if found is None:
+            return None
+        of = [name for name, yes in found.items() if yes]
+        if len(of) == len(names):
+            return f"Yes, {'both' if len(names) == 2 else 'all'} of them."
+        return f"No, {'only ' if of else ''}{_lower_first(_those(of))}"
+
+    return Asking(asked.questions[-len(names) :], word)
+
+
+def _lower_first(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def ask_many(named: Bindings) -> Asking | Refusal | str:
