@@ -62,6 +62,7 @@ _TYPED = (
     (re.compile(r"\s=\s*\?"), " result?"),
     (re.compile(r"[°º]\s*[CF]?\b"), " degrees "),
 )
+_UNREAL = frozenset("dream story movie film cartoon fantasy fiction game imagination nightmare joke tale".split())
 _IN = frozenset("in on at during within".split())
 
 
@@ -109,7 +110,8 @@ def _set_aside(mentions: list[Mention]) -> list[Mention]:
         after = [two for two in mentions[place + 1 :] if two.clause == one.clause]
         rest = next((two for two in after if not _classes(two) & {"det", "adjective"}), None)
         a_person = before is not None and "det" in _classes(before) and bool(after) and _classes(after[0]) == {"person"}
-        in_talk = one.text in _IN and rest is not None and bool(_classes(rest)) and _classes(rest) <= {"idea", "talk"}
+        unreal = rest is not None and rest.text in _UNREAL
+        in_talk = one.text in _IN and not unreal and rest is not None and bool(_classes(rest)) and _classes(rest) <= {"idea", "talk"}
         if a_person or in_talk:
             mentions[place] = replace(one, says=({"aside": "talk"},))
     return mentions

@@ -118,7 +118,7 @@ class _Question:
         if not things and said.has("liquid") and self._acts[:1] in (["heat"], ["cool"], ["pour"]):
             things = [said.one("liquid", _SEVERAL)]
         if not things and said.has("tool"):
-            things = said.values("target")
+            things = [name for one in said if one.text.startswith("against") for name in values(one, "target")]
         if not things:
             raise Unclear("it names no thing that was taught")
         if said.has("cmp") or said.has("most") or said.has("common") or said.has("than"):
