@@ -24,9 +24,9 @@ come = came; make = made; stand = stood; see = saw seen; sit = sat; lie = lay la
 catch = caught; stick = stuck; find = found; slide = slid; spill = spilt; burn = burnt; know = knew known
 think = thought; not = nt; begin = began begun; blow = blew blown; shake = shook shaken; melt = molten
 say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting
-forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept
-buy = bought; hang = hung; shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard
-send = sent; bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = shown; put = putting
+forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept; buy = bought; hang = hung
+shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard; send = sent
+bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = shown; put = putting
 write = wrote written; swear = swore sworn; forsake = forsook forsaken; weep = wept; leap = leapt
 swim = swam swum; spring = sprang sprung; split = splitting; burst = bursting; shut = shutting
 """
