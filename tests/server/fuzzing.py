@@ -5,6 +5,7 @@ Every case is drawn from its own seed alone, so that a number is enough to see i
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Iterator, Mapping
@@ -107,6 +108,10 @@ def _case(
     return Case(method, path, json.dumps(value, ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass"))
 
 
+def _odd(rng: random.Random) -> Any:
+    return copy.deepcopy(rng.choice(ODD))
+
+
 def _use(value: dict[str, Any], rng: random.Random) -> None:
     """Most requests name a model that is there, and ask for little; a few are given a field that is not known."""
     for name in ("model", "name", "source"):
@@ -115,12 +120,12 @@ def _use(value: dict[str, Any], rng: random.Random) -> None:
     if "model" not in value and rng.random() < 0.7:
         value["model"] = "tiny"
     if rng.random() < 0.1:
-        value[rng.choice(["x", "strem", "tools", "options", "format"])] = rng.choice(ODD)
+        value[rng.choice(["x", "strem", "tools", "options", "format"])] = _odd(rng)
 
 
 def _value(document: Mapping[str, Any], schema: Any, rng: random.Random, depth: int) -> Any:
     if rng.random() < 0.06 or depth > 6 or not isinstance(schema, dict):
-        return rng.choice(ODD)
+        return _odd(rng)
     schema = _resolved(document, schema)
     for name in ("anyOf", "oneOf", "allOf"):
         if schema.get(name):
@@ -138,7 +143,7 @@ def _value(document: Mapping[str, Any], schema: Any, rng: random.Random, depth: 
             for name, one in schema.get("properties", {}).items()
             if name in needed or rng.random() < 0.35
         }
-        return given if given or rng.random() < 0.5 else {"a": rng.choice(ODD)}
+        return given if given or rng.random() < 0.5 else {"a": _odd(rng)}
     if kind == "array":
         return [_value(document, schema.get("items", {}), rng, depth + 1) for _ in range(rng.choice([0, 1, 1, 2, 3]))]
     if kind == "integer":
@@ -153,7 +158,7 @@ def _value(document: Mapping[str, Any], schema: Any, rng: random.Random, depth: 
         return rng.choice(
             ["hi", "what happens when you drop an egg?", "user", "assistant", "json", "", "é😀", "x" * 200]
         )
-    return None if kind == "null" else rng.choice(ODD)
+    return None if kind == "null" else _odd(rng)
 
 
 def _resolved(document: Mapping[str, Any], schema: Any) -> Any:

@@ -30,11 +30,13 @@ _DRAWING = {"temperature": "temperature", "top_k": "top_k", "top_p": "top_p", "m
 def listing_routes(hosting: Hosting, pictures: Mapping[str, GenerationService]) -> APIRouter:
     routes = APIRouter(prefix="/api")
 
+    @routes.head("/version", include_in_schema=False)
     @routes.get("/version")
     async def version() -> dict[str, Any]:
         """The version of Ollama's API that is spoken here, and ours."""
         return {"version": OLLAMA_VERSION, "reverie": reverie.__version__}
 
+    @routes.head("/tags", include_in_schema=False)
     @routes.get("/tags")
     async def tags() -> dict[str, Any]:
         """The models, each with its experts as further ones."""

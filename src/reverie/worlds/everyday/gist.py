@@ -117,6 +117,8 @@ class _Question:
         said, things = self.said, list(self.said.things)
         if not things and said.has("liquid") and self._acts[:1] in (["heat"], ["cool"], ["pour"]):
             things = [said.one("liquid", _SEVERAL)]
+        if not things and said.has("tool"):
+            things = [name for one in said if one.text.startswith("against") for name in values(one, "target")]
         if not things:
             raise Unclear("it names no thing that was taught")
         if said.has("cmp") or said.has("most") or said.has("common") or said.has("than"):
@@ -306,8 +308,8 @@ class _Question:
         for one in self.said:
             claim = self._claim(one)
             if claim is not None:
-                no = self._denial(one, spent)
-                found.append(((claim[0], claim[1] != no), one))
+                verb, so = claim
+                found.append(((verb, so != self._denial(one, spent)), one))
         for one in self.said:
             if "no" in keys(one) and "ask" not in keys(one) and one.start not in spent:
                 raise Unclear(f'"{one.text}" changes what is asked')
@@ -379,7 +381,9 @@ class _Question:
     def _passive(self) -> bool:
         """Whether it is asked if something is done at all: "is a stone cut"."""
         places = [place for place, one in enumerate(self.said) if place > 1 and "act" in keys(one)]
-        return any("thing" in keys(self.said.all[place - 1]) and self.said.opens(place - 2) for place in places)
+        return any(
+            {"thing", "tool"} & keys(self.said.all[place - 1]) and self.said.opens(place - 2) for place in places
+        )
 
     def _asked_and_told(self, claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
         """The outcomes that are asked about and those that are told before."""
