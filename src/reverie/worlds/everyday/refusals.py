@@ -115,6 +115,12 @@ def _subject(said: Mentions, place: int, one: Mention) -> str:
         return f"{one.text} {after.text}"
     if not {"verb", "fell", "whole"} & keys(one) or {"act", "put"} & keys(one):
         return ""
+    if (
+        before is not None
+        and before.text.endswith(("hand", "hands"))
+        and before.text.split()[0] not in ("from", "in", "by")
+    ):
+        return f"{before.text} {one.text}"
     subject = said.before(place, lambda two: bool(classes(two) & {"be", "adverb"}) or "no" in keys(two))
     if subject is None or subject.clause != one.clause:
         return ""
