@@ -23,7 +23,7 @@ __all__ = ["CHECKS", "Understood", "check_names", "checked", "refused", "registe
 
 _AGREE, _FEW = 0.15, 3  # from here on more branches end alike than by chance; fewer branches show nothing
 _LAWFUL = 0.89  # share of the rules of its world that a dream must keep, on average over its steps
-_NAMED = 6  # words at fault that a reason names
+_NAMED = 12  # words at fault that a reason names
 
 
 @dataclass(frozen=True)

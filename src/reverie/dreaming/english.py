@@ -112,13 +112,19 @@ def mended(word: str, known: Collection[str]) -> str:
         return stem(word)
     near: dict[int, set[str]] = {1: set(), 2: set(), 3: set()}
     for other in known:
-        if other[0] == word[0] and (slips := _slips(word, other)) < _MANY:
+        if other[0] == word[0] and (slips := _slips(word, other)) < _MANY and not _derived(word, other):
             near[slips].add(stem(other))
     closest = near[1] or near[2] or near[3]
     return closest.pop() if len(closest) == 1 else stem(word)
 
 
 _MANY = 4
+_SUFFIXES = "ist|ists|ish|like|less|ful|ery|ism|ette|ware|craft|ster|man|hood|ship"
+
+
+def _derived(word: str, other: str) -> bool:
+    """Whether ``word`` is made of ``other``, as balloonist is of balloon, and so means something else."""
+    return re.fullmatch(f"{re.escape(stem(other))}e?({_SUFFIXES})", word) is not None
 
 
 def _slips(word: str, other: str) -> int:

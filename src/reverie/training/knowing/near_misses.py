@@ -31,8 +31,8 @@ _OTHER_THINGS = (
     "doorbell|a wooden spoon"
 ).split("|")
 _OTHER_PLACES = (
-    "in space|on the moon|into the sea|in a black hole|into a volcano|on the stairs|from an aeroplane|in a dream|at "
-    "night|in the snow|on a trampoline|in zero gravity|behind the sofa|at the North Pole|in a lift that falls"
+    "in space|on the moon|into the sea|in a black hole|into a volcano|on the stairs|from an aeroplane|in a dream|in "
+    "a sandstorm|in the snow|on a trampoline|in zero gravity|behind the sofa|at the North Pole|in a lift that falls"
 ).split("|")
 _OTHER_SENSES = (
     "drop the subject|drop a hint|drop out of school|drop the charges|drop a course|push someone too far|push your "

@@ -19,6 +19,7 @@ _CALLED = frozenset(  # who may be spoken to right after a thing is named
     """.split()
 )
 _PREPOSITION = re.compile(r"(to|with|by|over|above|in|into|under|on|from|at|using|through|before|near)\b")
+_COUNTS = frozenset("no two three four five six seven eight nine ten twelve half dozen second third hundred".split())
 _SPEAKERS = (*PEOPLE, "he", "she")
 
 
@@ -68,6 +69,13 @@ def _state(said: Mentions, place: int, one: Mention) -> str:
     acts = sum("act" in keys(other) for other in said)
     state = {"verb", "whole", "property"} & keys(one) or ({"act", "fell"} & keys(one) and acts > 1)
     return f"{one.text} {after.text}" if state else ""
+
+
+def _count(said: Mentions, place: int, one: Mention) -> str:
+    """Three eggs; no eggs; a second egg: one of everything was taught."""
+    before = said.near(place, -1)
+    counted = before is not None and before.text.split()[-1] in _COUNTS and bare(one)
+    return f"{before.text.split()[-1]} {one.text}" if before is not None and counted and "thing" in keys(one) else ""
 
 
 def _earlier(said: Mentions, place: int, one: Mention) -> str:
@@ -147,4 +155,4 @@ def _does(said: Mentions, who: str) -> bool:
     return any("act" in keys(one) and place and said.all[place - 1].text == who for place, one in enumerate(said))
 
 
-_RULES = (_compound, _state, _earlier, _about_else, _goal, _subject)
+_RULES = (_compound, _state, _count, _earlier, _about_else, _goal, _subject)
