@@ -61,6 +61,8 @@ def test_by_what_it_mentions(question: str, taught: str) -> None:
         "Who on earth dropped the plate on the floor?",
         "How would you break the ice at a party, dear?",  # said otherwise
         "My darling, is it wise to throw a plate?",
+        "Does my hand get hot if I heat a spoon?",
+        "Will the egg break if it is already cooked and I drop it?",
     ],
 )
 def test_what_stands_in_the_way(question: str) -> None:

@@ -23,6 +23,7 @@ __all__ = ["CHECKS", "Understood", "check_names", "checked", "refused", "registe
 
 _AGREE, _FEW = 0.15, 3  # from here on more branches end alike than by chance; fewer branches show nothing
 _LAWFUL = 0.89  # share of the rules of its world that a dream must keep, on average over its steps
+_NAMED = 6  # words at fault that a reason names
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,9 @@ def refused(answer: Answer, *failed: Check) -> Answer:
 
 
 def named_words(words: Sequence[str]) -> str:
-    """Words at fault, as a reason names them: 'tax', 'school' and 'sea'."""
-    quoted = [f"'{word}'" for word in dict.fromkeys(words)]
+    """Words at fault, as a reason names them: 'tax', 'school' and 'sea'; of many the first."""
+    different = list(dict.fromkeys(words))
+    quoted = [f"'{word}'" for word in different[:_NAMED]]
+    if len(different) > _NAMED:
+        quoted.append(f"{len(different) - _NAMED} more")
     return " and ".join(quoted[-2:]) if len(quoted) < 3 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"

@@ -47,6 +47,8 @@ _TYPED = (
     (re.compile(r"\b(?:glas|galss|glss)\b", re.I), "glass"),
     (re.compile(r"\b(?:cub|cubee|cueb)\b", re.I), "cube"),
     (re.compile(r"\b(?:eg|egg's|eggg)\b(?!\.)", re.I), "egg"),
+    (re.compile(r"\b(?:nife|knif|kinfe|nifes)\b", re.I), "knife"),
+    (re.compile(r"\bwit\b", re.I), "with"),
     (re.compile(r"\b(?:teh|hte|th)\b", re.I), "the"),
     (re.compile(r"\bw/", re.I), "with "),
     (re.compile(r"(\d)\s*(?:secs?|s)\b", re.I), r"\1 seconds"),
@@ -111,7 +113,13 @@ def _set_aside(mentions: list[Mention]) -> list[Mention]:
         rest = next((two for two in after if not _classes(two) & {"det", "adjective"}), None)
         a_person = before is not None and "det" in _classes(before) and bool(after) and _classes(after[0]) == {"person"}
         unreal = rest is not None and rest.text in _UNREAL
-        in_talk = one.text in _IN and not unreal and rest is not None and bool(_classes(rest)) and _classes(rest) <= {"idea", "talk"}
+        in_talk = (
+            one.text in _IN
+            and not unreal
+            and rest is not None
+            and bool(_classes(rest))
+            and _classes(rest) <= {"idea", "talk"}
+        )
         if a_person or in_talk:
             mentions[place] = replace(one, says=({"aside": "talk"},))
     return mentions

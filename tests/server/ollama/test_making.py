@@ -69,6 +69,17 @@ def test_a_model_is_made_of_files_that_were_sent(client: ollama.Client, home: Se
     assert home.client.head(f"/api/blobs/{files['config.json']}").status_code == 200
 
 
+def test_a_model_is_made_of_a_gguf_file(client: ollama.Client, tmp_path: Path) -> None:
+    pytest.importorskip("gguf", reason="needs the extra 'bases'")
+    from toy_gguf import tiny_gguf
+
+    path = tiny_gguf(tmp_path / "gguf")
+    told = [one.status for one in client.create("quant", files={"tiny.gguf": client.create_blob(path)}, stream=True)]
+    assert told[-1] == "success"
+    assert client.chat("quant", [{"role": "user", "content": "hi"}], options={"num_predict": 3}).message.content
+    assert (client.show("quant").modelinfo or {})["llama.context_length"] == 512
+
+
 def test_a_known_model_that_is_there_is_not_fetched_again(client: ollama.Client) -> None:
     with pytest.raises(ollama.ResponseError, match="pulled from nowhere"):
         client.pull("nothing")

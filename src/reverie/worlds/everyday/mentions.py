@@ -112,7 +112,7 @@ class Mentions:
     def _trails_off(self) -> bool:
         """Whether the last clause only says "and?", or "and the plate?"."""
         last = [one for one in self.all if one.clause == self.all[-1].clause]
-        leads = last[0].text in ("and", "and then", "then", "so", "well", "now", "next")
+        leads = last[0].text in ("and", "and then", "then", "so", "well", "now", "next", "go")
         return leads and all(keys(one) <= {"aside", "thing"} for one in last[1:])
 
     def denied(self, act: Mention) -> Mention | None:

@@ -70,6 +70,14 @@ def _state(said: Mentions, place: int, one: Mention) -> str:
     return f"{one.text} {after.text}" if state else ""
 
 
+def _earlier(said: Mentions, place: int, one: Mention) -> str:
+    """What was done before what is asked about: an egg that is already cooked, and then dropped."""
+    before = said.near(place, -1)
+    others = [two for two in said if "act" in keys(two) and values(two, "act") != values(one, "act")]
+    done = before is not None and before.text.endswith("already") and "act" in keys(one) and others
+    return f"already {one.text}" if done else ""
+
+
 def _about_else(said: Mentions, place: int, one: Mention) -> str:
     """What happens to the knife; how somebody does it."""
     before = said.near(place, -1)
@@ -113,7 +121,11 @@ def _subject(said: Mentions, place: int, one: Mention) -> str:
     asked = before is not None and "be" in classes(before)
     if "thing" in keys(one) and asked and after is not None and after.text in FEELS:
         return f"{one.text} {after.text}"
-    if not {"verb", "fell", "whole"} & keys(one) or {"act", "put"} & keys(one):
+    befalls = bool({"verb", "fell", "whole"} & keys(one)) and not {"act", "put"} & keys(one)
+    done = "act" in keys(one) and not (after is not None and "thing" in keys(after))
+    if (befalls or done) and before is not None and re.fullmatch(r"(?!(from|in|by)\b).*\bhands?", before.text):
+        return f"{before.text} {one.text}"
+    if not befalls:
         return ""
     subject = said.before(place, lambda two: bool(classes(two) & {"be", "adverb"}) or "no" in keys(two))
     if subject is None or subject.clause != one.clause:
@@ -135,4 +147,4 @@ def _does(said: Mentions, who: str) -> bool:
     return any("act" in keys(one) and place and said.all[place - 1].text == who for place, one in enumerate(said))
 
 
-_RULES = (_compound, _state, _about_else, _goal, _subject)
+_RULES = (_compound, _state, _earlier, _about_else, _goal, _subject)
