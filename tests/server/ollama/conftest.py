@@ -29,13 +29,13 @@ def painter(bundle: Path) -> Path:
     return toy_generator().save(bundle.parent / "painter")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no thread of it is left for tests that count threads
 def tiny(bundle: Path, painter: Path) -> Iterator[Served]:
     with served([bundle, painter], HostingConfig(weights="fp32", library=bundle.parent / "library")) as one:
         yield one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(tiny: Served) -> Iterator[ollama.Client]:
     with ollama.Client(tiny.url) as one:
         yield one

@@ -1,4 +1,4 @@
-"""One tiny model with experts behind the real server, for all tests here."""
+"""One tiny model with experts, behind the real server for each file of tests."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def library(bundle: Path) -> Library:
     return toy_library(bundle, bundle.parent / "library")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no thread of it is left for tests that count threads
 def tiny(bundle: Path, library: Library) -> Iterator[Served]:
     with served([bundle], HostingConfig(weights="fp32", library=library.folder)) as one:
         yield one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(tiny: Served) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{tiny.url}v1", api_key="nobody asks", max_retries=0) as one:
         yield one

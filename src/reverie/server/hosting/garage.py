@@ -44,6 +44,7 @@ class _Entry:
     keep_alive: float
     users: int = 0
     used: float = field(default_factory=time.time)
+    timer: asyncio.TimerHandle | None = None  # until it is let go of
 
     @property
     def expires_at(self) -> float | None:
@@ -161,8 +162,12 @@ class Garage:
                 continue
             entry.users -= count
             entry.used = time.time()
+            if entry.timer is not None:
+                entry.timer.cancel()
+                entry.timer = None
             if entry.users == 0 and entry.keep_alive >= 0:
-                asyncio.get_running_loop().call_later(entry.keep_alive, self._expire, name, entry)
+                loop = asyncio.get_running_loop()
+                entry.timer = loop.call_later(entry.keep_alive, self._expire, name, entry)
 
     def _expire(self, name: str, entry: _Entry) -> None:
         """Let go of what nobody used meanwhile."""
