@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -40,9 +41,11 @@ __all__ = ["BENCHMARK"]
 
 _SIZES = ((60, 100), (300, 20_000))  # things that are asked about, and others, of each memory
 _NOTHING = ("unheard", "near name", "general", "unheard everyday")  # kinds of questions
-_BOUNDS = {  # of weights; the others say the more the better
+_Bound = tuple[int | None, int | None]
+_BOUNDS: dict[str, _Bound] = {  # of weights; the others say the more the better
     "foreign": (None, 0), "unheard": (None, 0), "onward": (None, 0), "one_step": (None, None), "two_steps": (None, None)
 }  # fmt: skip
+_NO_STEPS: dict[str, _Bound] = {"one_step": (0, 0), "two_steps": (0, 0)}  # the rows ask for no page over another one
 _STRENGTH = 3.0  # inverse of the penalty of the fit
 
 
@@ -171,10 +174,10 @@ def fit_ranking(rows: Sequence[Row], options: RankingConfig, before: Ranking) ->
         of_kind = [np.array([one.kind == kind for one in row.candidates], bool) for row in rows]
         x = np.concatenate([row.features[mine] for row, mine in zip(rows, of_kind, strict=True)])
         y = np.concatenate([row.holds[mine] for row, mine in zip(rows, of_kind, strict=True)])
-        weights[kind + mark] = _logistic(x, y, FEATURES)
+        weights[kind + mark] = _logistic(x, y, FEATURES, _NO_STEPS if kind == "passage" else {})
     for group in ("cased", "uncased"):
         some = [row for row in rows if row.looked.group == group and (row.question.answer or _is_nothing(row))]
-        x = np.array([about_features(row.looked, row.features) for row in some])
+        x = np.array([about_features(row.looked, row.candidates, row.features) for row in some])
         there = np.array([bool(row.question.answer) for row in some])
         about[group + mark] = found = _logistic(x, there, ABOUT)
         sure = 1 / (1 + np.exp(-(x @ found[:-1] + found[-1])))
@@ -187,8 +190,10 @@ def save_ranking(ranking: Ranking, path: Path) -> None:
     atomic_write_json(path, {"features": FEATURES, "about_features": ABOUT, **vars(ranking)})
 
 
-def _logistic(x: np.ndarray, y: np.ndarray, names: Sequence[str]) -> list[float]:
-    """Weights of a logistic regression, the bias last, whose signs are what the features mean."""
+def _logistic(
+    x: np.ndarray, y: np.ndarray, names: Sequence[str], fixed: Mapping[str, _Bound] = MappingProxyType({})
+) -> list[float]:
+    """Weights of a logistic regression, the bias last, whose signs are what the features mean, or as ``fixed``."""
     from scipy.optimize import minimize
 
     scale = np.where(x.std(0) > 0, x.std(0), 1.0)
@@ -200,7 +205,8 @@ def _logistic(x: np.ndarray, y: np.ndarray, names: Sequence[str]) -> list[float]
         value = np.logaddexp(0, -margin).sum() + (weights[:-1] ** 2).sum() / (2 * _STRENGTH)
         return float(value), np.append(weights[:-1] / _STRENGTH, 0.0) - wrong @ rows
 
-    bounds = [*(_BOUNDS.get(name, (0, None)) for name in names), (None, None)]
+    known = _BOUNDS | dict(fixed)
+    bounds = [*(known.get(name, (0, None)) for name in names), (None, None)]
     found = minimize(loss, np.zeros(rows.shape[1]), jac=True, bounds=bounds, method="L-BFGS-B").x
     return [round(float(value), 4) for value in (*(found[:-1] / scale), found[-1])]
 
@@ -237,7 +243,7 @@ class _Judged:
     @classmethod
     def of(cls, ranking: Ranking, rows: Sequence[Row], vectors: bool) -> _Judged:
         judged = [ranking.judge(row.looked, row.candidates, vectors) for row in rows]
-        something = [ranking.something(row.looked, row.features, vectors) for row in rows]
+        something = [ranking.something(row.looked, row.candidates, row.features, vectors) for row in rows]
         return cls(rows, [sure for sure, _ in judged], np.array(something), np.array([told for _, told in judged]))
 
     @property

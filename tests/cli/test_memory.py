@@ -151,15 +151,20 @@ def test_add_says_whether_it_was_new(capsys: pytest.CaptureFixture[str]) -> None
     assert "Rome → CapitalOf → Italy, from 2026-01-31 on  (changed, edge 1)" in capsys.readouterr().out
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_delete_asks_first(filled: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["delete", "make breakfast", "hasprerequisite", "buy eggs"]
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     assert main(["memory", *words]) == 2
     assert "nothing was deleted: nobody answered" in capsys.readouterr().err
-    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
     assert main(["memory", *words]) == 1
     assert "Delete make breakfast → HasPrerequisite → buy eggs?" in capsys.readouterr().err
-    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
     assert answer(capsys, *words) == {"deleted_facts": 1, "deleted_nodes": 0}
     assert answer(capsys, "delete", "--node", "fry eggs", "--yes") == {"deleted_facts": 2, "deleted_nodes": 1}
     assert answer(capsys, "delete", "4", "--yes") == {"deleted_facts": 1, "deleted_nodes": 0}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reverie.dreaming.checks import CHECKS, Heard, check_names, checked, named_words, refused, register_check
+from reverie.dreaming.checks import CHECKS, Understood, check_names, checked, named_words, refused, register_check
 from reverie.dreaming.parsing import Parser
 from reverie.nouns import Answer, Check, Dream, Frame, Part, Triplet, Verdict
 from reverie.worlds import make_world
 
-HEARD = Heard("what happens when you drop an egg?")
+HEARD = Understood("what happens when you drop an egg?")
 
 
 def answer(*scores: dict[str, float], action: str = "drop the egg") -> Answer:
@@ -47,7 +47,7 @@ def test_an_answer_is_known_where_every_check_holds(told: Answer, names: list[st
 def test_a_dream_of_something_else_is_found_out() -> None:
     book = make_world("Everyday").phrasebook()
     assert book is not None
-    heard = Heard(HEARD.question, Parser(book))
+    heard = Understood(HEARD.question, Parser(book))
     assert not failed(checked(answer({}), heard))
     other = checked(answer({}, action="heat the egg"), heard)
     assert failed(other) == ["dreamed"]

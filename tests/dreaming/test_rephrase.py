@@ -9,8 +9,10 @@ import reverie
 from reverie.dreaming import Session
 from reverie.dreaming.english import mended, stem, words_of
 from reverie.dreaming.parsing import Parser
-from reverie.dreaming.rephrase import rephrase
+from reverie.dreaming.question import Question as Put
+from reverie.dreaming.rephrase import Rephrased, answer_rephrased, rephrase
 from reverie.errors import ConfigError
+from reverie.nouns import Answer
 from reverie.worlds import make_world, record_episode
 from reverie.worlds.contract import Question
 from reverie.worlds.everyday import Scene
@@ -30,6 +32,16 @@ def nano() -> Session:
     ("question", "taught"),
     [
         ("my son has dropped a plate, what happened?", "what happens when you drop a plate?"),
+        ("mom was cooking and a glass slid out of her hand. what came of it?", "what happens when you drop a glass?"),
+        ("Kindly inform me what happens, were one to drop a plate.", "what happens when you drop a plate?"),
+        ("omg i just droped my egg, is it brokn", "will an egg break if you drop it?"),
+        ("Butter + heat = ?", "what happens when you heat a piece of butter?"),
+        ("Butter was put in a hot pan, is it still solid?", "what happens when you heat a piece of butter?"),
+        ("Is the egg still ok after falling on the floor?", "is an egg still whole when you drop it?"),
+        ("A glass on a table is pushed over the edge. Is it broken?", "will a glass break if you push it off a table?"),
+        ("Are a plate and a glass both fragile?", "is a plate fragile?"),
+        ("They say a dropped spoon never breaks. Is that so?", "will a metal spoon break if you drop it?"),
+        ("How come wood doesn't sink?", "why does a wooden block not sink when you drop it in water?"),
         ("Let a stone go over sand, where is it?", "where does a stone end up when you let go of it over sand?"),
         ("Would a falling glass survive on a cushion?", "is a glass still whole when you drop it on a pillow?"),
         ("Could a cup break if I nudge it off the desk?", "will a cup of water break if you push it off a table?"),
@@ -86,6 +98,12 @@ def test_what_no_rewriting_would_keep_is_named(question: str, left: str) -> None
         ("What happens when you push the glass off?", "falls off"),
         ("What happens if you heat a candle in water?", "water"),
         ("What happens if you drop it?", "no thing"),
+        ("What happens when you drop two eggs?", "two eggs"),
+        ("Does a frozen egg break?", "apart"),
+        ("Does a plate break if you sneeze?", "what is done"),
+        ("Will he break if he drops an egg?", "he"),
+        ("Why is the egg broken?", "what is done"),
+        ("What happens when you drop your glasses?", "eyeglasses"),
         ("Which of these is fragile: an egg or an egg?", "with itself"),
         ("Is a soap bubble round?", "not asked of"),
         ("What happens when you drop an egg on a book?", "apart"),
@@ -183,7 +201,9 @@ def test_misspellings_are_mended_towards_known_words_alone() -> None:
     assert mended("plaet", known) == stem("plate")
     assert mended("ballon", known) == stem("balloon")
     assert mended("plane", known) == stem("plane")  # a word of its own
-    assert mended("dorp", ["drop", "dorm"]) == stem("dorp")  # either may be meant
+    assert mended("cort", ["cart", "core"]) == stem("cort")  # either may be meant
+    assert mended("dorp", ["drop", "dorm"]) == "drop"  # letters swapped are likelier than a wrong one
+    assert mended("bok", ["book", "sock"]) == "book"
 
 
 TOY = """
@@ -235,3 +255,45 @@ def test_a_phrasebook_is_read_from_a_text() -> None:
 def test_a_damaged_phrasebook_says_what_is_wrong(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said.replace("{", r"\{")):
         Parser(read_phrasebook(text, toy))
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        (["It falls.", "It falls.", "It flies."], "It falls."),
+        (["It flies.", "It falls.", "It falls."], "It falls."),
+        ([None, "It falls.", "It falls."], "It falls."),
+        (["It flies.", "It falls.", "It sings."], None),
+        (["It flies.", "It falls.", None], None),
+        ([None, None, None], None),
+    ],
+)
+def test_of_three_wordings_two_are_answered_alike(answers: list[str | None], said: str | None) -> None:
+    asked: list[str] = []
+
+    def ask(some: object) -> list[Answer]:
+        texts = [one.text for one in some]  # type: ignore[attr-defined]
+        asked.extend(texts)
+        heard = [answers[int(text)] for text in texts]
+        return [Answer(one or "?", one is not None, 0.9 if one else 0.1, "local") for one in heard]
+
+    meant = Rephrased("what?", "Everyday", {}, Asking((("0", "1", "2"),)))
+    (answer,) = answer_rephrased(ask, [(Put("what?"), meant)])
+    assert answer.known == (said is not None)
+    assert said is None or answer.text == said
+    assert len(asked) == len(set(asked)) == (2 if answers[0] == answers[1] and said else 3)
+
+
+def test_an_answer_that_does_not_fit_its_question_does_not_count() -> None:
+    where = rephrase("Where does a ball end up when you drop it?", WORLDS).asking
+    assert where is not None
+    assert where.word is not None
+    assert where.word(["The ball is not springy.", "The ball bounces."]) == "The ball bounces."
+    stays = rephrase("Will a spoon stay on top if you stack it on a book?", WORLDS).asking
+    assert stays is not None
+    assert stays.word is not None
+    assert stays.word(["No, the spoon stays on top of the book.", None]) is None
+    tipped = rephrase("What happens when you tip a bottle of milk over?", WORLDS).asking
+    assert tipped is not None
+    assert tipped.word is not None
+    assert tipped.word(["The bottle slides a bit and stops."]) is None

@@ -76,7 +76,7 @@ def test_a_further_word_in_a_name_speaks_against_it() -> None:
     assert rows.shape == (2, len(FEATURES))
     assert rows[:, FEATURES.index("whole")].tolist() == [1.0, 0.0]
     assert rows[0, FEATURES.index("typed")] == 1.0
-    assert len(about_features(looked, rows)) == len(about_features(looked, rows[:0])) == len(ABOUT)
+    assert len(about_features(looked, [named, other], rows)) == len(about_features(looked, [], rows[:0])) == len(ABOUT)
     sure, told = load_ranking().judge(looked, [named, other])
     assert sure[0] > sure[1]
     assert told

@@ -60,9 +60,9 @@ def calibrate_bundle(
     with closing(Asking(bundle, config.seed)) as ask:
         depends = {"bundle": bundle.name, "backbone": _hashes(manifest, "backbone/"), "seed": config.seed}
         heard = ask_all(ask, asked, run_dir, depends, progress)
+        progress("fitting", 0, 0)
+        found = calibrate(graded(asked, heard), config, about)  # too few are refused before more is asked
         beside = _of_forms(ask, config, run_dir, depends, progress) if forms and bundle.words is not None else {}
-    progress("fitting", 0, 0)
-    found = calibrate(graded(asked, heard), config, about)
     told = write_report(found, run_dir, {"model": bundle.name, "about": about})
     told["forms"] = {form: report_on(one) for form, one in beside.items()}
     atomic_write_json(run_dir / FORMS_REPORT, jsonable(told["forms"]))

@@ -1,7 +1,7 @@
 """What must hold before an answer may be called known: checks with a name, each a function of what was dreamed.
 
-A new one is a function from ``Answer`` and ``Heard`` to a ``Check``, or to None where it has nothing to say, registered
-by ``register_check`` or by an installed package's entry point (group ``reverie.checks``).
+A new one is a function from ``Answer`` and ``Understood`` to a ``Check``, or to None where it has nothing to say,
+registered by ``register_check`` or by an installed package's entry point (group ``reverie.checks``).
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from reverie.registry import Registry
 if TYPE_CHECKING:
     from reverie.dreaming.parsing import Parser
 
-__all__ = ["CHECKS", "Heard", "check_names", "checked", "refused", "register_check", "winner"]
+__all__ = ["CHECKS", "Understood", "check_names", "checked", "refused", "register_check", "winner"]
 
 _AGREE, _FEW = 0.15, 3  # from here on more branches end alike than by chance; fewer branches show nothing
 _LAWFUL = 0.89  # share of the rules of its world that a dream must keep, on average over its steps
+_NAMED = 6  # words at fault that a reason names
 
 
 @dataclass(frozen=True)
-class Heard:
+class Understood:
     """What a check may look at besides the answer: the question as it was asked, and who reads such questions."""
 
     question: str
     parser: Parser | None = None
 
 
-CheckFunction = Callable[[Answer, Heard], Check | None]
+CheckFunction = Callable[[Answer, Understood], Check | None]
 
 
 def winner(answer: Answer) -> Dream | None:
@@ -41,7 +42,7 @@ def winner(answer: Answer) -> Dream | None:
     return answer.dreams[answer.verdict.branch] if answer.dreams and answer.verdict.branch >= 0 else None
 
 
-def agreement(answer: Answer, heard: Heard) -> Check | None:
+def agreement(answer: Answer, heard: Understood) -> Check | None:
     """Whether the branches end alike."""
     alike = [one.scores["agreement"] for one in answer.dreams if "agreement" in one.scores]
     if not alike:
@@ -52,7 +53,7 @@ def agreement(answer: Answer, heard: Heard) -> Check | None:
     return Check("agreement", held, why, share)
 
 
-def rules(answer: Answer, heard: Heard) -> Check | None:
+def rules(answer: Answer, heard: Understood) -> Check | None:
     """Whether the dream keeps the rules of its world. What memory has it say is not pictured."""
     dream = winner(answer)
     kept = dream.scores.get("rules") if dream else None
@@ -62,7 +63,7 @@ def rules(answer: Answer, heard: Heard) -> Check | None:
     return Check("rules", kept >= _LAWFUL, why, min(max(kept, 0.0), 1.0))
 
 
-def dreamed(answer: Answer, heard: Heard) -> Check | None:
+def dreamed(answer: Answer, heard: Understood) -> Check | None:
     """Whether the dream is of the thing and the action that were asked about."""
     dream = winner(answer)
     if heard.parser is None or dream is None or not dream.triplets:
@@ -81,7 +82,7 @@ CHECKS: Registry[CheckFunction] = Registry(
 check_names, register_check = CHECKS.names, CHECKS.register
 
 
-def checked(answer: Answer, heard: Heard) -> Answer:
+def checked(answer: Answer, heard: Understood) -> Answer:
     """``answer`` with what every check says of it; known only where all of them hold."""
     found = [check for name in CHECKS if (check := CHECKS.get(name)(answer, heard)) is not None]
     failed = [check for check in found if not check.held]
@@ -104,6 +105,9 @@ def refused(answer: Answer, *failed: Check) -> Answer:
 
 
 def named_words(words: Sequence[str]) -> str:
-    """Words at fault, as a reason names them: 'tax', 'school' and 'sea'."""
-    quoted = [f"'{word}'" for word in dict.fromkeys(words)]
+    """Words at fault, as a reason names them: 'tax', 'school' and 'sea'; of many the first."""
+    different = list(dict.fromkeys(words))
+    quoted = [f"'{word}'" for word in different[:_NAMED]]
+    if len(different) > _NAMED:
+        quoted.append(f"{len(different) - _NAMED} more")
     return " and ".join(quoted[-2:]) if len(quoted) < 3 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"

@@ -24,9 +24,9 @@ come = came; make = made; stand = stood; see = saw seen; sit = sat; lie = lay la
 catch = caught; stick = stuck; find = found; slide = slid; spill = spilt; burn = burnt; know = knew known
 think = thought; not = nt; begin = began begun; blow = blew blown; shake = shook shaken; melt = molten
 say = said; tell = told; hit = hitting; half = halves; a = an; strike = struck; set = setting
-forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept
-buy = bought; hang = hung; shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard
-send = sent; bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = shown; put = putting
+forget = forgot forgotten; bring = brought; feel = felt; run = ran; sweep = swept; buy = bought; hang = hung
+shoot = shot; spin = spun; swing = swung; tear = tore torn; grow = grew grown; hear = heard; send = sent
+bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = shown; put = putting
 write = wrote written; swear = swore sworn; forsake = forsook forsaken; weep = wept; leap = leapt
 swim = swam swum; spring = sprang sprung; split = splitting; burst = bursting; shut = shutting
 """
@@ -96,7 +96,7 @@ def words_of(text: str) -> list[str]:
 
 def less_often(word: str) -> tuple[str, ...]:
     """``word`` without letters that were typed too often: whaaat, eggg, popp."""
-    if len(word) < 4 or not word.isalpha() or word in REAL_WORDS:
+    if len(word) < 3 or not word.isalpha() or word in REAL_WORDS:
         return ()
     ways = (re.sub(r"(.)\1{2,}", r"\1\1", word), re.sub(r"(.)\1{2,}", r"\1", word), re.sub(r"(.)\1$", r"\1", word))
     return tuple(one for one in dict.fromkeys(ways) if one != word)

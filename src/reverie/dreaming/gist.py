@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reverie.dreaming.english import words_of
@@ -47,18 +47,25 @@ _TYPED = (
     (re.compile(r"\b(?:glas|galss|glss)\b", re.I), "glass"),
     (re.compile(r"\b(?:cub|cubee|cueb)\b", re.I), "cube"),
     (re.compile(r"\b(?:eg|egg's|eggg)\b(?!\.)", re.I), "egg"),
+    (re.compile(r"\b(?:nife|knif|kinfe|nifes)\b", re.I), "knife"),
+    (re.compile(r"\bwit\b", re.I), "with"),
     (re.compile(r"\b(?:teh|hte|th)\b", re.I), "the"),
     (re.compile(r"\bw/", re.I), "with "),
     (re.compile(r"(\d)\s*(?:secs?|s)\b", re.I), r"\1 seconds"),
     (re.compile(r"(\d)\s*mins?\b", re.I), r"\1 minutes"),
     (re.compile(r"\b(?:yes ?/ ?no|y ?/ ?n)\b", re.I), "yes or no"),
     (re.compile(r"\b(why|how|where|when)s\b", re.I), r"\1 is"),
-    (re.compile(r"\b(happen\w*) 2\b", re.I), r"\1 to"),
+    (re.compile(r"\b2(?= (?:it|the|a|an|my|me|her|him|them|u|you|us|that|this|get|see|do|be)\b)", re.I), "to"),
+    (re.compile(r"\b4(?= (?:it|the|a|an|my|me|her|him|them|u|you|us|that|this)\b)", re.I), "for"),
+    (re.compile(r"\b(?:doth|dost)\b", re.I), "does"),
+    (re.compile(r"\b(?:hath|hast)\b", re.I), "has"),
     (re.compile(r"\b1 ?x\b", re.I), "one"),
     (re.compile(r"\s\+\s"), " and "),
     (re.compile(r"\s=\s*\?"), " result?"),
     (re.compile(r"[°º]\s*[CF]?\b"), " degrees "),
 )
+_UNREAL = frozenset("dream story movie film cartoon fantasy fiction game imagination nightmare joke tale".split())
+_IN = frozenset("in on at during within".split())
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,8 @@ class Gist:
 
 def read_gist(question: str, loose: Loose, parser: Parser) -> Gist:
     """The loose reading of ``question``; ``parser`` is that of ``loose.words``."""
-    mentions, strange = [], list[str]()
-    for mention in _mentions(question, parser):
-        mentions.append(mention)
-        if not mention.says:
-            strange.append(mention.text)
+    mentions = _set_aside(list(_mentions(question, parser)))
+    strange = [one.text for one in mentions if not one.says]
     if len(mentions) > _MAX_WORDS or strange or not mentions:
         return Gist({}, strange=tuple(dict.fromkeys(strange)))
     named, asking = loose.understand(mentions)
@@ -97,6 +101,32 @@ def read_gist(question: str, loose: Loose, parser: Parser) -> Gist:
     if isinstance(asking, Asking):
         return Gist(named, asking, read=read, aside=aside)
     return Gist(named, refusal=asking if isinstance(asking, Refusal) else Refusal(asking), read=read, aside=aside)
+
+
+def _set_aside(mentions: list[Mention]) -> list[Mention]:
+    """Words that are in no list, and change nothing where they stand: what a person is like, in what talk it is."""
+    for place, one in enumerate(mentions):
+        if one.says:
+            continue
+        before = mentions[place - 1] if place and mentions[place - 1].clause == one.clause else None
+        after = [two for two in mentions[place + 1 :] if two.clause == one.clause]
+        rest = next((two for two in after if not _classes(two) & {"det", "adjective"}), None)
+        a_person = before is not None and "det" in _classes(before) and bool(after) and _classes(after[0]) == {"person"}
+        unreal = rest is not None and rest.text in _UNREAL
+        in_talk = (
+            one.text in _IN
+            and not unreal
+            and rest is not None
+            and bool(_classes(rest))
+            and _classes(rest) <= {"idea", "talk"}
+        )
+        if a_person or in_talk:
+            mentions[place] = replace(one, says=({"aside": "talk"},))
+    return mentions
+
+
+def _classes(mention: Mention) -> set[str]:
+    return {says["aside"] for says in mention.says if "aside" in says}
 
 
 def _harmless(mention: Mention) -> bool:

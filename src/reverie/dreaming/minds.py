@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from reverie.dreaming.answering import answer, imagine
-from reverie.dreaming.checks import Heard, checked, refused
+from reverie.dreaming.checks import Understood, checked, refused
 from reverie.dreaming.grounding import MemoryGrounding
 from reverie.dreaming.model import Model
 from reverie.dreaming.question import DreamSettings, Manner, Question
@@ -71,21 +71,26 @@ class PictureMind:
         def ask(some: Sequence[Question]) -> list[Answer]:
             return answer(self.model, grounding, some, manner.dreams, manner.explain)
 
-        meant = [self._meant(question) for question in questions]
+        meant = [self.meant(question) for question in questions]
         read = [place for place, one in enumerate(meant) if one is not None]
         as_is = [place for place, one in enumerate(meant) if one is None]
         said = answer_rephrased(ask, [(questions[at], one) for at, one in enumerate(meant) if one], guessing)
         told = dict(zip(read, said, strict=True))
         if as_is:
             asked = ask([questions[at] for at in as_is])
-            told |= {at: checked(one, Heard(questions[at].text)) for at, one in zip(as_is, asked, strict=True)}
+            told |= {at: checked(one, Understood(questions[at].text)) for at, one in zip(as_is, asked, strict=True)}
         return [
             replace(told[at], model=self.name, why=self._why(question, meant[at]))
             for at, question in enumerate(questions)
         ]
 
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
-        meant = self._meant(question)
+        return self.imagined(grounding, question, settings, self.meant(question))
+
+    def imagined(
+        self, grounding: MemoryGrounding, question: Question, settings: DreamSettings, meant: Rephrased | None
+    ) -> Answer:
+        """``imagine``, of a question that was read before."""
         asked = replace(question, text=meant.text) if meant and meant.text else question
         told = replace(imagine(self.model, grounding, [asked], settings)[0], model=self.name)
         return replace(refused(told, meant.refusal), guess="") if meant and meant.refusal else told
@@ -93,7 +98,7 @@ class PictureMind:
     def close(self) -> None:
         """There is nobody elsewhere."""
 
-    def _meant(self, question: Question) -> Rephrased | None:
+    def meant(self, question: Question) -> Rephrased | None:
         """How a question is read; None where it is asked as it is."""
         if question.shown or question.experts:
             return None
@@ -139,10 +144,11 @@ class JoinedMind:
         return [self._answer(grounding, one, manner, told.get(at)) for at, one in enumerate(questions)]
 
     def imagine(self, grounding: MemoryGrounding, question: Question, settings: DreamSettings) -> Answer:
-        if self._own(question) or (
-            len(question.text) <= MAX_CHARS and rephrase(question.text, self.pictures.model.worlds).found
-        ):
+        if self._own(question):
             return self.pictures.imagine(grounding, question, settings)
+        meant = self.pictures.meant(question) if len(question.text) <= MAX_CHARS else None
+        if meant is not None and meant.found:
+            return self.pictures.imagined(grounding, question, settings, meant)
         return self.words.imagine(grounding, question, settings)
 
     def close(self) -> None:

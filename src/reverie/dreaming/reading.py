@@ -13,7 +13,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from reverie.dreaming.rival_facts import about_what_is_named, ahead_of_rivals
 from reverie.dreaming.spans import answering_span
@@ -197,7 +196,11 @@ def _before(words: str) -> str:
 
 def _from_passages(speaker: Speaker, question: str, passages: Sequence[Fact], config: ReadingConfig) -> Reading | None:
     """The words of a passage that answer; None where those of none do."""
-    fits = partial(_can_answer, question)
+    asked = set(_words(question))
+
+    def fits(span: str) -> bool:  # what only says again what was asked about is no answer
+        return _can_answer(question, span) and not set(_words(span)) <= asked
+
     spans = [(answering_span(speaker, question, _data(one.object), _before, fits), one) for one in passages]
     found = max(((span, one) for span, one in spans if span is not None), key=lambda one: one[0].sure, default=None)
     if found is None or found[0].sure < config.sure:

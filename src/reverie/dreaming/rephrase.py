@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from reverie.dreaming.checks import Heard, checked, named_words, refused
+from reverie.dreaming.checks import Understood, checked, named_words, refused
 from reverie.dreaming.english import words_of
 from reverie.dreaming.gist import Gist, read_gist
 from reverie.dreaming.parsing import Parser
@@ -172,7 +172,7 @@ def _worded(meant: Rephrased, answers: Sequence[Answer]) -> Answer:
         checks.append(
             Check("presupposition", True, why if denied else "what the question takes for granted is dreamed")
         )
-    heard = Heard(meant.asking.questions[shown][0], _parser(meant.world))
+    heard = Understood(meant.asking.questions[shown][0], _parser(meant.world))
     return checked(replace(told, checks=tuple(checks)), heard)
 
 

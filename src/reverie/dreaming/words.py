@@ -171,6 +171,8 @@ class WordMind:
         if trusted is not None:
             return _judged(told, trusted, checks)
         why = f"{FORMS[told.signals.form]} were not calibrated"
+        if not self.confidence.forms and told.evidence and not told.dreams:
+            return replace(told, why=why)  # of a file that knows of no forms: what a cited fact bears out is kept
         return replace(told, known=False, text=not_known(why), guess=told.text, why=why)
 
     def at_once(self, questions: Sequence[Question], manner: Manner) -> list[tuple[Answer, Spoken]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from reverie.memory.contract import Node, Place
 from reverie.memory.judging import Candidate
 from reverie.memory.linking import bare_name
 from reverie.memory.relation_patterns import MENTIONS, relation_words
+from reverie.memory.terms import terms
 from reverie.nouns import Fact
 
 if TYPE_CHECKING:
@@ -33,14 +34,15 @@ def candidates_of(
     texts = [(node, score) for node, score in nodes if node.text]
     ways = {place: _way(spread, spread.near_end(place)) for place in told}
     starts = {node.id: _way(spread, node.id) for node, _ in texts}
-    names = _names(store, [start for start, _ in (*ways.values(), *starts.values())])
+    said = set(terms(spread.question))
+    names = _names(store, said, [start for start, _ in (*ways.values(), *starts.values())])
     found: list[tuple[Fact | Node, Candidate]] = [
         (fact, _of_fact(spread, place, fact, ways[place], names)) for place, fact in told.items()
     ]
     for node, score in texts:
         start, steps = starts[node.id]
         title = places[node.id].title if node.id in places else ""
-        name = bare_name(title or node.name) if start == node.id else names.get(start, "")
+        name = _called(title or node.name, said) if start == node.id else names.get(start, "")
         found.append(
             (
                 node,
@@ -58,8 +60,7 @@ def _of_fact(spread: Propagation, place: int, fact: Fact, way: tuple[int, int], 
     near, far = (fact.subject, fact.object) if onward else (fact.object, fact.subject)
     start, steps = way
     words = f"{fact.subject} {relation_words(fact.relation)} {fact.object}"
-    name = bare_name(near) if start == spread.near_end(place) else names.get(start, "")
-    return Candidate("fact", words, far, near, name, fact.score, spread.how_asked(place), steps)
+    return Candidate("fact", words, far, near, names.get(start, ""), fact.score, spread.how_asked(place), steps)
 
 
 def _way(spread: Propagation, node: int) -> tuple[int, int]:
@@ -76,5 +77,10 @@ def _way(spread: Propagation, node: int) -> tuple[int, int]:
     return 0, steps
 
 
-def _names(store: Store, nodes: Iterable[int]) -> dict[int, str]:
-    return {node.id: bare_name(node.name) for node in store.nodes(sorted({node for node in nodes if node}))}
+def _names(store: Store, said: Collection[str], nodes: Iterable[int]) -> dict[int, str]:
+    return {node.id: _called(node.name, said) for node in store.nodes(sorted({node for node in nodes if node}))}
+
+
+def _called(name: str, said: Collection[str]) -> str:
+    """A name without what stands in parentheses, unless the question says that, too."""
+    return name if all(term in said for term in terms(name)) else bare_name(name)

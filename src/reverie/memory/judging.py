@@ -47,17 +47,20 @@ FEATURES = (
     "score",  # its score in spreading
 )  # fmt: skip
 ABOUT = (  # of all that was recalled together
-    "named",  # most of the question's names that one thing bears
-    "foreign",  # share of that one's name that the question does not say
+    "named",  # how much of the question's names things bear, of each name the one that bears most of it
+    "foreign",  # share of the names of these that the question does not say
     "unheard",
-    "whole",  # whether one thing bears all of the question's names, and no further one
-    "kin",  # whether it bears the word that follows on the name, too; 0.5 where there is none
+    "whole",  # whether every name is borne in full, by something whose name is said in full
+    "kin",  # of what is borne so, whether that bears the word that follows on the name, too; 0.5 where there is none
     "covered",
     "asked",
     "asked_of_it",
     "score",
     "like",  # the greatest cosine
 )
+
+
+_JOINING = frozenset("of the de da di du la le von van der den al".split())
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Looked:
         self.names = _names(question, self.weights)
         self.unheard = _share(self.names, {term for term in self.names if not counts.get(term) or term in mended})
         self.rest = {term: weight for term, weight in self.weights.items() if term not in self.names}
+        self.groups = _groups(question, self.names) if self.cased else [self.names]
         self.kin = _kin(question, self.names) if self.cased else None
         self.said = set(terms(question))
 
@@ -138,17 +142,19 @@ class Ranking:
         anything about what is asked for."""
         rows = features(looked, candidates)
         sure = self.probabilities(rows, [one.kind for one in candidates], vectors)
-        return sure, self.something(looked, rows, vectors) >= self.floor[_named(looked.group, vectors)]
+        return sure, self.something(looked, candidates, rows, vectors) >= self.floor[_named(looked.group, vectors)]
 
     def probabilities(self, rows: np.ndarray, kinds: Sequence[str], vectors: bool = False) -> np.ndarray:
         """Of the ``features`` of candidates of these kinds: float64 (N,)."""
         weights = np.array([self.weights[_named(kind, vectors)] for kind in kinds]).reshape(-1, len(FEATURES) + 1)
         return _logistic((rows * weights[:, :-1]).sum(1) + weights[:, -1])
 
-    def something(self, looked: Looked, rows: np.ndarray, vectors: bool = False) -> float:
+    def something(
+        self, looked: Looked, candidates: Sequence[Candidate], rows: np.ndarray, vectors: bool = False
+    ) -> float:
         """How probable it is that the memory has anything about what is asked for."""
         weights = np.array(self.about[_named(looked.group, vectors)])
-        return float(_logistic(about_features(looked, rows) @ weights[:-1] + weights[-1]))
+        return float(_logistic(about_features(looked, candidates, rows) @ weights[:-1] + weights[-1]))
 
 
 @cache
@@ -203,14 +209,27 @@ def features(looked: Looked, candidates: Sequence[Candidate]) -> np.ndarray:
     return np.array(rows, float).reshape(-1, len(FEATURES))
 
 
-def about_features(looked: Looked, rows: np.ndarray) -> np.ndarray:
-    """float64 (len(ABOUT),) of a question and the ``features`` of all that was recalled for it."""
+def about_features(looked: Looked, candidates: Sequence[Candidate], rows: np.ndarray) -> np.ndarray:
+    """float64 (len(ABOUT),) of a question, all that was recalled for it and the ``features`` of that."""
     if not len(rows):
         return np.array([0.0, 1.0, 1.0, *[0.0] * (len(ABOUT) - 3)])
     of = {name: rows[:, place] for place, name in enumerate(FEATURES)}
-    best = int(np.argmax(of["named"] - of["foreign"]))
+    borne = [set(terms(one.words if one.kind == "passage" else one.start)) for one in candidates]
+    started = [set(terms(one.start)) for one in candidates]
+    texts = np.array([one.kind == "passage" for one in candidates])  # what a text speaks of it bears, too
+    whole, sums, kin = True, np.zeros(3), False
+    for weights in looked.groups:
+        shares = np.array([_share(weights, held) for held in borne])
+        full = (shares > 0.99) & (texts | (of["foreign"] == 0))
+        kin = any(looked.kin in borne[place] for place in np.flatnonzero(full))  # of the last name
+        whole, weight = whole and bool(full.any()), sum(weights.values())
+        named = np.array([_share(weights, held) for held in started])
+        foreign = 0.0 if full.any() else of["foreign"][np.argmax(named - of["foreign"])]
+        sums += weight * np.array([shares.max(), foreign, 1.0])
+    sums /= sums[2] or 1.0
+    fits = float(whole) * (0.5 if looked.kin is None else float(kin))
     most = [of[name].max() for name in ("covered", "asked", "asked_of_it", "score", "like")]
-    return np.array([of["named"].max(), of["foreign"][best], looked.unheard, of["whole"].max(), of["kin"].max(), *most])
+    return np.array([*sums[:2], looked.unheard, float(whole), fits, *most])
 
 
 def _named(name: str, vectors: bool) -> str:
@@ -238,6 +257,21 @@ def _names(question: str, weights: Mapping[str, float]) -> dict[str, float]:
     }
     told = any(not word[0].islower() for word in words[1:])
     return {term: weight for term, weight in weights.items() if term in named} if told and named else dict(weights)
+
+
+def _groups(question: str, names: Mapping[str, float]) -> list[dict[str, float]]:
+    """The names of a question one by one: words with capitals that follow one another, over "of" and "the", too."""
+    found: list[dict[str, float]] = [{}]
+    joined = False
+    for place, word in enumerate(WORD.findall(question)):
+        if word[0].islower() or (not place and fold(word) in STOP):
+            joined = joined and word in _JOINING
+            continue
+        if not joined:
+            found.append({})
+        joined = True
+        found[-1] |= {term: names[term] for term in terms(word) if term in names}
+    return [one for one in found if one and sum(one.values())] or [dict(names)]
 
 
 def _kin(question: str, names: Mapping[str, float]) -> str | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reverie.nouns import Fact
-
 if TYPE_CHECKING:
     from reverie.memory.contract import Edge, Node, Recalled
     from reverie.memory.store import Store
@@ -18,6 +16,8 @@ def fields_of(value: Any) -> dict[str, Any]:
 
 
 def recalled_fields(found: Recalled) -> dict[str, Any]:
+    from reverie.nouns import Fact
+
     return {
         "question": found.question,
         "facts": [fields_of(fact) for fact in found.facts],

@@ -174,6 +174,16 @@ def test_keys_have_limits_of_their_own_and_none_is_told_about_another(tmp_path: 
     assert client.get("/v1/x", headers={"Authorization": "Bearer ann-has-thi"}).status_code == 401
 
 
+def test_a_browser_that_signed_in_with_a_key_has_its_limits(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_text('{"ann": {"token": "ann-has-this", "per_minute": 2}, "bob": {"token": "bob-has-this"}}')
+    client = guarded(keys=read_keys(file))
+    home = {"Origin": "http://localhost:7860"}
+    assert client.post("/sign-in", data={"token": "ann-has"}, headers=home).status_code == 401
+    assert client.post("/sign-in", data={"token": "ann-has-this"}, headers=home).status_code == 303
+    assert [client.get("/v1/x").status_code for _ in range(3)] == [200, 200, 429]
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -156,7 +156,9 @@ class Garage:
     def give_back(self, parts: Sequence[str], count: int) -> None:
         """Whoever took models does not need them any more."""
         for name in parts:
-            entry = self._entries[name]
+            entry = self._entries.get(name)
+            if entry is None:  # the server ended meanwhile
+                continue
             entry.users -= count
             entry.used = time.time()
             if entry.users == 0 and entry.keep_alive >= 0:

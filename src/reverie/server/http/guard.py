@@ -15,7 +15,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,7 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reverie.server.http.errors import RequestError, shaped
-from reverie.server.http.keys import Key, Quotas, find_key, same
+from reverie.server.http.keys import Key, Quotas, find_key
 from reverie.server.http.settings import AccessPolicy, Limits, is_loopback
 from reverie.server.http.signin import SIGN_IN_PATH, sign_in_page
 
@@ -54,8 +54,9 @@ class AccessMiddleware:
 
     def __init__(self, app: ASGIApp, policy: AccessPolicy, limits: Limits | None = None, page: PagePaths | None = None):
         self.app, self.policy, self.limits, self.page = app, policy, limits or Limits(), page
-        self._session = secrets.token_urlsafe(32)  # what a signed-in browser shows; new with every start
         self._keys = ((Key(policy.token),) if policy.token else ()) + policy.keys
+        # what a browser shows that signed in with a key; new with every start
+        self._sessions = tuple(replace(key, token=secrets.token_urlsafe(32)) for key in self._keys)
         self._quotas, self._num_requests = Quotas(), 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,7 +83,7 @@ class AccessMiddleware:
 
     def _enter(self, scope: Scope) -> Key | None:
         """Count a request, and who sent it. Raises RequestError where there are too many."""
-        key = find_key(self._keys, _token(Headers(scope=scope)))
+        key = self._key(Headers(scope=scope))
         if self._num_requests >= self.limits.max_requests:
             raise RequestError(503, f"{self._num_requests} requests are under way; try again in a moment", code="busy")
         if key is not None:
@@ -103,9 +104,9 @@ class AccessMiddleware:
         if method not in _SAFE_METHODS:
             self._check_origin(headers)
         if self._keys and path not in _OPEN_PATHS:
-            if path == SIGN_IN_PATH and method == "POST" and self.policy.token:
+            if path == SIGN_IN_PATH and method == "POST":
                 return await self._sign_in(scope, receive, headers)
-            if not self._is_known(headers):
+            if self._key(headers) is None:
                 if method == "GET" and "text/html" in headers.get("accept", ""):
                     return HTMLResponse(sign_in_page(), 401)
                 raise RequestError(401, "this server asks for a token: Authorization: Bearer TOKEN", code="no_token")
@@ -135,19 +136,22 @@ class AccessMiddleware:
             return
         raise RequestError(403, "this server takes no requests from other sites (Origin header)", code="foreign_origin")
 
-    def _is_known(self, headers: Headers) -> bool:
-        by_token = find_key(self._keys, _token(headers)) is not None
-        return same(_cookie(headers), self._session) or by_token
+    def _key(self, headers: Headers) -> Key | None:
+        """Whose token, or session, a request shows."""
+        by_token, by_session = find_key(self._keys, _token(headers)), find_key(self._sessions, _cookie(headers))
+        return by_token or (None if by_session is None else self._keys[self._sessions.index(by_session)])
 
     async def _sign_in(self, scope: Scope, receive: Receive, headers: Headers) -> Response:
         """What the sign-in form sends: the right token gives the browser a session of this process."""
         body = await _body(receive, 4_096, self.limits.body_seconds)
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
-        if not same(given.strip(), self.policy.token):
+        key = find_key(self._keys, given.strip())
+        if key is None:
             return HTMLResponse(sign_in_page("That is not the token."), 401)
         answer = RedirectResponse("/", 303)
         secure = scope["scheme"] == "https" or headers.get("x-forwarded-proto") == "https"
-        answer.set_cookie(_COOKIE, self._session, path="/", secure=secure, httponly=True, samesite="strict")
+        session = self._sessions[self._keys.index(key)].token
+        answer.set_cookie(_COOKIE, session, path="/", secure=secure, httponly=True, samesite="strict")
         return answer
 
     async def _read(self, scope: Scope, receive: Receive) -> Receive:

@@ -359,6 +359,8 @@ def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | Ref
 
 def _meant(event: Event, verb: str) -> str:
     """What floats in the air rises, and what sinks there comes down."""
+    if verb == "float" and event.action == "stack":
+        return "stay on top"
     wet = event.surface == "water" and event.action in ("drop", "let go", "throw")
     if verb == "float" and not wet:
         return "rise"
@@ -366,8 +368,6 @@ def _meant(event: Event, verb: str) -> str:
         return "come down"
     if verb == "fall":
         return {"stack": "fall off", "push": "fall over", "tip": "fall over"}.get(event.action, "come down")
-    if verb == "freeze" and event.action in ("wait", "heat"):
-        return "stay solid"
     if verb == "spill" and not event.thing.contents:
         return "fall over"
     if verb == "rise" and wet and not event.thing.rises:
@@ -376,6 +376,8 @@ def _meant(event: Event, verb: str) -> str:
 
 
 def _will(event: Event, verb: str) -> Asking | Refusal | str:
+    if verb == "freeze" and event.action in ("wait", "heat"):
+        verb = "stay solid"  # of ice: is it still frozen?
     taught = ASKED[event.action] + (("float", "sink") if event.surface == "water" else ())
     if event.action not in _ONLY.get(verb, (event.action,)):
         return _APART

@@ -117,6 +117,8 @@ class _Question:
         said, things = self.said, list(self.said.things)
         if not things and said.has("liquid") and self._acts[:1] in (["heat"], ["cool"], ["pour"]):
             things = [said.one("liquid", _SEVERAL)]
+        if not things and said.has("tool"):
+            things = [name for one in said if one.text.startswith("against") for name in values(one, "target")]
         if not things:
             raise Unclear("it names no thing that was taught")
         if said.has("cmp") or said.has("most") or said.has("common") or said.has("than"):
@@ -306,12 +308,20 @@ class _Question:
         for one in self.said:
             claim = self._claim(one)
             if claim is not None:
-                no = self._denial(one, spent)
-                found.append(((claim[0], claim[1] != no), one))
+                self._refuse_condition(one)
+                verb, so = claim
+                found.append(((verb, so != self._denial(one, spent)), one))
         for one in self.said:
             if "no" in keys(one) and "ask" not in keys(one) and one.start not in spent:
                 raise Unclear(f'"{one.text}" changes what is asked')
         return found
+
+    def _refuse_condition(self, one: Mention) -> None:
+        """What is only supposed to be so changes what happens: "if the cup were empty"."""
+        beside = [two for two in self.said if two.clause == one.clause]
+        supposed = any(two.text in ("if", "suppose", "imagine", "assume", "say", "when", "once") for two in beside)
+        if supposed and not any({"act", "fell", "put", "tool", "surface", "ask"} & keys(two) for two in beside):
+            raise Unclear(f'"{one.text}" changes what is asked')
 
     def _claim(self, one: Mention) -> Claim | None:
         kinds, falls = keys(one), not self._acts or self._acts[0] in _FALLING
@@ -379,7 +389,9 @@ class _Question:
     def _passive(self) -> bool:
         """Whether it is asked if something is done at all: "is a stone cut"."""
         places = [place for place, one in enumerate(self.said) if place > 1 and "act" in keys(one)]
-        return any("thing" in keys(self.said.all[place - 1]) and self.said.opens(place - 2) for place in places)
+        return any(
+            {"thing", "tool"} & keys(self.said.all[place - 1]) and self.said.opens(place - 2) for place in places
+        )
 
     def _asked_and_told(self, claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
         """The outcomes that are asked about and those that are told before."""
@@ -400,10 +412,12 @@ class _Question:
         if len(claims) != 1:
             raise Unclear("it does not say what is to be explained")
         verb, true = claims[0]
+        told = [(verb, true)] if verb == "whole" else []  # a thing that pops or melts does not break, and is not whole
         if verb == "whole":
             verb, true = "break", not true
         self.named |= {"verb": verb} | ({} if true else {"not": "yes"})
-        return ask(self.named)
+        asking = ask(self.named)
+        return _borne_out(asking, event, told) if told and isinstance(asking, Asking) else asking
 
 
 def _only(tools: Sequence[str]) -> str:
@@ -438,7 +452,10 @@ def _borne_out(asking: Asking, event: Event, claims: Sequence[Claim]) -> Asking:
             return None
         return asking.word(answers) if asking.word else answers[0]
 
-    return Asking((*asking.questions, event.happens()), word)
+    def denied(said: Answers) -> str | None:
+        return asking.denied(said[:-1]) if asking.denied else None
+
+    return Asking((*asking.questions, event.happens()), word, denied if asking.denied else None)
 
 
 def _which(events: Sequence[Event], verb: str, true: bool) -> Asking:

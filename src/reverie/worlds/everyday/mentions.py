@@ -13,7 +13,9 @@ __all__ = ["PEOPLE", "Mentions", "Unclear", "bare", "classes", "keys", "values"]
 PEOPLE = frozenset("i you we us me people somebody someone anybody anyone everyone nobody thou".split())
 _ASKS = re.compile(r"(is|are|was|were|will|would|does|do|did|can|could|has|have|had|might|art|dost|doth|wilt)\b")
 _SUBJECT = re.compile(r"(it|they|he|she|the|my|a|an|this|that)\b")
-_WITHIN = re.compile(r"(a|an|the|my|your|our|his|her|their|its|on|in|into|over|above|to|at|with|against|off|from|of)\b")
+_WITHIN = re.compile(
+    r"(a|an|the|my|your|our|his|her|their|its|on|in|into|over|above|to|at|with|against|off|from|of|along|across|toward|inside|down|up)\b"
+)
 
 
 class Unclear(Exception):
@@ -104,7 +106,14 @@ class Mentions:
         if opened and plain and not self.has("ask", "where") and not self.has("ask", "after"):
             return "whether"
         asked = next((form for form in ("where", "after", "happens") if self.has("ask", form)), "")
-        return asked or ("whether" if opened else "")
+        return asked or ("whether" if opened else "happens" if self._trails_off else "")
+
+    @property
+    def _trails_off(self) -> bool:
+        """Whether the last clause only says "and?", or "and the plate?"."""
+        last = [one for one in self.all if one.clause == self.all[-1].clause]
+        leads = last[0].text in ("and", "and then", "then", "so", "well", "now", "next", "go")
+        return leads and all(keys(one) <= {"aside", "thing"} for one in last[1:])
 
     def denied(self, act: Mention) -> Mention | None:
         """What says that it is not done: "no push", "I do not drop it"."""

@@ -1,5 +1,5 @@
 """The phrasebook of the everyday world: ``words.txt`` and ``phrases.txt`` with the words of its own questions; and for
-its loose reading ``gist.txt`` and ``aside.txt``."""
+its loose reading ``gist.txt``, ``aside.txt`` and ``lexicon.txt``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def phrasebook() -> Phrasebook:
 
 @cache
 def _loose() -> Loose:
-    return Loose(_book("words.txt", "aside.txt", "gist.txt"), understand)
+    return Loose(_book("words.txt", "aside.txt", "lexicon.txt", "gist.txt"), understand)
 
 
 def _book(*names: str) -> Phrasebook:

@@ -11,6 +11,13 @@ __all__ = ["FEELS", "refuse_untaught"]
 
 FEELS = frozenset("know feel think want dream love hate mind understand remember worry say talk sing cry laugh".split())
 _NO_PARTS = frozenset("computer machine case story test game school class time report song poem king baby".split())
+_CALLED = frozenset(  # who may be spoken to right after a thing is named
+    """
+    mommy mom mum mummy mama daddy dad papa granny grandma gran nana grandpa dear darling honey hon love luv mate dude
+    bro sis sir madam miss teacher friend sweetie sweetheart buddy pal man my dear my friend doc professor prof folks
+    guys class pupils students uncle auntie
+    """.split()
+)
 _PREPOSITION = re.compile(r"(to|with|by|over|above|in|into|under|on|from|at|using|through|before|near)\b")
 _SPEAKERS = (*PEOPLE, "he", "she")
 
@@ -39,9 +46,12 @@ def _compound(said: Mentions, place: int, one: Mention) -> str:
             return both
         if after.text in ("of", "with") and not _owned(said, place + 2):
             return both
-        if after.text in _NO_PARTS:
+        if after.text in _NO_PARTS or classes(after) == {"idea"}:
             return both
-    joins = "surface" in found or "person" in classes(one)
+        if classes(after) == {"person"} and after.text not in _CALLED:
+            then = said.near(place, 2)
+            return "" if then is not None and {"act", "put", "verb"} & keys(then) else both
+    joins = "surface" in found or bool(classes(one) & {"person", "idea"})
     return both if joins and "thing" in next_ and not {"act", "ask"} & next_ and bare(after) else ""
 
 
@@ -58,6 +68,14 @@ def _state(said: Mentions, place: int, one: Mention) -> str:
     acts = sum("act" in keys(other) for other in said)
     state = {"verb", "whole", "property"} & keys(one) or ({"act", "fell"} & keys(one) and acts > 1)
     return f"{one.text} {after.text}" if state else ""
+
+
+def _earlier(said: Mentions, place: int, one: Mention) -> str:
+    """What was done before what is asked about: an egg that is already cooked, and then dropped."""
+    before = said.near(place, -1)
+    others = [two for two in said if "act" in keys(two) and values(two, "act") != values(one, "act")]
+    done = before is not None and before.text.endswith("already") and "act" in keys(one) and others
+    return f"already {one.text}" if done else ""
 
 
 def _about_else(said: Mentions, place: int, one: Mention) -> str:
@@ -103,22 +121,22 @@ def _subject(said: Mentions, place: int, one: Mention) -> str:
     asked = before is not None and "be" in classes(before)
     if "thing" in keys(one) and asked and after is not None and after.text in FEELS:
         return f"{one.text} {after.text}"
-    if not {"verb", "fell", "whole"} & keys(one) or {"act", "put"} & keys(one):
+    befalls = bool({"verb", "fell", "whole"} & keys(one)) and not {"act", "put"} & keys(one)
+    done = "act" in keys(one) and not (after is not None and "thing" in keys(after))
+    if (befalls or done) and before is not None and re.fullmatch(r"(?!(from|in|by)\b).*\bhands?", before.text):
+        return f"{before.text} {one.text}"
+    if not befalls:
         return ""
     subject = said.before(place, lambda two: bool(classes(two) & {"be", "adverb"}) or "no" in keys(two))
     if subject is None or subject.clause != one.clause:
         return ""
     both, works = f"{subject.text} {one.text}", after is not None and "thing" in keys(after)
+    placed = bool(_PREPOSITION.match(subject.text))
     if subject.text in PEOPLE - {"thou"} or classes(subject) == {"person"}:
         return both
     if subject.text in ("he", "she") and _does(said, subject.text):
         return both
-    if (
-        "tool" in keys(subject)
-        and not works
-        and not _PREPOSITION.match(subject.text)
-        and "be cut" not in values(one, "verb")
-    ):
+    if "tool" in keys(subject) and not works and not placed and "be cut" not in values(one, "verb"):
         return both
     if "surface" in keys(subject) and re.match(r"(the|a|my|your|our|this|that|\w+$)", subject.text):
         return "" if "fell" in keys(subject) else both
@@ -129,4 +147,4 @@ def _does(said: Mentions, who: str) -> bool:
     return any("act" in keys(one) and place and said.all[place - 1].text == who for place, one in enumerate(said))
 
 
-_RULES = (_compound, _state, _about_else, _goal, _subject)
+_RULES = (_compound, _state, _earlier, _about_else, _goal, _subject)
