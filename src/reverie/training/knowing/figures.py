@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from reverie.training.knowing.fitting import FitConfig, Met, lowest_threshold
+from reverie.training.knowing.fitting import FitConfig, Met, auroc, lowest_threshold
 
 __all__ = [
     "RIVALS",
@@ -27,13 +27,6 @@ RIVALS = {  # signal → what it is called, and its sign: more is surer, or less
     "told_true": ("P(True)", 1),
     "gate": ("largest gate", 1),
 }
-
-
-def auroc(sure: np.ndarray, right: np.ndarray) -> float:
-    """The chance that a right answer is surer than a wrong one, ties counting half; NaN where either is missing."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(right, sure)) if 0 < right.sum() < len(right) else float("nan")
 
 
 def risk_coverage(sure: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

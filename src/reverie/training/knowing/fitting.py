@@ -18,7 +18,18 @@ from reverie.dreaming.confidence import ConfidenceModel, Guarantee, features
 from reverie.errors import MissingExtraError, UsageError
 from reverie.nouns import Check, Signals
 
-__all__ = ["FitConfig", "Met", "Parted", "fit_probe", "needed", "part", "plainest", "set_threshold", "within_reach"]
+__all__ = [
+    "FitConfig",
+    "Met",
+    "Parted",
+    "auroc",
+    "fit_probe",
+    "needed",
+    "part",
+    "plainest",
+    "set_threshold",
+    "within_reach",
+]
 
 
 _DRAWS, _MOST = 20, 0.9  # from the questions to fit on, and the share of them that must allow a threshold
@@ -169,12 +180,17 @@ def within_reach(met: Sequence[Met], config: FitConfig) -> FitConfig:
     return replace(config, risk=max(config.risks), risks=())
 
 
+def auroc(sure: np.ndarray, right: np.ndarray) -> float:
+    """The chance that a right answer is surer than a wrong one, ties counting half; NaN where either is missing."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(right, sure)) if 0 < right.sum() < len(right) else float("nan")
+
+
 def plainest(met: Sequence[Met], config: FitConfig, candidates: Sequence[tuple[str, ...]]) -> FitConfig:
     """``config`` with the first of the sets of features (the plainest stand first) that ranks answers to kinds of
     questions that it was not fitted on about as well as the best of them does."""
     from sklearn.model_selection import GroupKFold
-
-    from reverie.training.knowing.figures import auroc
 
     right, kinds = np.array([one.right for one in met]), np.array([one.kind for one in met])
     folds = list(GroupKFold(min(config.folds, len(set(kinds)))).split(right, right, kinds))
