@@ -142,9 +142,11 @@ class _Ours:
 
 
 def _opened(path: Path, max_ids: int, adapters: Sequence[Path] = ()) -> LlamaFile:
+    import torch
+
     from reverie_bench.llama_file import LlamaFile
 
-    return LlamaFile(path, adapters, max_ids)
+    return LlamaFile(path, adapters, max_ids, torch.get_num_threads())
 
 
 def _compared(

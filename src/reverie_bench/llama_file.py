@@ -19,7 +19,7 @@ class LlamaFile:
     Raises MissingExtraError without ``xllamacpp``.
     """
 
-    def __init__(self, path: Path, adapters: Sequence[Path] = (), max_ids: int = 512, num_threads: int = 0):
+    def __init__(self, path: Path, adapters: Sequence[Path] = (), max_ids: int = 512, num_threads: int = 1):
         from reverie.errors import MissingExtraError
 
         try:
@@ -33,8 +33,8 @@ class LlamaFile:
         # Keys and values as exact as the weights, and no shortcut through attention: what differs is the file's fault.
         params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        if num_threads:
-            params.cpuparams.n_threads = params.cpuparams_batch.n_threads = num_threads
+        # Threads that wait for each other at every product stand still where a machine is busy
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = num_threads
         infos = []
         for adapter in adapters:
             info = xllamacpp.CommonAdapterLoraInfo()
