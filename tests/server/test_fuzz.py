@@ -89,7 +89,7 @@ def test_our_own_description_is_kept_to(server: Served) -> None:
     assert told[200] > COUNT * 0.1
     assert told[400] > COUNT * 0.1
     print(f"memory: {before / 1e6:.0f} MB, then {memory.memory_info().rss / 1e6:.0f} MB; {dict(told)}")
-    assert memory.memory_info().rss < before * 1.10 + (0 if COUNT > 1000 else 50e6)
+    assert memory.memory_info().rss < before * 1.10 + 50e6  # what was read is remembered, up to a bound
     assert server.running() == 0
 
 

@@ -44,7 +44,13 @@ class _Entry:
     keep_alive: float
     users: int = 0
     used: float = field(default_factory=time.time)
-    timer: asyncio.TimerHandle | None = None  # until it is let go of
+    timer: asyncio.TimerHandle | None = None  # of its end; it holds the model in memory
+
+    def wake(self) -> None:
+        """Its end is not near any more, or has come."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     @property
     def expires_at(self) -> float | None:
@@ -162,12 +168,9 @@ class Garage:
                 continue
             entry.users -= count
             entry.used = time.time()
-            if entry.timer is not None:
-                entry.timer.cancel()
-                entry.timer = None
+            entry.wake()
             if entry.users == 0 and entry.keep_alive >= 0:
-                loop = asyncio.get_running_loop()
-                entry.timer = loop.call_later(entry.keep_alive, self._expire, name, entry)
+                entry.timer = asyncio.get_running_loop().call_later(entry.keep_alive, self._expire, name, entry)
 
     def _expire(self, name: str, entry: _Entry) -> None:
         """Let go of what nobody used meanwhile."""
@@ -196,6 +199,7 @@ class Garage:
         entry = self._entries.pop(name, None)
         if entry is None:
             return None
+        entry.wake()
         for pair in [pair for pair in self._joined if entry.model in pair]:
             pair[0].asking.submit(self._joined.pop(pair).close)
         return entry.model
