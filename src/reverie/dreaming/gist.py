@@ -60,8 +60,11 @@ _TYPED = (
     (re.compile(r"\b(?:doth|dost)\b", re.I), "does"),
     (re.compile(r"\b(?:hath|hast)\b", re.I), "has"),
     (re.compile(r"\b1 ?x\b", re.I), "one"),
+    (re.compile(r"\b(?:freezr|frezzer|freezar|friezer)\b", re.I), "freezer"),
+    (re.compile(r"\b(?:sope|soep)\b", re.I), "soap"),
+    (re.compile(r"_{2,}"), " blank "),
     (re.compile(r"\s\+\s"), " and "),
-    (re.compile(r"\s=\s*\?"), " result?"),
+    (re.compile(r"\s(?:=|->|=>|→)+\s*(?=\?|$)"), " result"),
     (re.compile(r"[°º]\s*[CF]?\b"), " degrees "),
 )
 _UNREAL = frozenset("dream story movie film cartoon fantasy fiction game imagination nightmare joke tale".split())
