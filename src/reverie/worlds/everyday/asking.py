@@ -364,6 +364,8 @@ def _meant(event: Event, verb: str) -> str:
     wet = event.surface == "water" and event.action in ("drop", "let go", "throw")
     if verb == "float" and not wet:
         return "rise"
+    if verb == "sink" and not wet and event.action in ("push", "tip", "stack", "drop", "let go", "throw"):
+        verb = "fall"  # to go down
     if verb == "fall off" and event.action in ("drop", "let go", "throw"):
         return "come down"
     if verb == "fall":
