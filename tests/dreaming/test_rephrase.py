@@ -297,3 +297,18 @@ def test_an_answer_that_does_not_fit_its_question_does_not_count() -> None:
     assert tipped is not None
     assert tipped.word is not None
     assert tipped.word(["The bottle slides a bit and stops."]) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "begins"),
+    [
+        ("If I nudge a row of dominoes, do they all go down?", "Yes, the domino row falls over"),
+        ("Does the glass fall when I push it off the table?", "Yes, the glass falls off"),
+        ("Does a stone go down in water?", "Yes, a stone sinks"),
+        ("Does a balloon go down if I let go of it?", "No, the balloon rises"),
+    ],
+)
+def test_to_go_down_is_what_it_is_there(question: str, begins: str) -> None:
+    answer = reverie.load("nano", memory=False).ask(question)
+    assert answer.known
+    assert answer.text.startswith(begins)

@@ -40,6 +40,7 @@ _SHOWN = {
     "fall over": ("falls over", "tips over", "lies on its side"),
     "stay on top": ("stays on top", "rests on top"),
     "fall off": ("falls off",),
+    "fall": ("falls over", "tips over", "falls off"),  # what is pushed may do either
     "roll": ("rolls",),
     "slide": ("slides",),
     "spill": ("spills", "pours out", "runs out"),
@@ -369,7 +370,7 @@ def _meant(event: Event, verb: str) -> str:
     if verb == "fall off" and event.action in ("drop", "let go", "throw"):
         return "come down"
     if verb == "fall":
-        return {"stack": "fall off", "push": "fall over", "tip": "fall over"}.get(event.action, "come down")
+        return {"stack": "fall off", "push": "fall", "tip": "fall over"}.get(event.action, "come down")
     if verb == "spill" and not event.thing.contents:
         return "fall over"
     if verb == "rise" and wet and not event.thing.rises:
@@ -433,6 +434,7 @@ def _whole(happens: str | None) -> str | None:
 
 
 def _why(event: Event, verb: str, negated: bool) -> Asking | Refusal | str:
+    verb = "fall over" if verb == "fall" else verb
     if verb not in _BECAUSE:
         return f"why a thing does or does not {verb} was not taught"
 
