@@ -434,7 +434,6 @@ def _whole(happens: str | None) -> str | None:
 
 
 def _why(event: Event, verb: str, negated: bool) -> Asking | Refusal | str:
-    verb = "fall over" if verb == "fall" else verb
     if verb not in _BECAUSE:
         return f"why a thing does or does not {verb} was not taught"
 
