@@ -18,6 +18,7 @@ from reverie.data import FactRow, NodeRow
 from reverie.dreaming import DreamSettings, Session
 from reverie.dreaming.grounding import MemoryGrounding
 from reverie.dreaming.question import Manner, Question, Speaking, Turn
+from reverie.dreaming.unknown import not_known
 from reverie.dreaming.word_dreams import WordDreamer
 from reverie.dreaming.words import WordConfig, WordMind
 from reverie.engine import Sampling
@@ -275,6 +276,22 @@ def test_what_was_said_before_is_told_whole() -> None:
     talk.chat("Second?")
     assert [turn.content for turn in speaker.heard[-1].said] == ["First?", "So.", "Second?"]  # type: ignore[union-attr]
     assert talk.history == (Turn("First?", "So."), Turn("Second?", "So."))
+
+
+def test_refusals_are_not_read_as_its_own_words() -> None:
+    """A base that reads them refuses whatever is asked next."""
+    told = (
+        Turn("Who built it?", not_known("it is strange"), "Ann built it."),
+        Turn("When?", not_known("it is strange")),
+        Turn("Where?", "I don't know."),
+        Turn("Why?", "Not sure: it was fun."),
+        Turn("How?", not_known("it is strange"), not_known("it is said again")),
+    )
+    mind = mind_of(speaker := FrankSpeaker())
+    mind.answer(MemoryGrounding(False), [Question("And now?", history=told)], Manner(DreamSettings(branches=0)))
+    assert [turn.content for turn in said_to(speaker)] == [  # type: ignore[union-attr]
+        "Who built it?", "Ann built it.", "Why?", "it was fun.", "And now?",
+    ]  # fmt: skip
 
 
 @given(st.integers(0, 40), st.integers(40, 400), st.integers(1, 500), st.booleans())

@@ -159,4 +159,4 @@ class Talk:
 def _turn_of(turn: LoggedTurn) -> Turn:
     from reverie.dreaming.question import Turn
 
-    return Turn(turn.question, turn.answer)
+    return Turn(turn.question, turn.answer, turn.details.get("guess", ""))

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from reverie.dreaming.scenes import Scene
-from reverie.dreaming.unknown import UNKNOWN_MODES, Unknown
+from reverie.dreaming.unknown import UNKNOWN_MODES, Unknown, own_words
 from reverie.engine.sampling import Sampling
 from reverie.errors import UsageError, shorten
 from reverie.settings import build_settings
@@ -43,10 +43,16 @@ MAX_SEED = 9 * 10**15  # the engine's seeds end at 2^63, and each step of a simu
 
 @dataclass(frozen=True)
 class Turn:
-    """An earlier question of the same talk, and what was answered."""
+    """An earlier question of the same talk, and what was answered; ``guess``: beside an answer that was not known."""
 
     question: str
     answer: str
+    guess: str = ""
+
+    @property
+    def said(self) -> str:
+        """What a model reads as its own words; "" where it said nothing."""
+        return own_words(self.answer) or own_words(self.guess)
 
 
 @dataclass(frozen=True)

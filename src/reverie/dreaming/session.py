@@ -162,7 +162,7 @@ class Session:
         asked = Question(question, images, experts=experts, history=self.history)
         manner = Manner(DreamSettings(**settings), speaking or Speaking(), on_text=on_text)
         told = self.answer(asked, manner, remember)
-        self.history = (*self.history, Turn(question, told.text))
+        self.history = (*self.history, Turn(question, told.text, told.guess))
         return told
 
     def stream(self, question: str, **settings: Any) -> Iterator[str]:

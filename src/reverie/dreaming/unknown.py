@@ -8,16 +8,22 @@ from typing import Literal, get_args
 
 from reverie.nouns import DIRECT, Answer, Attribution
 
-__all__ = ["UNKNOWN_MODES", "Unknown", "not_known", "told_as"]
+__all__ = ["UNKNOWN_MODES", "Unknown", "not_known", "own_words", "told_as"]
 
 Unknown = Literal["say", "guess", "strict"]
 UNKNOWN_MODES: tuple[str, ...] = get_args(Unknown)
-_REFUSAL = "I don't know."
+_REFUSAL, _NOT_KNOWN, _NOT_SURE = "I don't know.", "I don't know this yet: ", "Not sure: "
 
 
 def not_known(reason: str) -> str:
     """The sentence that says that an answer is not known, and why."""
-    return f"I don't know this yet: {reason}."
+    return f"{_NOT_KNOWN}{reason}."
+
+
+def own_words(text: str) -> str:
+    """What a model itself said of an answer as it is told: a guess without its mark, "" of a refusal. A base that reads
+    refusals as its own words refuses whatever is asked next."""
+    return "" if text == _REFUSAL or text.startswith(_NOT_KNOWN) else text.removeprefix(_NOT_SURE)
 
 
 def told_as(answer: Answer, unknown: Unknown) -> Answer:
@@ -25,7 +31,7 @@ def told_as(answer: Answer, unknown: Unknown) -> Answer:
     if answer.known or unknown == "say":
         return answer
     if unknown == "guess":
-        return replace(answer, text=f"Not sure: {answer.guess}") if answer.guess else answer
+        return replace(answer, text=f"{_NOT_SURE}{answer.guess}") if answer.guess else answer
     return replace(
         answer, text=_REFUSAL, guess="", dreams=(), verdict=DIRECT, evidence=(), attribution=Attribution(), why=""
     )

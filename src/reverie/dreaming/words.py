@@ -277,14 +277,15 @@ class WordMind:
 
     def _said(self, question: Question, speaking: Speaking) -> str | tuple[Message, ...]:
         """The question after what was said before, as much of it as fits: the oldest turns go first, the system's words
-        stay, and no turn is cut."""
+        stay, and no turn is cut. Where it only said that it does not know, the turn is left out."""
         if self.style != "chat":
             return as_text(question.text, self.style)
         system = (Message("system", speaking.system),) if speaking.system else ()
-        turns, room = question.history, self.speaker.max_ids - min(speaking.max_ids, self.speaker.max_ids // 4)
+        turns = [turn for turn in question.history if turn.said]
+        room = self.speaker.max_ids - min(speaking.max_ids, self.speaker.max_ids // 4)
 
         def said(left_out: int) -> tuple[Message, ...]:
-            pairs = [(Message("user", one.question), Message("assistant", one.answer)) for one in turns[left_out:]]
+            pairs = [(Message("user", one.question), Message("assistant", one.said)) for one in turns[left_out:]]
             return (*system, *chain.from_iterable(pairs), Message("user", question.text))
 
         return said(bisect_left(range(len(turns)), True, key=lambda count: self.speaker.count(said(count)) <= room))

@@ -32,7 +32,7 @@ _USUAL = 0.7  # temperature of dreams
 def question_of(body: AskBody) -> Question:
     """What is asked. Raises UsageError and PictureError for what makes no sense."""
     shown = (open_base64(body.image, MAX_PIXELS),) if body.image else ()
-    history = tuple(Turn(turn.question, turn.answer) for turn in body.history)
+    history = tuple(Turn(turn.question, turn.answer, turn.guess) for turn in body.history)
     return Question(body.question, shown, body.world, body.scene, body.experts, history)
 
 

@@ -20,6 +20,7 @@ class TurnBody(Body):
 
     question: Words
     answer: Annotated[str, Field(max_length=200_000)]
+    guess: Annotated[str, Field(max_length=200_000)] = ""
 
 
 class AskBody(Body):

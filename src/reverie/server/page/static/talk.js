@@ -91,7 +91,7 @@ function done(card, text, question, answer) {
   text.textContent = answer.answer;
   text.classList.remove("waiting");
   talk = answer.talk;
-  history.push({ question, answer: answer.answer });
+  history.push({ question, answer: answer.answer, guess: answer.guess });
   showAnswer(card, answer);
   card.parentElement.scrollIntoView({ block: "start" });
 }
@@ -131,7 +131,7 @@ async function open(id) {
     const card = make("div", { class: "answer" }, make("div", { class: "text" }, turn.answer));
     by("turns").append(make("li", {}, make("p", { class: "asked" }, turn.question), card));
     if (turn.details.dreams) showAnswer(card, { ...turn.details, text: turn.answer, turn: turn.id });
-    history.push({ question: turn.question, answer: turn.answer });
+    history.push({ question: turn.question, answer: turn.answer, guess: turn.details.guess ?? "" });
   }
   await listTalks();
 }
