@@ -18,7 +18,7 @@ import numpy as np
 from reverie.errors import MemoryStoreError
 from reverie.jsonio import read_json
 from reverie.memory.answer_types import asked_type, has_type
-from reverie.memory.lexical import asked_terms, rarity, share_of
+from reverie.memory.lexical import MOST_CHARS, asked_terms, rarity, share_of
 from reverie.memory.linking import STOP, EntityIndex
 from reverie.memory.spelling import WORD, fold
 from reverie.memory.terms import terms
@@ -115,7 +115,7 @@ class Looked:
     def of(cls, question: str, names: EntityIndex, in_texts: Mapping[str, int]) -> Looked:
         """``in_texts``: in how many texts each of its terms stands. A word that stands nowhere and is one letter from
         one that a name holds is taken for that."""
-        mended: set[str] = set()
+        question, mended = question[:MOST_CHARS], set[str]()
         for word in dict.fromkeys(WORD.findall(question)):
             found = asked_terms(word)
             if found and not any(in_texts.get(term) or names.bearers(term) for term in found):

@@ -18,8 +18,19 @@ from reverie.memory.scripts import is_unspaced
 from reverie.memory.spelling import WORD, fold
 from reverie.memory.terms import spaced_terms, terms
 
-__all__ = ["Asked", "asked_terms", "frequencies", "held_terms", "rarity", "share_of", "speaking_of", "with_words"]
+__all__ = [
+    "MOST_CHARS",
+    "Asked",
+    "asked_terms",
+    "frequencies",
+    "held_terms",
+    "rarity",
+    "share_of",
+    "speaking_of",
+    "with_words",
+]
 
+MOST_CHARS = 20_000  # of a question that are read
 _MOST_TERMS = 24  # of a question, the rarest
 _COMMON = 0.1  # share of all texts from which a word finds too many, where the question has rarer ones
 _KANA = re.compile("[ぁ-ゖ]{1,2}")  # what joins words in Japanese
@@ -62,10 +73,10 @@ def share_of(weights: Mapping[str, float], held: Collection[str]) -> float:
     return sum(weight for term, weight in weights.items() if term in held) / total if total else 0.0
 
 
-def asked_terms(question: str, max_chars: int = 20_000) -> dict[str, float]:
-    """The terms of a question that say what it is about, with how light they are."""
+def asked_terms(question: str) -> dict[str, float]:
+    """The terms of a question that say what it is about, with how light they are; of its first ``MOST_CHARS``."""
     found: dict[str, float] = {}
-    for word in WORD.findall(question[:max_chars]):
+    for word in WORD.findall(question[:MOST_CHARS]):
         if (folded := fold(word)) not in STOP:
             for term in terms(word):
                 if not _KANA.fullmatch(term):
