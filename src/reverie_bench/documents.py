@@ -21,7 +21,6 @@ import numpy as np
 from reverie.data import NodeRow
 from reverie.errors import MissingExtraError, UsageError
 from reverie.memory.contract import Recalled
-from reverie.memory.lexical import Asked as AskedWords
 from reverie.memory.lexical import asked_terms, frequencies, with_words
 from reverie.memory.memory import Memory
 from reverie.memory.recall import RecallConfig
@@ -175,8 +174,8 @@ def _words_alone(memory: Memory, question: str, most: int) -> list[int]:
     """The rival: nodes by BM25 of all words of the question."""
     found = asked_terms(question)
     with memory.store.reading() as connection:
-        known = AskedWords(found, frequencies(connection, found), 1)
-        return with_words(connection, [term for term, count in known.counts.items() if count], most)
+        counts = frequencies(connection, found)
+        return with_words(connection, [term for term in found if counts.get(term)], most)
 
 
 def _by_words(memory: Memory, questions: Sequence[Asked]) -> list[list[int]]:
