@@ -21,7 +21,6 @@ import numpy as np
 from reverie.data import NodeRow
 from reverie.errors import MissingExtraError, UsageError
 from reverie.memory.contract import Recalled
-from reverie.memory.lexical import Asked as AskedWords
 from reverie.memory.lexical import asked_terms, frequencies, with_words
 from reverie.memory.memory import Memory
 from reverie.memory.recall import RecallConfig
@@ -32,7 +31,7 @@ from reverie_bench.grounded import Case, make_cases, make_others, make_page, rel
 from reverie_bench.recall import WANTED, Asked, read_passages, read_questions, recall_at
 from reverie_bench.rows import thin
 
-__all__ = ["BENCHMARK"]
+__all__ = ["BENCHMARK", "open_memory"]
 
 _NUMBER = re.compile(r"\b\d{3,4}\b")
 _SIDES = "Old New Upper Lower Great Little North South East West".split()
@@ -77,7 +76,7 @@ def _changes(
     folder.mkdir()
     for number, row in enumerate(passages):
         (folder / f"{number:05}.md").write_text(f"# {row.name}\n\n{row.text}\n", encoding="utf-8")
-    with _open(scratch / "corpus.db", options) as memory:
+    with open_memory(scratch / "corpus.db", options.embedder) as memory:
         started = time.perf_counter()
         memory.load(folder, "text", progress=settings.progress)
         imported_s = time.perf_counter() - started
@@ -175,8 +174,8 @@ def _words_alone(memory: Memory, question: str, most: int) -> list[int]:
     """The rival: nodes by BM25 of all words of the question."""
     found = asked_terms(question)
     with memory.store.reading() as connection:
-        known = AskedWords(found, frequencies(connection, found), 1)
-        return with_words(connection, [term for term, count in known.counts.items() if count], most)
+        counts = frequencies(connection, found)
+        return with_words(connection, [term for term in found if counts.get(term)], most)
 
 
 def _by_words(memory: Memory, questions: Sequence[Asked]) -> list[list[int]]:
@@ -201,7 +200,7 @@ def _fresh(
     cases = make_cases(count, 0, rng)
     pages = [make_page(case, rng) for case in cases]
     asked: list[_Asked] = []
-    with _open(scratch / "fresh.db", options) as memory:
+    with open_memory(scratch / "fresh.db", options.embedder) as memory:
         known, num_others = _write_others(memory, cases, options, rng, settings)
         memory.refresh()
         memory.recall("What is there?")  # loads and compiles
@@ -332,12 +331,10 @@ def _rivals(memory: Memory, question: str) -> Mapping[str, list[int]]:
     return rivals
 
 
-def _open(path: Path, options: DocumentsConfig) -> Memory:
-    name = options.embedder
-    if name == "none":
-        return Memory.open(path)
+def open_memory(path: Path, embedder: str) -> Memory:
+    """A memory, new where there is none, in which nothing is embedded on the way to an answer."""
     try:
-        return Memory.open(path, name, settings=RecallConfig(lazy=0))
+        return Memory.open(path, embedder, settings=RecallConfig(lazy=0))
     except MissingExtraError as error:
         raise UsageError(f"{error}; or say embedder=words, or embedder=none") from error
 

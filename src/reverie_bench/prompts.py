@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from reverie.dreaming.prompt_files import OwnPrompt, read_prompts
 from reverie.errors import UsageError
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
+from reverie_bench.figures import share
 from reverie_bench.rows import thin
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def run(settings: BenchConfig) -> Findings:
     sides = _ask(prompts, settings)
     seconds = sum(side.seconds for side in sides)
     figures: Figures = {
-        "known": sum(side.known for side in sides) / len(sides),
-        "confidence": sum(side.confidence for side in sides) / len(sides),
+        "known": share(side.known for side in sides),
+        "confidence": share(side.confidence for side in sides),
         "seconds_per_prompt": seconds / len(sides),
         "words_per_second": sum(len(side.answer.split()) for side in sides) / max(seconds, 1e-9),
     }
@@ -67,7 +68,7 @@ def _ask(prompts: Sequence[OwnPrompt], settings: BenchConfig) -> list[Side]:
 
 def _accuracy(sides: Sequence[Side]) -> Figures:
     judged = [side.right for side in sides if side.right is not None]
-    return {"accuracy": sum(judged) / len(judged), "judged": len(judged)} if judged else {}
+    return {"accuracy": share(judged), "judged": len(judged)} if judged else {}
 
 
 def _row(side: Side) -> Figures:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,6 @@ from types import MappingProxyType
 
 import numpy as np
 
-from reverie.errors import MissingExtraError, UsageError
 from reverie.files import atomic_write_json
 from reverie.memory.contract import Node, Recalled
 from reverie.memory.judging import (
@@ -31,10 +29,11 @@ from reverie.memory.judging import (
     features,
     load_ranking,
 )
-from reverie.memory.memory import Memory
-from reverie.memory.recall import RecallConfig
 from reverie.nouns import Fact
+from reverie.training.knowing.figures import calibration_error
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
+from reverie_bench.documents import open_memory
+from reverie_bench.figures import auroc, grouped, share
 from reverie_bench.ranking_rows import FAMILIES, Question, Told, make_rows
 
 __all__ = ["BENCHMARK"]
@@ -98,16 +97,12 @@ def run(settings: BenchConfig) -> Findings:
     if settings.write:
         ranking = fit_ranking(_rows("fit", options, settings, 0), options, ranking)
         save_ranking(ranking, settings.write)
-    kinds = sorted({row.question.kind for row in held})
-    groups = {
-        "cased": [row for row in held if row.looked.cased],
-        "uncased": [row for row in held if not row.looked.cased],
-    }
-    by = {name: _figures(ranking, rows, vectors) for name, rows in groups.items()}
-    by |= {kind.replace(" ", "_"): _by_kind(ranking, held, kind, vectors) for kind in kinds}
+    judged = [_Judged.of(row, ranking, vectors) for row in held]
+    by = {name: _figures([one for one in judged if one.row.looked.group == name]) for name in ("cased", "uncased")}
+    by |= grouped(judged, lambda one: one.row.question.kind.replace(" ", "_"), _of_kind)
     return Findings(
         n=len(held),
-        figures=_figures(ranking, held, vectors),
+        figures=_figures(judged),
         by=by,
         baselines={"spreading_alone": _by_score(held)},
         settings=vars(options),
@@ -133,7 +128,7 @@ def _recalled(told: Told, scratch: Path, options: RankingConfig, settings: Bench
         file = scratch / f"{number:05}.md"
         file.write_text(text, encoding="utf-8")
         files[str(file.resolve())] = subject
-    with _open(scratch / "memory.db", options.embedder) as memory:
+    with open_memory(scratch / "memory.db", options.embedder) as memory:
         memory.write(told.facts)
         memory.load(scratch, "text", progress=settings.progress)
         memory.ranking = noting = _Noting({}, {}, {}, {}, getattr(memory.embedder, "name", ""))
@@ -154,13 +149,6 @@ def _holds(one: Fact | Node, found: Recalled, question: Question, files: Mapping
         return (one.subject, one.object) == (question.gold, question.answer)
     source = found.places[one.id].source if one.id in found.places else ""
     return files.get(source) == question.gold and question.answer in one.text
-
-
-def _open(path: Path, embedder: str) -> Memory:
-    try:
-        return Memory.open(path, embedder, settings=RecallConfig(lazy=0))
-    except MissingExtraError as error:
-        raise UsageError(f"{error}; or say embedder=none") from error
 
 
 # fitting --------------------------------------------------------------------------------------------------------
@@ -233,62 +221,58 @@ def _embedder(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Judged:
-    """What a ranking makes of some rows."""
+    """What a ranking makes of a row."""
 
-    rows: Sequence[Row]
-    sure: list[np.ndarray]  # of the candidates of each
-    something: np.ndarray
-    told: np.ndarray  # bool: whether recall has something to say
+    row: Row
+    sure: np.ndarray  # float64 (N,)
+    something: float
+    told: bool  # whether recall has something to say
 
     @classmethod
-    def of(cls, ranking: Ranking, rows: Sequence[Row], vectors: bool) -> _Judged:
-        judged = [ranking.judge(row.looked, row.candidates, vectors) for row in rows]
-        something = [ranking.something(row.looked, row.candidates, row.features, vectors) for row in rows]
-        return cls(rows, [sure for sure, _ in judged], np.array(something), np.array([told for _, told in judged]))
+    def of(cls, row: Row, ranking: Ranking, vectors: bool) -> _Judged:
+        sure, told = ranking.judge(row.looked, row.candidates, vectors)
+        return cls(row, sure, ranking.something(row.looked, row.candidates, row.features, vectors), told)
 
     @property
-    def first_right(self) -> np.ndarray:
-        return np.array([bool(held[_order(sure)[:1]].any()) for held, sure in self._pairs()])
+    def best(self) -> float:
+        return float(self.sure.max(initial=0.0))
 
-    @property
-    def five_right(self) -> np.ndarray:
-        return np.array([bool(held[_order(sure)[:5]].any()) for held, sure in self._pairs()])
-
-    def _pairs(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        return [(row.holds, sure) for row, sure in zip(self.rows, self.sure, strict=True)]
+    def right(self, most: int) -> bool:
+        """Whether one of the ``most`` probable candidates holds the answer."""
+        return bool(self.row.holds[_order(self.sure)[:most]].any())
 
 
 def _order(sure: np.ndarray) -> np.ndarray:
     return np.argsort(-sure, kind="stable")
 
 
-def _figures(ranking: Ranking, rows: Sequence[Row], vectors: bool) -> Figures:
-    from reverie_bench.figures import auroc
-
-    found = _Judged.of(ranking, rows, vectors)
-    there = np.array([bool(row.question.answer) for row in rows])
-    nothing = np.array([row.question.kind in _NOTHING for row in rows])
-    best = np.array([sure.max(initial=0.0) for sure in found.sure])
-    either = there | nothing
+def _figures(judged: Sequence[_Judged]) -> Figures:
+    there = [one for one in judged if one.row.question.answer]
+    nothing = [one for one in judged if one.row.question.kind in _NOTHING]
+    missing = [one for one in judged if not one.row.question.answer]
+    something = np.array([one.something for one in (*there, *nothing)])
+    sure, holds = (np.concatenate(rows) for rows in zip(*((one.sure, one.row.holds) for one in judged), strict=True))
+    best, right = (np.array(rows) for rows in zip(*((one.best, one.right(1)) for one in judged), strict=True))
     return {
-        "nothing_said_share": float(np.mean(~found.told[nothing])),
-        "answerable_kept_share": float(np.mean(found.told[there])),
-        "recall_at_1": float(np.mean(found.first_right[there])),
-        "recall_at_5": float(np.mean(found.five_right[there])),
-        "something_auroc": auroc(found.something[there].tolist(), found.something[nothing].tolist()),
-        "holds_auroc": auroc(best[there].tolist(), best[~there].tolist()),
-        "something_ece": _ece(found.something[either], there[either]),
-        "holds_ece": _ece(np.concatenate(found.sure), np.concatenate([row.holds for row in rows])),
-        "first_ece": _ece(best, found.first_right),
-        "n_answerable": int(there.sum()),
-        "n_nothing": int(nothing.sum()),
+        "nothing_said_share": share(not one.told for one in nothing),
+        "answerable_kept_share": share(one.told for one in there),
+        "recall_at_1": share(one.right(1) for one in there),
+        "recall_at_5": share(one.right(5) for one in there),
+        "something_auroc": auroc([one.something for one in there], [one.something for one in nothing]),
+        "holds_auroc": auroc([one.best for one in there], [one.best for one in missing]),
+        "something_ece": calibration_error(something, np.arange(len(something)) < len(there)),
+        "holds_ece": calibration_error(sure, holds),
+        "first_ece": calibration_error(best, right),
+        "n_answerable": len(there),
+        "n_nothing": len(nothing),
     }
 
 
-def _by_kind(ranking: Ranking, rows: Sequence[Row], kind: str, vectors: bool) -> Figures:
-    found = _Judged.of(ranking, [row for row in rows if row.question.kind == kind], vectors)
-    figures: Figures = {"told_share": float(np.mean(found.told)), "n": len(found.rows)}
-    return figures | ({"recall_at_1": float(np.mean(found.first_right))} if found.rows[0].question.answer else {})
+def _of_kind(judged: Sequence[_Judged]) -> Figures:
+    figures: Figures = {"told_share": share(one.told for one in judged)}
+    if judged[0].row.question.answer:
+        figures["recall_at_1"] = share(one.right(1) for one in judged)
+    return figures
 
 
 def _by_score(rows: Sequence[Row]) -> Figures:
@@ -298,19 +282,10 @@ def _by_score(rows: Sequence[Row]) -> Figures:
         "nothing_said_share": float(np.mean([not len(row.score) for row in nothing])),
         "recall_at_1": float(np.mean([bool(one[:1].any()) for one in there])),
         "recall_at_5": float(np.mean([bool(one[:5].any()) for one in there])),
-        "holds_ece": _ece(np.concatenate([row.score for row in rows]), np.concatenate([row.holds for row in rows])),
+        "holds_ece": calibration_error(
+            np.concatenate([row.score for row in rows]), np.concatenate([row.holds for row in rows])
+        ),
     }
-
-
-def _ece(sure: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error over bins of equal width."""
-    if not len(sure):
-        return 0.0
-    places: dict[int, list[int]] = defaultdict(list)
-    for at, value in enumerate(sure.tolist()):
-        places[min(int(value * bins), bins - 1)].append(at)
-    gaps = [len(held) * abs(float(sure[held].mean()) - float(right[held].mean())) for held in places.values()]
-    return sum(gaps) / len(sure)
 
 
 BENCHMARK = Benchmark(

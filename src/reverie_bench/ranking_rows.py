@@ -194,17 +194,21 @@ def _ask(relation: _Relation, subject: str, kind: str, rng: np.random.Generator)
 
 
 def _name(kind: str, rng: np.random.Generator) -> str:
-    word = "".join(str(rng.choice(part.split())) for part in _PARTS)
+    word = _word(rng)
     if not kind:
         return f"{rng.choice(_POOLS['first'].split())} {word}"
     return f"{word} {kind}" if rng.random() < 0.8 else f"{word} {_name('', rng).split()[1]} {kind}"
 
 
+def _word(rng: np.random.Generator) -> str:
+    return "".join(str(rng.choice(part.split())) for part in _PARTS)
+
+
 def _object(made: str, rng: np.random.Generator) -> str:
     return made.format(
         person=_name("", rng),
-        place="".join(str(rng.choice(part.split())) for part in _PARTS),
-        word="".join(str(rng.choice(part.split())) for part in _PARTS),
+        place=_word(rng),
+        word=_word(rng),
         trade=str(rng.choice(_POOLS["trade"].split())),
         cargo=str(rng.choice(_POOLS["cargo"].split(","))),
         year=int(rng.integers(1400, 2020)),

@@ -246,6 +246,19 @@ def test_a_turn_is_taken_back_and_asked_again(echo: Echo, talk: Talk) -> None:
     assert [len(turns_of(talk.id)) for talk in TalkLog().talks()] == [2]
 
 
+def test_an_answer_stays_where_a_further_one_is_ended_amid(
+    echo: Echo, talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def second_ended(request: SpeechRequest, hear: Hear) -> None:
+        echo.faults = [KeyboardInterrupt()] if len(echo.asked) == 1 else []
+        Echo._say(echo, request, hear)
+
+    monkeypatch.setattr(echo, "_say", second_ended)
+    assert talk(["one", "/retry", "two"], "--branches", 0)[0] == 1
+    assert said(echo.asked[-1]) == [("user", "one"), ("assistant", "you say one"), ("user", "two")]
+    assert [one.question for one in turns_of(TalkLog().talks()[0].id)] == ["one", "two"]
+
+
 def test_a_talk_is_kept_gone_on_with_and_judged(echo: Echo, talk: Talk) -> None:
     talk(["one", "/wrong it is 1", "/new", "two", "/good"], "--system", "Be kind")
     older, newer = reversed(TalkLog().talks())

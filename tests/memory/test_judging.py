@@ -13,6 +13,8 @@ from reverie.errors import MemoryStoreError
 from reverie.memory.answer_types import asked_type, has_type
 from reverie.memory.contract import Node
 from reverie.memory.judging import ABOUT, FEATURES, FILE, Candidate, Looked, about_features, features, load_ranking
+from reverie.memory.lexical import MOST_CHARS
+from reverie.memory.linking import EntityIndex
 from reverie.memory.memory import Memory
 from reverie.memory.terms import terms
 from reverie.nouns import Fact
@@ -64,6 +66,12 @@ def test_names_of_a_question_and_what_nothing_bears() -> None:
     assert 0 < looked.unheard < 1
     assert looked.cased
     assert not Looked("how tall is kerrow", {}, 9).cased
+
+
+def test_of_a_whole_text_only_the_beginning_is_a_question() -> None:
+    looked = Looked.of("What is a zebra? " + "x " * MOST_CHARS + "ibex", EntityIndex(), {})
+    assert "zebra" in looked.said
+    assert "ibex" not in looked.said
 
 
 def test_a_further_word_in_a_name_speaks_against_it() -> None:

@@ -83,6 +83,8 @@ def test_what_is_not_there_is_told(log: TalkLog) -> None:
     for call in (lambda: log.remove_turn(7), lambda: log.judge(7, "good")):
         with pytest.raises(UsageError, match="there is no turn 7"):
             call()
+    with pytest.raises(UsageError, match="is below 2 "):
+        log.talks(2**63)
     with pytest.raises(UsageError, match="say what to look for"):
         log.search(" ")
 

@@ -1,4 +1,4 @@
-"""How facts and nodes are told: as JSON's own types, and as lines for people."""
+"""How facts and nodes are told to people, as ``reverie.memory.told`` has them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.cli.output import Output
 from reverie.errors import shorten
-from reverie.memory.told import fields_of as fields_of
-from reverie.memory.told import node_fields as node_fields
-from reverie.memory.told import recalled_fields as recalled_fields
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,14 +8,7 @@ from typing import Annotated
 import typer
 
 from reverie.cli import memory_facts
-from reverie.cli.facts import (
-    node_fields,
-    recalled_fields,
-    say,
-    show_nodes,
-    show_recalled,
-    show_stats,
-)
+from reverie.cli.facts import say, show_nodes, show_recalled, show_stats
 from reverie.cli.memory_documents import IMPORT_EPILOG, import_
 from reverie.cli.memory_documents import app as documents_app
 from reverie.cli.memory_parts import (
@@ -33,6 +26,7 @@ from reverie.cli.memory_parts import (
 from reverie.cli.options import JsonOption, command_app, examples
 from reverie.cli.output import Output
 from reverie.errors import UsageError
+from reverie.memory.told import node_fields, recalled_fields
 from reverie.progress import shown_progress
 
 RecallAsOf = Annotated[

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reverie.cli.facts import SHOWN, fields_of, say, show_import, tell_bad
+from reverie.cli.facts import SHOWN, say, show_import, tell_bad
 from reverie.cli.memory_parts import MemoryOption, confirm, opened_memory
 from reverie.cli.options import JsonOption, command_app, examples
 from reverie.cli.output import Output
 from reverie.errors import UsageError, shorten
+from reverie.memory.told import fields_of
 from reverie.progress import shown_progress
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from reverie.cli.facts import fields_of, in_words, say, show_history, show_relations, when
+from reverie.cli.facts import in_words, say, show_history, show_relations, when
 from reverie.cli.memory_parts import (
     KindOption,
     MemoryOption,
@@ -19,6 +19,7 @@ from reverie.cli.memory_parts import (
 from reverie.cli.options import JsonOption, command_app, examples
 from reverie.cli.output import Output
 from reverie.errors import UsageError, shorten
+from reverie.memory.told import fields_of
 
 app = command_app()
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]

@@ -138,22 +138,11 @@ StreamOption = Annotated[
     bool | None,
     typer.Option("--stream/--no-stream", help="Show words as they are said; by default on a terminal."),
 ]
-UnknownOption = Annotated[
-    str,
-    typer.Option(
-        "--unknown",
-        metavar="HOW",
-        help="What is not known: say so, with a guess beside it; guess all the same; strict refuses and no more.",
-    ),
-]
+_UNKNOWN = "What is not known: say so, with a guess beside it; guess all the same; strict refuses and no more."
+UnknownOption = Annotated[str, typer.Option("--unknown", metavar="HOW", help=_UNKNOWN)]
 MaybeUnknownOption = Annotated[
     str | None,
-    typer.Option(
-        "--unknown",
-        metavar="HOW",
-        help="What is not known: say so, with a guess beside it; guess all the same; strict refuses and no more.  "
-        "[default: say; guess where a text is piped in]",
-    ),
+    typer.Option("--unknown", metavar="HOW", help=f"{_UNKNOWN}  [default: say; guess where a text is piped in]"),
 ]
 MemoryOption = Annotated[
     str | None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reverie.dreaming import Session
     from reverie.dreaming.question import Speaking, Turn
     from reverie.nouns import Answer
-    from reverie.talks import LoggedTurn, TalkLog
+    from reverie.talks import Feedback, LoggedTurn, TalkLog
 
 __all__ = ["Said", "Talk"]
 
@@ -94,40 +94,41 @@ class Talk:
         self.out.result({"question": question, **told}, lambda console: self._show(console, answer, spoken.shown), None)
 
     def ask_again(self) -> None:
-        """The last question once more, drawn anew."""
-        answered, question = self.answer, self.session.history[-1].question
-        images = self.turns[-1].images
-        self.take_back()
+        """The last question once more, drawn anew. The answer that it had stays where that is ended amid."""
+        answered, last, before = self.answer, self.turns[-1], self.session.history
+        usual, waiting = self.speaking, self.images
         self.settings["seed"] += 1
-        usual = self.speaking
         if not answered.dreams:  # a speaker that says its likeliest words would say them again
             assert isinstance(usual.sampling, Mapping)
             self.speaking = replace(usual, sampling={"temperature": options.DREAMS, **usual.sampling})
+        self.session.history, self.images = before[:-1], self.turns.pop().images
         try:
-            self.images = images
-            self.ask(question)
+            self.ask(before[-1].question)
         finally:
-            self.speaking = usual
+            self.speaking, self.images = usual, waiting
+            if len(self.session.history) < len(before):
+                self.session.history = before
+                self.turns.append(last)
+            else:
+                self._unkeep(last)
 
     def take_back(self) -> None:
         """Undo the last turn, in the log too."""
         if not self.turns:
             raise UsageError("there is no turn to take back")
         self.session.history = self.session.history[:-1]
-        logged = self.turns.pop().logged
-        if self.log is not None and logged is not None:
-            self._unless_refused(self.log.remove_turn, logged)
+        self._unkeep(self.turns.pop())
 
     def forget(self) -> None:
         """Begin a new talk; the old one stays in the log."""
         self.session.history, self.turns, self.id, self.images = (), [], None, ()
 
-    def judge(self, feedback: str, correction: str) -> None:
+    def judge(self, feedback: Feedback, correction: str) -> None:
         """Keep what is said of the last answer. Raises UsageError where nothing is kept of it."""
         logged = self.turns[-1].logged if self.turns else None
         if self.log is None or logged is None:
             raise UsageError("nothing is kept of this answer, so nothing can be said of it")
-        self.log.judge(logged, "good" if feedback == "good" else "wrong", correction)
+        self.log.judge(logged, feedback, correction)
 
     def _keep(self, question: str, answer: Answer, details: Mapping[str, Any]) -> None:
         def keep() -> None:
@@ -138,6 +139,10 @@ class Talk:
 
         if self.log is not None:
             self._unless_refused(keep)
+
+    def _unkeep(self, turn: Said) -> None:
+        if self.log is not None and turn.logged is not None:
+            self._unless_refused(self.log.remove_turn, turn.logged)
 
     def _unless_refused(self, write: Any, *about: Any) -> None:
         """A log that cannot be written ends no talk: it is told once, and nothing more is kept."""

@@ -21,6 +21,7 @@ __all__ = ["candidates_of"]
 
 def candidates_of(
     spread: Propagation,
+    said: Collection[str],
     facts: Mapping[int, Fact],
     nodes: Sequence[tuple[Node, float]],
     places: Mapping[int, Place],
@@ -29,12 +30,11 @@ def candidates_of(
     store: Store,
 ) -> list[tuple[Fact | Node, Candidate]]:
     """``facts`` by their place in ``spread``, but for those that say which passage names what, and ``nodes`` with a
-    text; ``likeness`` of nodes to the question."""
+    text; ``said``: the terms of the question; ``likeness`` of nodes to it."""
     told = {place: fact for place, fact in facts.items() if fact.relation != MENTIONS}
     texts = [(node, score) for node, score in nodes if node.text]
     ways = {place: _way(spread, spread.near_end(place)) for place in told}
     starts = {node.id: _way(spread, node.id) for node, _ in texts}
-    said = set(terms(spread.question))
     names = _names(store, said, [start for start, _ in (*ways.values(), *starts.values())])
     found: list[tuple[Fact | Node, Candidate]] = [
         (fact, _of_fact(spread, place, fact, ways[place], names)) for place, fact in told.items()

@@ -8,10 +8,9 @@ whether anything at all bears them, and whether it has what is asked for (a numb
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ import numpy as np
 from reverie.errors import MemoryStoreError
 from reverie.jsonio import read_json
 from reverie.memory.answer_types import asked_type, has_type
-from reverie.memory.lexical import asked_terms
+from reverie.memory.lexical import MOST_CHARS, asked_terms, rarity, share_of
 from reverie.memory.linking import STOP, EntityIndex
 from reverie.memory.spelling import WORD, fold
 from reverie.memory.terms import terms
@@ -78,18 +77,26 @@ class Candidate:
     like: float = 0.0
     document: int = 0  # the same for passages of one; 0: of none
 
+    @cached_property
+    def held(self) -> frozenset[str]:
+        """The terms of its words."""
+        return frozenset(terms(self.words))
+
+    @cached_property
+    def borne(self) -> tuple[str, ...]:
+        """The terms of the name of what it was reached from."""
+        return tuple(terms(self.start))
+
 
 class Looked:
     """A question's terms, with how much each tells, and which of them are names."""
 
     def __init__(self, question: str, counts: Mapping[str, int], num: int, mended: Collection[str] = ()):
         found = asked_terms(question)
-        self.question, self.type = question, asked_type(question)
-        self.weights = {
-            term: light * math.log((num + 50) / (counts.get(term, 0) + 5) + 0.1) for term, light in found.items()
-        }
+        self.type = asked_type(question)
+        self.weights = {term: light * rarity(counts.get(term, 0), num) for term, light in found.items()}
         self.names = _names(question, self.weights)
-        self.unheard = _share(self.names, {term for term in self.names if not counts.get(term) or term in mended})
+        self.unheard = share_of(self.names, {term for term in self.names if not counts.get(term) or term in mended})
         self.rest = {term: weight for term, weight in self.weights.items() if term not in self.names}
         self.groups = _groups(question, self.names) if self.cased else [self.names]
         self.kin = _kin(question, self.names) if self.cased else None
@@ -108,7 +115,7 @@ class Looked:
     def of(cls, question: str, names: EntityIndex, in_texts: Mapping[str, int]) -> Looked:
         """``in_texts``: in how many texts each of its terms stands. A word that stands nowhere and is one letter from
         one that a name holds is taken for that."""
-        mended: set[str] = set()
+        question, mended = question[:MOST_CHARS], set[str]()
         for word in dict.fromkeys(WORD.findall(question)):
             found = asked_terms(word)
             if found and not any(in_texts.get(term) or names.bearers(term) for term in found):
@@ -162,9 +169,7 @@ def load_ranking(path: Path = FILE) -> Ranking:
     """Read a fitted ranking. Raises MemoryStoreError where the file is damaged or of other features."""
     found = read_json(path, MemoryStoreError, "the ranking")
     try:
-        if tuple(found["features"]) != FEATURES:
-            raise ValueError("it was fitted on other features")
-        if tuple(found["about_features"]) != ABOUT:
+        if (tuple(found["features"]), tuple(found["about_features"])) != (FEATURES, ABOUT):
             raise ValueError("it was fitted on other features")
         return Ranking(found["weights"], found["about"], found["floor"], dict(found["risk"]), str(found["embedder"]))
     except (KeyError, TypeError, ValueError) as error:
@@ -177,11 +182,10 @@ def features(looked: Looked, candidates: Sequence[Candidate]) -> np.ndarray:
     typed = [_typed(looked, one) for one in candidates]
     rows = []
     for one, has in zip(candidates, typed, strict=True):
-        held, borne = set(terms(one.words)), terms(one.start)
-        beside = [at for at, other in enumerate(candidates) if other.document == one.document and other is not one]
-        beside = beside if one.document else []
+        borne, of = one.borne, one.document
+        beside = [at for at, other in enumerate(candidates) if of and other.document == of and other is not one]
         likes = [candidates[at].like for at in beside]
-        named = _share(looked.names, borne)
+        named = share_of(looked.names, borne)
         foreign = 1 - sum(term in looked.said for term in borne) / len(borne) if borne else 1.0
         whole = float(named > 0.99 and not foreign)
         rows.append(
@@ -189,8 +193,8 @@ def features(looked: Looked, candidates: Sequence[Candidate]) -> np.ndarray:
                 named,
                 foreign,
                 looked.unheard,
-                _share(looked.weights, held),
-                _share(looked.rest, held),
+                share_of(looked.weights, one.held),
+                share_of(looked.rest, one.held),
                 one.asked,
                 whole,
                 whole * (0.5 if looked.kin is None else float(looked.kin in borne)),
@@ -214,16 +218,15 @@ def about_features(looked: Looked, candidates: Sequence[Candidate], rows: np.nda
     if not len(rows):
         return np.array([0.0, 1.0, 1.0, *[0.0] * (len(ABOUT) - 3)])
     of = {name: rows[:, place] for place, name in enumerate(FEATURES)}
-    borne = [set(terms(one.words if one.kind == "passage" else one.start)) for one in candidates]
-    started = [set(terms(one.start)) for one in candidates]
     texts = np.array([one.kind == "passage" for one in candidates])  # what a text speaks of it bears, too
+    borne = [one.held if one.kind == "passage" else one.borne for one in candidates]
     whole, sums, kin = True, np.zeros(3), False
     for weights in looked.groups:
-        shares = np.array([_share(weights, held) for held in borne])
+        shares = np.array([share_of(weights, held) for held in borne])
         full = (shares > 0.99) & (texts | (of["foreign"] == 0))
         kin = any(looked.kin in borne[place] for place in np.flatnonzero(full))  # of the last name
         whole, weight = whole and bool(full.any()), sum(weights.values())
-        named = np.array([_share(weights, held) for held in started])
+        named = np.array([share_of(weights, one.borne) for one in candidates])
         foreign = 0.0 if full.any() else of["foreign"][np.argmax(named - of["foreign"])]
         sums += weight * np.array([shares.max(), foreign, 1.0])
     sums /= sums[2] or 1.0
@@ -280,8 +283,3 @@ def _kin(question: str, names: Mapping[str, float]) -> str | None:
     named = [place for place, word in enumerate(words) if not word[0].islower() and set(terms(word)) & names.keys()]
     after = words[named[-1] + 1] if named and named[-1] + 1 < len(words) else ""
     return terms(after)[0] if after and fold(after) not in STOP and terms(after) else None
-
-
-def _share(weights: Mapping[str, float], held: Collection[str] | Iterable[str]) -> float:
-    there, total = set(held), sum(weights.values())
-    return sum(weight for term, weight in weights.items() if term in there) / total if total else 0.0

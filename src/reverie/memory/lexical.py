@@ -18,8 +18,19 @@ from reverie.memory.scripts import is_unspaced
 from reverie.memory.spelling import WORD, fold
 from reverie.memory.terms import spaced_terms, terms
 
-__all__ = ["Asked", "asked_terms", "frequencies", "speaking_of", "with_words"]
+__all__ = [
+    "MOST_CHARS",
+    "Asked",
+    "asked_terms",
+    "frequencies",
+    "held_terms",
+    "rarity",
+    "share_of",
+    "speaking_of",
+    "with_words",
+]
 
+MOST_CHARS = 20_000  # of a question that are read
 _MOST_TERMS = 24  # of a question, the rarest
 _COMMON = 0.1  # share of all texts from which a word finds too many, where the question has rarer ones
 _KANA = re.compile("[ぁ-ゖ]{1,2}")  # what joins words in Japanese
@@ -34,16 +45,15 @@ class Asked:
         self.counts = {term: counts.get(term, 0) for term in found}
         self.num_texts = max(num_texts, *self.counts.values(), 1)
         self.weights = {term: light * self._rarity(term) for term, light in found.items()}
-        self.total = sum(self.weights.values())
 
     def _rarity(self, term: str) -> float:
         count = self.counts[term]
-        rarity = math.log((self.num_texts + 50) / (count + 5) + 0.1)
-        return rarity if count or not is_unspaced(term) else _LIGHT * rarity  # two letters that meet by chance
+        rare = rarity(count, self.num_texts)
+        return rare if count or not is_unspaced(term) else _LIGHT * rare  # two letters that meet by chance
 
     def coverage(self, held: Collection[str]) -> float:
         """The share, in [0, 1], of what the question asks with that stands among ``held``."""
-        return sum(weight for term, weight in self.weights.items() if term in held) / self.total if self.total else 0.0
+        return share_of(self.weights, held)
 
     def searched(self) -> list[str]:
         """The terms that are worth looking for: known ones, the rarest, and common ones only where all are."""
@@ -52,10 +62,21 @@ class Asked:
         return (rare or [term for _, term in known])[:_MOST_TERMS]
 
 
-def asked_terms(question: str, max_chars: int = 20_000) -> dict[str, float]:
-    """The terms of a question that say what it is about, with how light they are."""
+def rarity(count: int, num: int) -> float:
+    """How much a term tells that ``count`` of ``num`` hold."""
+    return math.log((num + 50) / (count + 5) + 0.1)
+
+
+def share_of(weights: Mapping[str, float], held: Collection[str]) -> float:
+    """The share, in [0, 1], of the weight of all terms that those have which stand among ``held``."""
+    total = sum(weights.values())
+    return sum(weight for term, weight in weights.items() if term in held) / total if total else 0.0
+
+
+def asked_terms(question: str) -> dict[str, float]:
+    """The terms of a question that say what it is about, with how light they are; of its first ``MOST_CHARS``."""
     found: dict[str, float] = {}
-    for word in WORD.findall(question[:max_chars]):
+    for word in WORD.findall(question[:MOST_CHARS]):
         if (folded := fold(word)) not in STOP:
             for term in terms(word):
                 if not _KANA.fullmatch(term):

@@ -74,7 +74,6 @@ class Propagation:
         like_nodes: Mapping[int, float],
         like_facts: Mapping[int, float],
     ):
-        self.question = question
         self.settings, self.start_nodes, self.relation_names = settings, dict(start_nodes), list(relations)
         self.links = {link.node: link for link in links}
         self.asked = asked_relations(question, relations)

@@ -78,7 +78,8 @@ class Recaller:
         clock, floor = _Clock(), self.settings.floor
         links = link_question(question, self.names, self.store)[: self.settings.linked]
         clock.mark("link")
-        said = self._worded(question)
+        asked = self._asked(question)
+        said = self._worded(asked)
         clock.mark("words")
         spread = self.spread(question, links, vector, starts or {}, said)
         clock.mark("spread")
@@ -96,7 +97,7 @@ class Recaller:
         shown = dict(list(shown.items())[:k])
         nodes = tuple((living[node], rated[node]) for node in top if node in living)
         places = self.store.places([node.id for node in living.values() if node.text])
-        told, answered = self._judged(question, spread, shown, nodes, places, vector)
+        told, answered = self._judged(question, asked.counts, spread, shown, nodes, places, vector)
         clock.mark("rank")
         return Recalled(
             question=question,
@@ -117,6 +118,7 @@ class Recaller:
     def _judged(
         self,
         question: str,
+        in_texts: Mapping[str, int],
         spread: Propagation,
         facts: Mapping[int, Fact],
         nodes: Sequence[tuple[Node, float]],
@@ -133,19 +135,21 @@ class Recaller:
         by_vectors = vectors is not None and vectors.embedder == self.ranking.embedder
         like = vectors.similarities(vector, texts).tolist() if vectors is not None and vector is not None else []
         documents = self.store.documents_of(texts)
-        found = candidates_of(spread, facts, nodes, places, documents, dict(zip(texts, like)), self.store)
-        with self.store.reading() as connection:
-            looked = Looked.of(question, self.names, frequencies(connection, asked_terms(question)))
+        looked = Looked.of(question, self.names, in_texts)
+        found = candidates_of(spread, looked.said, facts, nodes, places, documents, dict(zip(texts, like)), self.store)
         sure, answered = self.ranking.judge(looked, [one for _, one in found], by_vectors)
         former = [self.times.config.former if isinstance(one, Fact) and not one.holds else 1.0 for one, _ in found]
         ranked = sorted(zip((one for one, _ in found), (sure * former).tolist()), key=lambda one: -one[1])
         return tuple(ranked), answered
 
-    def _worded(self, question: str) -> dict[int, float]:
-        """Nodes whose texts hold words of the question → their coverage of it, in [0, 1]."""
+    def _asked(self, question: str) -> Asked:
         found = asked_terms(question)
         with self.store.reading() as connection:
-            asked = Asked(found, frequencies(connection, found), len(self.names.passages))
+            return Asked(found, frequencies(connection, found), len(self.names.passages))
+
+    def _worded(self, asked: Asked) -> dict[int, float]:
+        """Nodes whose texts hold words of the question → their coverage of it, in [0, 1]."""
+        with self.store.reading() as connection:
             ids = with_words(connection, asked.searched(), self.settings.worded)
         return {node.id: asked.coverage(held_terms(node)) for node in self.store.nodes(ids)}
 

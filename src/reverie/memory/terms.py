@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
 
 from reverie.memory.relation_patterns import stem
 from reverie.memory.scripts import RUN, is_unspaced
@@ -16,7 +15,6 @@ __all__ = ["spaced_terms", "terms"]
 
 _TERM = re.compile(rf"[{RUN}]+|(?:(?![{RUN}])[^\W_])+")
 _GENITIVE = re.compile(r"['’`]s\b")
-_stem = lru_cache(maxsize=65_536)(stem)
 
 
 def terms(text: str) -> list[str]:
@@ -34,7 +32,7 @@ def terms(text: str) -> list[str]:
         if is_unspaced(word):
             found += [word[at : at + 2] for at in range(len(word) - 1)] or [word]
         else:
-            found.append(_stem(word))
+            found.append(stem(word))
     return found
 
 

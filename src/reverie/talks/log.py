@@ -216,6 +216,8 @@ class TalkLog:
     def _explained(self) -> Iterator[None]:
         try:
             yield
+        except OverflowError as error:
+            raise UsageError("a number of talks or turns is below 2 ** 63") from error
         except (sqlite3.Error, OSError, json.JSONDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise TalkLogError(
