@@ -29,10 +29,10 @@ from reverie.server.hosting.metrics import Metrics
 from reverie.server.hosting.models import HostedModel, ModelFacts
 from reverie.server.hosting.names import Named, read_lora, read_name
 from reverie.server.hosting.prompts import asked_of, question_of, route_text, talk_ids
-from reverie.server.hosting.room import Room, closing
+from reverie.server.hosting.room import Room
 from reverie.server.hosting.runs import BaseRun, DreamRun, EngineRun, Start, tokens_of
 from reverie.server.hosting.settings import HostingConfig
-from reverie.server.http.errors import RequestError, as_request_error
+from reverie.server.http.errors import RequestError, as_request_error, closing
 
 __all__ = ["Embedded", "Hosting"]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reverie.errors import UsageError, nearest, shorten
+from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice, check_choice
-from reverie.server.http.errors import RequestError
+from reverie.server.http.errors import RequestError, hint
 
 __all__ = ["AUTO", "BASE", "Named", "read_lora", "read_name", "unknown_model"]
 
@@ -76,12 +76,9 @@ def _choice(variant: str) -> Choice:
 
 
 def unknown_model(name: str, known: Sequence[str]) -> RequestError:
-    near = nearest(name, known)
-    hint = f" Did you mean '{near}'?" if near else ""
-    said = ", ".join(known[:20]) + (" …" if len(known) > 20 else "")
-    return RequestError(
-        404, f"model '{shorten(name, 80)}' not found.{hint} Known: {said or 'none'}", "model", "model_not_found"
-    )
+    there = ", ".join(known[:20]) + (" …" if len(known) > 20 else "")
+    said = f"model '{shorten(name, 80)}' not found.{hint(name, known)} Known: {there or 'none'}"
+    return RequestError(404, said, "model", "model_not_found")
 
 
 def read_lora(given: Sequence[Mapping[str, Any]], there: Sequence[str]) -> Choice:
@@ -97,9 +94,8 @@ def read_lora(given: Sequence[Mapping[str, Any]], there: Sequence[str]) -> Choic
         if not isinstance(name, str) or isinstance(scale, bool) or not isinstance(scale, (int, float)):
             raise RequestError(400, "'lora' holds objects with 'id' or 'name', and a number 'scale'", "lora")
         if name not in there:
-            near = nearest(name, there)
-            hint = f" Did you mean '{near}'?" if near else ""
-            raise RequestError(404, f"unknown expert '{shorten(name)}'.{hint}", "lora", "expert_not_found")
+            said = f"unknown expert '{shorten(name)}'.{hint(name, there)}"
+            raise RequestError(404, said, "lora", "expert_not_found")
         choice.append((name, float(scale)))
     try:
         return check_choice(choice)

@@ -7,7 +7,7 @@ import math
 import time
 from collections import deque
 
-from reverie.server.http.errors import RequestError
+from reverie.server.http.errors import RequestError, closing
 
 __all__ = ["Room"]
 
@@ -98,7 +98,3 @@ class Room:
     def _full(self, why: str) -> RequestError:
         after = self.retry_after
         return RequestError(503, f"{why}; try again in about {after} s", code="busy", retry_after=after)
-
-
-def closing() -> RequestError:
-    return RequestError(503, "the server is closing", code="closing")

@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from reverie.errors import ReverieError, nearest, shorten
+from reverie.errors import ReverieError, shorten
 from reverie.server.hosting.contract import TextRequest
 from reverie.server.hosting.tool_calls import BEGIN, END, Tool, ToolCall, calling_grammar, calls_in
-from reverie.server.http.errors import RequestError
+from reverie.server.http.errors import RequestError, hint
 from reverie.tokens.guided import ANY_OBJECT, Form, GuidedConstraint, grammar_form, schema_form
 
 if TYPE_CHECKING:
@@ -149,6 +149,5 @@ def _check_tools(tools: Sequence[Tool], choice: str) -> None:
     if not all(name.strip() for name in names) or len(set(names)) < len(names):
         raise RequestError(400, "each tool has a name of its own", "tools")
     if tools and choice not in ("auto", "required", *names):
-        near = nearest(choice, names)
-        hint = f" Did you mean '{near}'?" if near else ""
-        raise RequestError(400, f"tool_choice names '{shorten(choice)}', which is no tool.{hint}", "tool_choice")
+        said = f"tool_choice names '{shorten(choice)}', which is no tool.{hint(choice, names)}"
+        raise RequestError(400, said, "tool_choice")

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
@@ -19,8 +19,8 @@ from starlette.types import ASGIApp
 import reverie
 from reverie.errors import ReverieError
 from reverie.server.http.body import refusal_of
-from reverie.server.http.errors import RequestError, as_request_error, shaped
-from reverie.server.http.guard import AccessMiddleware, PagePaths
+from reverie.server.http.errors import RequestError, as_request_error, closing, unexpected
+from reverie.server.http.guard import AccessMiddleware, PagePaths, refused
 from reverie.server.http.request_log import RequestLog
 from reverie.server.http.settings import AccessPolicy, Limits
 
@@ -108,7 +108,7 @@ def _health(worker: Work) -> APIRouter:
     async def health() -> dict[str, str]:
         """Whether the server takes work."""
         if not worker.is_open:
-            raise RequestError(503, "the server is closing", code="closing")
+            raise closing()
         return {"status": "ok"}
 
     @routes.get("/readyz")
@@ -124,31 +124,25 @@ def _health(worker: Work) -> APIRouter:
 def _say_errors(api: FastAPI) -> None:
     """Each error as JSON in the shape of the API that was asked; never how it came about."""
 
-    @api.exception_handler(RequestError)
-    async def refused(request: Request, error: RequestError) -> Response:
-        headers = {"Retry-After": str(error.retry_after or 2)} if error.status in (429, 503) else None
-        return JSONResponse(shaped(error, request.url.path), error.status, headers)
+    @api.exception_handler(ReverieError)
+    async def ours(request: Request, error: ReverieError) -> Response:
+        return refused(as_request_error(error), request.url.path)
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return await refused(request, refusal_of(error, _fields(request)))
+        return refused(refusal_of(error, _fields(request)), request.url.path)
 
     @api.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         said = str(error.detail).rstrip(".") or "the request cannot be answered"
         if "parsing the body" in said:
-            return await refused(request, RequestError(400, "the body is no JSON", code="no_json"))
-        return await refused(request, RequestError(error.status_code, said[:1].lower() + said[1:]))
-
-    @api.exception_handler(ReverieError)
-    async def ours(request: Request, error: ReverieError) -> Response:
-        return await refused(request, as_request_error(error))
+            return refused(RequestError(400, "the body is no JSON", code="no_json"), request.url.path)
+        return refused(RequestError(error.status_code, said[:1].lower() + said[1:]), request.url.path)
 
     @api.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Response:
+    async def others(request: Request, error: Exception) -> Response:
         log.error("unexpected error at %s", request.url.path, exc_info=error)
-        said = "something went wrong inside this server; its log has the details"
-        return await refused(request, RequestError(500, said, code="unexpected"))
+        return refused(unexpected(), request.url.path)
 
 
 def _fields(request: Request) -> list[str]:
@@ -170,7 +164,7 @@ def _name_what_is_not_there(api: FastAPI, routes: Sequence[BaseRoute]) -> None:
             error = RequestError(405, f"{path} takes {known[path]}, not {request.method}", code="wrong_method")
         else:
             error = RequestError(404, f"nothing is at {path[:100]}. Known: {', '.join(known)}.", code="not_found")
-        return JSONResponse(shaped(error, request.url.path), error.status)
+        return refused(error, request.url.path)
 
     for prefix in ("/v1", "/api"):
         api.add_api_route(f"{prefix}/{{rest:path}}", missing, methods=_METHODS, include_in_schema=False)

@@ -7,8 +7,8 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from reverie.errors import nearest, shorten
-from reverie.server.http.errors import RequestError
+from reverie.errors import shorten
+from reverie.server.http.errors import RequestError, hint
 
 __all__ = ["Body", "LenientModel", "refusal_of"]
 
@@ -40,9 +40,8 @@ def refusal_of(error: RequestValidationError, known: list[str]) -> RequestError:
     if first["type"] == "json_invalid":
         return RequestError(400, "the body is no JSON", code="no_json")
     if first["type"] == "extra_forbidden":
-        near = nearest(place, known)
-        hint = f" Did you mean '{near}'?" if near else ""
-        return RequestError(400, f"unknown parameter: '{shorten(place)}'.{hint}", place[:80], "unknown_parameter")
+        said = f"unknown parameter: '{shorten(place)}'.{hint(place, known)}"
+        return RequestError(400, said, place[:80], "unknown_parameter")
     if not place:
         return RequestError(400, "the body must be a JSON object", code="no_object")
     code = "missing_parameter" if first["type"] == "missing" else "invalid_value"

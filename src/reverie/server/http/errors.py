@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from reverie.errors import (
@@ -14,9 +15,19 @@ from reverie.errors import (
     UnknownNameError,
     UsageError,
     WorldError,
+    nearest,
 )
 
-__all__ = ["RequestError", "as_ollama", "as_openai", "as_request_error", "shaped"]
+__all__ = [
+    "RequestError",
+    "as_ollama",
+    "as_openai",
+    "as_request_error",
+    "closing",
+    "hint",
+    "shaped",
+    "unexpected",
+]
 
 log = logging.getLogger("reverie.server")
 
@@ -37,6 +48,21 @@ class RequestError(ReverieError):
     ):
         super().__init__(message)
         self.status, self.param, self.code, self.retry_after = status, param, code, retry_after
+
+
+def closing() -> RequestError:
+    return RequestError(503, "the server is closing", code="closing")
+
+
+def unexpected() -> RequestError:
+    """For whatever nobody thought of; how it came about is for the log alone."""
+    return RequestError(500, "something went wrong inside this server; its log has the details", code="unexpected")
+
+
+def hint(given: str, known: Iterable[str]) -> str:
+    """Which of the known names was probably meant, to follow a sentence; "" where none is near."""
+    near = nearest(given, known)
+    return f" Did you mean '{near}'?" if near else ""
 
 
 def as_request_error(error: ReverieError) -> RequestError:

@@ -29,7 +29,7 @@ from reverie.server.http.keys import Key, Quotas, find_key
 from reverie.server.http.settings import AccessPolicy, Limits, is_loopback
 from reverie.server.http.signin import SIGN_IN_PATH, sign_in_page
 
-__all__ = ["AccessMiddleware", "PagePaths"]
+__all__ = ["AccessMiddleware", "PagePaths", "refused"]
 
 _COOKIE = "reverie_session"
 # Asked by what watches the server, and by a browser that has yet to sign in; neither says anything about the model.
@@ -74,7 +74,7 @@ class AccessMiddleware:
                 entered.append(self._enter(scope))
                 receive = await self._read(scope, receive)
         except RequestError as error:
-            answer = _told(error, scope["path"])
+            answer = refused(error, scope["path"])
         try:
             await (answer or self.app)(scope, receive, send)
         finally:
@@ -268,7 +268,8 @@ def _any(value: Any, is_bad: Callable[[dict[str, Any]], bool]) -> bool:
     return False
 
 
-def _told(error: RequestError, path: str) -> Response:
+def refused(error: RequestError, path: str) -> Response:
+    """An error as JSON in the shape of the API that ``path`` belongs to."""
     answer = JSONResponse(shaped(error, path), error.status)
     if error.status in (408, 413):
         answer.headers["Connection"] = "close"

@@ -6,12 +6,12 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from starlette.requests import Request
 
-from reverie.server.http.errors import RequestError
-from reverie.server.http.streams import gone
+from reverie.server.http.errors import RequestError, closing
+from reverie.server.http.streams import unless_gone
 
 __all__ = ["Job", "Worker", "finish"]
 
@@ -36,7 +36,7 @@ class Job(Generic[T]):
         """``items`` in portions, each counted once it was worked on. Raises RequestError when the job was dropped."""
         for start in range(0, len(items), size):
             if self._unwanted.is_set():
-                raise _closing()
+                raise closing()
             yield items[start : start + size]
             self.num_done = min(start + size, len(items))
 
@@ -63,7 +63,7 @@ class Worker:
         job = Job[T](num_all)
         with self._lock:
             if self._closed:
-                raise _closing()
+                raise closing()
             if len(self._jobs) > self.max_waiting:
                 raise RequestError(429, "too many requests are waiting; try again in a moment", code="busy")
             job.future = self._pool.submit(work, job)
@@ -94,21 +94,16 @@ async def finish(job: Job[T], request: Request | None = None) -> T:
 
     Raises RequestError where the server closed meanwhile.
     """
-    answer: asyncio.Future[Any] = asyncio.wrap_future(job.future)
-    left: asyncio.Future[Any] = asyncio.ensure_future(gone(request))
-    try:
-        await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            raise RequestError(499, "the client went away", code="client_gone")
-        if answer.cancelled():
-            raise _closing()
-        return cast(T, answer.result())
-    finally:
-        left.cancel()
-        if not answer.done():
-            job.drop()
-            answer.cancel()
 
+    async def done() -> T:
+        answer = asyncio.wrap_future(job.future)
+        try:
+            await asyncio.wait({answer})
+            if answer.cancelled():
+                raise closing()
+            return answer.result()
+        finally:
+            if not answer.done():
+                job.drop()
 
-def _closing() -> RequestError:
-    return RequestError(503, "the server is closing", code="closing")
+    return await unless_gone(request, done())

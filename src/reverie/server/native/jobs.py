@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from reverie.errors import ReverieError
 from reverie.progress import Progress
-from reverie.server.http.errors import RequestError
+from reverie.server.http.errors import RequestError, unexpected
 
 __all__ = ["Jobs"]
 
@@ -89,5 +89,5 @@ async def _run(job: _Job, work: Callable[[Progress], Awaitable[Any]]) -> None:
     except ReverieError as error:
         job.state, job.error = "failed", str(error)
     except BaseException:
-        job.state, job.error = "failed", "something went wrong inside this server; its log has the details"
+        job.state, job.error = "failed", str(unexpected())
         raise

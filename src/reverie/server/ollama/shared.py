@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from reverie.server.http.errors import as_ollama
-from reverie.server.http.streams import EventStream, told, unless_gone
+from reverie.server.http.streams import json_lines, unless_gone
 
-__all__ = ["answered", "iso", "line_of", "nanoseconds", "now"]
+__all__ = ["answered", "iso", "nanoseconds", "now"]
 
 
 def iso(seconds: float | None) -> str:
@@ -30,15 +28,10 @@ def nanoseconds(seconds: float) -> int:
     return max(0, round(seconds * 1e9))
 
 
-def line_of(said: dict[str, Any]) -> str:
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":")) + "\n"
-
-
 async def answered(lines: AsyncIterator[dict[str, Any]], stream: bool | None, request: Request) -> Response:
     """JSON lines as they come; else the last of them alone."""
     if stream is not False:
-        texts = told((line_of(one) async for one in lines), lambda error: line_of(as_ollama(error)))
-        return EventStream(texts, "application/x-ndjson")
+        return json_lines(lines)
     return JSONResponse(await unless_gone(request, _last(lines)))
 
 

@@ -9,10 +9,20 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from reverie.server.hosting import ChatMessage, Final, Hosting, Run, Shape, TextRequest, Token, ToolCall
-from reverie.server.hosting.shapes import shape_of
-from reverie.server.http.errors import RequestError, as_ollama
-from reverie.server.http.streams import EventStream, told, unless_gone
+from reverie.server.hosting import (
+    ChatMessage,
+    Final,
+    Hosting,
+    Reader,
+    Run,
+    Shape,
+    TextRequest,
+    Token,
+    ToolCall,
+    shape_of,
+)
+from reverie.server.http.errors import RequestError
+from reverie.server.http.streams import json_lines, unless_gone
 from reverie.server.ollama.bodies import (
     AskBody,
     ChatBody,
@@ -24,7 +34,7 @@ from reverie.server.ollama.bodies import (
     tools_of,
 )
 from reverie.server.ollama.infill import infilled
-from reverie.server.ollama.shared import line_of, nanoseconds, now
+from reverie.server.ollama.shared import nanoseconds, now
 from reverie.server.openai.shared import new_id
 from reverie.server.pictures.ollama_api import GenerateOptions, GenerateRequest, painted
 from reverie.server.pictures.service import GenerationService
@@ -123,8 +133,7 @@ async def _loaded(hosting: Hosting, wanted: AskBody, empty: dict[str, Any]) -> R
 async def _answer(hosting: Hosting, asked: TextRequest, saying: _Saying, request: Request) -> Response:
     run = await unless_gone(request, hosting.start(asked))
     if saying.wanted.stream is not False:
-        lines = told(saying.lines(run), lambda error: line_of(as_ollama(error)))
-        return EventStream(lines, "application/x-ndjson")
+        return json_lines(saying.lines(run))
     return JSONResponse(await unless_gone(request, saying.whole(run)))
 
 
@@ -133,26 +142,25 @@ class _Saying:
 
     def __init__(self, wanted: AskBody, shape: Shape | None):
         self.wanted = wanted
-        self._reader = None if shape is None else shape.reader()
+        self._reader = Reader() if shape is None else shape.reader()
         self._num_calls = 0
 
-    async def lines(self, run: Run) -> AsyncIterator[str]:
+    async def lines(self, run: Run) -> AsyncIterator[dict[str, Any]]:
         async with aclosing(aiter(run)) as pieces:  # type: ignore[type-var]
             async for piece in pieces:
-                parts = [piece.text] if self._reader is None else self._reader.feed(piece.text)
-                if any(parts) or (piece.tokens and self.wanted.logprobs):
-                    yield line_of(self._line(parts, piece.tokens))
-        if self._reader is not None and (parts := self._reader.rest()):
-            yield line_of(self._line(parts, ()))
-        yield line_of({**self._line([], ()), **self._end(run.final)})
+                parts = self._reader.feed(piece.text)
+                if parts or (piece.tokens and self.wanted.logprobs):
+                    yield self._line(parts, piece.tokens)
+        if parts := self._reader.rest():
+            yield self._line(parts, ())
+        yield {**self._line([], ()), **self._end(run.final)}
 
     async def whole(self, run: Run) -> dict[str, Any]:
         try:
             text, tokens, final = await run.whole()
         finally:
             run.close()
-        reader = self._reader
-        parts = [text] if reader is None else [*reader.feed(text), *reader.rest()]
+        parts = [*self._reader.feed(text), *self._reader.rest()]
         return {**self._line(parts, tokens, final), **self._end(final)}
 
     def _line(self, parts: Sequence[str | ToolCall], tokens: Sequence[Token], final: Final | None = None) -> Any:

@@ -9,11 +9,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from reverie.server.hosting import Final, Hosting, Piece, Reader, Run, Shape, TextRequest, ToolCall, shape_of
-from reverie.server.http.errors import RequestError, as_openai
-from reverie.server.http.streams import STREAMED, EventStream, event, told, unless_gone
+from reverie.server.http.errors import RequestError
+from reverie.server.http.streams import STREAMED, event, unless_gone
 from reverie.server.openai.bodies import ChatBody, FormBody, pass_over
 from reverie.server.openai.shared import (
+    Saying,
     all_of,
+    answered,
     chat_log_probs,
     chosen_tool,
     merged,
@@ -40,13 +42,7 @@ def chat_routes(hosting: Hosting) -> APIRouter:
         shape = _shape(wanted)
         requests = _requests(wanted, hosting, shape)
         runs = await unless_gone(request, hosting.start_all(requests))
-        said = _Saying(wanted, runs, shape)
-        if wanted.stream:
-            lines = told(said.lines(), lambda error: event(as_openai(error)))
-            stream = EventStream(lines)
-            stream.headers.update(answer.headers)
-            return stream
-        return await unless_gone(request, said.whole())
+        return await answered(_Saying(wanted, runs, shape), wanted, request, answer)
 
     return routes
 
@@ -88,12 +84,12 @@ def _requests(wanted: ChatBody, hosting: Hosting, shape: Shape | None) -> list[T
     return requests if shape is None else [shape.applied(one) for one in requests]
 
 
-class _Saying:
+class _Saying(Saying):
     """Answers to one request, in OpenAI's words."""
 
     def __init__(self, wanted: ChatBody, runs: Sequence[Run], shape: Shape | None):
         self._wanted, self._runs = wanted, runs
-        self._readers: list[Reader | None] = [None if shape is None else shape.reader() for _ in runs]
+        self._readers = [Reader() if shape is None else shape.reader() for _ in runs]
         self._calls = [0] * len(runs)
         self._head = {
             "id": new_id("chatcmpl"),
@@ -116,19 +112,17 @@ class _Saying:
         }
 
     def _choice(self, place: int, text: str, tokens: Any, final: Final) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-        reader = self._readers[place]
-        if reader is not None:
-            parts = [*reader.feed(text), *reader.rest()]
-            calls = [self._call(place, one) for one in parts if isinstance(one, ToolCall)]
-            message["content"] = "".join(one for one in parts if isinstance(one, str)) or (None if calls else "")
-            if calls:
-                message["tool_calls"] = calls
+        parts = [*self._readers[place].feed(text), *self._readers[place].rest()]
+        calls = [self._call(place, one) for one in parts if isinstance(one, ToolCall)]
+        content = "".join(one for one in parts if isinstance(one, str)) or (None if calls else "")
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if calls:
+            message["tool_calls"] = calls
         return {
             "index": place,
             "message": message,
             "logprobs": self._log_probs(Piece(text, tokens)),
-            "finish_reason": "tool_calls" if message.get("tool_calls") else final.finish,
+            "finish_reason": "tool_calls" if calls else final.finish,
         }
 
     def _call(self, place: int, call: ToolCall) -> dict[str, Any]:
@@ -143,8 +137,10 @@ class _Saying:
         for place in range(len(self._runs)):
             yield self._chunk(place, {"role": "assistant", "content": "", "refusal": None})
         async for place, piece in merged(self._runs):
-            for delta in self._deltas(place, piece):
-                yield self._chunk(place, delta, None if piece is None else self._log_probs(piece))
+            log_probs = None if piece is None else self._log_probs(piece)
+            for delta in self._deltas(place, piece) or ([{"content": ""}] if log_probs else []):
+                yield self._chunk(place, delta, log_probs)
+                log_probs = None  # each id is told of once
             if piece is None:
                 final = self._runs[place].final
                 yield self._chunk(place, {}, None, "tool_calls" if self._calls[place] else final.finish)
@@ -163,14 +159,10 @@ class _Saying:
 
     def _deltas(self, place: int, piece: Piece | None) -> list[dict[str, Any]]:
         """What a piece, or the end, adds to an answer."""
-        reader = self._readers[place]
-        if reader is None:
-            return [{"content": piece.text}] if piece is not None and (piece.text or self._wanted.logprobs) else []
-        parts = reader.rest() if piece is None else reader.feed(piece.text)
-        deltas = list[dict[str, Any]]()
-        for one in parts:
+        reader, deltas = self._readers[place], list[dict[str, Any]]()
+        for one in reader.rest() if piece is None else reader.feed(piece.text):
             if isinstance(one, str):
-                deltas += [{"content": one}] if one else []
+                deltas.append({"content": one})
             else:
                 deltas.append({"tool_calls": [{"index": self._calls[place], **self._call(place, one)}]})
         return deltas

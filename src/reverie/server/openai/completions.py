@@ -8,11 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from reverie.server.hosting import Final, Hosting, Run, TextRequest, Token
-from reverie.server.http.errors import RequestError, as_openai
-from reverie.server.http.streams import STREAMED, EventStream, event, told, unless_gone
+from reverie.server.http.errors import RequestError
+from reverie.server.http.streams import STREAMED, event, unless_gone
 from reverie.server.openai.bodies import CompletionBody, pass_over
 from reverie.server.openai.shared import (
+    Saying,
     all_of,
+    answered,
     merged,
     new_id,
     now,
@@ -38,12 +40,7 @@ def completion_routes(hosting: Hosting) -> APIRouter:
         prompts = texts_of(wanted.prompt, "prompt", hosting.config.max_choices)
         requests = _requests(wanted, prompts, hosting)
         runs = await unless_gone(request, hosting.start_all(requests))
-        said = _Saying(wanted, runs, len(prompts))
-        if wanted.stream:
-            stream = EventStream(told(said.lines(), lambda error: event(as_openai(error))))
-            stream.headers.update(answer.headers)
-            return stream
-        return await unless_gone(request, said.whole())
+        return await answered(_Saying(wanted, runs, len(prompts)), wanted, request, answer)
 
     return routes
 
@@ -94,7 +91,7 @@ def _requests(wanted: CompletionBody, prompts: Sequence[str | tuple[int, ...]], 
     ]
 
 
-class _Saying:
+class _Saying(Saying):
     """Continuations of one request, in OpenAI's words."""
 
     def __init__(self, wanted: CompletionBody, runs: Sequence[Run], num_prompts: int):

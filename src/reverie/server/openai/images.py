@@ -7,8 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from reverie.errors import nearest
-from reverie.server.http.errors import RequestError
+from reverie.server.http.errors import RequestError, hint
 from reverie.server.http.worker import finish
 from reverie.server.pictures.openai_api import ImageRequest, answer_of, picture_request
 from reverie.server.pictures.service import GenerationService
@@ -38,8 +37,6 @@ def _service(name: str | None, pictures: Mapping[str, GenerationService]) -> Gen
         return next(iter(pictures.values()))
     bare = (name or "").removesuffix(":latest")
     if bare not in pictures:
-        near = nearest(bare, pictures)
-        hint = f" Did you mean '{near}'?" if near else ""
-        said = f"no generator '{bare[:80]}'.{hint} There are: {', '.join(pictures)}"
+        said = f"no generator '{bare[:80]}'.{hint(bare, pictures)} There are: {', '.join(pictures)}"
         raise RequestError(404, said, "model", "model_not_found")
     return pictures[bare]

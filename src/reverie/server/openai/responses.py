@@ -13,12 +13,25 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from reverie.errors import shorten
-from reverie.server.hosting import ChatMessage, Final, Hosting, Run, Shape, TextRequest, Tool, ToolCall, shape_of
+from reverie.server.hosting import (
+    ChatMessage,
+    Final,
+    Hosting,
+    Reader,
+    Run,
+    Shape,
+    TextRequest,
+    Tool,
+    ToolCall,
+    shape_of,
+)
 from reverie.server.http.errors import RequestError, as_openai
-from reverie.server.http.streams import STREAMED, EventStream, event, told, unless_gone
+from reverie.server.http.streams import STREAMED, event, unless_gone
 from reverie.server.openai.bodies import InputItem, ResponseBody, TextFormBody, pass_over
 from reverie.server.openai.shared import (
+    Saying,
     all_of,
+    answered,
     chosen_tool,
     content_of,
     merged,
@@ -86,12 +99,7 @@ def response_routes(hosting: Hosting) -> APIRouter:
             **request_fields(wanted, hosting),
         )
         run = await unless_gone(request, hosting.start(asked if shape is None else shape.applied(asked)))
-        said = _Saying(wanted, run, shape, talk, store)
-        if wanted.stream:
-            stream = EventStream(told(said.lines(), said.failed))
-            stream.headers.update(answer.headers)
-            return stream
-        return await unless_gone(request, said.whole())
+        return await answered(_Saying(wanted, run, shape, talk, store), wanted, request, answer)
 
     @routes.get("/responses/{name}")
     async def find(name: str) -> dict[str, Any]:
@@ -149,7 +157,7 @@ def _form(form: TextFormBody | None) -> dict[str, Any] | None:
     return form.schema_ if form.type == "json_schema" else {}
 
 
-class _Saying:
+class _Saying(Saying):
     """One answer, in the words of this API: items of output, or the events of their coming about."""
 
     def __init__(
@@ -161,24 +169,16 @@ class _Saying:
         store: _Store,
     ):
         self._wanted, self._run, self._talk, self._store = wanted, run, talk, store
-        self._reader = None if shape is None else shape.reader()
+        self._reader = Reader() if shape is None else shape.reader()
         self._id, self._item, self._created = new_id("resp"), new_id("msg"), now()
         self._text, self._calls = "", list[dict[str, Any]]()
         self._number = 0
 
     async def whole(self) -> dict[str, Any]:
         ((text, _, final),) = await all_of([self._run])
-        for one in self._read(text):
-            self._take(one)
-        for one in self._rest():
+        for one in [*self._reader.feed(text), *self._reader.rest()]:
             self._take(one)
         return self._ended(final)
-
-    def _read(self, text: str) -> list[str | ToolCall]:
-        return [text] if self._reader is None else self._reader.feed(text)
-
-    def _rest(self) -> list[str | ToolCall]:
-        return [] if self._reader is None else self._reader.rest()
 
     def _take(self, part: str | ToolCall) -> dict[str, Any] | None:
         """Count a part of the answer in; the item, where it is a call."""
@@ -274,9 +274,7 @@ class _Saying:
         yield self._event("in_progress", response=self._told("in_progress", []))
         begun = False
         async for _, piece in merged([self._run]):
-            for part in self._rest() if piece is None else self._read(piece.text):
-                if part == "":
-                    continue
+            for part in self._reader.rest() if piece is None else self._reader.feed(piece.text):
                 if isinstance(part, str) and not begun:
                     begun = True
                     for line in self._begin():
@@ -324,7 +322,6 @@ class _Saying:
         ]
 
     def failed(self, error: RequestError) -> str:
-        """What a stream ends with where something went wrong."""
         said = as_openai(error)["error"]
         told = self._told("failed", []) | {"error": {"code": "server_error", "message": said["message"]}}
         return self._event("failed", response=told)

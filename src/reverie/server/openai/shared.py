@@ -8,20 +8,27 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
+
+from fastapi import Request, Response
 
 from reverie.errors import shorten
 from reverie.server.hosting import ChatMessage, Drawing, Final, Hosting, Piece, Run, Token, Tool
-from reverie.server.http.errors import RequestError
+from reverie.server.http.errors import RequestError, as_openai
+from reverie.server.http.streams import EventStream, event, told, unless_gone
 from reverie.server.openai.bodies import DrawingBody, FunctionBody, Message, Part
 
 __all__ = [
     "MAX_STOPS",
+    "all_of",
+    "answered",
+    "chat_log_probs",
     "chosen_tool",
     "content_of",
     "drawing_of",
     "merged",
     "new_id",
+    "now",
     "our_fields",
     "request_fields",
     "talk_of",
@@ -31,6 +38,27 @@ __all__ = [
 ]
 
 MAX_STOPS = 16
+
+
+class Saying(Protocol):
+    """What came of a request, in the words of an endpoint: all of it at its end, or events as it comes."""
+
+    async def whole(self) -> dict[str, Any]: ...
+
+    def lines(self) -> AsyncIterator[str]: ...
+
+    def failed(self, error: RequestError) -> str:
+        """What a stream ends with where something went wrong."""
+        return event(as_openai(error))
+
+
+async def answered(
+    said: Saying, wanted: DrawingBody, request: Request, answer: Response
+) -> EventStream | dict[str, Any]:
+    """As ``wanted`` has it. ``answer``: whose headers go along."""
+    if wanted.stream:
+        return EventStream(told(said.lines(), said.failed), headers=answer.headers)
+    return await unless_gone(request, said.whole())
 
 
 def new_id(kind: str) -> str:

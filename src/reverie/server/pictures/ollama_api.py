@@ -10,8 +10,6 @@ generator has to say.
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -19,11 +17,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 
 import reverie
 from reverie.server.http.body import LenientModel
-from reverie.server.http.errors import RequestError, as_ollama
+from reverie.server.http.streams import json_lines
 from reverie.server.http.worker import Job, finish
 from reverie.server.pictures.encoding import as_base64, open_base64
 from reverie.server.pictures.openai_api import side_of
@@ -32,8 +30,6 @@ from reverie.server.pictures.service import GeneratedPicture, GenerationService,
 __all__ = ["GenerateOptions", "GenerateRequest", "listed", "ollama_routes", "painted"]
 
 T = TypeVar("T")
-
-log = logging.getLogger("reverie.server")
 
 _LOOK_S = 0.25  # between two looks at how far it is
 
@@ -120,27 +116,22 @@ async def _answer(
         return _line(service, **fields_of(result), done=True, done_reason="stop", total_duration=took, load_duration=0)
 
     if stream:
-        return StreamingResponse(_lines(service, job, last_line), media_type="application/x-ndjson")
+        return json_lines(_lines(service, job, last_line))
     return JSONResponse(last_line(await finish(job, request)))
 
 
 async def _lines(
     service: GenerationService, job: Job[T], last_line: Callable[[T], dict[str, Any]]
-) -> AsyncIterator[str]:
-    """How far it is, whenever that changes; then the answer, or the error, as the status has gone out already."""
+) -> AsyncIterator[dict[str, Any]]:
+    """How far it is, whenever that changes; then the answer."""
     answer, said = asyncio.ensure_future(finish(job)), -1
     try:
         while not answer.done():
             if job.num_done > said:
                 said = job.num_done
-                yield _json(_line(service, response="", completed=said, total=job.num_all, done=False))
+                yield _line(service, response="", completed=said, total=job.num_all, done=False)
             await asyncio.wait({answer}, timeout=_LOOK_S)
-        yield _json(last_line(answer.result()))
-    except RequestError as error:
-        yield _json(as_ollama(error))
-    except Exception:
-        log.exception("a picture could not be made")
-        yield _json({"error": "something went wrong inside this server; its log has the details"})
+        yield last_line(answer.result())
     finally:
         answer.cancel()  # drops the job where the client went away
 
@@ -148,10 +139,6 @@ async def _lines(
 def _line(service: GenerationService, **fields: Any) -> dict[str, Any]:
     created = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return {"model": service.name, "created_at": created, **fields}
-
-
-def _json(line: dict[str, Any]) -> str:
-    return json.dumps(line, ensure_ascii=False) + "\n"
 
 
 def listed(service: GenerationService) -> dict[str, Any]:
