@@ -13,7 +13,18 @@ from dataclasses import dataclass, field
 
 from reverie.errors import ConfigError, shorten
 
-__all__ = ["Asking", "Bindings", "Loose", "Mention", "Pattern", "Phrasebook", "Refusal", "Slot", "read_phrasebook"]
+__all__ = [
+    "Asking",
+    "Bindings",
+    "Loose",
+    "Mention",
+    "Pattern",
+    "Phrasebook",
+    "Refusal",
+    "Slot",
+    "ToAsk",
+    "read_phrasebook",
+]
 
 Bindings = Mapping[str, str]  # what is named, such as {"thing": "egg", "action": "drop", "form": "happens"}
 
@@ -34,6 +45,14 @@ class Asking:
     word: Callable[[Sequence[str | None]], str | None] | None = None
     denied: Callable[[Sequence[str | None]], str | None] | None = None
 
+    def worded(self, said: Sequence[str | None]) -> str | None:
+        """The answer that these make, without what they deny."""
+        return self.word(said) if self.word else said[0]
+
+    def denial(self, said: Sequence[str | None]) -> str | None:
+        """What these say against what the question takes for granted."""
+        return self.denied(said) if self.denied else None
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -44,6 +63,9 @@ class Refusal:
     why: str
     check: str = "words"
     veto: bool = False
+
+
+ToAsk = Asking | Refusal | str  # what to ask, or why nothing can be asked
 
 
 @dataclass(frozen=True)
@@ -88,7 +110,7 @@ class Loose:
     """
 
     words: Phrasebook
-    understand: Callable[[Sequence[Mention]], tuple[Bindings, Asking | Refusal | str]]
+    understand: Callable[[Sequence[Mention]], tuple[Bindings, ToAsk]]
 
 
 @dataclass(frozen=True)
@@ -110,13 +132,13 @@ class Phrasebook:
     patterns: Sequence[Pattern]
     adverbs: frozenset[str]
     spelled: frozenset[str]
-    ask: Callable[[Bindings], Asking | Refusal | str]
+    ask: Callable[[Bindings], ToAsk]
     loose: Callable[[], Loose] | None = None
 
 
 def read_phrasebook(
     text: str,
-    ask: Callable[[Bindings], Asking | Refusal | str],
+    ask: Callable[[Bindings], ToAsk],
     taught: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     spelled: Sequence[str] = (),
 ) -> Phrasebook:

@@ -20,7 +20,7 @@ from reverie.worlds.everyday.asking_things import (
 )
 from reverie.worlds.everyday.questions import ASKED, VERBS
 from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
-from reverie.worlds.phrasebook import Asking, Bindings, Refusal
+from reverie.worlds.phrasebook import Asking, Bindings, Refusal, ToAsk
 
 __all__ = ["Event", "able", "ask", "is_so", "property_of"]
 
@@ -51,7 +51,7 @@ _SHOWN = {
     "move": ("slides", "rolls", "falls", "moves", "rises", "tips", "drifts", "bounces"),
     "come down": ("lands", "falls", "drifts", "bounces", "rests on the floor"),
 }
-_ABOUT_THINGS: Mapping[str, Callable[[Bindings], Asking | Refusal | str]] = {
+_ABOUT_THINGS: Mapping[str, Callable[[Bindings], ToAsk]] = {
     "property": ask_property,
     "heavier": ask_heavier,
     "common": ask_common,
@@ -87,7 +87,7 @@ _OF_THING = {  # outcome asked of a thing of which nothing is said to happen →
 }  # fmt: skip
 
 
-def ask(named: Bindings) -> Asking | Refusal | str:
+def ask(named: Bindings) -> ToAsk:
     """What to ask for what is named; a text says why nothing can be asked."""
     named = _spelled_out(named)
     form = named.get("form", "")
@@ -124,7 +124,7 @@ def _done_before(named: Bindings) -> str:
     return "" if same and (not asked or asked in ASKED[named["did"]]) else _APART
 
 
-def _unsaid(named: Bindings) -> Asking | Refusal | str:
+def _unsaid(named: Bindings) -> ToAsk:
     """Where nothing is said to be done, what usually makes a thing do that; answered only where it does."""
     verb = named.get("verb", "")
     action = _USUALLY.get(verb)
@@ -142,9 +142,9 @@ def _unsaid(named: Bindings) -> Asking | Refusal | str:
         return asking
 
     def word(said: Answers) -> str | None:
-        if asking.denied and asking.denied(said):
+        if asking.denial(said):
             return None
-        text = asking.word(said) if asking.word else said[0]
+        text = asking.worded(said)
         return text if "surface" in named or named["form"] == "why" or (text or "").startswith("Yes") else None
 
     return Asking(asking.questions, word)
@@ -169,7 +169,7 @@ def _spelled_out(named: Bindings) -> dict[str, str]:
     return full
 
 
-def _of_thing(named: Bindings) -> Asking | Refusal | str:
+def _of_thing(named: Bindings) -> ToAsk:
     """A yes/no question about a thing with nothing done to it."""
     name = _OF_THING.get(named.get("verb", ""))
     if named["form"] != "will" or not name or set(named) - {"form", "verb", "thing", "surface", "can"}:
@@ -272,7 +272,7 @@ class Event:
         return Event({"thing": self.thing.name, "action": "drop"})
 
 
-def _of_event(named: Bindings) -> Asking | Refusal | str:
+def _of_event(named: Bindings) -> ToAsk:
     event = Event(named)
     if event.problem:
         return event.problem
@@ -295,15 +295,11 @@ def _without(asking: Asking, never: Sequence[str]) -> Asking:
     def known(said: Answers) -> Answers:
         return [None if one and any(words in one for words in never) else one for one in said]
 
-    word, denied = asking.word, asking.denied
-    return Asking(
-        asking.questions,
-        lambda said: word(known(said)) if word else known(said)[0],
-        (lambda said: denied(known(said))) if denied else None,
-    )
+    denied = (lambda said: asking.denial(known(said))) if asking.denied else None
+    return Asking(asking.questions, lambda said: asking.worded(known(said)), denied)
 
 
-def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
+def _asking(event: Event, form: str, verb: str, negated: bool) -> ToAsk:
     if verb and form in ("happens", "where", "after"):
         return _as_said(event, form, verb, negated)
     if form == "happens":
@@ -320,7 +316,7 @@ def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refus
     return _will(event, _meant(event, verb))
 
 
-def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
+def _as_said(event: Event, form: str, verb: str, negated: bool) -> ToAsk:
     """The question goes on from an outcome: it is answered where that is the one that is dreamed."""
     asking = _asking(event, form, "", False)
     if not isinstance(asking, Asking):
@@ -331,12 +327,12 @@ def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | Refu
     def word(said: Answers) -> str | None:
         if waits and denied(said):
             return None  # "a candle that burns all night": it was so before, not for being left alone
-        return asking.word(said[:-1]) if asking.word else said[0]
+        return asking.worded(said[:-1])
 
     return Asking((*asking.questions, event.happens()), word, None if waits else denied)
 
 
-def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | Refusal | str:
+def _fallen(event: Event, form: str, verb: str, named: Bindings) -> ToAsk:
     """Something fell off the table. What no push moved that far was dropped from there."""
     pushed, dropped = _asking(event, form, verb, "not" in named), _asking(event.dropped(), form, verb, "not" in named)
     if not isinstance(pushed, Asking) or not isinstance(dropped, Asking):
@@ -349,11 +345,11 @@ def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | Ref
 
     def word(said: Answers) -> str | None:
         asking, answers = chosen(said)
-        return asking.word(answers) if asking.word else answers[0]
+        return asking.worded(answers)
 
     def denied(said: Answers) -> str | None:
         asking, answers = chosen(said)
-        return asking.denied(answers) if asking.denied else None
+        return asking.denial(answers)
 
     return Asking((*pushed.questions, *dropped.questions, event.happens()), word, denied if pushed.denied else None)
 
@@ -378,7 +374,7 @@ def _meant(event: Event, verb: str) -> str:
     return verb
 
 
-def _will(event: Event, verb: str) -> Asking | Refusal | str:
+def _will(event: Event, verb: str) -> ToAsk:
     if verb == "freeze" and event.action in ("wait", "heat"):
         verb = "stay solid"  # of ice: is it still frozen?
     taught = ASKED[event.action] + (("float", "sink") if event.surface == "water" else ())
@@ -433,7 +429,7 @@ def _whole(happens: str | None) -> str | None:
     return f"{'No' if any(words in happens for words in _GONE) else 'Yes'}, {_lower(happens)}"
 
 
-def _why(event: Event, verb: str, negated: bool) -> Asking | Refusal | str:
+def _why(event: Event, verb: str, negated: bool) -> ToAsk:
     if verb not in _BECAUSE:
         return f"why a thing does or does not {verb} was not taught"
 

@@ -10,12 +10,11 @@ from reverie.worlds.everyday.asking import Event, able, ask, is_so, property_of
 from reverie.worlds.everyday.mentions import PEOPLE, Mentions, Unclear, classes, keys, values
 from reverie.worlds.everyday.refusals import FEELS, refuse_untaught
 from reverie.worlds.everyday.things import THINGS
-from reverie.worlds.phrasebook import Asking, Bindings, Mention, Refusal
+from reverie.worlds.phrasebook import Asking, Bindings, Mention, ToAsk
 
 __all__ = ["understand"]
 
 Answers = Sequence[str | None]
-Asked = Asking | Refusal | str
 Claim = tuple[str, bool]  # an outcome, and whether it is said to be so
 _APART = "it joins what was taught apart"
 _SEVERAL = "it names several things"
@@ -32,7 +31,7 @@ _LONG = re.compile(
 )
 
 
-def understand(mentions: Sequence[Mention]) -> tuple[Bindings, Asked]:
+def understand(mentions: Sequence[Mention]) -> tuple[Bindings, ToAsk]:
     """What is named, and what to ask for it."""
     question = _Question(Mentions(mentions))
     try:
@@ -49,7 +48,7 @@ class _Question:
         self.said = said
         self.named: dict[str, str] = {}
 
-    def asking(self) -> Asked:
+    def asking(self) -> ToAsk:
         refuse_untaught(self.said)
         several = len(self.said.compared)
         if self.said.has("common") and several == 2:
@@ -60,13 +59,13 @@ class _Question:
             return self._of_several()
         return self._of_one()
 
-    def _ask(self, **more: str) -> Asked:
+    def _ask(self, **more: str) -> ToAsk:
         self.named = dict(zip(_SLOTS, self.said.compared, strict=False)) | more
         return ask(self.named)
 
     # several things
 
-    def _weighed(self) -> Asked:
+    def _weighed(self) -> ToAsk:
         said, names = self.said, self.said.compared
         if self._deeds or len(names) > 4 or said.has("ask", "why") or said.has("no"):
             raise Unclear(_APART)
@@ -88,7 +87,7 @@ class _Question:
         kinds = ("thing", "target", "support")
         return min(one.start for one in self.said for kind in kinds if name in values(one, kind))
 
-    def _of_several(self) -> Asked:
+    def _of_several(self) -> ToAsk:
         """Which of several things does that, or how many."""
         said, names = self.said, self.said.compared
         form = "many" if said.has("many") else "which"
@@ -113,7 +112,7 @@ class _Question:
 
     # one thing
 
-    def _of_one(self) -> Asked:
+    def _of_one(self) -> ToAsk:
         said, things = self.said, list(self.said.things)
         if not things and said.has("liquid") and self._acts[:1] in (["heat"], ["cool"], ["pour"]):
             things = [said.one("liquid", _SEVERAL)]
@@ -144,7 +143,7 @@ class _Question:
         water = {"action": "drop", "surface": "water"}
         return {"rise": {"action": "let go"}, "float": water, "sink": water}.get(verb, {})
 
-    def _of_property(self) -> Asked:
+    def _of_property(self) -> ToAsk:
         said, claims = self.said, self._claims
         if said.has("no") or said.form != "whether" or not self._plain:
             raise Unclear(_UNDONE)
@@ -356,7 +355,7 @@ class _Question:
 
     # one event
 
-    def _of_event(self, event: Event) -> Asked:
+    def _of_event(self, event: Event) -> ToAsk:
         form, claims = self.said.form, self._claims
         if not form:
             raise Unclear(_UNASKED)
@@ -375,7 +374,7 @@ class _Question:
         asking = ask(self.named)
         return _borne_out(asking, event, claims) if isinstance(asking, Asking) and claims else asking
 
-    def _whether(self, event: Event, claims: Sequence[Claim]) -> Asked:
+    def _whether(self, event: Event, claims: Sequence[Claim]) -> ToAsk:
         can = self.said.has("can") or self._passive
         asked, told = self._asked_and_told(claims)
         if not claims and able(event.action) and can:
@@ -404,7 +403,7 @@ class _Question:
         asked = list(dict.fromkeys(claim for claim, one in self._told if one.clause == clause))
         return asked, [claim for claim in claims if claim not in asked]
 
-    def _why(self, event: Event, claims: Sequence[Claim]) -> Asked:
+    def _why(self, event: Event, claims: Sequence[Claim]) -> ToAsk:
         if any("ask" in says and "no" in says for _, says in self.said.says):
             claims = [(verb, not true) for verb, true in claims]
         if not claims and event.action in ("cut", "stack", "light"):
@@ -450,10 +449,10 @@ def _borne_out(asking: Asking, event: Event, claims: Sequence[Claim]) -> Asking:
         *answers, happens = said
         if happens is None or not _so(event, claims, happens):
             return None
-        return asking.word(answers) if asking.word else answers[0]
+        return asking.worded(answers)
 
     def denied(said: Answers) -> str | None:
-        return asking.denied(said[:-1]) if asking.denied else None
+        return asking.denial(said[:-1])
 
     return Asking((*asking.questions, event.happens()), word, denied if asking.denied else None)
 
