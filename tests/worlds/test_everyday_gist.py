@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import reverie
+from reverie.dreaming.english import stem
 from reverie.dreaming.rephrase import rephrase
 from reverie.worlds import make_world
 from reverie.worlds.phrasebook import Asking
@@ -120,3 +121,14 @@ def test_every_property_can_be_asked_of_every_form(form: str) -> None:
         asking = book.ask({"form": form, "property": name, **things})
         if isinstance(asking, Asking):
             assert asking.worded(["Yes, it is."] * len(asking.questions))
+
+
+def test_no_name_is_written_down_twice() -> None:
+    """What ``words.txt`` holds, ``gist.txt`` need not say again, nor in another inflection."""
+    book = make_world("Everyday").phrasebook()
+    assert book is not None
+    assert book.loose is not None
+    for name, slot in book.loose().words.slots.items():
+        for value, phrases in slot.values.items():
+            stems = [tuple(map(stem, phrase.split())) for phrase in phrases]
+            assert len(set(stems)) == len(stems), (name, value)

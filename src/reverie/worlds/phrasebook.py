@@ -147,7 +147,7 @@ def read_phrasebook(
     Empty lines and those that begin with ``#`` say nothing; ``@`` begins a section. A table holds rows ``name = a; b``,
     a list is ``a; b``; both go on over lines.
 
-        @slot NAME BINDS [like OTHER]   a table: value = phrases
+        @slot NAME BINDS [like OTHER [VALUE]]   a table: value = phrases; beside those of another slot, or of one row
         @macros                         a table: name = pattern
         @pieces KEY=VALUE …             a list of patterns that say this
         @done KEY=VALUE … [before=P]    what someone does to <x>: also said as done to <x>, or without it; P follows
@@ -212,9 +212,14 @@ def _table(lines: Sequence[str]) -> dict[str, list[str]]:
 def _slot(
     head: str, lines: Sequence[str], slots: Mapping[str, Slot], taught: Mapping[str, Mapping[str, Sequence[str]]]
 ) -> dict[str, Slot]:
-    name, binds, *like = head.split()
-    values = dict(slots[like[1]].values) if like else {}
-    for source in (taught.get(name, {}), _table(lines)):
+    name, binds, _, other, one = (*head.split(maxsplit=4), *[""] * 5)[:5]
+    known = slots[other].values if other in slots else {}
+    if not binds or (other and (other not in slots or one not in ("", *known))):
+        raise ConfigError(
+            f"'@slot {shorten(head)}' of a phrasebook binds nothing, or is like what stands nowhere above it"
+        )
+    values = {value: said for value, said in known.items() if one in ("", value)}
+    for source in ({} if other else taught.get(name, {}), _table(lines)):
         for value, phrases in source.items():
             values[value] = (*values.get(value, ()), *phrases)
     return {name: Slot(binds, values)}

@@ -11,7 +11,17 @@ from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.things import THINGS
 from reverie.worlds.phrasebook import Asking, Bindings, Refusal, ToAsk
 
-__all__ = ["CONTRARY", "ask_both", "ask_common", "ask_heavier", "ask_many", "ask_most", "ask_property", "ask_which"]
+__all__ = [
+    "CONTRARY",
+    "ask_both",
+    "ask_common",
+    "ask_heavier",
+    "ask_many",
+    "ask_most",
+    "ask_property",
+    "ask_which",
+    "those_things",
+]
 
 Answers = Sequence[str | None]
 CONTRARY = "-"  # before a property of which the contrary is asked
@@ -128,7 +138,7 @@ def ask_which(named: Bindings) -> ToAsk:
 
     def word(said: Answers) -> str | None:
         having = _having(named, said)
-        return None if having is None else _those(having)
+        return None if having is None else those_things(having)
 
     asking = Asking(_each(names, [name]), word)
     return (
@@ -150,7 +160,8 @@ def _having(named: Bindings, said: Answers) -> list[str] | None:
     return None if found is None else [name for name, yes in found.items() if yes != contrary]
 
 
-def _those(names: Sequence[str]) -> str:
+def those_things(names: Sequence[str]) -> str:
+    """Things of which something is so, as an answer."""
     if not names:
         return "None of them."
     said = " and ".join(THINGS[name].the for name in names)
@@ -169,7 +180,7 @@ def ask_both(named: Bindings) -> ToAsk:
             return None
         if len(of) == len(names):
             return f"Yes, {'both' if len(names) == 2 else 'all'} of them."
-        return f"No, {'only ' if of else ''}{_lower_first(_those(of))}"
+        return f"No, {'only ' if of else ''}{_lower_first(those_things(of))}"
 
     return Asking(asked.questions[-len(names) :], word)
 
@@ -217,7 +228,7 @@ def ask_most(named: Bindings) -> ToAsk:
                 return None
             wins[one if answer.startswith("Yes") == (most == "heaviest") else other] += 1
         best = [name for name in names if wins[name] == 2 * (len(names) - 1)]
-        return _those(best) if best else None
+        return those_things(best) if best else None
 
     return _beside(f"which is the {most}: {_and(names, 'or')}?", Asking(asked, word))
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from reverie.worlds.everyday.asking import Event, able, ask, is_so, property_of
+from reverie.worlds.everyday.asking_things import those_things
 from reverie.worlds.everyday.mentions import PEOPLE, Mentions, Unclear, classes, keys, values
 from reverie.worlds.everyday.refusals import FEELS, refuse_untaught
-from reverie.worlds.everyday.things import THINGS
 from reverie.worlds.phrasebook import Asking, Bindings, Mention, ToAsk
 
 __all__ = ["understand"]
@@ -465,8 +465,7 @@ def _which(events: Sequence[Event], verb: str, true: bool) -> Asking:
         for event, happens in zip(events, said, strict=True):
             if happens is None:
                 return None
-            those += [THINGS[event.thing.name].the] * _so(event, [(verb, true)], happens)
-        text = " and ".join(those) or "none of them"
-        return f"{text[0].upper()}{text[1:]}."
+            those += [event.thing.name] * _so(event, [(verb, true)], happens)
+        return those_things(those)
 
     return Asking(tuple(event.happens() for event in events), word)
