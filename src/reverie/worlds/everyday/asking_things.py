@@ -180,12 +180,12 @@ def ask_both(named: Bindings) -> ToAsk:
             return None
         if len(of) == len(names):
             return f"Yes, {'both' if len(names) == 2 else 'all'} of them."
-        return f"No, {'only ' if of else ''}{_lower_first(those_things(of))}"
+        return f"No, {'only ' if of else ''}{lower_first(those_things(of))}"
 
     return Asking(asked.questions[-len(names) :], word)
 
 
-def _lower_first(sentence: str) -> str:
+def lower_first(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
 
 
