@@ -9,6 +9,7 @@ that it never saw: ``mode=free`` asks for answers in words, ``mode=choice`` lets
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
@@ -24,7 +25,7 @@ from reverie.settings import load_settings
 from reverie.training.knowing.asking import Reply, ask_all
 from reverie.training.knowing.calibration import graded
 from reverie.training.knowing.figures import auroc, quality, rival_scores, validity
-from reverie.training.knowing.fitting import FitConfig, Met, fit_probe, plainest, set_threshold
+from reverie.training.knowing.fitting import FitConfig, Met, confidences, fit_probe, plainest, set_threshold
 from reverie.training.knowing.made_up import MADE_UP, made_up_questions
 from reverie.training.knowing.near_misses import near_misses, taught_questions
 from reverie.training.knowing.questions import WANTED, KeyedQuestion, is_right, read_questions
@@ -118,10 +119,7 @@ def run(settings: BenchConfig) -> Findings:
 
 
 def _name(what: str, name: str) -> str:
-    plain = "_".join(
-        "".join(letter if letter.isalnum() and letter.isascii() else " " for letter in name.lower()).split()
-    )
-    return f"{what}_{plain}".strip("_")
+    return re.sub(r"[^a-z0-9]+", "_", f"{what} {name}".lower()).strip("_")
 
 
 def _known(known: np.ndarray, right: np.ndarray) -> Figures:
@@ -185,7 +183,7 @@ def _of_base(
     except ValueError as error:
         raise UsageError(f"{settings.data} is too little to fit on: {error}; more are taken from fit=FILE") from error
     model = set_threshold(model, [to_fit[place] for place in order[:border]], config)
-    sure = np.array([model.confidence(one.signals, one.checks) for one in to_measure])
+    sure = confidences(model, to_measure)
     known = np.array([model.known(each, one.checks) for each, one in zip(sure, to_measure, strict=True)])
     parts = [model.parts(one.signals, one.checks) for one in to_measure]
     return Rated(to_measure, sure, known), {name: np.array([one[name] for one in parts]) for name in model.names}

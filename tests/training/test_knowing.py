@@ -303,6 +303,16 @@ def test_of_several_risks_the_least_in_reach_is_promised() -> None:
     assert found.model.guarantee.risk == 0.1
 
 
+def test_too_few_wrong_answers_to_choose_a_risk_with_are_refused() -> None:
+    """A risk is chosen by probes that each leave out a fold of what the last one is fitted on."""
+    easy = met(400, 3)
+    few = [one for one in easy if one.right] + [one for one in easy if not one.right][:27]
+    with pytest.raises(UsageError, match="32 wrong ones"):
+        calibrate(few, FitConfig(risks=(0.1, 0.2)))
+    enough = [one for one in easy if one.right] + [one for one in easy if not one.right][:32]
+    assert calibrate(enough, FitConfig(risks=(0.1, 0.2))).model.guarantee is not None
+
+
 def test_a_probe_takes_no_features_that_bring_nothing() -> None:
     rng = np.random.default_rng(5)
     told = [

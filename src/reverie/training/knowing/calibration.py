@@ -11,7 +11,16 @@ from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.word_signals import begun
 from reverie.training.knowing.asking import Reply
 from reverie.training.knowing.figures import RIVALS, auroc
-from reverie.training.knowing.fitting import FitConfig, Met, Parted, fit_probe, part, set_threshold, within_reach
+from reverie.training.knowing.fitting import (
+    FitConfig,
+    Met,
+    Parted,
+    confidences,
+    fit_probe,
+    part,
+    set_threshold,
+    within_reach,
+)
 from reverie.training.knowing.questions import KeyedQuestion, is_right
 
 __all__ = ["Calibrated", "calibrate", "features_alone", "graded"]
@@ -51,8 +60,7 @@ def calibrate(met: Sequence[Met], config: FitConfig, about: str = "") -> Calibra
     parts = part(met, config)
     config = within_reach(parts.fit, config)
     model = set_threshold(fit_probe(parts.fit, config), parts.calibrate, config, about)
-    sure = np.array([model.confidence(one.signals, one.checks) for one in parts.test])
-    return Calibrated(model, parts, sure)
+    return Calibrated(model, parts, confidences(model, parts.test))
 
 
 def features_alone(found: Calibrated) -> dict[str, np.ndarray]:

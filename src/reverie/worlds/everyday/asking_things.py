@@ -141,11 +141,9 @@ def ask_which(named: Bindings) -> ToAsk:
         return None if having is None else those_things(having)
 
     asking = Asking(_each(names, [name]), word)
-    return (
-        asking
-        if contrary or name not in SAID
-        else _beside(f"which of these {SAID[name][0]}: {_and(names, 'or')}?", asking)
-    )
+    if contrary or name not in SAID:
+        return asking
+    return _beside(f"which of these {SAID[name][0]}: {_and(names, 'or')}?", asking)
 
 
 def _asked_property(named: Bindings) -> tuple[str, bool]:
@@ -199,11 +197,9 @@ def ask_many(named: Bindings) -> ToAsk:
         return None if having is None else f"{('Not one', 'One', 'Two', 'Three', 'Four')[len(having)]}."
 
     asking = Asking(asked.questions[-len(names) :], word)
-    return (
-        asking
-        if contrary or name not in SAID
-        else _beside(f"how many of these {SAID[name][1]}: {_and(names, 'and')}?", asking)
-    )
+    if contrary or name not in SAID:
+        return asking
+    return _beside(f"how many of these {SAID[name][1]}: {_and(names, 'and')}?", asking)
 
 
 def ask_most(named: Bindings) -> ToAsk:
