@@ -9,6 +9,7 @@ that it never saw: ``mode=free`` asks for answers in words, ``mode=choice`` lets
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
@@ -21,13 +22,13 @@ import numpy as np
 from reverie.errors import UsageError
 from reverie.nouns import Answer
 from reverie.settings import load_settings
-from reverie.training.knowing.asking import Heard, ask_all
+from reverie.training.knowing.asking import Reply, ask_all
 from reverie.training.knowing.calibration import graded
 from reverie.training.knowing.figures import auroc, quality, rival_scores, validity
-from reverie.training.knowing.fitting import FitConfig, Met, fit_probe, plainest, set_threshold
+from reverie.training.knowing.fitting import FitConfig, Met, confidences, fit_probe, plainest, set_threshold
 from reverie.training.knowing.made_up import MADE_UP, made_up_questions
 from reverie.training.knowing.near_misses import near_misses, taught_questions
-from reverie.training.knowing.questions import WANTED, Asked, is_right, read_questions
+from reverie.training.knowing.questions import WANTED, KeyedQuestion, is_right, read_questions
 from reverie_bench.choice import read_choices
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Published
 from reverie_bench.figures import grouped, share
@@ -118,10 +119,7 @@ def run(settings: BenchConfig) -> Findings:
 
 
 def _name(what: str, name: str) -> str:
-    plain = "_".join(
-        "".join(letter if letter.isalnum() and letter.isascii() else " " for letter in name.lower()).split()
-    )
-    return f"{what}_{plain}".strip("_")
+    return re.sub(r"[^a-z0-9]+", "_", f"{what} {name}".lower()).strip("_")
 
 
 def _known(known: np.ndarray, right: np.ndarray) -> Figures:
@@ -150,7 +148,7 @@ def _of_worlds(bundle: Bundle, settings: BenchConfig, folder: Path) -> tuple[Rat
     return Rated(met, np.array([one.sure for one in heard]), np.array([one.known for one in heard])), {}
 
 
-def _silent(asked: Asked, heard: Heard) -> Met:
+def _silent(asked: KeyedQuestion, heard: Reply) -> Met:
     """As ``graded``, of answers that show nothing, too: what is refused at once has no signals."""
     from reverie.nouns import Signals
 
@@ -158,7 +156,7 @@ def _silent(asked: Asked, heard: Heard) -> Met:
     return Met(signals, is_right(heard.said, asked), heard.checks, asked.kind, heard.gate)
 
 
-def _made_up(rows: int, seed: int) -> list[Asked]:
+def _made_up(rows: int, seed: int) -> list[KeyedQuestion]:
     return made_up_questions(round(_MADE_UP * rows), np.random.default_rng([seed, 5]), unseen=True)
 
 
@@ -185,13 +183,13 @@ def _of_base(
     except ValueError as error:
         raise UsageError(f"{settings.data} is too little to fit on: {error}; more are taken from fit=FILE") from error
     model = set_threshold(model, [to_fit[place] for place in order[:border]], config)
-    sure = np.array([model.confidence(one.signals, one.checks) for one in to_measure])
+    sure = confidences(model, to_measure)
     known = np.array([model.known(each, one.checks) for each, one in zip(sure, to_measure, strict=True)])
     parts = [model.parts(one.signals, one.checks) for one in to_measure]
     return Rated(to_measure, sure, known), {name: np.array([one[name] for one in parts]) for name in model.names}
 
 
-def _parted(settings: BenchConfig, options: Options) -> tuple[list[Asked], list[Asked]]:
+def _parted(settings: BenchConfig, options: Options) -> tuple[list[KeyedQuestion], list[KeyedQuestion]]:
     """What is measured on, and what is fitted on: they share no kind, and no form of made-up question."""
     rows, beside = _rows(settings.data, settings.limit), _rows(Path(options.fit), 0) if options.fit else []
     kinds = sorted({one.kind for one in rows if one.kind != MADE_UP})
@@ -210,20 +208,20 @@ def _parted(settings: BenchConfig, options: Options) -> tuple[list[Asked], list[
     return apart, beside
 
 
-def _rows(data: Path | None, limit: int) -> list[Asked]:
+def _rows(data: Path | None, limit: int) -> list[KeyedQuestion]:
     """The rows of a file, as many of each kind."""
     if data is not None and data.suffix in (".jsonl", ".json"):
         rows = read_questions(data)
     else:
         rows = [
-            Asked(row.asked.asked, (row.asked.options[row.label],), row.asked.options, row.subject)
+            KeyedQuestion(row.asked.asked, (row.asked.options[row.label],), row.asked.options, row.subject)
             for row in read_choices(data)
         ]
     kinds = sorted({one.kind for one in rows})
     return [one for kind in kinds for one in thin([row for row in rows if row.kind == kind], limit)]
 
 
-def _met(ask: Asking, asked: Sequence[Asked], mode: str, folder: Path, settings: BenchConfig) -> list[Met]:
+def _met(ask: Asking, asked: Sequence[KeyedQuestion], mode: str, folder: Path, settings: BenchConfig) -> list[Met]:
     if mode == "free":
         return graded(asked, ask_all(ask, asked, folder, {}, settings.progress))
     asked = [one for one in asked if len(one.options) > 1]
@@ -240,7 +238,7 @@ def _met(ask: Asking, asked: Sequence[Asked], mode: str, folder: Path, settings:
     ]
 
 
-def _chosen(mind: Any, asked: Sequence[Asked]) -> list[Answer]:
+def _chosen(mind: Any, asked: Sequence[KeyedQuestion]) -> list[Answer]:
     """The options that the bare base chooses by reading."""
     from reverie.dreaming.choosing import Options as Choosing
     from reverie.dreaming.choosing import choose_many

@@ -248,6 +248,9 @@ def test_a_phrasebook_is_read_from_a_text() -> None:
     [
         ("@nonsense\na", "@nonsense"),
         ("@slot thing thing\nkettle", "name = words"),
+        ("@slot thing\nkettle = pot", "binds nothing"),
+        ("@slot kettle thing like pot", "like what stands nowhere"),
+        ("@slot thing thing\nkettle = pot\n@slot pan thing like thing pan", "like what stands nowhere"),
         ("@pieces\nwhat (happen", "bracket"),
         ("@pieces\nwhat {thing}", "{thing}"),
     ],

@@ -37,7 +37,7 @@ from reverie.training.knowing.fitting import (
 from reverie.training.knowing.gathering import gather
 from reverie.training.knowing.made_up import made_up_questions
 from reverie.training.knowing.near_misses import near_misses, taught_questions
-from reverie.training.knowing.questions import Asked, is_right, read_questions
+from reverie.training.knowing.questions import KeyedQuestion, is_right, read_questions
 from reverie.training.knowing.report import write_report
 from reverie.training.knowing.told import fact_questions, passage_questions
 
@@ -61,7 +61,7 @@ from reverie.training.knowing.told import fact_questions, passage_questions
 def test_an_answer_is_right_where_it_names_a_right_one_and_no_other(
     said: str, answers: list[str], options: list[str], right: bool
 ) -> None:
-    assert is_right(said, Asked("Which?", tuple(answers), tuple(options))) == right
+    assert is_right(said, KeyedQuestion("Which?", tuple(answers), tuple(options))) == right
 
 
 def test_questions_are_read_from_lines(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_rows_of_arc_and_of_openbookqa_are_read_as_their_authors_and_as_librarie
         {"id": "x", "question_stem": "What melts?", "choices": side_by_side, "answerKey": "1", "fact1": "ice melts"},
     ]
     file.write_text("\n".join(map(json.dumps, rows)))
-    assert set(read_questions(file)) == {Asked("What melts?", ("ice",), ("ice", "a stone"))}
+    assert set(read_questions(file)) == {KeyedQuestion("What melts?", ("ice",), ("ice", "a stone"))}
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def answered(questions: Sequence[str]) -> list[Answer]:
 
 
 def test_who_stops_goes_on_where_they_were(tmp_path: Path) -> None:
-    asked, calls = [Asked(f"Who is {n}?", ("x",)) for n in range(40)], list[str]()
+    asked, calls = [KeyedQuestion(f"Who is {n}?", ("x",)) for n in range(40)], list[str]()
 
     def stops(questions: Sequence[str]) -> list[Answer]:
         if len(calls) >= 16:
@@ -208,7 +208,7 @@ def test_who_stops_goes_on_where_they_were(tmp_path: Path) -> None:
 
 
 def test_what_shows_nothing_is_not_graded() -> None:
-    asked = [Asked("Who?", ("you",)), Asked("Who?", ("you",))]
+    asked = [KeyedQuestion("Who?", ("you",)), KeyedQuestion("Who?", ("you",))]
     said = [heard(one) for one in answered([one.question for one in asked])]
     assert len(graded(asked, [said[0], replace(said[1], signals=None)])) == 1
 
@@ -301,6 +301,16 @@ def test_of_several_risks_the_least_in_reach_is_promised() -> None:
     found = calibrate(easy, FitConfig(risks=(0.1, 0.2)))
     assert found.model.guarantee is not None
     assert found.model.guarantee.risk == 0.1
+
+
+def test_too_few_wrong_answers_to_choose_a_risk_with_are_refused() -> None:
+    """A risk is chosen by probes that each leave out a fold of what the last one is fitted on."""
+    easy = met(400, 3)
+    few = [one for one in easy if one.right] + [one for one in easy if not one.right][:27]
+    with pytest.raises(UsageError, match="32 wrong ones"):
+        calibrate(few, FitConfig(risks=(0.1, 0.2)))
+    enough = [one for one in easy if one.right] + [one for one in easy if not one.right][:32]
+    assert calibrate(enough, FitConfig(risks=(0.1, 0.2))).model.guarantee is not None
 
 
 def test_a_probe_takes_no_features_that_bring_nothing() -> None:

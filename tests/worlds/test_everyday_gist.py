@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 import reverie
+from reverie.dreaming.english import stem
 from reverie.dreaming.rephrase import rephrase
+from reverie.worlds import make_world
+from reverie.worlds.phrasebook import Asking
 
 WORLDS = ("FrozenLake", "Everyday")
 
@@ -84,3 +87,48 @@ def test_what_is_told_must_be_so() -> None:
     nano = reverie.load("nano", memory=False)
     answer = nano.ask("My dear, I let go of a stone over the water and it floated, bless it. What do we see?")
     assert not answer.known
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "answer"),
+    [
+        ("Which of these is unbreakable, dear: a plate or a stone?", ("Yes, it is.", "No, it is not."), "The stone."),
+        ("Which of the two sinks, a stone or a feather?", ("No, it sinks.", "Yes, it floats."), "The stone."),
+        ("How many of these are heavier than water: a stone, an egg?", ("No, it sinks.", "No, it sinks."), "Two."),
+        ("How many of them are cuttable: an apple, a stone?", ("Yes, it is cut.", "No, it is not."), "One."),
+        ("Which one is nonflammable, the paper or the stone?", ("Yes, it burns.", None), None),
+    ],
+)
+def test_of_several_things_the_contrary_is_asked_too(
+    question: str, said: tuple[str | None, ...], answer: str | None
+) -> None:
+    asking = rephrase(question, WORLDS).asking
+    assert asking is not None
+    assert len(asking.questions) == len(said)
+    assert asking.worded(said) == answer
+
+
+@pytest.mark.parametrize("form", ["property", "which", "many", "both"])
+def test_every_property_can_be_asked_of_every_form(form: str) -> None:
+    book = make_world("Everyday").phrasebook()
+    assert book is not None
+    assert book.loose is not None
+    patterns = [*book.patterns, *book.loose().words.patterns]
+    properties = {pattern.binds["property"] for pattern in patterns if "property" in pattern.binds}
+    assert {"fragile", "-fragile", "cut"} <= properties
+    things = {"thing": "apple"} if form == "property" else {"thing": "apple", "other": "stone"}
+    for name in properties:
+        asking = book.ask({"form": form, "property": name, **things})
+        if isinstance(asking, Asking):
+            assert asking.worded(["Yes, it is."] * len(asking.questions))
+
+
+def test_no_name_is_written_down_twice() -> None:
+    """What ``words.txt`` holds, ``gist.txt`` need not say again, nor in another inflection."""
+    book = make_world("Everyday").phrasebook()
+    assert book is not None
+    assert book.loose is not None
+    for name, slot in book.loose().words.slots.items():
+        for value, phrases in slot.values.items():
+            stems = [tuple(map(stem, phrase.split())) for phrase in phrases]
+            assert len(set(stems)) == len(stems), (name, value)

@@ -26,7 +26,7 @@ from reverie.progress import Progress, no_progress
 from reverie.training.knowing.asking import ask_all
 from reverie.training.knowing.calibration import Calibrated, calibrate, graded
 from reverie.training.knowing.fitting import FitConfig
-from reverie.training.knowing.questions import Asked
+from reverie.training.knowing.questions import KeyedQuestion
 from reverie.training.knowing.report import report_on, write_report
 from reverie.training.knowing.told import Told, told_questions
 
@@ -39,7 +39,7 @@ _MAX_IDS = 40  # of an answer: it is judged by its first sentence
 
 def calibrate_bundle(
     name: str | Path,
-    asked: Sequence[Asked],
+    asked: Sequence[KeyedQuestion],
     run_dir: Path,
     config: FitConfig | None = None,
     out: Path | None = None,

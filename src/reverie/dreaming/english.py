@@ -10,7 +10,7 @@ from threading import Lock
 
 import snowballstemmer
 
-__all__ = ["less_often", "mended", "stem", "words_of"]
+__all__ = ["by_form", "less_often", "mended", "stem", "words_of"]
 
 _STEMMER, _ONE_AT_A_TIME = snowballstemmer.stemmer("english"), Lock()  # it keeps the word that it works on
 # base = its forms that no stemmer finds
@@ -30,11 +30,15 @@ bend = bent; spend = spent; meet = met; lose = lost; eat = ate eaten; show = sho
 write = wrote written; swear = swore sworn; forsake = forsook forsaken; weep = wept; leap = leapt
 swim = swam swum; spring = sprang sprung; split = splitting; burst = bursting; shut = shutting
 """
-_BASES = {
-    form: base.strip()
-    for base, _, forms in (one.partition("=") for one in _FORMS.replace("\n", ";").split(";"))
-    for form in forms.split()
-}
+
+
+def by_form(text: str) -> dict[str, str]:
+    """Form → what it is of, of rows "what = its forms"."""
+    rows = (one.partition("=") for one in text.replace("\n", ";").split(";"))
+    return {form: of.strip() for of, _, forms in rows for form in forms.split()}
+
+
+_BASES = by_form(_FORMS)
 # what people write in one word, or shortly
 _WRITTEN = (
     (r"[-=]+>|→", " "),

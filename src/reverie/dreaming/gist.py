@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reverie.dreaming.english import words_of
+from reverie.dreaming.english import by_form, words_of
 from reverie.worlds.phrasebook import Asking, Bindings, Mention, Refusal
 
 if TYPE_CHECKING:
@@ -24,48 +24,34 @@ _MAX_WORDS = 60
 _SENTENCE = re.compile(r"(?<=[.!?;…])\s+|\n+|(?<=[!?])(?=\w)")
 _CLAUSE = re.compile(r"\s*(?:[,:;()\"“”]|\s[-–—]+\s|—|\.{2,}|…)\s*")
 _LABEL = re.compile(r"(?:^|(?<=[\s,;:]))\(?[a-d1-4][).]\s", re.IGNORECASE)  # (a) of a choice
-# as people type them
-_TYPED = (
-    (re.compile(r"['’]s\b(?=\s+(?:\w+\s+)?(?:hand|finger|grip))"), ""),
-    (re.compile(r"\b(?:dose|doez|duz)\b", re.I), "does"),
-    (re.compile(r"\b(?:brake|brakes|braek|brk)\b", re.I), "break"),
-    (re.compile(r"\b(?:hw|howw)\b", re.I), "how"),
-    (re.compile(r"\b(?:wats|whts|wots|whats)\b", re.I), "what is"),
-    (re.compile(r"\b(?:wht|whta|waht|whatt)\b", re.I), "what"),
-    (re.compile(r"\bhapp?(?:e?nd|enz|ens|uns)\b", re.I), "happens"),
-    (re.compile(r"\b(?:wil|wll)\b", re.I), "will"),
-    (re.compile(r"\b(?:nw|noww)\b", re.I), "now"),
-    (re.compile(r"\b(?:lite|lihgt|ligt)\b", re.I), "light"),
-    (re.compile(r"\b(?:thru|threw|thrw|thro|trow)\b", re.I), "throw"),
-    (re.compile(r"\b(?:hapens|hapen|hapns|happns|happen's|hppens)\b", re.I), "happens"),
-    (re.compile(r"\b(do|does|did|is|was|would|could|should|has)nt\b", re.I), r"\1 not"),
-    (re.compile(r"\b(?:dosnt|doesn|dont)\b", re.I), "do not"),
-    (re.compile(r"\b(?:wont)\b", re.I), "will not"),
-    (re.compile(r"\b(?:cant)\b", re.I), "can not"),
-    (re.compile(r"\b(?:bcoz|bcos|becuz|coz|cuz)\b", re.I), "because"),
-    (re.compile(r"\b(?:flor|flooor|florr|flr)\b", re.I), "floor"),
-    (re.compile(r"\b(?:glas|galss|glss)\b", re.I), "glass"),
-    (re.compile(r"\b(?:cub|cubee|cueb)\b", re.I), "cube"),
-    (re.compile(r"\b(?:eg|egg's|eggg)\b(?!\.)", re.I), "egg"),
-    (re.compile(r"\b(?:nife|knif|kinfe|nifes)\b", re.I), "knife"),
-    (re.compile(r"\bwit\b", re.I), "with"),
-    (re.compile(r"\b(?:teh|hte|th)\b", re.I), "the"),
-    (re.compile(r"\bw/", re.I), "with "),
-    (re.compile(r"(\d)\s*(?:secs?|s)\b", re.I), r"\1 seconds"),
-    (re.compile(r"(\d)\s*mins?\b", re.I), r"\1 minutes"),
-    (re.compile(r"\b(?:yes ?/ ?no|y ?/ ?n)\b", re.I), "yes or no"),
-    (re.compile(r"\b(why|how|where|when)s\b", re.I), r"\1 is"),
-    (re.compile(r"\b2(?= (?:it|the|a|an|my|me|her|him|them|u|you|us|that|this|get|see|do|be)\b)", re.I), "to"),
-    (re.compile(r"\b4(?= (?:it|the|a|an|my|me|her|him|them|u|you|us|that|this)\b)", re.I), "for"),
-    (re.compile(r"\b(?:doth|dost)\b", re.I), "does"),
-    (re.compile(r"\b(?:hath|hast)\b", re.I), "has"),
-    (re.compile(r"\b1 ?x\b", re.I), "one"),
-    (re.compile(r"\b(?:freezr|frezzer|freezar|friezer)\b", re.I), "freezer"),
-    (re.compile(r"\b(?:sope|soep)\b", re.I), "soap"),
-    (re.compile(r"_{2,}"), " blank "),
-    (re.compile(r"\s\+\s"), " and "),
-    (re.compile(r"\s(?:=|->|=>|→)+\s*(?=\?|$)"), " result"),
-    (re.compile(r"[°º]\s*[CF]?\b"), " degrees "),
+# as people type them, beside what ``words_of`` knows
+_TYPED = by_form(
+    """
+does = dose doez duz doth dost; has = hath hast; do not = dosnt doesn; break = braek brk; light = lihgt ligt
+what is = wats whts wots; what = wht whta waht whatt; how = hw howw; now = nw noww; because = bcoz bcos becuz
+happens = hapnd happnd hapend happend hapenz happenz hapens hapuns happuns hapen hapns happns hppens
+throw = thru threw thrw thro trow; with = wit; the = th; knife = nife knif kinfe nifes; soap = sope soep
+floor = flor flooor florr flr; glass = glas galss glss; cube = cub cubee cueb; egg = eggg
+freezer = freezr frezzer freezar friezer
+"""
+)
+_WORD = re.compile(rf"\b(?:{'|'.join(_TYPED)})\b(?!['’]\w)", re.IGNORECASE)
+_SIGNS = (
+    (r"['’]s\b(?=\s+(?:\w+\s+)?(?:hand|finger|grip))", ""),
+    (r"\bhappen's\b", "happens"),
+    (r"\b(?:eg\b(?!\.)|egg's\b)", "egg"),
+    (r"\bw/", "with "),
+    (r"(\d)\s*(?:secs?|s)\b", r"\1 seconds"),
+    (r"(\d)\s*mins?\b", r"\1 minutes"),
+    (r"\b(?:yes ?/ ?no|y ?/ ?n)\b", "yes or no"),
+    (r"\b(why|how|when)s\b", r"\1 is"),
+    (r"\b2(?= (?:it|the|a|an|my|me|her|him|them|u|you|us|that|this|get|see|do|be)\b)", "to"),
+    (r"\b4(?= (?:it|the|a|an|my|me|her|him|them|u|you|us|that|this)\b)", "for"),
+    (r"\b1 ?x\b", "one"),
+    (r"_{2,}", " blank "),
+    (r"\s\+\s", " and "),
+    (r"\s(?:=|->|=>|→)+\s*(?=\?|$)", " result"),
+    (r"[°º]\s*[CF]?\b", " degrees "),
 )
 _UNREAL = frozenset("dream story movie film cartoon fantasy fiction game imagination nightmare joke tale".split())
 _IN = frozenset("in on at during within".split())
@@ -143,9 +129,9 @@ def _said(mention: Mention) -> str:
 
 def _mentions(question: str, parser: Parser) -> Iterator[Mention]:
     start = clause = 0
-    text = _LABEL.sub(" ; ", question)
-    for written, meant in _TYPED:
-        text = written.sub(meant, text)
+    text = _WORD.sub(lambda found: _TYPED[found[0].lower()], _LABEL.sub(" ; ", question))
+    for written, meant in _SIGNS:
+        text = re.sub(written, meant, text, flags=re.IGNORECASE)
     for number, sentence in enumerate(one for one in _SENTENCE.split(text) if one.strip()):
         words, clauses = list[str](), list[int]()
         for part in _CLAUSE.split(sentence):

@@ -184,6 +184,8 @@ class MemoryGrounding:
         documents say, in facts of the relation ``SAYS`` whose object is a passage's text."""
         told: list[Fact] = []
         for layer in self._layers():
+            # ``found.answered`` is not heeded: who reads finds out whether it answers, and of the questions of
+            # ``bench passages``, all passages in one memory, it would withhold 11 of 39 that were read right
             found = layer.recall(question, 2 * self.config.recalled, as_of=self.as_of)
             telling = [f for f in found.facts if f.score >= self.config.relevant and f.holds]
             told += self._of(layer, [f for f in telling if f.relation not in self.config.silent])

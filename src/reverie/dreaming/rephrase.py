@@ -153,8 +153,8 @@ def _worded(meant: Rephrased, answers: Sequence[Answer]) -> Answer:
     if not answers or meant.asking is None:
         return refused(Answer("", False, 0.0, "local"), meant.refusal or _DOUBT)
     said = [one.text if one.known else None for one in answers]
-    denied = meant.asking.denied(said) if meant.asking.denied else None
-    text = denied or (meant.asking.word(said) if meant.asking.word else said[0])
+    denied = meant.asking.denial(said)
+    text = denied or meant.asking.worded(said)
     known = [place for place, one in enumerate(answers) if one.known]
     if text is None or not known:
         unsure = next((one for one in answers if not one.known), None)

@@ -77,8 +77,9 @@ def measure_dreams(
     """Of dreams in words, the ``best`` of which is told, by a speaker with scores and vectors. Beside what ``measure``
     names, ``dream: …`` is what each evaluator said of it, ``leads`` by how many nats what is said of it, yes or no,
     goes better with it than the other, and ``ended`` the share of dreams that say the same."""
-    said, *others = (Speech(one.said, True, one.num_ids, one.log_prob) for one in (best, *_without(dreams, best)))
-    shown = measure(speaker, [Spoken(question, said, tuple(others), rarest)])[0]
+    others = (one for one in dreams if one is not best)
+    said, *more_said = (Speech(one.said, True, one.num_ids, one.log_prob) for one in (best, *others))
+    shown = measure(speaker, [Spoken(question, said, tuple(more_said), rarest)])[0]
     more = {**shown.more, **{f"dream: {name}": value for name, value in best.scores.items()}}
     more |= {
         "leads": abs(leads),
@@ -86,11 +87,6 @@ def measure_dreams(
         "ended": sum(o.said == best.said for o in dreams) / len(dreams),
     }
     return replace(shown, more=more, form=form)
-
-
-def _without(dreams: Sequence[Dream], best: Dream) -> list[Dream]:
-    place = next(place for place, one in enumerate(dreams) if one is best)
-    return [*dreams[:place], *dreams[place + 1 :]]
 
 
 def measure_reading(speaker: Speaker, question: str, reading: Reading, rarest: float) -> Signals:

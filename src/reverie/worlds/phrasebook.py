@@ -13,7 +13,18 @@ from dataclasses import dataclass, field
 
 from reverie.errors import ConfigError, shorten
 
-__all__ = ["Asking", "Bindings", "Loose", "Mention", "Pattern", "Phrasebook", "Refusal", "Slot", "read_phrasebook"]
+__all__ = [
+    "Asking",
+    "Bindings",
+    "Loose",
+    "Mention",
+    "Pattern",
+    "Phrasebook",
+    "Refusal",
+    "Slot",
+    "ToAsk",
+    "read_phrasebook",
+]
 
 Bindings = Mapping[str, str]  # what is named, such as {"thing": "egg", "action": "drop", "form": "happens"}
 
@@ -34,6 +45,14 @@ class Asking:
     word: Callable[[Sequence[str | None]], str | None] | None = None
     denied: Callable[[Sequence[str | None]], str | None] | None = None
 
+    def worded(self, said: Sequence[str | None]) -> str | None:
+        """The answer that these make, without what they deny."""
+        return self.word(said) if self.word else said[0]
+
+    def denial(self, said: Sequence[str | None]) -> str | None:
+        """What these say against what the question takes for granted."""
+        return self.denied(said) if self.denied else None
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -44,6 +63,9 @@ class Refusal:
     why: str
     check: str = "words"
     veto: bool = False
+
+
+ToAsk = Asking | Refusal | str  # what to ask, or why nothing can be asked
 
 
 @dataclass(frozen=True)
@@ -88,7 +110,7 @@ class Loose:
     """
 
     words: Phrasebook
-    understand: Callable[[Sequence[Mention]], tuple[Bindings, Asking | Refusal | str]]
+    understand: Callable[[Sequence[Mention]], tuple[Bindings, ToAsk]]
 
 
 @dataclass(frozen=True)
@@ -110,13 +132,13 @@ class Phrasebook:
     patterns: Sequence[Pattern]
     adverbs: frozenset[str]
     spelled: frozenset[str]
-    ask: Callable[[Bindings], Asking | Refusal | str]
+    ask: Callable[[Bindings], ToAsk]
     loose: Callable[[], Loose] | None = None
 
 
 def read_phrasebook(
     text: str,
-    ask: Callable[[Bindings], Asking | Refusal | str],
+    ask: Callable[[Bindings], ToAsk],
     taught: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     spelled: Sequence[str] = (),
 ) -> Phrasebook:
@@ -125,7 +147,7 @@ def read_phrasebook(
     Empty lines and those that begin with ``#`` say nothing; ``@`` begins a section. A table holds rows ``name = a; b``,
     a list is ``a; b``; both go on over lines.
 
-        @slot NAME BINDS [like OTHER]   a table: value = phrases
+        @slot NAME BINDS [like OTHER [VALUE]]   a table: value = phrases; beside those of another slot, or of one row
         @macros                         a table: name = pattern
         @pieces KEY=VALUE …             a list of patterns that say this
         @done KEY=VALUE … [before=P]    what someone does to <x>: also said as done to <x>, or without it; P follows
@@ -190,9 +212,14 @@ def _table(lines: Sequence[str]) -> dict[str, list[str]]:
 def _slot(
     head: str, lines: Sequence[str], slots: Mapping[str, Slot], taught: Mapping[str, Mapping[str, Sequence[str]]]
 ) -> dict[str, Slot]:
-    name, binds, *like = head.split()
-    values = dict(slots[like[1]].values) if like else {}
-    for source in (taught.get(name, {}), _table(lines)):
+    name, binds, _, other, one = (*head.split(maxsplit=4), *[""] * 5)[:5]
+    known = slots[other].values if other in slots else {}
+    if not binds or (other and (other not in slots or one not in ("", *known))):
+        raise ConfigError(
+            f"'@slot {shorten(head)}' of a phrasebook binds nothing, or is like what stands nowhere above it"
+        )
+    values = {value: said for value, said in known.items() if one in ("", value)}
+    for source in ({} if other else taught.get(name, {}), _table(lines)):
         for value, phrases in source.items():
             values[value] = (*values.get(value, ()), *phrases)
     return {name: Slot(binds, values)}

@@ -16,9 +16,9 @@ from reverie.files import atomic_write_json
 from reverie.jsonio import json_lines, read_object
 from reverie.nouns import Answer, Check, Signals
 from reverie.progress import Progress, no_progress
-from reverie.training.knowing.questions import Asked
+from reverie.training.knowing.questions import KeyedQuestion
 
-__all__ = ["Ask", "Heard", "ask_all", "heard"]
+__all__ = ["Ask", "Reply", "ask_all", "heard"]
 
 Ask = Callable[[Sequence[str]], list[Answer]]  # an answer a question, known or not
 _CHUNK = 16  # questions asked together
@@ -26,7 +26,7 @@ _ANSWERS, _HEAD = "answers.jsonl", "asked.json"
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class Reply:
     """What was said to a question, were it ``known`` or not, how sure that was, and what was shown; ``gate``: the
     largest of an expert's."""
 
@@ -38,17 +38,17 @@ class Heard:
     known: bool = False
 
 
-def heard(answer: Answer) -> Heard:
+def heard(answer: Answer) -> Reply:
     said = answer.text if answer.known else answer.guess
     if not said and not answer.known and answer.dreams:
         said = answer.dreams[max(answer.verdict.branch, 0)].said
     gates = [share.weight for share in answer.attribution.experts.values()]
-    return Heard(said, answer.signals, answer.checks, max(gates, default=None), answer.confidence, answer.known)
+    return Reply(said, answer.signals, answer.checks, max(gates, default=None), answer.confidence, answer.known)
 
 
 def ask_all(
-    ask: Ask, asked: Sequence[Asked], folder: Path, about: Mapping[str, Any], progress: Progress = no_progress
-) -> list[Heard]:
+    ask: Ask, asked: Sequence[KeyedQuestion], folder: Path, about: Mapping[str, Any], progress: Progress = no_progress
+) -> list[Reply]:
     """What is said to every question; ``folder`` keeps it, and what lies there from an earlier call is not asked again.
 
     ``about``: what the answers depend on besides: JSON, such as the model's hash. Raises UsageError where the folder
@@ -73,7 +73,7 @@ def ask_all(
     return found
 
 
-def _kept(file: Path) -> list[Heard]:
+def _kept(file: Path) -> list[Reply]:
     """What earlier calls wrote; a last line that was cut off is dropped from the file."""
     if not file.is_file():
         return []
@@ -84,7 +84,7 @@ def _kept(file: Path) -> list[Heard]:
     return [_read(fields) for _, fields in json_lines(file, UsageError, "the run's answers")]
 
 
-def _written(one: Heard) -> dict[str, Any]:
+def _written(one: Reply) -> dict[str, Any]:
     told = asdict(one)
     if one.signals is not None:
         near = None if np.isinf(one.signals.near) else one.signals.near
@@ -92,13 +92,13 @@ def _written(one: Heard) -> dict[str, Any]:
     return told
 
 
-def _read(fields: Mapping[str, Any]) -> Heard:
+def _read(fields: Mapping[str, Any]) -> Reply:
     told = dict(fields)
     if shown := told.get("signals"):
         near = float("inf") if shown["near"] is None else shown["near"]
         told["signals"] = Signals(**shown | {"embedding": np.array(shown["embedding"]), "near": near})
-    return Heard(**told | {"checks": tuple(Check(**check) for check in told.get("checks", ()))})
+    return Reply(**told | {"checks": tuple(Check(**check) for check in told.get("checks", ()))})
 
 
-def _hash(asked: Sequence[Asked]) -> str:
+def _hash(asked: Sequence[KeyedQuestion]) -> str:
     return hashlib.sha256(json.dumps([one.question for one in asked]).encode()).hexdigest()

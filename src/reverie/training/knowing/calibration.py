@@ -9,10 +9,19 @@ import numpy as np
 
 from reverie.dreaming.confidence import ConfidenceModel
 from reverie.dreaming.word_signals import begun
-from reverie.training.knowing.asking import Heard
+from reverie.training.knowing.asking import Reply
 from reverie.training.knowing.figures import RIVALS, auroc
-from reverie.training.knowing.fitting import FitConfig, Met, Parted, fit_probe, part, set_threshold, within_reach
-from reverie.training.knowing.questions import Asked, is_right
+from reverie.training.knowing.fitting import (
+    FitConfig,
+    Met,
+    Parted,
+    confidences,
+    fit_probe,
+    part,
+    set_threshold,
+    within_reach,
+)
+from reverie.training.knowing.questions import KeyedQuestion, is_right
 
 __all__ = ["Calibrated", "calibrate", "features_alone", "graded"]
 
@@ -37,7 +46,7 @@ class Calibrated:
         return np.array([self.model.known(sure, one.checks) for sure, one in told])
 
 
-def graded(asked: Sequence[Asked], heard: Sequence[Heard]) -> list[Met]:
+def graded(asked: Sequence[KeyedQuestion], heard: Sequence[Reply]) -> list[Met]:
     """What was said, right or wrong; what was not answered at all, or without signals, is left out."""
     return [
         Met(said.signals, is_right(begun(said.said), one), said.checks, one.kind, said.gate)
@@ -51,8 +60,7 @@ def calibrate(met: Sequence[Met], config: FitConfig, about: str = "") -> Calibra
     parts = part(met, config)
     config = within_reach(parts.fit, config)
     model = set_threshold(fit_probe(parts.fit, config), parts.calibrate, config, about)
-    sure = np.array([model.confidence(one.signals, one.checks) for one in parts.test])
-    return Calibrated(model, parts, sure)
+    return Calibrated(model, parts, confidences(model, parts.test))
 
 
 def features_alone(found: Calibrated) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reverie.training.knowing.questions import Asked
+from reverie.training.knowing.questions import KeyedQuestion
 from reverie.worlds import make_world
 from reverie.worlds.everyday import is_held_out, is_test_scene, questions
 from reverie.worlds.everyday.things import Scene
@@ -110,26 +110,28 @@ _FRAMES = ("What happens if you {}?", "What happens when you {}?", "What will ha
 _QUIET = 0.12  # share of scenes in which nothing happens that are asked about: most are such
 
 
-def ahead_questions(count: int, seed: int) -> list[Asked]:
+def ahead_questions(count: int, seed: int) -> list[KeyedQuestion]:
     """At most ``count`` different questions about what happens, those of the simulator more than the others."""
     rng = np.random.default_rng([seed, 51])
     rows = [line.split(" : ") for line in _OTHERS.strip().splitlines()]
     found = {
-        asked: Asked(asked, kind="dream: others", pattern=_says(ends))
+        asked: KeyedQuestion(asked, kind="dream: others", pattern=_says(ends))
         for place, (action, ends) in enumerate(rows)
         for asked in [_FRAMES[place % len(_FRAMES)].format(action)]
     }
     while len(found) < count:
         if (case := _case(rng)) and (case.outcome.kind != "nothing" or rng.random() < _QUIET):
             text = questions.Filler(case, rng).fill(str(rng.choice(questions.HAPPENS)))
-            found[text] = Asked(text, kind=f"dream: {case.outcome.kind}", pattern=_says(_ENDS[case.outcome.kind]))
+            found[text] = KeyedQuestion(
+                text, kind=f"dream: {case.outcome.kind}", pattern=_says(_ENDS[case.outcome.kind])
+            )
     return [list(found.values())[place] for place in rng.permutation(len(found))[:count]]
 
 
-def whether_questions(count: int, seed: int) -> list[Asked]:
+def whether_questions(count: int, seed: int) -> list[KeyedQuestion]:
     """``count`` different questions that are answered by yes or no, as many of each."""
     rng = np.random.default_rng([seed, 52])
-    found: dict[str, Asked] = {}
+    found: dict[str, KeyedQuestion] = {}
     while len(found) < count:
         case = _case(rng)
         verbs = [] if case is None else [verb for verb in questions.verbs(case) if verb != "change"]
@@ -139,7 +141,7 @@ def whether_questions(count: int, seed: int) -> list[Asked]:
         if questions.holds(case, verb) == wanted:
             text = questions.Filler(case, rng).fill(str(rng.choice(questions.WILL)), verb)
             yes = "yes" if wanted else "no"
-            found[text] = Asked(text, kind=f"whether: {yes}", pattern=rf"^{yes}\b")
+            found[text] = KeyedQuestion(text, kind=f"whether: {yes}", pattern=rf"^{yes}\b")
     return list(found.values())
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = [
     "Met",
     "Parted",
     "auroc",
+    "confidences",
     "fit_probe",
     "needed",
     "part",
@@ -90,7 +91,7 @@ def part(met: Sequence[Met], config: FitConfig) -> Parted:
     """The parts, each with its share of right and of wrong answers. Raises UsageError where there are too few of them,
     or only right or only wrong ones."""
     right, wrong = ([one for one in met if one.right == wanted] for wanted in (True, False))
-    few = int(np.ceil(_FEWEST / config.shares[0]))
+    few = int(np.ceil(_FEWEST / (config.shares[0] * (1 - 1 / config.folds if config.risks else 1))))
     risk = max(config.risks, default=config.risk)
     least = max(few, int(np.ceil(needed(risk, config.delta) / config.shares[1])))
     if len(right) < least or len(wrong) < few:
@@ -166,11 +167,8 @@ def within_reach(met: Sequence[Met], config: FitConfig) -> FitConfig:
     chosen here must not be what sets the threshold, or the promise is worth less."""
     if not config.risks:
         return config
-    sure, right = np.zeros(len(met)), np.array([one.right for one in met])
-    for fold, rest in _folds(met, config):
-        probe = fit_probe([met[index] for index in rest], config)
-        sure[fold] = [probe.confidence(met[index].signals, met[index].checks) for index in fold]
-    sure = np.where([one.held for one in met], sure, 0.0)
+    right = np.array([one.right for one in met])
+    sure = np.where([one.held for one in met], _apart(met, _folds(met, config), config), 0.0)
     rng = np.random.default_rng([config.seed, 13])
     draws = [rng.integers(len(met), size=len(met)) for _ in range(_DRAWS)]
     for risk in sorted(config.risks):
@@ -178,6 +176,20 @@ def within_reach(met: Sequence[Met], config: FitConfig) -> FitConfig:
         if sum(lowest_threshold(sure[rows], right[rows], chosen) is not None for rows in draws) >= _MOST * _DRAWS:
             return chosen
     return replace(config, risk=max(config.risks), risks=())
+
+
+def confidences(model: ConfidenceModel, met: Sequence[Met]) -> np.ndarray:
+    """float (n,) in [0, 1]: what ``model`` gives to each."""
+    return np.array([model.confidence(one.signals, one.checks) for one in met])
+
+
+def _apart(met: Sequence[Met], folds: Iterable[tuple[np.ndarray, np.ndarray]], config: FitConfig) -> np.ndarray:
+    """float (n,): the confidence of each (fold, the rest) by a probe that was fitted on the rest."""
+    sure = np.zeros(len(met))
+    for fold, rest in folds:
+        probe = fit_probe([met[index] for index in rest], config)
+        sure[fold] = confidences(probe, [met[index] for index in fold])
+    return sure
 
 
 def auroc(sure: np.ndarray, right: np.ndarray) -> float:
@@ -193,14 +205,9 @@ def plainest(met: Sequence[Met], config: FitConfig, candidates: Sequence[tuple[s
     from sklearn.model_selection import GroupKFold
 
     right, kinds = np.array([one.right for one in met]), np.array([one.kind for one in met])
-    folds = list(GroupKFold(min(config.folds, len(set(kinds)))).split(right, right, kinds))
-    areas = []
-    for names in candidates:
-        chosen, sure = replace(config, only=names), np.zeros(len(met))
-        for rest, fold in folds:
-            probe = fit_probe([met[index] for index in rest], chosen)
-            sure[fold] = [probe.confidence(met[index].signals, met[index].checks) for index in fold]
-        areas.append(auroc(sure, right))
+    split = GroupKFold(min(config.folds, len(set(kinds)))).split(right, right, kinds)
+    folds = [(fold, rest) for rest, fold in split]
+    areas = [auroc(_apart(met, folds, replace(config, only=names)), right) for names in candidates]
     first = next(place for place, area in enumerate(areas) if area >= max(areas) - _AS_GOOD)
     return replace(config, only=candidates[first])
 
@@ -209,7 +216,7 @@ def set_threshold(model: ConfidenceModel, met: Sequence[Met], config: FitConfig,
     """``model`` with the lowest threshold at which at most ``risk`` of what is called known is wrong, shown on ``met``,
     which it was not fitted on (Learn-then-Test, Angelopoulos et al. 2021, with MAPIE's exact binomial tests in a fixed
     order); where none is, nothing is known. What a failed check withholds is not counted. Raises MissingExtraError."""
-    sure = np.array([model.confidence(one.signals, one.checks) for one in met])
+    sure = confidences(model, met)
     right, held = np.array([one.right for one in met]), np.array([one.held for one in met])
     threshold = lowest_threshold(np.where(held, sure, 0.0), right, config)
     known = held & (sure >= threshold) if threshold is not None else np.zeros(len(met), bool)

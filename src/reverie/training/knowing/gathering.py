@@ -8,14 +8,14 @@ import numpy as np
 
 from reverie.training.knowing.made_up import made_up_questions
 from reverie.training.knowing.near_misses import near_misses, taught_questions
-from reverie.training.knowing.questions import Asked, read_questions
+from reverie.training.knowing.questions import KeyedQuestion, read_questions
 
 __all__ = ["gather"]
 
 _OF_WORLDS = 600  # questions, where there is no file
 
 
-def gather(path: Path | None, limit: int = 0, made_up: int = 0, seed: int = 0) -> list[Asked]:
+def gather(path: Path | None, limit: int = 0, made_up: int = 0, seed: int = 0) -> list[KeyedQuestion]:
     """The questions of a file, at most ``limit`` of them, and ``made_up`` ones beside them, in a random order; without
     a file those of the packaged worlds. Raises as ``read_questions`` does."""
     rng = np.random.default_rng([seed, 41])

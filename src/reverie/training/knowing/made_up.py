@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reverie.training.knowing.questions import Asked
+from reverie.training.knowing.questions import KeyedQuestion
 
 __all__ = ["MADE_UP", "made_up_questions"]
 
@@ -47,7 +47,7 @@ _FORMS = (
 )
 
 
-def made_up_questions(count: int, rng: np.random.Generator, unseen: bool = False) -> list[Asked]:
+def made_up_questions(count: int, rng: np.random.Generator, unseen: bool = False) -> list[KeyedQuestion]:
     """``count`` different questions without an answer; ``unseen``: in the forms that are kept for measuring."""
     half = len(_FORMS) // 2
     forms = _FORMS[half:] if unseen else _FORMS[:half]
@@ -56,7 +56,7 @@ def made_up_questions(count: int, rng: np.random.Generator, unseen: bool = False
         words = [_word(rng) for _ in range(4)]
         names = {"W": words[2].capitalize(), "V": words[3].capitalize()}
         made[forms[len(made) % len(forms)].format(w=words[0], v=words[1], **names)] = None
-    return [Asked(question, kind=MADE_UP) for question in made]
+    return [KeyedQuestion(question, kind=MADE_UP) for question in made]
 
 
 def _word(rng: np.random.Generator) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from reverie.training.knowing.questions import NEVER, Asked
+from reverie.training.knowing.questions import NEVER, KeyedQuestion
 from reverie.worlds import make_world, record_episode
 from reverie.worlds.everyday import is_held_out, is_test_scene, questions, why
 from reverie.worlds.everyday.compare import COMMON, SAID
@@ -55,10 +55,10 @@ _LAKE = (
 ).split("|")
 
 
-def taught_questions(count: int, seed: int) -> list[Asked]:
+def taught_questions(count: int, seed: int) -> list[KeyedQuestion]:
     """``count`` different questions about everyday scenes that no training saw, with what is right."""
     world, rng = make_world("Everyday"), np.random.default_rng([seed, 21])
-    found: dict[str, Asked] = {}
+    found: dict[str, KeyedQuestion] = {}
     while len(found) < count:
         options = world.sample_options(rng)
         if is_held_out(options) or not is_test_scene(options):
@@ -66,19 +66,19 @@ def taught_questions(count: int, seed: int) -> list[Asked]:
         asked = [one for one in world.narrator.questions(record_episode(world, options), rng) if one.form != "picture"]
         one = asked[int(rng.integers(len(asked)))]
         answers = "|".join(re.escape(text.rstrip(".")) for text in (one.answer, *one.accepts))
-        found[one.text] = Asked(one.text, kind=TAUGHT, pattern=rf"^\W*(?:{answers})\b")
+        found[one.text] = KeyedQuestion(one.text, kind=TAUGHT, pattern=rf"^\W*(?:{answers})\b")
     return list(found.values())
 
 
-def near_misses(count: int, seed: int) -> list[Asked]:
+def near_misses(count: int, seed: int) -> list[KeyedQuestion]:
     """``count`` different near misses, as many of each kind."""
     rng = np.random.default_rng([seed, 22])
-    found: dict[str, Asked] = {}
+    found: dict[str, KeyedQuestion] = {}
     while len(found) < count:
         kind = tuple(_KINDS)[len(found) % len(_KINDS)]
         made = _KINDS[kind](rng)
         if made is not None and made[0] not in found:
-            found[made[0]] = Asked(made[0], kind=kind, pattern=made[1] or NEVER)
+            found[made[0]] = KeyedQuestion(made[0], kind=kind, pattern=made[1] or NEVER)
     return list(found.values())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from reverie.errors import UsageError, shorten
 from reverie.jsonio import json_lines
 
-__all__ = ["NEVER", "WANTED", "Asked", "is_right", "read_questions"]
+__all__ = ["NEVER", "WANTED", "KeyedQuestion", "is_right", "read_questions"]
 
 WANTED = (
     'JSON lines of {"question": "...", "answers": ["...", ...]}, with "options": [...] where one of them is right, and '
@@ -23,7 +23,7 @@ _ARTICLES = frozenset(("a", "an", "the"))
 
 
 @dataclass(frozen=True)
-class Asked:
+class KeyedQuestion:
     """A question.
 
     Args:
@@ -51,7 +51,7 @@ class Asked:
         return bool(self.answers) or self.pattern not in ("", NEVER)
 
 
-def read_questions(path: Path) -> list[Asked]:
+def read_questions(path: Path) -> list[KeyedQuestion]:
     """The rows of a file. Raises UsageError with the line that is none, where there is no file, and no row."""
     rows = []
     for number, fields in json_lines(path, UsageError, "the file of questions"):
@@ -66,7 +66,7 @@ def read_questions(path: Path) -> list[Asked]:
     return rows
 
 
-def is_right(said: str, asked: Asked) -> bool:
+def is_right(said: str, asked: KeyedQuestion) -> bool:
     """Whether ``said`` gives one of the right answers: as words in their order, whatever their case, articles and
     signs. Where there are options, one that names a wrong one too is no answer, nor is yes and no at once."""
     if asked.pattern:
@@ -87,7 +87,7 @@ def plain(text: str) -> str:
     return " ".join([word for word in words if word not in _ARTICLES] or words)
 
 
-def _parse(fields: dict[str, Any]) -> Asked:
+def _parse(fields: dict[str, Any]) -> KeyedQuestion:
     if "answerKey" in fields:
         return _of_choices(fields)
     question, kind = fields["question"], fields.get("kind", fields.get("subject", "given"))
@@ -96,10 +96,10 @@ def _parse(fields: dict[str, Any]) -> Asked:
     answers = [answers] if isinstance(answers, str) else answers
     if not all(isinstance(one, str) for one in (question, kind)) or not all(map(_is_texts, (answers, options))):
         raise ValueError("question and kind are texts, answers and options lists of texts")
-    return Asked(question, tuple(answers), tuple(options), kind)
+    return KeyedQuestion(question, tuple(answers), tuple(options), kind)
 
 
-def _of_choices(fields: dict[str, Any]) -> Asked:
+def _of_choices(fields: dict[str, Any]) -> KeyedQuestion:
     """A row of ARC or OpenBookQA, as their authors give them (a question with its stem and a list of choices) or as
     data libraries do (a list of texts beside one of labels)."""
     asked = fields.get("question", fields.get("question_stem"))
@@ -117,7 +117,7 @@ def _of_choices(fields: dict[str, Any]) -> Asked:
         or not _is_texts([text for _, text in pairs])
     ):
         raise ValueError("the stem and the choices are texts, and the answerKey is the label of one of them")
-    return Asked(stem, tuple(right), tuple(text for _, text in pairs), kind)
+    return KeyedQuestion(stem, tuple(right), tuple(text for _, text in pairs), kind)
 
 
 def _is_texts(values: Any) -> bool:

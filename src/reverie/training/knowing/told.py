@@ -14,7 +14,7 @@ import numpy as np
 
 from reverie.nouns import SAYS, Fact
 from reverie.training.knowing.dreamed import ahead_questions, whether_questions
-from reverie.training.knowing.questions import Asked
+from reverie.training.knowing.questions import KeyedQuestion
 
 __all__ = ["Told", "fact_questions", "passage_questions", "told_questions"]
 
@@ -41,7 +41,7 @@ _POOLS = {
 class Told:
     """A question, and what memory recalls for it, the best first."""
 
-    asked: Asked
+    asked: KeyedQuestion
     facts: tuple[Fact, ...] = ()
 
 
@@ -134,7 +134,7 @@ def fact_questions(count: int, seed: int, absent: float = 0.5) -> list[Told]:
         question = str(rng.choice(asks.asked)).format(x=thing)
         answers = (said[asks.relation],) if known else ()
         shown = tuple(facts[place] for place in rng.permutation(len(facts)))
-        made[question] = Told(Asked(question, answers, kind="fact" if known else "no fact"), shown)
+        made[question] = Told(KeyedQuestion(question, answers, kind="fact" if known else "no fact"), shown)
     return list(made.values())
 
 
@@ -158,7 +158,7 @@ def passage_questions(count: int, seed: int, absent: float = 0.5) -> list[Told]:
         question = str(rng.choice(asks.asked)).format(x=thing)
         answers = (said[asks.relation],) if known else ()
         passage = Fact(thing.removeprefix("the "), SAYS, text, "a document")
-        made[question] = Told(Asked(question, answers, kind="passage" if known else "no passage"), (passage,))
+        made[question] = Told(KeyedQuestion(question, answers, kind="passage" if known else "no passage"), (passage,))
     return list(made.values())
 
 

@@ -17,41 +17,17 @@ from reverie.worlds.everyday.asking_things import (
     ask_most,
     ask_property,
     ask_which,
+    lower_first,
 )
-from reverie.worlds.everyday.questions import ASKED, VERBS
-from reverie.worlds.everyday.things import DEFAULT_HEIGHT, SUPPORTS, SURFACES, THINGS, heights_over
-from reverie.worlds.phrasebook import Asking, Bindings, Refusal
+from reverie.worlds.everyday.events import APART, Event, holds, meant, yes_or_no
+from reverie.worlds.everyday.questions import ASKED
+from reverie.worlds.everyday.things import THINGS
+from reverie.worlds.phrasebook import Asking, Bindings, Refusal, ToAsk
 
-__all__ = ["Event", "able", "ask", "is_so", "property_of"]
+__all__ = ["able", "ask", "property_of"]
 
 Answers = Sequence[str | None]
-# outcome → words of what happens that say it
-_SHOWN = {
-    "break": ("breaks", "shatters"),
-    "pop": ("pops", "bursts"),
-    "melt": ("melts", "puddle"),
-    "catch fire": ("catches fire", "burns"),
-    "freeze": ("freezes", "turns to ice", "is frozen"),
-    "get hot": ("gets hot", "heats up", "becomes hot"),
-    "bounce": ("bounces",),
-    "float": ("floats",),
-    "sink": ("sinks",),
-    "rise": ("rises", "flies up", "floats up"),
-    "fall over": ("falls over", "tips over", "lies on its side"),
-    "stay on top": ("stays on top", "rests on top"),
-    "fall off": ("falls off",),
-    "fall": ("falls over", "tips over", "falls off"),  # what is pushed may do either
-    "roll": ("rolls",),
-    "slide": ("slides",),
-    "spill": ("spills", "pours out", "runs out"),
-    "cook": ("cooks", "cooked", "toast"),
-    "get cold": ("gets cold", "cools down", "becomes cold"),
-    "drift": ("drifts",),
-    "be cut": ("cut in two", "in two", "two halves"),
-    "move": ("slides", "rolls", "falls", "moves", "rises", "tips", "drifts", "bounces"),
-    "come down": ("lands", "falls", "drifts", "bounces", "rests on the floor"),
-}
-_ABOUT_THINGS: Mapping[str, Callable[[Bindings], Asking | Refusal | str]] = {
+_ABOUT_THINGS: Mapping[str, Callable[[Bindings], ToAsk]] = {
     "property": ask_property,
     "heavier": ask_heavier,
     "common": ask_common,
@@ -61,12 +37,7 @@ _ABOUT_THINGS: Mapping[str, Callable[[Bindings], Asking | Refusal | str]] = {
     "both": ask_both,
 }
 _OF_EVENTS = ("action", "verb", "surface", "height", "said", "can", "support", "not", "liquid", "story")
-_APART = "it joins what was taught apart"
-_CONTRARIES = {"stay the same": "change", "stay solid": "melt"}
 _OTHER_WAY = {"float": "sink", "sink": "float"}
-_UNCHANGED = ("nothing happens", "stays as it is", "does not change")
-# outcomes after which a thing is not whole
-_GONE = ("breaks", "shatters", "pops", "bursts", "melts", "burns", "in two")
 _NEVER = {"tip": ("slides",)}  # action → what no thing does for it
 _LEFT = ("falls off", "drifts to", "rises", "pops", "bursts")  # it is off the table
 _CAN = {"stack": "stay on top", "cut": "be cut", "light": "catch fire"}  # what "can you" asks of an action
@@ -87,7 +58,7 @@ _OF_THING = {  # outcome asked of a thing of which nothing is said to happen →
 }  # fmt: skip
 
 
-def ask(named: Bindings) -> Asking | Refusal | str:
+def ask(named: Bindings) -> ToAsk:
     """What to ask for what is named; a text says why nothing can be asked."""
     named = _spelled_out(named)
     form = named.get("form", "")
@@ -97,15 +68,15 @@ def ask(named: Bindings) -> Asking | Refusal | str:
         return Refusal("it asks whether that is wise, not what happens", veto=True)
     if form in _ABOUT_THINGS:
         extra = {*_OF_EVENTS} & set(named)
-        return _APART if extra else _ABOUT_THINGS[form](named)
+        return APART if extra else _ABOUT_THINGS[form](named)
     if not form or ("open" in named) != ("closed" in named):
         return "it does not say what is asked"
     if "thing" not in named:
         return "it names no thing that was taught"
     if {"other", "third", "fourth", "most", "property"} & set(named):
-        return _APART
+        return APART
     if named.get("liquid", named["thing"]) != named["thing"]:
-        return _APART  # as milk in a cup of water
+        return APART  # as milk in a cup of water
     if "action" in named:
         return _of_event(named)
     if "story" in named:
@@ -118,13 +89,13 @@ def _done_before(named: Bindings) -> str:
     """What is wrong with a thing that something was done to, as a frozen egg: it is not what it was, and what else is
     done to it was not taught. "" where nothing is."""
     if "did" not in named or named["did"] in ("drop", "let go", "throw", "push", "tip"):
-        return "" if named.get("did", named.get("action")) == named.get("action") else _APART
+        return "" if named.get("did", named.get("action")) == named.get("action") else APART
     asked = named.get("verb", "")
     same = named["did"] == named["action"] and named.get("form") not in _ABOUT_THINGS
-    return "" if same and (not asked or asked in ASKED[named["did"]]) else _APART
+    return "" if same and (not asked or asked in ASKED[named["did"]]) else APART
 
 
-def _unsaid(named: Bindings) -> Asking | Refusal | str:
+def _unsaid(named: Bindings) -> ToAsk:
     """Where nothing is said to be done, what usually makes a thing do that; answered only where it does."""
     verb = named.get("verb", "")
     action = _USUALLY.get(verb)
@@ -142,9 +113,9 @@ def _unsaid(named: Bindings) -> Asking | Refusal | str:
         return asking
 
     def word(said: Answers) -> str | None:
-        if asking.denied and asking.denied(said):
+        if asking.denial(said):
             return None
-        text = asking.word(said) if asking.word else said[0]
+        text = asking.worded(said)
         return text if "surface" in named or named["form"] == "why" or (text or "").startswith("Yes") else None
 
     return Asking(asking.questions, word)
@@ -169,7 +140,7 @@ def _spelled_out(named: Bindings) -> dict[str, str]:
     return full
 
 
-def _of_thing(named: Bindings) -> Asking | Refusal | str:
+def _of_thing(named: Bindings) -> ToAsk:
     """A yes/no question about a thing with nothing done to it."""
     name = _OF_THING.get(named.get("verb", ""))
     if named["form"] != "will" or not name or set(named) - {"form", "verb", "thing", "surface", "can"}:
@@ -179,100 +150,10 @@ def _of_thing(named: Bindings) -> Asking | Refusal | str:
     return ask_property({"thing": named["thing"], "property": name})
 
 
-# events --------------------------------------------------------------------------------------------------------------
+# something done -------------------------------------------------------------------------------------------------------
 
 
-class Event:
-    """Something done to a thing, and the taught ways to ask about it."""
-
-    def __init__(self, named: Bindings):
-        self.thing, self.action = THINGS[named["thing"]], named["action"]
-        self.surface, self.support = named.get("surface", "floor"), named.get("support", "")
-        self.height = named.get("height", "")
-        self.off = "off" in named
-
-    @property
-    def problem(self) -> str:
-        """Why it cannot be pictured; "" where it can."""
-        if self.action == "stack":
-            if not self.support:
-                return "it does not say what the thing is put on"
-            if self.support not in SUPPORTS:
-                return f"nothing was taught to be put on {THINGS[self.support].a}"
-        elif self.support:
-            return _APART
-        if self.off and self.surface in ("floor", "water"):
-            return "it does not say what the thing falls off"
-        if self.height and self.action not in ("drop", "let go", "throw", "pour"):
-            return "a height was taught for what is held alone"
-        heights = heights_over(self.surface, self.action)
-        if not heights or (self.height and self.height not in heights):
-            return f"that was not taught on the {self.surface}"
-        return ""
-
-    @property
-    def at(self) -> str:
-        words = ""
-        if self.surface != "floor":
-            words = f" {SURFACES[self.surface].on}"
-            if self.action in ("let go", "pour"):
-                words = f" over {SURFACES[self.surface].on.split(' ', 1)[1]}"
-            if self.off:
-                words = words.replace(" on ", " off ", 1)
-        if self.height and self.height != DEFAULT_HEIGHT:
-            words += " from low down" if self.height == "low" else " from half way up"
-        return words
-
-    def does(self, x: str, wording: int = 0) -> str:
-        base = VERBS[self.action][wording % len(VERBS[self.action])].split(" | ")[0]
-        y = THINGS[self.support].a if self.support else ""
-        return base.format(x=x, y=y) + self.at
-
-    def gerund(self, wording: int = 0) -> str:
-        base = VERBS[self.action][wording % len(VERBS[self.action])].split(" | ")[1]
-        y = THINGS[self.support].a if self.support else ""
-        return base.format(x="it", y=y) + self.at
-
-    def happens(self) -> tuple[str, ...]:
-        x = self.thing.a
-        return (f"what happens when you {self.does(x)}?", f"what happens if you {self.does(x, 1)}?",
-                f"if you {self.does(self.thing.the)}, what happens?")  # fmt: skip
-
-    def will(self, verb: str) -> tuple[str, ...]:
-        x = self.thing.a
-        free = [number for number, words in enumerate(VERBS[self.action]) if verb not in words] or [0]
-        return (
-            f"will {x} {verb} if you {self.does('it', free[0])}?",
-            f"does {x} {verb} when you {self.does('it', free[-1])}?",
-        )
-
-    def whole(self) -> tuple[str, ...]:
-        x = self.thing.a
-        return f"is {x} still whole when you {self.does('it')}?", f"will {x} stay whole if you {self.does('it')}?"
-
-    def where(self) -> tuple[str, ...]:
-        x = self.thing.a
-        return f"where does {x} end up when you {self.does('it')}?", f"where will {x} be after {self.gerund()}?"
-
-    def after(self) -> tuple[str, ...]:
-        x = self.thing.a
-        return f"what does {x} look like when you {self.does('it')}?", f"how does {x} look after {self.gerund()}?"
-
-    def why(self, verb: str, happened: bool) -> tuple[str, ...]:
-        x, no = self.thing.a, "" if happened else " not"
-        return (
-            f"why does {x}{no} {verb} when you {self.does('it')}?",
-            f"why would {x}{no} {verb} if you {self.does('it', 1)}?",
-            f"if you {self.does(x)}, why does it{no} {verb}?",
-            f"what is the reason for {x}{no} to {verb} after {self.gerund()}?",
-        )
-
-    def dropped(self) -> Event:
-        """The same thing let fall on the floor: where a push was not enough to get it off the table, but it fell."""
-        return Event({"thing": self.thing.name, "action": "drop"})
-
-
-def _of_event(named: Bindings) -> Asking | Refusal | str:
+def _of_event(named: Bindings) -> ToAsk:
     event = Event(named)
     if event.problem:
         return event.problem
@@ -295,15 +176,11 @@ def _without(asking: Asking, never: Sequence[str]) -> Asking:
     def known(said: Answers) -> Answers:
         return [None if one and any(words in one for words in never) else one for one in said]
 
-    word, denied = asking.word, asking.denied
-    return Asking(
-        asking.questions,
-        lambda said: word(known(said)) if word else known(said)[0],
-        (lambda said: denied(known(said))) if denied else None,
-    )
+    denied = (lambda said: asking.denial(known(said))) if asking.denied else None
+    return Asking(asking.questions, lambda said: asking.worded(known(said)), denied)
 
 
-def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
+def _asking(event: Event, form: str, verb: str, negated: bool) -> ToAsk:
     if verb and form in ("happens", "where", "after"):
         return _as_said(event, form, verb, negated)
     if form == "happens":
@@ -314,29 +191,31 @@ def _asking(event: Event, form: str, verb: str, negated: bool) -> Asking | Refus
         asked = event.where() if form == "where" else event.after()
         return Asking((asked, event.happens()), lambda said: _fitting(form, said[0]) or said[1])
     if form == "whole":
-        return Asking((event.whole(), event.happens()), lambda said: _checked(_fitting(form, said[0]), _whole(said[1])))
+        return Asking(
+            (event.whole(), event.happens()), lambda said: _checked(_fitting(form, said[0]), _yes_no("whole", said[1]))
+        )
     if form == "why":
-        return _why(event, _meant(event, verb), negated)
-    return _will(event, _meant(event, verb))
+        return _why(event, meant(event, verb), negated)
+    return _will(event, meant(event, verb))
 
 
-def _as_said(event: Event, form: str, verb: str, negated: bool) -> Asking | Refusal | str:
+def _as_said(event: Event, form: str, verb: str, negated: bool) -> ToAsk:
     """The question goes on from an outcome: it is answered where that is the one that is dreamed."""
     asking = _asking(event, form, "", False)
     if not isinstance(asking, Asking):
         return asking
 
-    denied, waits = _denied(_meant(event, verb), negated), event.action == "wait"
+    denied, waits = _denied(meant(event, verb), negated), event.action == "wait"
 
     def word(said: Answers) -> str | None:
         if waits and denied(said):
             return None  # "a candle that burns all night": it was so before, not for being left alone
-        return asking.word(said[:-1]) if asking.word else said[0]
+        return asking.worded(said[:-1])
 
     return Asking((*asking.questions, event.happens()), word, None if waits else denied)
 
 
-def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | Refusal | str:
+def _fallen(event: Event, form: str, verb: str, named: Bindings) -> ToAsk:
     """Something fell off the table. What no push moved that far was dropped from there."""
     pushed, dropped = _asking(event, form, verb, "not" in named), _asking(event.dropped(), form, verb, "not" in named)
     if not isinstance(pushed, Asking) or not isinstance(dropped, Asking):
@@ -349,41 +228,21 @@ def _fallen(event: Event, form: str, verb: str, named: Bindings) -> Asking | Ref
 
     def word(said: Answers) -> str | None:
         asking, answers = chosen(said)
-        return asking.word(answers) if asking.word else answers[0]
+        return asking.worded(answers)
 
     def denied(said: Answers) -> str | None:
         asking, answers = chosen(said)
-        return asking.denied(answers) if asking.denied else None
+        return asking.denial(answers)
 
     return Asking((*pushed.questions, *dropped.questions, event.happens()), word, denied if pushed.denied else None)
 
 
-def _meant(event: Event, verb: str) -> str:
-    """What floats in the air rises, and what sinks there comes down."""
-    if verb == "float" and event.action == "stack":
-        return "stay on top"
-    wet = event.surface == "water" and event.action in ("drop", "let go", "throw")
-    if verb == "float" and not wet:
-        return "rise"
-    if verb == "sink" and not wet and event.action in ("push", "tip", "stack", "drop", "let go", "throw"):
-        verb = "fall"  # to go down
-    if verb == "fall off" and event.action in ("drop", "let go", "throw"):
-        return "come down"
-    if verb == "fall":
-        return {"stack": "fall off", "push": "fall", "tip": "fall over"}.get(event.action, "come down")
-    if verb == "spill" and not event.thing.contents:
-        return "fall over"
-    if verb == "rise" and wet and not event.thing.rises:
-        return "float"
-    return verb
-
-
-def _will(event: Event, verb: str) -> Asking | Refusal | str:
+def _will(event: Event, verb: str) -> ToAsk:
     if verb == "freeze" and event.action in ("wait", "heat"):
         verb = "stay solid"  # of ice: is it still frozen?
     taught = ASKED[event.action] + (("float", "sink") if event.surface == "water" else ())
     if event.action not in _ONLY.get(verb, (event.action,)):
-        return _APART
+        return APART
     if verb not in taught:
         return Asking((event.happens(),), lambda said: _yes_no(verb, said[0]))
     asked = (event.will(verb), event.happens())
@@ -398,7 +257,7 @@ def _fitting(form: str, said: str | None) -> str | None:
 def _coherent(verb: str, said: str | None) -> str | None:
     """A yes or no, where what stands behind it does not speak for the contrary."""
     yes, _, why = (_fitting("will", said) or "").partition(", ")
-    return said if yes and (not why or _holds(verb, why) == (yes == "Yes")) else None
+    return said if yes and (not why or holds(verb, why) == (yes == "Yes")) else None
 
 
 def _checked(said: str | None, happens: str | None) -> str | None:
@@ -408,32 +267,13 @@ def _checked(said: str | None, happens: str | None) -> str | None:
     return said if said.split(",")[0] == happens.split(",")[0] else happens
 
 
-def _holds(verb: str, happens: str) -> bool:
-    happens = happens.lower()
-    if verb in _CONTRARIES:
-        return not _holds(_CONTRARIES[verb], happens)
-    if verb == "change":
-        return not any(words in happens for words in _UNCHANGED)
-    if verb == "move" and "hardly moves" in happens:
-        return False
-    if verb == "come down" and "to the ceiling" in happens:
-        return False
-    return any(words in happens for words in _SHOWN[verb])
-
-
 def _yes_no(verb: str, happens: str | None) -> str | None:
     if happens is None:
         return None
-    return f"{'Yes' if _holds(verb, happens) else 'No'}, {_lower(happens)}"
+    return yes_or_no(holds(verb, happens), happens)
 
 
-def _whole(happens: str | None) -> str | None:
-    if happens is None:
-        return None
-    return f"{'No' if any(words in happens for words in _GONE) else 'Yes'}, {_lower(happens)}"
-
-
-def _why(event: Event, verb: str, negated: bool) -> Asking | Refusal | str:
+def _why(event: Event, verb: str, negated: bool) -> ToAsk:
     if verb not in _BECAUSE:
         return f"why a thing does or does not {verb} was not taught"
 
@@ -475,15 +315,11 @@ def _denied(verb: str, negated: bool) -> Callable[[Answers], str | None]:
 
     def denied(said: Answers) -> str | None:
         happens = said[-1]
-        if happens is None or _holds(verb, happens) != negated:
+        if happens is None or holds(verb, happens) != negated:
             return None
-        return f"{'That is not so, it does' if negated else 'It does not'} {verb}: {_lower(happens)}"
+        return f"{'That is not so, it does' if negated else 'It does not'} {verb}: {lower_first(happens)}"
 
     return denied
-
-
-def _lower(sentence: str) -> str:
-    return sentence[0].lower() + sentence[1:]
 
 
 # outcomes, for who asks about them otherwise -------------------------------------------------------------------------
@@ -497,14 +333,3 @@ def able(action: str) -> str:
 def property_of(verb: str) -> str:
     """The property that an outcome asks for, of a thing to which nothing is done; "" where it is none."""
     return _OF_THING.get(verb, "")
-
-
-def is_so(event: Event, verb: str, happens: str) -> bool:
-    """Whether what happens is that outcome; "whole" is to stay so, "stay on top" to stay where it is."""
-    if verb == "whole":
-        return not any(words in happens for words in _GONE)
-    if verb == "stay on top" and event.action != "stack":
-        if event.surface == "water" and event.action in ("drop", "let go", "throw"):
-            return _holds("float", happens)
-        return not _holds("move" if event.action in ("push", "tip") else "change", happens)
-    return _holds(_meant(event, verb), happens)

@@ -9,22 +9,31 @@ from itertools import permutations
 from reverie.worlds.everyday.compare import SAID
 from reverie.worlds.everyday.properties import PROPERTIES
 from reverie.worlds.everyday.things import THINGS
-from reverie.worlds.phrasebook import Asking, Bindings, Refusal
+from reverie.worlds.phrasebook import Asking, Bindings, Refusal, ToAsk
 
-__all__ = ["CONTRARY", "ask_both", "ask_common", "ask_heavier", "ask_many", "ask_most", "ask_property", "ask_which"]
+__all__ = [
+    "CONTRARY",
+    "ask_both",
+    "ask_common",
+    "ask_heavier",
+    "ask_many",
+    "ask_most",
+    "ask_property",
+    "ask_which",
+    "those_things",
+]
 
 Answers = Sequence[str | None]
 CONTRARY = "-"  # before a property of which the contrary is asked
 _PROPERTIES = {each.name: each for each in PROPERTIES}
 
 
-def ask_property(named: Bindings) -> Asking | Refusal | str:
+def ask_property(named: Bindings) -> ToAsk:
     """A contrary question is asked the other way round, and its answer turned."""
     if "thing" not in named:
         return "it names no thing that was taught"
-    contrary = named["property"].startswith(CONTRARY)
-    of = _PROPERTIES[named["property"].removeprefix(CONTRARY)]
-    thing = THINGS[named["thing"]]
+    name, contrary = _asked_property(named)
+    of, thing = _PROPERTIES[name], THINGS[named["thing"]]
     if not of.asks(thing):
         return f"that is not asked of {thing.a}"
     asked = tuple(frame.format(x=thing.a).lower() for frame in of.frames[:2])
@@ -45,7 +54,7 @@ def _turned(said: Answers) -> str | None:
     return f"{'No' if yes == 'Yes' else 'Yes'}, {rest}"
 
 
-def ask_heavier(named: Bindings) -> Asking | Refusal | str:
+def ask_heavier(named: Bindings) -> ToAsk:
     thing, other = THINGS[named["thing"]], THINGS[named["other"]]
     if thing is other:
         return Refusal(f"it compares {thing.a} with itself", "compared")
@@ -64,8 +73,7 @@ def _unless_both(said: Answers) -> str | None:
 
 def _beside(direct: str, asking: Asking) -> Asking:
     """Also asked in one, which its own expert answers: that answer stands where it is the same."""
-    word = asking.word
-    return Asking(((direct.lower(),), *asking.questions), lambda said: word(said[1:]) if word else said[1])
+    return Asking(((direct.lower(),), *asking.questions), lambda said: asking.worded(said[1:]))
 
 
 def _and(names: Sequence[str], joined: str) -> str:
@@ -104,7 +112,7 @@ def _asks(name: str, names: Sequence[str]) -> bool:
     return all(_PROPERTIES[name].asks(THINGS[one]) for one in names)
 
 
-def ask_common(named: Bindings) -> Asking | Refusal | str:
+def ask_common(named: Bindings) -> ToAsk:
     names = _listed(named)
     if problem := _each_once(names):
         return problem
@@ -121,63 +129,80 @@ def ask_common(named: Bindings) -> Asking | Refusal | str:
     return _beside(direct, Asking(_each(names, shared), word))
 
 
-def ask_which(named: Bindings) -> Asking | Refusal | str:
-    names, name = _listed(named), named["property"]
+def ask_which(named: Bindings) -> ToAsk:
+    names, (name, contrary) = _listed(named), _asked_property(named)
     if problem := _each_once(names):
         return problem
     if not _asks(name, names):
         return "that is not asked of all of these"
 
     def word(said: Answers) -> str | None:
-        found = _answers(names, said)
-        return None if found is None else _those([one for one, yes in found.items() if yes])
+        having = _having(named, said)
+        return None if having is None else those_things(having)
 
     asking = Asking(_each(names, [name]), word)
-    return _beside(f"which of these {SAID[name][0]}: {_and(names, 'or')}?", asking) if name in SAID else asking
+    if contrary or name not in SAID:
+        return asking
+    return _beside(f"which of these {SAID[name][0]}: {_and(names, 'or')}?", asking)
 
 
-def _those(names: Sequence[str]) -> str:
+def _asked_property(named: Bindings) -> tuple[str, bool]:
+    """The property, and whether its contrary is asked."""
+    return named["property"].removeprefix(CONTRARY), named["property"].startswith(CONTRARY)
+
+
+def _having(named: Bindings, said: Answers) -> list[str] | None:
+    """The things that are as it is asked, by the last of these answers, one of each; None where one is not known."""
+    names, (_, contrary) = _listed(named), _asked_property(named)
+    found = _answers(names, said[-len(names) :])
+    return None if found is None else [name for name, yes in found.items() if yes != contrary]
+
+
+def those_things(names: Sequence[str]) -> str:
+    """Things of which something is so, as an answer."""
     if not names:
         return "None of them."
     said = " and ".join(THINGS[name].the for name in names)
     return f"{said[0].upper()}{said[1:]}."
 
 
-def ask_both(named: Bindings) -> Asking | Refusal | str:
+def ask_both(named: Bindings) -> ToAsk:
     """Whether something is so of all of several things."""
     asked, names = ask_which(named), _listed(named)
     if not isinstance(asked, Asking):
         return asked
 
     def word(said: Answers) -> str | None:
-        found = _answers(names, said)
-        if found is None:
+        of = _having(named, said)
+        if of is None:
             return None
-        of = [name for name, yes in found.items() if yes]
         if len(of) == len(names):
             return f"Yes, {'both' if len(names) == 2 else 'all'} of them."
-        return f"No, {'only ' if of else ''}{_lower_first(_those(of))}"
+        return f"No, {'only ' if of else ''}{lower_first(those_things(of))}"
 
     return Asking(asked.questions[-len(names) :], word)
 
 
-def _lower_first(sentence: str) -> str:
+def lower_first(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
 
 
-def ask_many(named: Bindings) -> Asking | Refusal | str:
-    asked, names, name = ask_which(named), _listed(named), named["property"]
+def ask_many(named: Bindings) -> ToAsk:
+    asked, names, (name, contrary) = ask_which(named), _listed(named), _asked_property(named)
     if not isinstance(asked, Asking):
         return asked
 
     def word(said: Answers) -> str | None:
-        found = _answers(names, said)
-        return None if found is None else f"{('Not one', 'One', 'Two', 'Three', 'Four')[sum(found.values())]}."
+        having = _having(named, said)
+        return None if having is None else f"{('Not one', 'One', 'Two', 'Three', 'Four')[len(having)]}."
 
-    return _beside(f"how many of these {SAID[name][1]}: {_and(names, 'and')}?", Asking(asked.questions[1:], word))
+    asking = Asking(asked.questions[-len(names) :], word)
+    if contrary or name not in SAID:
+        return asking
+    return _beside(f"how many of these {SAID[name][1]}: {_and(names, 'and')}?", asking)
 
 
-def ask_most(named: Bindings) -> Asking | Refusal | str:
+def ask_most(named: Bindings) -> ToAsk:
     """The heaviest and the lightest are asked pair by pair; the rest as it was taught, of three things."""
     names, most = _listed(named), named["most"]
     if problem := _each_once(names):
@@ -199,7 +224,7 @@ def ask_most(named: Bindings) -> Asking | Refusal | str:
                 return None
             wins[one if answer.startswith("Yes") == (most == "heaviest") else other] += 1
         best = [name for name in names if wins[name] == 2 * (len(names) - 1)]
-        return _those(best) if best else None
+        return those_things(best) if best else None
 
     return _beside(f"which is the {most}: {_and(names, 'or')}?", Asking(asked, word))
 

@@ -6,33 +6,27 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 
-from reverie.worlds.everyday.asking import Event, able, ask, is_so, property_of
-from reverie.worlds.everyday.mentions import PEOPLE, Mentions, Unclear, classes, keys, values
+from reverie.worlds.everyday.asking import able, ask, property_of
+from reverie.worlds.everyday.asking_things import those_things
+from reverie.worlds.everyday.deeds import SEVERAL, UNDONE, Deeds
+from reverie.worlds.everyday.events import APART, FALLING, Event, is_so, yes_or_no
+from reverie.worlds.everyday.mentions import Mentions, Unclear, classes, keys, values
 from reverie.worlds.everyday.refusals import FEELS, refuse_untaught
-from reverie.worlds.everyday.things import THINGS
-from reverie.worlds.phrasebook import Asking, Bindings, Mention, Refusal
+from reverie.worlds.phrasebook import Asking, Bindings, Mention, ToAsk
 
 __all__ = ["understand"]
 
 Answers = Sequence[str | None]
-Asked = Asking | Refusal | str
 Claim = tuple[str, bool]  # an outcome, and whether it is said to be so
-_APART = "it joins what was taught apart"
-_SEVERAL = "it names several things"
-_TWICE = "it names two things that are done"
 _UNASKED = "it does not say what is asked"
-_UNDONE = "it does not say what is done"
 _SLOTS = ("thing", "other", "third", "fourth")
 _MOST = {"heavier": "heaviest", "lighter": "lightest"}
-_FALLING = ("drop", "let go", "throw")
-_USED_FOR = {"heat": ("heat",), "cool": ("cool",), "cut": ("cut",), "light": ("light", "heat")}  # action → its tools
-_DONE = re.compile(r"\b(heated|warmed|cooled|chilled|dropped|tipped|tilted|thrown|tossed|pushed|knocked|released)\b")
 _LONG = re.compile(
     r"overnight|all (?:day|night)|whole day|(?:an|half an) hour|for ages|long time|long while|4 ages|hours?$"
 )
 
 
-def understand(mentions: Sequence[Mention]) -> tuple[Bindings, Asked]:
+def understand(mentions: Sequence[Mention]) -> tuple[Bindings, ToAsk]:
     """What is named, and what to ask for it."""
     question = _Question(Mentions(mentions))
     try:
@@ -46,10 +40,10 @@ class _Question:
     """One question; ``named`` is what was understood of it."""
 
     def __init__(self, said: Mentions):
-        self.said = said
+        self.said, self.deeds = said, Deeds(said)
         self.named: dict[str, str] = {}
 
-    def asking(self) -> Asked:
+    def asking(self) -> ToAsk:
         refuse_untaught(self.said)
         several = len(self.said.compared)
         if self.said.has("common") and several == 2:
@@ -60,16 +54,16 @@ class _Question:
             return self._of_several()
         return self._of_one()
 
-    def _ask(self, **more: str) -> Asked:
+    def _ask(self, **more: str) -> ToAsk:
         self.named = dict(zip(_SLOTS, self.said.compared, strict=False)) | more
         return ask(self.named)
 
     # several things
 
-    def _weighed(self) -> Asked:
+    def _weighed(self) -> ToAsk:
         said, names = self.said, self.said.compared
-        if self._deeds or len(names) > 4 or said.has("ask", "why") or said.has("no"):
-            raise Unclear(_APART)
+        if self.deeds.told or len(names) > 4 or said.has("ask", "why") or said.has("no"):
+            raise Unclear(APART)
         kinds = said.values("most") + [_MOST[one] for one in said.values("cmp")]
         if len(kinds) != 1:
             raise Unclear("it compares in two ways")
@@ -88,23 +82,23 @@ class _Question:
         kinds = ("thing", "target", "support")
         return min(one.start for one in self.said for kind in kinds if name in values(one, kind))
 
-    def _of_several(self) -> Asked:
+    def _of_several(self) -> ToAsk:
         """Which of several things does that, or how many."""
         said, names = self.said, self.said.compared
         form = "many" if said.has("many") else "which"
         if len(names) > 4 or said.has("with"):
-            raise Unclear(_APART)
-        if said.has("property") and not self._deeds:
-            return self._ask(form=form, property=said.one("property", _APART))
+            raise Unclear(APART)
+        if said.has("property") and not self.deeds.told:
+            return self._ask(form=form, property=said.one("property", APART))
         claims = self._claims
         if len(claims) != 1:
             raise Unclear(_UNASKED)
         verb, true = claims[0]
-        if not self._deeds and true and property_of(verb):
+        if not self.deeds.told and true and property_of(verb):
             return self._ask(form=form, property=property_of(verb))
-        if not self._deeds or form == "many":
-            raise Unclear(_UNDONE)
-        done = self._done
+        if not self.deeds.told or form == "many":
+            raise Unclear(UNDONE)
+        done = self.deeds.done
         events = [Event({**done, "thing": name}) for name in names]
         if problem := next((event.problem for event in events if event.problem), ""):
             raise Unclear(problem)
@@ -113,20 +107,20 @@ class _Question:
 
     # one thing
 
-    def _of_one(self) -> Asked:
+    def _of_one(self) -> ToAsk:
         said, things = self.said, list(self.said.things)
-        if not things and said.has("liquid") and self._acts[:1] in (["heat"], ["cool"], ["pour"]):
-            things = [said.one("liquid", _SEVERAL)]
+        if not things and said.has("liquid") and self.deeds.acts[:1] in (["heat"], ["cool"], ["pour"]):
+            things = [said.one("liquid", SEVERAL)]
         if not things and said.has("tool"):
             things = [name for one in said if one.text.startswith("against") for name in values(one, "target")]
         if not things:
             raise Unclear("it names no thing that was taught")
         if said.has("cmp") or said.has("most") or said.has("common") or said.has("than"):
-            raise Unclear(_APART)
-        done = self._done if self._deeds else self._usually
+            raise Unclear(APART)
+        done = self.deeds.done if self.deeds.told else self._usually
         names = [name for name in things if name != done.get("support")] or things
         if len(names) != 1 or set(said.values("target")) - {done.get("support"), names[0]}:
-            raise Unclear(_SEVERAL)
+            raise Unclear(SEVERAL)
         self.named = {**done, "thing": names[0]}
         if not done:
             return self._of_property()
@@ -144,16 +138,16 @@ class _Question:
         water = {"action": "drop", "surface": "water"}
         return {"rise": {"action": "let go"}, "float": water, "sink": water}.get(verb, {})
 
-    def _of_property(self) -> Asked:
+    def _of_property(self) -> ToAsk:
         said, claims = self.said, self._claims
         if said.has("no") or said.form != "whether" or not self._plain:
-            raise Unclear(_UNDONE)
+            raise Unclear(UNDONE)
         if said.has("property"):
             name = said.one("property", _UNASKED)
         else:
             name = property_of(claims[0][0]) if len(claims) == 1 and claims[0][1] else ""
         if not name:
-            raise Unclear(_UNDONE)
+            raise Unclear(UNDONE)
         self.named |= {"form": "property", "property": name}
         return ask(self.named)
 
@@ -173,126 +167,6 @@ class _Question:
             classes(one) & {"det", "be", "adverb", "talk", "adjective"} and one.text not in FEELS for one in rest
         )
         return leads and filled and not any(one.text in ("if", "when", "like", "what", "how") for one in said)
-
-    # what is done
-
-    @cached_property
-    def _acts(self) -> list[str]:
-        """Actions that are mentioned and not denied; words that may also be an outcome where nothing else is."""
-        sure, maybe = list[str](), list[str]()
-        for place, one in enumerate(self.said):
-            if self.said.denied(one) is None:
-                found = sure if "verb" not in keys(one) or self._by_somebody(place) else maybe
-                found += values(one, "act")
-        if sure or self.said.has("tool") or self.said.form in ("whether", "why"):
-            return list(dict.fromkeys(sure))
-        return maybe[:1]
-
-    def _by_somebody(self, place: int) -> bool:
-        """Whether a word that may be an action or an outcome is what somebody does: "I tip it", "when tipped"."""
-        before, after = self.said.near(place, -1), self.said.near(place, 1)
-        if _DONE.search(self.said.all[place].text):
-            return True
-        if after is not None and ("thing" in keys(after) or after.text in ("it", "them", "him", "her")):
-            return before is None or ("thing" not in keys(before) and before.text not in ("it", "they", "does", "will"))
-        if before is None:
-            return False
-        subject = before.text in (*PEOPLE, "he", "she") or classes(before) == {"person"}
-        return subject or before.text in ("when", "if", "once", "after", "by", "on")
-
-    @cached_property
-    def _deeds(self) -> bool:
-        wet = "water" in self.said.values("surface") and any(
-            "surface" in keys(one) and one.text.split()[0] in ("in", "into", "on", "to") for one in self.said
-        )
-        told = any(self.said.has(key) for key in ("fell", "put", "tool", "on", "support"))
-        return bool(self._acts) or told or wet
-
-    @cached_property
-    def _done(self) -> dict[str, str]:
-        """The action, with where it is done."""
-        surfaces, supports = self._surfaces, self.said.values("support")
-        action = self._action(surfaces, supports)
-        named = {"action": action}
-        if action == "stack":
-            if len(supports) != 1:
-                raise Unclear("it does not say what the thing is put on")
-            named["support"] = supports[0]
-            surfaces = [one for one in surfaces if one != "floor"]
-        elif supports:
-            raise Unclear(_SEVERAL)
-        if self.said.has("off"):
-            if action not in ("push", "drop", "tip"):
-                raise Unclear(_APART)
-            named |= {"action": "push", "off": "yes", "surface": "table"}
-            surfaces = [one for one in surfaces if one not in ("table", "floor")]
-        if len(surfaces) > 1:
-            raise Unclear("it names several places")
-        if surfaces and surfaces != ["floor"]:
-            named["surface"] = surfaces[0]
-        heights = self.said.values("height")
-        if len(heights) > 1:
-            raise Unclear("it names several heights")
-        if heights and action in (*_FALLING, "pour"):
-            named["height"] = heights[0]
-        return named
-
-    @cached_property
-    def _surfaces(self) -> list[str]:
-        """Where it is done; "water" alone may be what is in a cup."""
-        found = [
-            says["surface"]
-            for one, says in self.said.says
-            if "surface" in says
-            and "off" not in says
-            and "verb" not in keys(one)
-            and not ("liquid" in keys(one) and " " not in one.text)
-        ]
-        return list(dict.fromkeys(found))
-
-    def _action(self, surfaces: Sequence[str], supports: Sequence[str]) -> str:
-        acts, tools, put = self._acts, self._tools, self.said.has("put")
-        if acts == ["let go"] and put and supports:
-            return "stack"  # put there, and the hand taken off
-        if acts and set(acts) <= {"drop", "let go"}:
-            acts = acts[:1]
-        if acts == ["wait"] or (not acts and put):
-            return self._left_there(surfaces, supports, tools)
-        if acts:
-            if len(acts) > 1 or any(tool not in _USED_FOR.get(acts[0], ()) for tool in tools):
-                raise Unclear(_TWICE)
-            return acts[0]
-        return self._come_about(supports, tools)
-
-    def _left_there(self, surfaces: Sequence[str], supports: Sequence[str], tools: Sequence[str]) -> str:
-        """What is put or left somewhere is done to it by what is there."""
-        if self.said.has("off"):
-            return "push"
-        if tools:
-            return _only(tools)
-        if supports:
-            return "stack"
-        fell = self.said.has("fell") and not self._acts
-        if "water" in surfaces or fell:
-            return "drop"
-        if self._acts or surfaces:
-            return "wait"
-        raise Unclear(_UNDONE)
-
-    def _come_about(self, supports: Sequence[str], tools: Sequence[str]) -> str:
-        """What befalls a thing that nobody is said to do anything with."""
-        if tools:
-            return _only(tools)
-        if supports:
-            if self.said.has("fell"):
-                raise Unclear(_SEVERAL)
-            return "stack"
-        return "push" if self.said.has("off") else "drop"
-
-    @cached_property
-    def _tools(self) -> list[str]:
-        there = [one for one in self.said if "tool" in keys(one) and self.said.denied(one) is None]
-        return list(dict.fromkeys(value for one in there for value in values(one, "tool")))
 
     # what comes of it
 
@@ -324,11 +198,11 @@ class _Question:
             raise Unclear(f'"{one.text}" changes what is asked')
 
     def _claim(self, one: Mention) -> Claim | None:
-        kinds, falls = keys(one), not self._acts or self._acts[0] in _FALLING
+        kinds, falls = keys(one), not self.deeds.acts or self.deeds.acts[0] in FALLING
         if "whole" in kinds:
             return "whole", True
         if "fell" in kinds:
-            return ("fall", True) if not falls and self._acts[0] in ("stack", "push", "tip") else None
+            return ("fall", True) if not falls and self.deeds.acts[0] in ("stack", "push", "tip") else None
         if "verb" not in kinds or ("act" in kinds and self._is_done(one)):
             return None
         says = next(says for says in one.says if "verb" in says)
@@ -338,7 +212,7 @@ class _Question:
         """Whether a word that may be an action or an outcome is the action."""
         place = self.said.all.index(one)
         others = [two for two in self.said if two is not one and "act" in keys(two) and "verb" not in keys(two)]
-        if self._by_somebody(place):
+        if self.deeds.by_somebody(place):
             return True
         return not others and not self.said.has("tool") and self.said.form not in ("whether", "why")
 
@@ -356,7 +230,7 @@ class _Question:
 
     # one event
 
-    def _of_event(self, event: Event) -> Asked:
+    def _of_event(self, event: Event) -> ToAsk:
         form, claims = self.said.form, self._claims
         if not form:
             raise Unclear(_UNASKED)
@@ -364,7 +238,7 @@ class _Question:
             raise Unclear("for so long was not taught")
         counts = form == "happens" and self.said.has("many", "cut") and event.action == "cut"
         if self.said.has("many") and not counts:
-            raise Unclear(_APART)
+            raise Unclear(APART)
         self.named["form"] = form
         if form == "why":
             return self._why(event, claims)
@@ -375,7 +249,7 @@ class _Question:
         asking = ask(self.named)
         return _borne_out(asking, event, claims) if isinstance(asking, Asking) and claims else asking
 
-    def _whether(self, event: Event, claims: Sequence[Claim]) -> Asked:
+    def _whether(self, event: Event, claims: Sequence[Claim]) -> ToAsk:
         can = self.said.has("can") or self._passive
         asked, told = self._asked_and_told(claims)
         if not claims and able(event.action) and can:
@@ -404,7 +278,7 @@ class _Question:
         asked = list(dict.fromkeys(claim for claim, one in self._told if one.clause == clause))
         return asked, [claim for claim in claims if claim not in asked]
 
-    def _why(self, event: Event, claims: Sequence[Claim]) -> Asked:
+    def _why(self, event: Event, claims: Sequence[Claim]) -> ToAsk:
         if any("ask" in says and "no" in says for _, says in self.said.says):
             claims = [(verb, not true) for verb, true in claims]
         if not claims and event.action in ("cut", "stack", "light"):
@@ -420,12 +294,6 @@ class _Question:
         return _borne_out(asking, event, told) if told and isinstance(asking, Asking) else asking
 
 
-def _only(tools: Sequence[str]) -> str:
-    if len(tools) != 1:
-        raise Unclear(_TWICE)
-    return tools[0]
-
-
 def _so(event: Event, claims: Sequence[Claim], happens: str) -> bool:
     """Whether all that is claimed is so."""
     return all(is_so(event, verb, happens) == true for verb, true in claims)
@@ -438,7 +306,7 @@ def _yes_or_no(event: Event, asked: Sequence[Claim], told: Sequence[Claim]) -> A
         happens = said[0]
         if happens is None or not _so(event, told, happens):
             return None
-        return f"{'Yes' if _so(event, asked, happens) else 'No'}, {happens[0].lower()}{happens[1:]}"
+        return yes_or_no(_so(event, asked, happens), happens)
 
     return Asking((event.happens(),), word)
 
@@ -450,10 +318,10 @@ def _borne_out(asking: Asking, event: Event, claims: Sequence[Claim]) -> Asking:
         *answers, happens = said
         if happens is None or not _so(event, claims, happens):
             return None
-        return asking.word(answers) if asking.word else answers[0]
+        return asking.worded(answers)
 
     def denied(said: Answers) -> str | None:
-        return asking.denied(said[:-1]) if asking.denied else None
+        return asking.denial(said[:-1])
 
     return Asking((*asking.questions, event.happens()), word, denied if asking.denied else None)
 
@@ -466,8 +334,7 @@ def _which(events: Sequence[Event], verb: str, true: bool) -> Asking:
         for event, happens in zip(events, said, strict=True):
             if happens is None:
                 return None
-            those += [THINGS[event.thing.name].the] * _so(event, [(verb, true)], happens)
-        text = " and ".join(those) or "none of them"
-        return f"{text[0].upper()}{text[1:]}."
+            those += [event.thing.name] * _so(event, [(verb, true)], happens)
+        return those_things(those)
 
     return Asking(tuple(event.happens() for event in events), word)
