@@ -40,6 +40,7 @@ class Home:
 
     def __init__(self, bundle: Path, folder: Path):
         self.bundle, self.folder = bundle, folder
+        folder.mkdir(parents=True, exist_ok=True)
         self.library = open_library(bundle, read_manifest(bundle), folder / "experts")
         self.memory = Memory.open(folder / "memory.db")
         self.notes: list[str] = []

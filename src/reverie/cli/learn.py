@@ -107,9 +107,11 @@ def _opened(
         out.note("the base is quantized, and cannot be trained: memory alone learns")
         config = replace(config, weights=False)
     opened = open_library(folder, manifest, library)
-    with Memory.open(memory or str(usual_memory(needed=True)), compiled=False) as told:
-        with closing(Learner(folder, opened, told, config, probes, out.note, report)) as learner:
-            yield learner
+    with (
+        Memory.open(memory or str(usual_memory(needed=True)), compiled=False) as told,
+        closing(Learner(folder, opened, told, config, probes, out.note, report)) as learner,
+    ):
+        yield learner
 
 
 def _learned(learner: Learner, name: str, watch: bool, out: Output) -> Learned:

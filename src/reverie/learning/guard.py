@@ -8,7 +8,7 @@ the bare base, which no step changes, elsewhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from reverie.training.adapted import Adapted, documents_of
 __all__ = ["Guard", "Judgement", "Probe", "prototype_of", "read_probes"]
 
 _PACKAGED = Path(__file__).parent / "probes"
-_FEWEST = 8  # questions that a prototype is made of
+_FEWEST = 8  # questions that a prototype is made of as they are
+_NEARER = 0.9  # of the distance up to which fewer let a question in
 
 
 @dataclass(frozen=True)
@@ -140,12 +141,24 @@ class Guard:
         return right
 
 
-def prototype_of(guard: Guard, questions: Sequence[str]) -> Prototype | None:
-    """The prototype of an expert that learned ``questions``; None of fewer than 8."""
+def prototype_of(guard: Guard, questions: Sequence[str]) -> Prototype:
+    """The prototype of an expert that learned ``questions``. Few of them are worded in several ways, and what is a
+    little farther away is no longer let in: of three questions on smol the prototype alone let in 9 of 48 probes."""
     different = list(dict.fromkeys(questions))
-    if len(different) < _FEWEST:
-        return None
-    return fit_prototype(torch.stack([guard.features(one) for one in different]))
+    if len(different) >= _FEWEST:
+        return fit_prototype(torch.stack([guard.features(one) for one in different]))
+    worded = [text for one in different for text in _worded(one)]
+    fitted = fit_prototype(torch.stack([guard.features(one) for one in worded]))
+    return replace(fitted, limit=_NEARER * fitted.limit)
+
+
+def _worded(question: str) -> list[str]:
+    bare = question.rstrip("?.! ")
+    inner = bare[:1].lower() + bare[1:]
+    return [
+        *(question, bare, question.lower(), question.upper(), f"Please tell me: {inner}?"),
+        *(f"Can you tell me {inner}?", f"{bare}? Answer briefly.", f"So, {inner}?"),
+    ]
 
 
 @torch.no_grad()

@@ -106,7 +106,7 @@ class Outcome:
     after: dict[str, float]
     loss: float = 0.0  # nats an id of the new lessons, after it
     exact: float = 0.0  # share of them whose answer is the likeliest, id for id
-    routed: bool = False  # whether a router can choose the expert
+    let_in: dict[str, int] = field(default_factory=dict)  # of each set, the probes that the expert answers itself
     share: float = 1.0  # of the learning rate, at which it was taken
     surprises: dict[str, float] = field(default_factory=dict)  # nats an id of each lesson after it, the new ones first
 
@@ -175,8 +175,7 @@ def _try(
     progress("judging", 0, 0)
     candidate = load_adapter(run / "export")  # as it is written, and will be read
     prototype = prototype_of(guard, plan.questions)
-    if prototype is not None:
-        save_prototype(prototype, run / "export", base)
+    save_prototype(prototype, run / "export", base)
     after = guard.judge(candidate, prototype, plan.probes)
     adapted.put(candidate)
     nats, counts, exact = adapted.judge([*objective.new, *objective.old])
@@ -186,7 +185,7 @@ def _try(
         *(plan.number, plan.expert, not why, why, count, before.accuracy, after.accuracy),
         loss=sum(nats[:count]) / sum(counts[:count]),
         exact=sum(exact[:count]) / count,
-        routed=prototype is not None,
+        let_in=after.let_in,
         share=config.tries[0],
         surprises=dict(zip(numbers, [one / number for one, number in zip(nats, counts, strict=True)], strict=True)),
     )
