@@ -40,6 +40,7 @@ class Adapted:
 
     Args:
         bundle: its name, or a folder with backbone/, text_tokenizer/ and vocabulary.json
+        lora: of the changes; None: there are none, and all weights of the base are trained
         seed: of how the changes start
         gradient_checkpointing: states are computed twice and kept once a layer; bases made elsewhere only
 
@@ -47,12 +48,17 @@ class Adapted:
         module: holds only what is trained
     """
 
-    def __init__(self, bundle: str | Path, lora: LoraConfig, seed: int = 0, gradient_checkpointing: bool = False):
+    def __init__(
+        self, bundle: str | Path, lora: LoraConfig | None, seed: int = 0, gradient_checkpointing: bool = False
+    ):
+        self.module: nn.Module
         self.folder = find_bundle(bundle)
         self.grammar = load_grammar(self.folder)
         self.backbone, self.prompter = _load_base(self.folder, self.grammar)
-        self.lora = lora
-        self.module: nn.Module
+        self.lora, self.module = lora or LoraConfig(), self.backbone
+        if lora is None:
+            self.backbone.requires_grad_(True)
+            return
         self.module, self.adapter = attach(self.backbone, lora, torch.Generator().manual_seed(seed))
         if gradient_checkpointing:
             if not isinstance(self.backbone, TransformersBackbone):
