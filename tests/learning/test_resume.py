@@ -77,9 +77,7 @@ def test_a_learner_that_dies_is_gone_on_with(
     home.memory.close()
 
 
-def test_a_full_disk_in_a_checkpoint_keeps_the_last_good_expert(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_in_a_checkpoint_keeps_the_last_good_expert(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.learner().learn(LESSONS)
     before = home.expert()
 

@@ -73,8 +73,8 @@ class Notebook:
         with self._writing() as base:
             asked = "SELECT id, state, place FROM lessons WHERE digest = ?"
             if found := base.execute(asked, (item.digest,)).fetchone():
-                number, state, place = found
-                if not (state == "undone" or (state == "replaced" and place != item.place)):
+                number, was, place = found
+                if not (was == "undone" or (was == "replaced" and place != item.place)):
                     return int(number), False, []
                 base.execute("DELETE FROM lessons WHERE id = ?", (number,))  # it is said again: it is the newest now
             against = self._replaced(base, item)

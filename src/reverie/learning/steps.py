@@ -136,7 +136,7 @@ def take_step(
         return _read_outcome(place)
     start = load_adapter(place / "start") if (place / "start").exists() else None
     before = _judged_before(place, plan, guard, start, progress)
-    outcome = None
+    outcome: Outcome | None = None
     for number, share in enumerate(config.tries):
         run = place / f"run-{number}"
         tried = _try(run, plan, start, before, guard, replace(config, tries=(share,)), progress, library.base)
@@ -162,7 +162,8 @@ def _try(
     config: StepConfig,
     progress: Progress,
     base: str,
-) -> Outcome | None:
+) -> Outcome | int:
+    """Train and judge, at the only one of ``config.tries``; an exit code where training was stopped."""
     adapted, place = guard.adapted, run.parent
     adapted.put(start)
     data = replace(config.data, seed=plan.number)

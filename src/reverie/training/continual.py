@@ -88,8 +88,8 @@ class ContinualObjective:
         again = round(data.replay_share * data.batch_size) if self.old else 0
         fresh = max(data.batch_size - again, 1)
         places = [self._place(step * fresh + number) for number in range(fresh)]
-        replayed = rng.choice(len(self.old), again, p=self._chances) if again else []
-        return [self.new[place] for place in places] + [self.old[int(place)] for place in replayed]
+        replayed = rng.choice(len(self.old), again, p=self._chances).tolist() if again else []
+        return [self.new[place] for place in places] + [self.old[place] for place in replayed]
 
     def _place(self, number: int) -> int:
         """Which new lesson is drawn as the ``number``th: all of them in turn, in an order of each round's own."""
