@@ -21,7 +21,7 @@ from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings, Pu
 from reverie_bench.domains import Domain
 from reverie_bench.skills_in_words import SKILLS, skills_of
 
-__all__ = ["BENCHMARK", "ForgettingOptions"]
+__all__ = ["BENCHMARK", "ForgettingOptions", "take_steps"]
 
 OURS = "routed"
 SYSTEMS = ("full", "lora", "ewc", "replay", "both", OURS, "joint")
@@ -145,7 +145,7 @@ class _School:
             if place == 0 and self._first is not None:
                 adapted.put(self._first)
             else:
-                self._steps(adapted.module, objective, self.options.lr, self.options.steps)
+                take_steps(adapted.module, objective, self.options.lr, self.options.steps)
             if place == 0:
                 self._first = adapted.adapter()
             learned[skill.name] = self._accuracy(skill.name)
@@ -162,7 +162,7 @@ class _School:
         objective = ContinualObjective(
             self.adapted, [row for skill in self.skills for row in skill.train], data=self._data("joint")
         )
-        self._steps(self.adapted.module, objective, self.options.lr, self.options.steps * len(self.skills))
+        take_steps(self.adapted.module, objective, self.options.lr, self.options.steps * len(self.skills))
         end = self._all()
         return Course(end, end)
 
@@ -179,7 +179,7 @@ class _School:
             else:
                 data = replace(self._data(OURS), seed=self.seed + place)
                 objective = ContinualObjective(self.adapted, skill.train, data=data)
-                self._steps(self.adapted.module, objective, self.options.lr, self.options.steps)
+                take_steps(self.adapted.module, objective, self.options.lr, self.options.steps)
             self.experts[skill.name] = self.adapted.adapter()
             learned[skill.name] = self._accuracy(skill.name)
         return Course(learned, {one.name: self._routed(one) for one in self.skills})
@@ -253,35 +253,34 @@ class _School:
         for place, skill in enumerate(self.skills):
             self.report("learning: full", place, len(self.skills))
             objective = ContinualObjective(base, skill.train, data=replace(self._data("full"), seed=self.seed + place))
-            self._steps(base.module, objective, self.options.full_lr, self.options.steps)
+            take_steps(base.module, objective, self.options.full_lr, self.options.steps)
             learned[skill.name] = base.figures(self.tests[skill.name])["answers"]
         return Course(learned, {name: base.figures(documents)["answers"] for name, documents in self.tests.items()})
-
-    # inside -----------------------------------------------------------------------------------------------------
-
-    def _steps(self, module: Any, objective: Any, lr: float, steps: int) -> None:
-        """As the loop takes them, without its files."""
-        import torch
-
-        from reverie.training.optim import build_optimizers, lr_fraction, set_lr_fraction
-        from reverie.training.settings import LoopConfig
-
-        config = LoopConfig(steps=steps, lr=lr, weight_decay=0.0, warmup_steps=min(5, steps))
-        optimizers = build_optimizers(module, config)
-        parameters = [one for one in module.parameters() if one.requires_grad]
-        for step in range(steps):
-            set_lr_fraction(optimizers, lr_fraction(step, config))
-            objective.compute_loss(objective.batch(step))["loss"].backward()
-            torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
-            for optimizer in optimizers.values():
-                optimizer.step()
-                optimizer.zero_grad()
 
     def _accuracy(self, name: str) -> float:
         return float(self.adapted.figures(self.tests[name])["answers"])
 
     def _all(self) -> dict[str, float]:
         return {name: self._accuracy(name) for name in self.tests}
+
+
+def take_steps(module: Any, objective: Any, lr: float, steps: int) -> None:
+    """Train ``module`` as the loop does, without its files."""
+    import torch
+
+    from reverie.training.optim import build_optimizers, lr_fraction, set_lr_fraction
+    from reverie.training.settings import LoopConfig
+
+    config = LoopConfig(steps=steps, lr=lr, weight_decay=0.0, warmup_steps=min(5, steps))
+    optimizers = build_optimizers(module, config)
+    parameters = [one for one in module.parameters() if one.requires_grad]
+    for step in range(steps):
+        set_lr_fraction(optimizers, lr_fraction(step, config))
+        objective.compute_loss(objective.batch(step))["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+        for optimizer in optimizers.values():
+            optimizer.step()
+            optimizer.zero_grad()
 
 
 def _named(accuracies: Mapping[str, float]) -> Figures:

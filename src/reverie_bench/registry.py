@@ -46,6 +46,7 @@ _OWN: dict[str, Benchmark | str] = {
     "prompts": "reverie_bench.prompts:BENCHMARK",
     "export": "reverie_bench.export:BENCHMARK",
     "weights": "reverie_bench.weights:BENCHMARK",
+    "adaptation": "reverie_bench.adaptation:BENCHMARK",
     "forgetting": "reverie_bench.forgetting:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,45 +26,55 @@ _STEPS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 def skills_of(names: tuple[str, ...], data: Path | None, count: int, seed: int) -> list[Domain]:
     """The skills of those names, each with at most ``count`` rows to train on. Raises UnknownNameError, and UsageError
     where bAbI is not there."""
-    own = {"everyday": _everyday(count, seed), "lake": _lake(seed)}
+    own: dict[str, Callable[[], Domain]] = {"everyday": lambda: _everyday(count, seed), "lake": _lake}
     if any(name not in own for name in names):
         if data is None or not (data / "babi").is_dir():
             raise UsageError(f"{', '.join(one for one in names if one not in own)} need --data: a folder with babi/")
-        own |= {one.name: _short(one) for one in babi_domains(data / "babi")}
+        own |= {one.name: partial(_short, one) for one in babi_domains(data / "babi")}
     for name in names:
         if name not in own:
             raise UnknownNameError("skill in words", name, own)
     rng = np.random.default_rng([seed, 8])
-    return [_thin(own[name], count, rng) for name in names]
+    return [_thin(own[name](), count, rng) for name in names]
 
 
 def everyday_thing(thing: str, count: int, seed: int) -> Domain:
-    """What happens to one thing of the Everyday world, and what it is like: questions in words."""
+    """In what condition one thing of the Everyday world is after what was done to it; about ``count`` questions. Of its
+    rows to train on the first have every answer once, the next once more, and so on."""
     world, rng = make_world("Everyday"), np.random.default_rng([seed, 4])
     rows = dict[str, str]()
-    for _ in range(40 * count):
-        options = world.sample_options(rng) | {"thing": thing}
-        try:
+    for _ in range(100 * count):
+        options = world.sample_options(rng)
+        if options["thing"] == thing:
             asked = world.narrator.questions(record_episode(world, options), rng)
-        except ValueError:
-            continue
-        rows |= {one.text: one.answer for one in asked if one.form in ("property", "will", "after")}
-        if len(rows) >= 2 * count:
+            rows |= {one.text: one.answer for one in asked if one.form == "after"}
+        if len(rows) >= count:
             break
-    return _split(thing, rows)
+    made = _split(thing, rows)
+    return Domain(thing, tuple(_in_turn(made.train)), made.test)
+
+
+def _in_turn(rows: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    seen, placed = Counter[str](), list[tuple[int, tuple[str, str]]]()
+    for row in rows:
+        placed.append((seen[row[1]], row))
+        seen[row[1]] += 1
+    return [row for _, row in sorted(placed, key=lambda one: one[0])]
 
 
 def _everyday(count: int, seed: int) -> Domain:
     """What things are like: yes or no, and why."""
     world, rng = make_world("Everyday"), np.random.default_rng([seed, 3])
     rows = dict[str, str]()
-    while len(rows) < 1.5 * count + 200:
+    for _ in range(4 * count + 400):
+        if len(rows) >= 1.5 * count + 200:
+            break
         episode = record_episode(world, world.sample_options(rng))
         rows |= {one.text: one.answer for one in world.narrator.questions(episode, rng) if one.form == "property"}
     return _split("everyday", rows)
 
 
-def _lake(seed: int) -> Domain:
+def _lake() -> Domain:
     """Where the elf on the lake is after a step, told in words."""
     return _split("lake", dict(_steps_on_ice()))
 
