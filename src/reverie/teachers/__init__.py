@@ -1,6 +1,7 @@
 """Models that are asked so that another may learn from what they say: asked once, kept, replayed.
 
-Read ``traces.py`` first (what is kept of a reply, as JSON lines).
+Read ``contract.py`` first (what a teacher is asked and answers), then ``traces.py`` (what is kept of a reply, as JSON
+lines).
 """
 
 import lazy_loader
