@@ -29,7 +29,7 @@ class LlamaSpeaker(RemoteSpeaker):
     earlier prompt, changes llama.cpp's rounding. Raises BundleError for what is no whole GGUF file.
     """
 
-    _joins = True  # their threads are in llama.cpp, which may not go before them
+    joins = True  # their threads are in llama.cpp, which may not go before them
 
     def __init__(self, spec: str | Path, config: SpeakerConfig | None = None):
         try:

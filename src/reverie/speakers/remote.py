@@ -53,7 +53,7 @@ class RemoteSpeaker:
     max_ids: int
     config: SpeakerConfig
     usual = Sampling(0.0)
-    _joins = False  # whether answers that were given up are waited for
+    joins = False  # whether answers that were given up are waited for
 
     def speak(
         self, requests: Sequence[SpeechRequest], on_text: Callable[[int, str], None] | None = None
@@ -90,7 +90,7 @@ class RemoteSpeaker:
                     on_text(index, what)
         finally:
             over.set()
-            if self._joins:
+            if self.joins:
                 for thread in threads:
                     thread.join()
         return [speeches[index] for index in range(len(requests))]
