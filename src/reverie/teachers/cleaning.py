@@ -20,10 +20,8 @@ def clean(text: str) -> str:
 
 
 def _hidden(letter: str) -> bool:
-    return (
-        unicodedata.category(letter) in ("Cc", "Cs")
-        or letter in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    )
+    kind = unicodedata.category(letter)
+    return kind in ("Cc", "Cs") or "\u202a" <= letter <= "\u202e" or "\u2066" <= letter <= "\u2069"
 
 
 def flaw_of(text: str, most_chars: int) -> str:
