@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 import zlib
 
@@ -9,13 +10,14 @@ __all__ = ["clean", "flaw_of"]
 
 _TAIL, _REPEATS = 1000, 8.0  # bytes of the end that are looked at; a text that shrinks so far says little
 _SHORT = 64  # bytes: shorter ones are told by their words
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)?")  # what moves a terminal's cursor
 _FEWEST = 4  # equal words in a row, and no others, that are no answer
 
 
 def clean(text: str) -> str:
     """``text`` without control characters but tabs and line feeds, halves of letters, and marks that turn the writing
     around."""
-    text = text.replace("\r\n", "\n")
+    text = _ESCAPES.sub("", text).replace("\r\n", "\n")
     return "".join(letter for letter in text if letter in "\t\n" or not _hidden(letter))
 
 
