@@ -29,6 +29,7 @@ __all__ = ["DOCUMENT_FORMATS", "DocumentImport", "Documents", "RowFile", "Stored
 
 #: formats of ``reverie memory import`` that are documents, and the kind that each forces on a file
 DOCUMENT_FORMATS: dict[str, str | None] = {"text": None, "html": "html", "pdf": "pdf"}
+_SAID = "said"  # names the rows of who is no file
 _CUT = "1"  # changes where documents are cut otherwise, so that they are read again
 
 _Nodes = list[Node]  # "list" is a method below
@@ -140,7 +141,7 @@ class Documents:
             number = table.document_of(connection, source, source, kind, time.time())
             before = table.said_by(connection, "document = :document", number)
             edges, nodes = (np.union1d(*both) for both in zip(before, (written.edges, written.nodes)))
-            table.note(connection, number, "", 0, edges, nodes)
+            table.note(connection, number, _SAID, 0, edges, nodes)
             _update(connection, number, source, kind, "", 0)
         return written
 

@@ -42,14 +42,19 @@ _PATTERNS = tuple(
         (r"(?:has|have|contains?)", "HasA"),
     )
 )
-_CAPITAL = re.compile(rf"^(?:the\s+)?(?P<relation>capital|currency|author|inventor|color|colour|opposite)\s+of\s+(?P<subject>.+?)\s+{_BE}\s+(?P<object>.+)$", re.IGNORECASE)  # fmt: skip
+_OF = re.compile(
+    r"^(?:the\s+)?(?P<relation>capital|currency|author|inventor|colou?r|opposite)\s+of\s+(?P<subject>.+?)\s+"
+    rf"{_BE}\s+(?P<object>.+)$",
+    re.IGNORECASE,
+)
+_RELATIONS = {"color": "HasProperty", "colour": "HasProperty", "opposite": "Antonym"}  # others have their own words
 _WHEN = re.compile(
     r"^(?:if|when|whenever)\s+(?:you\s+|someone\s+|we\s+|one\s+)?(?P<subject>[^,]+),\s+(?:then\s+)?(?P<object>.+)$",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_SENTENCE, _CODE = re.compile(r"(?<=[.!?])\s+"), re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _BULLET = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
-_MARKS = re.compile(r"[*_`#]+|\s*\([^)]*\)|\s*\[[^\]]*\]")
+_MARKS = re.compile(r"[*_`#]+|\([^()]{0,200}\)|\[[^\[\]]{0,200}\]")
 _CLAUSE = re.compile(
     r"[,;:–—]|\s(?:and|or|but|because|since|so|that|which|who|whose|where|when|while|if|as|by|such|including|with|for|from|"
     r"due|through|during|until|after|before|to\s+(?:be|the\s+point))\b",
@@ -61,22 +66,23 @@ _GUESS = re.compile(
     re.IGNORECASE,
 )
 _POINTS = frozenset(
-    "i you he she it we they this that these those there here who whom which what where when why how one someone "
-    "something anything everything nothing another others both either such his her its their my your our let as if in on "
-    "at by for with from to of and but or so because while although though however also then yes no not only".split()
+    """i you he she it we they this that these those there here who whom which what where when why how one someone
+    something anything everything nothing another others both either such his her its their my your our let as if in on
+    at by for with from to of and but or so because while although though however also then yes no not only""".split()
 )
 _EMPTY = frozenset(
-    "way thing things lot lots part parts kind type example set number variety range result reason problem question answer "
-    "great good bad new different various several few important common popular very more most less".split()
+    """way thing things lot lots part parts kind type example set number variety range result reason problem question
+    answer great good bad new different various several few important common popular very more most less""".split()
 )
+_LEFT = re.compile(r"\s+(?:\w+ed|made|found|known|seen|held|grown|born|built|taught|written|being|\w+ly)$")
 _MOST_SUBJECT, _MOST_OBJECT, _LONGEST = 4, 6, 220  # words of a name, of an object; characters of a sentence
 
 
 def sentences(text: str) -> Iterator[str]:
     """The sentences of a text, without marks of Markdown; not what stands between fences of code."""
-    for block in re.split(r"```.*?(?:```|\Z)", text, flags=re.DOTALL):
-        for one in _SENTENCE.split(block):
-            if plain := " ".join(_MARKS.sub("", _BULLET.sub("", one.strip())).split()):
+    for line in _CODE.sub("\n", text).split("\n"):
+        for one in _SENTENCE.split(_BULLET.sub("", line.strip())):
+            if plain := " ".join(_MARKS.sub("", one).split()):
                 yield plain
 
 
@@ -87,20 +93,19 @@ def read_facts(sentence: str) -> list[Said]:
     sentence = sentence.rstrip(".! ")
     if found := _WHEN.match(sentence):
         return _caused(found["subject"], found["object"])
-    if found := _CAPITAL.match(sentence):
-        subject, object_ = _name(found["subject"]), _object(found["object"])
-        relation = {"color": "HasProperty", "colour": "HasProperty", "opposite": "Antonym"}.get(
-            found["relation"].lower(), found["relation"].lower()
-        )
-        return [(subject, relation, object_)] if subject and object_ and not _GUESS.search(sentence) else []
+    if found := _OF.match(sentence):
+        relation = found["relation"].lower()
+        return _said(found["subject"], _RELATIONS.get(relation, relation), found["object"])
     for pattern, relation in _PATTERNS:
-        if not (found := pattern.match(sentence)):
-            continue
-        subject, object_ = _name(found["subject"]), _object(found["object"])
-        if not subject or not object_ or _GUESS.search(found["subject"]) or _GUESS.search(object_):
-            return []
-        return [(subject, relation, object_)] if subject.casefold() != object_.casefold() else []
+        if found := pattern.match(sentence):
+            return _said(found["subject"], relation, found["object"])
     return []
+
+
+def _said(subject: str, relation: str, object_: str) -> list[Said]:
+    name, said = _name(subject), _object(object_, relation == "IsA")
+    guessed = _GUESS.search(subject) or _GUESS.search(said)
+    return [(name, relation, said)] if name and said and not guessed and name.casefold() != said.casefold() else []
 
 
 def _caused(cause: str, outcome: str) -> list[Said]:
@@ -125,16 +130,19 @@ def _name(words: str) -> str:
     """``words`` without an article, where they can be a name; else ""."""
     plain = re.sub(rf"^{_ARTICLE}", "", words.strip(), count=1, flags=re.IGNORECASE).strip()
     parts = plain.casefold().split()
-    if not 0 < len(parts) <= _MOST_SUBJECT or parts[0] in _POINTS or _CLAUSE.search(f" {plain}"):
+    if not 0 < len(parts) <= _MOST_SUBJECT or parts[0] in _POINTS | _EMPTY or _CLAUSE.search(f" {plain}"):
         return ""
-    return "" if set(parts) & (_POINTS - {"of", "in"}) or set(parts) <= _EMPTY else plain
+    return "" if set(parts) & (_POINTS - {"of", "in"}) else plain
 
 
-def _object(words: str) -> str:
-    """The beginning of ``words``, up to where another clause begins, where that is short enough; else ""."""
+def _object(words: str, kind: bool) -> str:
+    """The beginning of ``words``, up to where another clause begins, where that is short enough; else "". A ``kind`` of
+    thing is not cut at "and", behind which its noun may stand."""
     cut = _CLAUSE.search(f" {words}")
-    plain = words[: cut.start() - 1].strip() if cut and cut.start() else words.strip()
-    plain = re.sub(r"^(?:an?|the)\s+", "", plain, flags=re.IGNORECASE).strip()
+    if kind and cut and cut.group().strip() in ("and", "or", "but"):
+        return ""
+    plain = words[: max(cut.start() - 1, 0)].strip() if cut else words.strip()
+    plain = _LEFT.sub("", re.sub(r"^(?:an?|the)\s+", "", plain, flags=re.IGNORECASE)).strip()
     parts = plain.casefold().split()
     if not 0 < len(parts) <= _MOST_OBJECT or parts[0] in _POINTS or parts[-1] in _POINTS or set(parts) <= _EMPTY:
         return ""

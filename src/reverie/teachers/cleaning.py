@@ -6,12 +6,14 @@ import re
 import unicodedata
 import zlib
 
+from reverie.memory.sentences import sentences
+
 __all__ = ["clean", "flaw_of"]
 
 _TAIL, _REPEATS = 1000, 8.0  # bytes of the end that are looked at; a text that shrinks so far says little
 _SHORT = 64  # bytes: shorter ones are told by their words
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)?")  # what moves a terminal's cursor
-_FEWEST = 4  # equal words in a row, and no others, that are no answer
+_FEWEST = 4  # words or sentences of which too few differ
 
 
 def clean(text: str) -> str:
@@ -38,6 +40,9 @@ def flaw_of(text: str, most_chars: int) -> str:
 def _repeats(text: str) -> bool:
     words, data = text.casefold().split(), text.strip().encode()
     if len(words) >= _FEWEST and len(set(words)) == 1:
+        return True
+    said = [*sentences(text.casefold())]
+    if len(said) >= _FEWEST and len(set(said)) < len(said) / 2:
         return True
     tail = data[-_TAIL:]
     return len(tail) >= _SHORT and len(tail) / len(zlib.compress(tail, 9)) > (_REPEATS if len(tail) > 300 else 4.0)
