@@ -54,7 +54,7 @@ _WHEN = re.compile(
 )
 _SENTENCE, _CODE = re.compile(r"(?<=[.!?])\s+"), re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _BULLET = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
-_MARKS = re.compile(r"[*_`#]+|\([^()]{0,200}\)|\[[^\[\]]{0,200}\]")
+_MARKS = re.compile(r"[*_`#]+|(?:^|(?<=\s))(?:\([^()]{0,200}\)|\[[^\[\]]{0,200}\])")
 _CLAUSE = re.compile(
     r"[,;:–—]|\s(?:and|or|but|because|since|so|that|which|who|whose|where|when|while|if|as|by|such|including|with|for|from|"
     r"due|through|during|until|after|before|to\s+(?:be|the\s+point))\b",

@@ -48,7 +48,7 @@ def mine(traces: Iterable[Trace], memory: Memory, confidence: float = 0.3) -> Mi
             for said in read_facts(sentence):
                 kinds = ("action", "outcome") if said[1] == CAUSES and " " in said[0] else ("entity", "entity")
                 try:
-                    row = checked(FactRow(*said, *kinds, source, confidence, origin=shorten(asked, 80)))
+                    checked(row := FactRow(*said, *kinds, source, confidence, origin=shorten(asked, 80)))
                 except ValueError:  # letters that no memory takes
                     continue
                 rows.setdefault(source, {}).setdefault((said[0].casefold(), said[1], said[2].casefold()), row)
