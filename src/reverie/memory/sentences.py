@@ -39,7 +39,7 @@ _PATTERNS = tuple(
         (r"(?:cannot|can\s*not|can['’]t)", "NotCapableOf"),
         (r"can(?!\s+not\b)", "CapableOf"),
         (rf"{_BE}\s+an?", "IsA"),
-        (r"(?:has|have|contains?)", "HasA"),
+        (r"(?:contains?|ha(?:s|ve)(?=\s+(?:an?|the|one|two|three|four|many|several|\d+)\s)(?:\s+an?)?)", "HasA"),
     )
 )
 _OF = re.compile(
@@ -56,7 +56,7 @@ _SENTENCE, _CODE = re.compile(r"(?<=[.!?])\s+"), re.compile(r"```.*?(?:```|\Z)",
 _BULLET = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
 _MARKS = re.compile(r"[*_`#]+|(?:^|(?<=\s))(?:\([^()]{0,200}\)|\[[^\[\]]{0,200}\])")
 _CLAUSE = re.compile(
-    r"[,;:–—]|\s(?:and|or|but|because|since|so|that|which|who|whose|where|when|while|if|as|by|such|including|with|for|from|"
+    r"[,;:–—]|\s(?:and|or|but|because|since|so|that|which|who|whose|where|when|while|if|as|by|such|including|into|with|for|from|"
     r"due|through|during|until|after|before|to\s+(?:be|the\s+point))\b",
     re.IGNORECASE,
 )
@@ -75,6 +75,9 @@ _EMPTY = frozenset(
     answer great good bad new different various several few important common popular very more most less""".split()
 )
 _LEFT = re.compile(r"\s+(?:\w+ed|made|found|known|seen|held|grown|born|built|taught|written|being|\w+ly)$")
+_ABBREVIATED = re.compile(r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Jr|Sr|Co|Inc|Ltd|No|vs|etc)\.$")  # it goes on
+_THAT_ONE = re.compile(r"^[Tt]he\s+[a-z]\w*(?:\s+[a-z]\w*)?\s+(?:was|were)\b")  # of which it was spoken before
+_ROW = re.compile(r"^(?:an?\s+)?[\w-]+,\s+(?!(?:and|or|but|which|who|that|where|while|with|as|so)\b)[\w-]+")
 _MOST_SUBJECT, _MOST_OBJECT, _LONGEST = 4, 6, 220  # words of a name, of an object; characters of a sentence
 
 
@@ -88,7 +91,8 @@ def sentences(text: str) -> Iterator[str]:
 
 def read_facts(sentence: str) -> list[Said]:
     """What one sentence says; mostly nothing."""
-    if len(sentence) > _LONGEST or not sentence.endswith((".", "!")) or '"' in sentence:
+    odd = _ABBREVIATED.search(sentence) or _THAT_ONE.match(sentence) or not sentence.endswith((".", "!"))
+    if len(sentence) > _LONGEST or odd or any(mark in sentence for mark in '"()[]'):
         return []
     sentence = sentence.rstrip(".! ")
     if found := _WHEN.match(sentence):
@@ -137,9 +141,9 @@ def _name(words: str) -> str:
 
 def _object(words: str, kind: bool) -> str:
     """The beginning of ``words``, up to where another clause begins, where that is short enough; else "". A ``kind`` of
-    thing is not cut at "and", behind which its noun may stand."""
+    thing is not cut in a row of words, behind which its noun may stand: "a private, liberal college"."""
     cut = _CLAUSE.search(f" {words}")
-    if kind and cut and cut.group().strip() in ("and", "or", "but"):
+    if kind and (_ROW.match(words) or (cut and cut.group().strip() in ("and", "or", "but"))):
         return ""
     plain = words[: max(cut.start() - 1, 0)].strip() if cut else words.strip()
     plain = _LEFT.sub("", re.sub(r"^(?:an?|the)\s+", "", plain, flags=re.IGNORECASE)).strip()

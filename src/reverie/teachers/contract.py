@@ -112,7 +112,7 @@ class Teacher(Protocol):
         ...
 
     def plan(self, prompts: Sequence[Prompt]) -> Planned:
-        """What ``teach`` would take; nobody is asked."""
+        """What ``teach`` would take; no prompt is asked."""
         ...
 
     def close(self) -> None:

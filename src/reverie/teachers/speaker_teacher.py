@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from reverie.engine.sampling import Sampling
@@ -111,8 +112,11 @@ class SpeakerTeacher:
 
     def _kept(self, job: Job, traces: Traces | None) -> Trace | None:
         drawn = job.request
-        written = traces and traces.find(self.name, job.prompt, drawn.seed, drawn.sampling.temperature)
-        return written or (None if self._cache is None else self._cache.get(job.key))
+        kept = traces and traces.find(self.name, job.prompt, drawn.seed, drawn.sampling.temperature)
+        kept = kept or (None if self._cache is None else self._cache.get(job.key))
+        if kept is None or kept.flaw:
+            return kept
+        return replace(kept, flaw=flaw_of(kept.text, self.config.most_chars))  # it may have been judged otherwise
 
     def _replies(self, jobs: Sequence[Job], found: dict[str, Trace | None]) -> Iterator[bool]:
         """Puts the trace of each job into ``found`` as it comes, None for one that nobody answered, and yields True."""
