@@ -188,7 +188,7 @@ def _teach(objective: FeatureObjective, file: Path) -> OwnFeatures:
         precision="fp32", device="cpu", eval_every=0, checkpoint_every=0, tensorboard=False, seed=config.seed,
     )  # fmt: skip
     with TemporaryDirectory(prefix="features-") as folder:
-        result = train(objective, loop, Path(folder) / "run", progress=False)
+        result = train(objective, loop, Path(folder) / "run", progress=False, alone=True)
         if result.stopped != "done":
             raise KeyboardInterrupt
         packed = (Path(folder) / "run" / "export" / "features.safetensors").read_bytes()

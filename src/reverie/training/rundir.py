@@ -23,6 +23,7 @@ from reverie.errors import TrainingError, shorten
 from reverie.files import atomic_write_json, remove_leftovers
 from reverie.jsonio import read_object
 from reverie.precision import ChosenPrecision
+from reverie.ranks import leads
 from reverie.settings import settings_to_dict
 from reverie.training.settings import LoopConfig
 
@@ -46,6 +47,11 @@ class TrainResult:
     stopped: Stopped
     message: str  # one line for the user; says how to go on where there is something to go on with
     signal: int = 0  # that interrupted it
+    rank: int = 0  # of the process, where several trained: only the first has written anything, and tells it
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
 
     @property
     def exit_code(self) -> int:
@@ -79,9 +85,10 @@ class RunDir:
         return changed
 
     def note(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> set[str]:
-        """``check``, then keep ``settings`` in ``recipe.json``."""
+        """``check``, then keep ``settings`` in ``recipe.json``, where this process leads."""
         changed = self.check(settings, free)
-        atomic_write_json(self.path / "recipe.json", settings)
+        if leads():
+            atomic_write_json(self.path / "recipe.json", settings)
         return changed
 
     def begin(self, config: LoopConfig, precision: ChosenPrecision) -> None:

@@ -18,7 +18,7 @@ from reverie.training.settings import LoopConfig
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["RunLog"]
+__all__ = ["NoLog", "RunLog"]
 
 logger = logging.getLogger("reverie.training")
 
@@ -85,6 +85,25 @@ class RunLog:
             logger.warning("no TensorBoard events: install them with pip install 'reverie[train]'")
             return None
         return SummaryWriter(str(run_dir / "tensorboard"), purge_step=start)
+
+
+class NoLog:
+    """Of a process that does not lead: it writes nothing."""
+
+    def __enter__(self) -> NoLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def begin(self, step: int, asked: str, precision: ChosenPrecision, device: str) -> None:
+        pass
+
+    def step_done(self, step: int) -> None:
+        pass
+
+    def write(self, step: int, kind: str, values: dict[str, float]) -> None:
+        pass
 
 
 def _short(value: float) -> str:

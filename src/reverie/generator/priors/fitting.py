@@ -83,7 +83,7 @@ def fit_prior(
 def _train_flow(objective: FlowObjective, loop: LoopConfig, run_dir: Path, progress: Progress) -> Prior:
     from reverie.training.loop import train
 
-    result = train(objective, loop, run_dir, progress)
+    result = train(objective, loop, run_dir, progress, alone=True)
     if result.stopped != "done":
         raise TrainingError(f"fitting the flow stopped at step {result.step}; run again to go on")
     with torch.random.fork_rng(devices=[]):
