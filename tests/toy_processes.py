@@ -12,7 +12,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parent.parent))  # children find ``tests.…`` there
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["reverie.training.loop", "reverie.training.run"])
+CONTEXT.set_forkserver_preload(["torch._dynamo", "reverie.training.loop", "reverie.training.run"])
 
 
 def start(target: Callable[..., None], *given: Any) -> Any:

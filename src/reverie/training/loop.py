@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader, Dataset
 
-from reverie.errors import TrainingError
+from reverie.errors import TrainingError, shorten
 from reverie.files import atomic_folder
 from reverie.progress import Progress, no_progress, shown_progress
 from reverie.training import checkpoint
-from reverie.training.objective import Compared, GivesUp, Objective
+from reverie.training.curves import draw_curves
+from reverie.training.objective import Compared, GivesUp, Named, Objective
 from reverie.training.processes import joined
 from reverie.training.run import Run
 from reverie.training.rundir import RunDir, Stopped, TrainResult, finite, stop_name
@@ -77,8 +79,11 @@ def train(
             run.finish()
             if processes.leads:
                 _export(run, place)
-                place.end(config, run.step, metrics)
+                weights = checkpoint.hash_weights(checkpoint.named_tensors(run.module))
+                place.end(config, run.step, metrics, weights)
             processes.wait()
+        if config.curves and processes.leads:
+            draw_curves(place.path)
     message = _message(stopped, run.step, config, place, number)
     return TrainResult(run.step, metrics, stopped, message, number, processes.rank)
 
@@ -114,20 +119,32 @@ def _steps(run: Run, place: RunDir, log: RunLog | NoLog, stops: Stops, started: 
         last_step = run.step == config.steps or run.out_of_patience
         late = 0 < config.max_minutes * 60 <= time.monotonic() - started
         number, out_of_time = (0, 0) if last_step else run.processes.largest(stops.number, late)
-        if last_step or number or out_of_time or _due(run.step, config.checkpoint_every):
+        if last_step or number or out_of_time:
             run.save(place.path)
+        elif _due(run.step, config.checkpoint_every):
+            try:
+                run.save(place.path)
+            except checkpoint.NotSavedError as error:  # there may be room again at the next one
+                logger.warning("%s Training goes on.", error)
         if number or out_of_time:
             return ("interrupted", int(number)) if number else ("time", 0)
     return "done", 0
 
 
 def _export(run: Run, place: RunDir) -> None:
-    with nullcontext() if run.best.weights else run.average_applied(), atomic_folder(place.export) as product:
-        run.objective.export(product)
+    try:
+        with nullcontext() if run.best.weights else run.average_applied(), atomic_folder(place.export) as product:
+            run.objective.export(product)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"the product cannot be written to {place.export}: {shorten(str(error))}. Its training is saved: make "
+            "room, and give the same command again."
+        ) from error
 
 
 def _log(run: Run, place: RunDir, first: int, report: Progress) -> RunLog | NoLog:
-    return RunLog(place.path, first, run.config, report) if run.processes.leads else NoLog()
+    named = run.objective.metrics if isinstance(run.objective, Named) else {}
+    return RunLog(place.path, first, run.config, report, named) if run.processes.leads else NoLog()
 
 
 def _begin(run: Run, place: RunDir, log: RunLog | NoLog) -> None:

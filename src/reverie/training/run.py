@@ -21,6 +21,7 @@ from reverie.errors import TrainingError
 from reverie.precision import ChosenPrecision, choose_precision
 from reverie.ranks import local_rank
 from reverie.training import checkpoint
+from reverie.training.compiling import Compiled
 from reverie.training.objective import Objective, to_device
 from reverie.training.optim import MovingAverage, build_optimizers, lr_fraction, set_lr_fraction
 from reverie.training.processes import Processes, Taken, seed_micro_batch
@@ -72,6 +73,7 @@ class Run:
         if not self.parameters:
             raise TrainingError(f"{type(objective).__name__} has no parameter to train: all are frozen")
         self.processes.start_alike([*checkpoint.named_tensors(self.module).values()])
+        self.compute_loss = Compiled(objective, self.device) if config.compile else objective.compute_loss
         self.optimizers = build_optimizers(self.module, config)
         self.average = MovingAverage(self.module, config.ema_decay) if config.ema_decay else None
         self.step = 0
@@ -134,7 +136,7 @@ class Run:
     def _backward(self, batch: Any) -> dict[str, Tensor]:
         """Add one micro-batch's share to the gradients; its share of every loss part, and its whole ``num_ids``."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision.name == "bf16"):
-            parts = self.objective.compute_loss(batch)
+            parts = self.compute_loss(batch)
         share = 1 / self.config.accumulate
         (parts["loss"] * share).backward()
         return {

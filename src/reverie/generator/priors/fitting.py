@@ -30,7 +30,7 @@ class PriorFitConfig:
     flow: FlowLessons = field(default_factory=FlowLessons)
     flow_loop: LoopConfig = LoopConfig(
         steps=3000, lr=2e-3, weight_decay=0.01, warmup_steps=100, precision="fp32", eval_every=200, patience=4,
-        checkpoint_every=600, ema_decay=0.995, log_every=100, tensorboard=False,
+        checkpoint_every=600, ema_decay=0.995, log_every=100, tensorboard=False, curves=False,
     )  # fmt: skip
     seed: int = 0
 
