@@ -39,6 +39,7 @@ COMMANDS = (
     "generator",
     "train",
     "teach",
+    "learn",
     "calibrate",
     "init",
     "models",
