@@ -6,9 +6,10 @@ import datetime
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -90,6 +91,8 @@ class ExpertObjective:
 
     module: nn.Module
     gives_up = True
+
+    metrics: ClassVar[Mapping[str, str]] = {"perplexity": "loss"}
 
     def __init__(self, data: ExpertData, progress: Progress = no_progress):
         self.data = data

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from reverie.errors import ConfigError
 from reverie.paths import find_bundle
 from reverie.progress import Progress
+from reverie.ranks import leads
 from reverie.settings import settings_to_dict
 from reverie.training.backbone import BackboneData, BackboneObjective
 from reverie.training.expert import ExpertData, ExpertObjective
@@ -17,6 +18,9 @@ from reverie.training.graph import GraphData, LinkObjective
 from reverie.training.loop import train, watched
 from reverie.training.objective import Objective
 from reverie.training.perception import PerceptionData, PerceptionObjective
+from reverie.training.preferences import PreferenceData, PreferenceObjective
+from reverie.training.replay import remember
+from reverie.training.reward import RewardData, RewardObjective
 from reverie.training.routing import RouterData, RouterObjective, measure_library
 from reverie.training.rundir import RunDir, TrainResult
 from reverie.training.settings import LoopConfig
@@ -30,8 +34,10 @@ __all__ = [
     "ExpertRecipe",
     "GraphRecipe",
     "PerceptionRecipe",
+    "PreferenceRecipe",
     "FactAttentionRecipe",
     "Recipe",
+    "RewardRecipe",
     "RouterRecipe",
     "TeachRecipe",
     "TextRecipe",
@@ -69,6 +75,8 @@ class Recipe:
             report("preparing", 0, 0)
             objective = self.objective(report)
             place.note(settings, free)
+            if leads():
+                remember(self)
             return train(objective, self.settled(objective), self.run_dir, report)
 
 
@@ -178,7 +186,10 @@ class ExpertRecipe(Recipe):
     )
 
     def objective(self, progress: Progress) -> Objective:
-        return ExpertObjective(self.data, progress)
+        made = ExpertObjective(self.data, progress)
+        if self.loop.precision == "fp32":  # a base in bf16 is read as it is where that is fast
+            made.backbone.float()
+        return made
 
 
 @dataclass(frozen=True)
@@ -209,3 +220,30 @@ class TeachRecipe(Recipe):
 
     def objective(self, progress: Progress) -> Objective:
         return TeachObjective(self.data, progress)
+
+
+@dataclass(frozen=True)
+class RewardRecipe(Recipe):
+    """An expert that is rewarded for its dreams: its ``export`` can be added to a library."""
+
+    run_dir: str = "runs/reward"
+    data: RewardData = field(default_factory=RewardData)
+    loop: LoopConfig = LoopConfig(
+        steps=400, lr=2e-3, weight_decay=0.0, warmup_steps=10, schedule="wsd", decay_fraction=0.3, precision="fp32",
+        eval_every=50, checkpoint_every=25, log_every=10,
+    )  # fmt: skip
+
+    def objective(self, progress: Progress) -> Objective:
+        return RewardObjective(self.data, progress)
+
+
+@dataclass(frozen=True)
+class PreferenceRecipe(Recipe):
+    """A reward model of what people like better: its ``export`` is what the reward ``thumbs`` goes by."""
+
+    run_dir: str = "runs/preferences"
+    data: PreferenceData = field(default_factory=lambda: PreferenceData(feedback="feedback.jsonl"))
+    loop: LoopConfig = LoopConfig(steps=200, lr=1e-3, warmup_steps=10, precision="fp32", eval_every=20, patience=3)
+
+    def objective(self, progress: Progress) -> Objective:
+        return PreferenceObjective(self.data, progress)
