@@ -39,9 +39,9 @@ class ForgettingOptions:
     batch_size: int = 8
     rank: int = 8
     lr: float = 2e-3  # of low-rank changes
-    full_lr: float = 1e-4  # of all weights
+    full_lr: float = 1e-4  # of all weights, but for the table of ids
     rows: int = 320  # of a skill to train on, at most
-    tests: int = 40  # of a skill to test on, at most
+    tests: int = 32  # of a skill to test on, at most
     replayed: int = 64  # rows of each earlier skill that are kept for replay
     consolidation: float = 1.0  # weight of the penalty
     fisher_rows: int = 24
