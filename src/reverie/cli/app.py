@@ -40,6 +40,7 @@ COMMANDS = (
     "generator",
     "train",
     "teach",
+    "learn",
     "calibrate",
     "init",
     "models",
