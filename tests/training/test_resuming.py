@@ -37,17 +37,21 @@ from reverie.training.fact_attention import FactAttentionData
 from reverie.training.graph import GraphData
 from reverie.training.objective import Objective
 from reverie.training.perception import PerceptionData
+from reverie.training.preferences import PreferenceData
 from reverie.training.recipes import (
     BackboneRecipe,
     ExpertRecipe,
     FactAttentionRecipe,
     GraphRecipe,
     PerceptionRecipe,
+    PreferenceRecipe,
+    RewardRecipe,
     RouterRecipe,
     TeachRecipe,
     TextRecipe,
     TokenizerRecipe,
 )
+from reverie.training.reward import RewardData
 from reverie.training.routing import RouterData
 from reverie.training.teach import TeachData
 from reverie.training.text import TextData
@@ -166,6 +170,21 @@ def generator(folder: Path) -> Objective:
     )
 
 
+def reward(folder: Path) -> Objective:
+    data = RewardData(
+        bundle=str(toy_bundle(folder)), shown_steps=2, shown_docs=2, groups=2, branches=3, depth=2, buckets=1,
+        most_ids=40, eval_tasks=1, max_side=4, lora=LoraConfig(rank=2), updates=2, baseline="value",
+    )  # fmt: skip
+    return RewardRecipe(data=data).objective(no_progress)
+
+
+def preferences(folder: Path) -> Objective:
+    lines = [{"question": f"What is {n}?", "better": f"It is {n}.", "worse": "It is."} for n in range(40)]
+    (folder / "feedback.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = PreferenceData(feedback=str(folder / "feedback.jsonl"), bundle=str(toy_bundle(folder)), batch_size=4)
+    return PreferenceRecipe(data=data).objective(no_progress)
+
+
 def toy(folder: Path) -> Objective:
     return ToyObjective()
 
@@ -180,6 +199,8 @@ TABLE: dict[str, Callable[[Path], Objective]] = {
     "perception": perception,
     "expert": expert,
     "router": router,
+    "reward": reward,
+    "preferences": preferences,
 }
 MORE = {"graph, support": support, "expert, elsewhere": elsewhere, "teach": teach, "generator": generator, "toy": toy}
 
