@@ -47,6 +47,7 @@ _OWN: dict[str, Benchmark | str] = {
     "export": "reverie_bench.export:BENCHMARK",
     "weights": "reverie_bench.weights:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
+    "reward": "reverie_bench.reward:BENCHMARK",
 }
 _BENCHMARKS: Registry[Benchmark] = Registry("benchmark", _OWN, "reverie.benchmarks")
 
