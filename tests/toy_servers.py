@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -32,6 +33,10 @@ class Server:
         self.models = [MODEL]
         self.key = ""
         self.can = {"completions", "echo"}
+        self.faults: list[str] = []  # of the next answers, one each, before it is as ``fault`` says
+        self.says: str | None = None  # instead of what the toy says
+        self.pause_s = 0.0  # before each answer
+        self.nats: float | None = None  # of each of its ids, instead of what the toy finds
 
     def body(self, path: str) -> dict[str, Any]:
         return [body for asked, body in self.asked if asked == path][-1]
@@ -57,6 +62,7 @@ def serving(kind: type[BaseHTTPRequestHandler]) -> Iterator[Server]:
 
 class _Handler(BaseHTTPRequestHandler):
     state: Server
+    fault = ""
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args: Any) -> None: ...
@@ -74,14 +80,17 @@ class _Handler(BaseHTTPRequestHandler):
             state.keys.append(self.headers.get("Authorization"))
             state.at_once += 1
             state.most_at_once = max(state.most_at_once, state.at_once)
+            self.fault = state.faults.pop(0) if state.faults and body.get("stream") else state.fault
         try:
-            if state.fault == "html":
+            if self.fault == "html":
                 self.say(200, b"<html><body>Welcome to the router</body></html>", "text/html")
-            elif state.fault == "html 404":
+            elif self.fault == "html 404":
                 self.say(404, b"<html><body>Not here</body></html>", "text/html")
-            elif state.fault == "500":
+            elif self.fault == "500":
                 self.say(500, b'{"error": {"message": "out of memory"}}')
-            elif state.fault == "slow":
+            elif self.fault == "429":
+                self.say(429, b'{"error": {"message": "too many"}}', wait="7")
+            elif self.fault == "slow":
                 time.sleep(1)
                 self.close_connection = True
             elif state.key and self.headers.get("Authorization") != f"Bearer {state.key}":
@@ -98,10 +107,12 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self, path: str, body: dict[str, Any]) -> None:
         raise NotImplementedError
 
-    def say(self, status: int, data: bytes | dict[str, Any], kind: str = "application/json") -> None:
+    def say(self, status: int, data: bytes | dict[str, Any], kind: str = "application/json", wait: str = "") -> None:
         data = json.dumps(data).encode() if isinstance(data, dict) else data
         self.send_response(status)
         self.send_header("Content-Type", kind)
+        if wait:
+            self.send_header("Retry-After", wait)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -114,14 +125,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for count, part in enumerate(parts):
             self._chunk(part)
-            if self.state.fault == "half" and count == 1:
+            if self.fault == "half" and count == 1:
                 self.close_connection = True
                 return
-            if self.state.fault == "stuck":
+            if self.fault == "stuck":
                 self.state.broken.wait(9)
                 self.close_connection = True
                 return
-            while self.state.fault == "endless":
+            while self.fault == "endless":
                 self._chunk(part)
                 time.sleep(0.005)
         self.wfile.write(b"0\r\n\r\n")
@@ -131,17 +142,27 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def speak(
-        self, said: Any, most: int, drawn: Sampling, seed: int, stop: list[str], tell: Callable[..., bytes]
+        self, said: Any, most: int, drawn: Sampling, seed: int, stop: list[str], top: int, tell: Callable[..., bytes]
     ) -> tuple[list[bytes], str]:
         """Parts of the toy's answer, and why it ended."""
         if isinstance(said, list):
             said = tuple(Message(turn["role"], turn["content"]) for turn in said)
         parts: list[bytes] = []
-        request, pieces = SpeechRequest(said, most, drawn, seed, tuple(stop or ())), list[str]()
-        (speech,) = self.state.toy.speak([request], lambda _, piece: pieces.append(piece))
-        before = said if isinstance(said, str) else " ".join(turn.content for turn in said)
-        for piece in pieces:
-            parts.append(tell(piece, self.state.toy.score([(before, piece)])[0].log_prob))
+        time.sleep(self.state.pause_s)
+        if (text := self.state.says) is not None:
+            size = max(len(text) // 500, 8)
+            pieces = [text[start : start + size] for start in range(0, len(text), size)]
+            return [tell(piece, -0.5 if self.state.nats is None else self.state.nats) for piece in pieces], "stop"
+        able = replace(self.state.toy.abilities, tops=20)
+        toy = ToySpeaker(abilities=able)
+        (speech,) = toy.speak([SpeechRequest(said, most, drawn, seed, tuple(stop or ()), top=max(top, 1))])
+        before, left = said if isinstance(said, str) else " ".join(turn.content for turn in said), speech.text
+        for one in speech.ids:
+            piece, left = left[: len(one.bytes)], left[len(one.bytes) :]
+            best = [{"token": data.decode(), "logprob": value} for data, value in one.top[:top]]
+            if piece:
+                nats = toy.score([(before, piece)])[0].log_prob if self.state.nats is None else self.state.nats
+                parts.append(tell(piece, nats, best))
             before += piece
         return parts, "stop" if speech.finished else "length"
 
@@ -172,10 +193,10 @@ class Ollama(_Handler):
     def _generate(self, chat: bool, body: dict[str, Any]) -> None:
         options = body["options"]
 
-        def tell(piece: str, log_prob: float = 0.0, **more: Any) -> bytes:
+        def tell(piece: str, log_prob: float = 0.0, best: Any = (), **more: Any) -> bytes:
             text = {"message": {"role": "assistant", "content": piece}} if chat else {"response": piece}
             told = (
-                {"logprobs": [{"token": piece, "logprob": log_prob}]}
+                {"logprobs": [{"token": piece, "logprob": log_prob, **({"top_logprobs": best} if best else {})}]}
                 if piece and "no log-probabilities" not in self.state.can
                 else {}
             )
@@ -185,9 +206,10 @@ class Ollama(_Handler):
             options["temperature"], options["top_k"], options["top_p"], options["min_p"], options["repeat_penalty"]
         )
         said = body["messages"] if chat else body["prompt"]
-        parts, end = self.speak(said, options["num_predict"], drawn, options["seed"], options["stop"], tell)
+        top = 0 if "no likeliest" in self.state.can else body.get("top_logprobs", 0)
+        parts, end = self.speak(said, options["num_predict"], drawn, options["seed"], options["stop"], top, tell)
         parts.append(tell("", done=True, done_reason=end, eval_count=len(parts), prompt_eval_count=3))
-        if self.state.fault == "error amid":
+        if self.fault == "error amid":
             parts[1:] = [b'{"error": "the runner died"}\n']
         self.stream("application/x-ndjson", iter(parts))
 
@@ -226,12 +248,20 @@ class OpenAI(_Handler):
         return {"index": index, "text": text + " the", "finish_reason": "length", "logprobs": told}
 
     def _stream(self, chat: bool, body: dict[str, Any]) -> None:
-        def tell(piece: str, log_prob: float = 0.0, end: str | None = None) -> bytes:
+        def tell(piece: str, log_prob: float = 0.0, best: Any = (), end: str | None = None) -> bytes:
             text = {"delta": {"content": piece}} if chat else {"text": piece}
             told = (
-                {"content": [{"token": piece, "logprob": log_prob}]}
+                {
+                    "content": [
+                        {"token": piece, "logprob": log_prob, "bytes": [*piece[:99].encode()], "top_logprobs": best}
+                    ]
+                }
                 if chat
-                else {"token_logprobs": [log_prob], "tokens": [piece]}
+                else {
+                    "token_logprobs": [log_prob],
+                    "tokens": [piece],
+                    "top_logprobs": [{one["token"]: one["logprob"] for one in best}],
+                }
             )
             choice = {
                 "index": 0,
@@ -239,7 +269,7 @@ class OpenAI(_Handler):
                 "logprobs": told if piece and body.get("logprobs") else None,
                 **text,
             }
-            choices = [] if self.state.fault == "empty choice" else [choice]
+            choices = [] if self.fault == "empty choice" else [choice]
             return (
                 b"data: "
                 + json.dumps({"id": "1", "created": 1, "model": MODEL, "object": "x", "choices": choices}).encode()
@@ -248,7 +278,10 @@ class OpenAI(_Handler):
 
         drawn = Sampling(body["temperature"], body.get("top_k", 0), body["top_p"], body.get("min_p", 0.0))
         said = body["messages"] if chat else body["prompt"]
-        parts, end = self.speak(said, body["max_tokens"], drawn, body["seed"], body.get("stop", []), tell)
+        top = body.get("top_logprobs", 0) if chat else body.get("logprobs", 0)
+        if "no likeliest" in self.state.can:
+            top = 0
+        parts, end = self.speak(said, body["max_tokens"], drawn, body["seed"], body.get("stop", []), top, tell)
         self.stream("text/event-stream", iter([*parts, tell("", end=end), b"data: [DONE]\n\n"]))
 
 

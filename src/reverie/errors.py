@@ -29,9 +29,11 @@ from collections.abc import Iterable
 
 
 class ReverieError(Exception):
-    """Base of every error raised on purpose. ``exit_code`` is what the command line returns."""
+    """Base of every error raised on purpose. ``exit_code`` is what the command line returns; ``spoken``: somebody else
+    has said it already, such as another process of the same run."""
 
     exit_code = 1
+    spoken = False
 
 
 class UsageError(ReverieError):
@@ -89,7 +91,11 @@ class TrainingError(ReverieError):
 
 
 class BackendError(ReverieError):
-    pass
+    """``passing``: the same call may be answered later; ``wait_s``: after so many seconds, where the server says."""
+
+    def __init__(self, line: str, passing: bool = True, wait_s: float | None = None):
+        super().__init__(line)
+        self.passing, self.wait_s = passing, wait_s
 
 
 class ContractError(ReverieError, ValueError):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from reverie.errors import ConfigError
 from reverie.progress import Progress
+from reverie.ranks import leads
 from reverie.settings import settings_to_dict
 from reverie.training.backbone import BackboneData, BackboneObjective
 from reverie.training.expert import ExpertData, ExpertObjective
@@ -17,6 +18,7 @@ from reverie.training.loop import train, watched
 from reverie.training.objective import Objective
 from reverie.training.perception import PerceptionData, PerceptionObjective
 from reverie.training.preferences import PreferenceData, PreferenceObjective
+from reverie.training.replay import remember
 from reverie.training.reward import RewardData, RewardObjective
 from reverie.training.routing import RouterData, RouterObjective, measure_library
 from reverie.training.rundir import RunDir, TrainResult
@@ -71,6 +73,8 @@ class Recipe:
             report("preparing", 0, 0)
             objective = self.objective(report)
             place.note(settings, free)
+            if leads():
+                remember(self)
             return train(objective, self.settled(objective), self.run_dir, report)
 
 
@@ -168,7 +172,10 @@ class ExpertRecipe(Recipe):
     )
 
     def objective(self, progress: Progress) -> Objective:
-        return ExpertObjective(self.data, progress)
+        made = ExpertObjective(self.data, progress)
+        if self.loop.precision == "fp32":  # a base in bf16 is read as it is where that is fast
+            made.backbone.float()
+        return made
 
 
 @dataclass(frozen=True)
