@@ -1,6 +1,8 @@
 from .check import check_speaker as check_speaker
+from .contract import MAX_TOP as MAX_TOP
 from .contract import Abilities as Abilities
 from .contract import Message as Message
+from .contract import SaidId as SaidId
 from .contract import Scored as Scored
 from .contract import Speaker as Speaker
 from .contract import Speech as Speech

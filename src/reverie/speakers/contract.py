@@ -17,7 +17,9 @@ from reverie.engine.sampling import Sampling
 from reverie.errors import ConfigError
 from reverie.experts.contract import Choice
 
-__all__ = ["Abilities", "Message", "Scored", "Speaker", "Speech", "SpeechRequest"]
+__all__ = ["MAX_TOP", "Abilities", "Message", "SaidId", "Scored", "Speaker", "Speech", "SpeechRequest"]
+
+MAX_TOP = 100  # likeliest ids that may be asked for at a place; a speaker tells ``Abilities.tops`` of them at most
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Abilities:
     embeds: bool = False  # turns texts into vectors (``Speaker.embed``)
     seeds: bool = True  # the same seed gives the same words
     experts: bool = False  # has experts that a request may name
+    tops: int = 0  # how many of the likeliest ids it tells at each place (``SpeechRequest.top``); 0: none
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class SpeechRequest:
             begins with it and holds words; with ("Result:",) such as " you drop it\\nResult: it breaks". Who has not
             ``Abilities.forms`` may miss it.
         experts: who helps, where the speaker has experts
+        top: how many of the likeliest ids are told wherever one is drawn (``Speech.ids``), at most ``MAX_TOP``; 0:
+            none. Who tells fewer (``Abilities.tops``) tells as many as it can.
     """
 
     said: str | tuple[Message, ...]
@@ -64,12 +69,25 @@ class SpeechRequest:
     stop: tuple[str, ...] = ()
     form: tuple[str, ...] | None = None
     experts: Choice = ()
+    top: int = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.top, int) or not 0 <= self.top <= MAX_TOP:
+            raise ConfigError(f"top is a whole number from 0 to {MAX_TOP}, got {self.top}")
         if not isinstance(self.max_ids, int) or self.max_ids < 1:
             raise ConfigError(f"max_ids is a whole number of at least 1, got {self.max_ids}")
         if not self.said or any(not one for one in self.stop):
             raise ConfigError("a speaker is asked with words, and no stop text is empty")
+
+
+@dataclass(frozen=True)
+class SaidId:
+    """An id that was drawn: its bytes (a part of a letter is some of its bytes; an id that only ends has none), its
+    log-probability in nats at temperature 1, and the bytes and log-probabilities of the likeliest there, best first."""
+
+    bytes: bytes
+    log_prob: float
+    top: tuple[tuple[bytes, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,13 +96,16 @@ class Speech:
 
     ``finished``: it came to an end by itself, by a stop text or by its form; False where ``max_ids`` ran out.
     ``num_ids``, with the one that ended it where it counts that, and ``log_prob`` (the sum over them, in nats, at
-    temperature 1) are None where the speaker does not tell.
+    temperature 1) are None where the speaker does not tell. ``ids``: one by one, where ``SpeechRequest.top`` asked for
+    them and the speaker tells; their bytes joined are the text, and may go on behind it where a stop text or a form
+    ended it.
     """
 
     text: str
     finished: bool
     num_ids: int | None = None
     log_prob: float | None = None
+    ids: tuple[SaidId, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,9 @@
+from .contract import Counts as Counts
+from .contract import LogitTeacher as LogitTeacher
+from .contract import Planned as Planned
+from .contract import Teacher as Teacher
+from .contract import TeacherConfig as TeacherConfig
+from .traces import Prompt as Prompt
+from .traces import Trace as Trace
+from .traces import Traces as Traces
+from .traces import read_traces as read_traces
