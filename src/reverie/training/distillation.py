@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reverie.errors import ConfigError, DataError
@@ -330,8 +329,8 @@ def _cut(targets: SoftTargets | None, room: int) -> SoftTargets | None:
         return targets
     chunk = targets.chunk[:room].copy()
     chunk[chunk == targets.chunk[room]] = -1
-    kept = (one[:room] for one in (targets.ids, targets.probs, targets.rest, targets.trust))
-    return SoftTargets(*kept, chunk, targets.chunk_log_probs)
+    ids, probs, rest, trust = (one[:room] for one in (targets.ids, targets.probs, targets.rest, targets.trust))
+    return SoftTargets(ids, probs, rest, trust, chunk, targets.chunk_log_probs)
 
 
 def _nothing(count: int) -> SoftTargets:

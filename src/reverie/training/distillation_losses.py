@@ -70,8 +70,9 @@ def feature_loss(ours: Tensor, theirs: Tensor) -> Tensor:
 
 def _divergence(teacher: Tensor, student: Tensor) -> Tensor:  # (n, C) logarithms, of any scale → (n,)
     log_p, log_q = F.log_softmax(teacher.float(), 1), F.log_softmax(student.float(), 1)
-    p = log_p.exp()
-    return torch.where(p > 0, p * (log_p - log_q), 0.0).sum(1)
+    likely = log_p > -torch.inf  # false for NaN, too: of a place of which nothing is told
+    p = torch.where(likely, log_p, -torch.inf).exp()
+    return (p * (torch.where(likely, log_p, 0.0) - torch.where(likely, log_q, 0.0))).sum(1)
 
 
 def _mean(each: Tensor, shares: Tensor) -> Tensor:

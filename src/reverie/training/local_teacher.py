@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from reverie.errors import ConfigError
 from reverie.training.alignment import Place, placed, places
 from reverie.training.word_models import Prompt, WordModel
 
@@ -101,7 +100,8 @@ class LocalTeacher:
         found = probs.new_zeros(len(at), self.student.backbone.config.vocab_size)
         for number in part[at >= 0].unique().tolist():
             rows, kept = ((part == number) & (at >= 0)).nonzero()[:, 0], self._parts[number]
-            said, (theirs, ours, over) = probs[at[rows]], (one.to(at.device) for one in kept)
+            said = probs[at[rows]]
+            theirs, ours, over = (one.to(at.device) for one in (kept.theirs, kept.ours, kept.over))
             mapped = found[rows].index_add(1, ours, said[:, theirs])
             mass = mapped.sum(1)
             found[rows] = mapped / mass.clamp_min(torch.finfo(torch.float32).tiny)[:, None]
@@ -159,7 +159,9 @@ class LocalTeacher:
         """Its ids that begin with some bytes."""
         words, order = self._sorted
         end = bisect_left(words, said[:-1] + bytes([said[-1] + 1])) if said and said[-1] < 255 else len(words)
-        return [token for token in order[bisect_left(words, said) : end] if self.model.vocabulary[token].startswith(said)]
+        return [
+            token for token in order[bisect_left(words, said) : end] if self.model.vocabulary[token].startswith(said)
+        ]
 
     @cached_property
     def _sorted(self) -> tuple[list[bytes], list[int]]:

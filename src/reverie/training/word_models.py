@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reverie.dreaming.model import Prompter
-from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter
+from reverie.dreaming.prompting import ChatPrompter
 from reverie.errors import ConfigError
 from reverie.model import Backbone
 from reverie.model.transformers_base import TransformersBackbone
@@ -105,11 +105,18 @@ class WordModel:
         return Seen(states[:, :-1][where], tuple(kept[layer][:, :-1][where] for layer in layers))
 
     def logits(self, final: Tensor) -> Tensor:  # (n, D) → (n, V) float32
-        return (self.backbone.logits(final) if self._plain else final).float()
+        """Of what ``seen`` calls final."""
+        if not self._plain:
+            return final.float()
+        if isinstance(self.backbone, Backbone):
+            return self.backbone.logits(final).float()
+        return self.backbone.ids.rotate_logits(self.backbone.base.get_output_embeddings()(final))
 
-    @property
+    @cached_property
     def _plain(self) -> bool:
-        return isinstance(self.backbone, Backbone) or self.backbone.plain_output
+        """Logits are final states times one table."""
+        with torch.no_grad():  # where the table is trained that is not told otherwise
+            return isinstance(self.backbone, Backbone) or self.backbone.plain_output
 
     @cached_property
     def layers(self) -> nn.ModuleList:
