@@ -56,6 +56,8 @@ class WordModel:
         chat = isinstance(self.prompter, ChatPrompter)
         self.words = self.prompter.words if chat else BaseWords(grammar.text.library, frozenset())
         self._grammar = grammar
+        with torch.no_grad():  # logits are final states times one table; where that is trained it is not told any more
+            self._plain = isinstance(self.backbone, Backbone) or self.backbone.plain_output
 
     def ids(self, prompt: Prompt) -> list[int]:
         """Of a prompt. Raises UsageError for an empty one, and for one that a chat template does not take."""
@@ -111,12 +113,6 @@ class WordModel:
         if isinstance(self.backbone, Backbone):
             return self.backbone.logits(final).float()
         return self.backbone.ids.rotate_logits(self.backbone.base.get_output_embeddings()(final))
-
-    @cached_property
-    def _plain(self) -> bool:
-        """Logits are final states times one table."""
-        with torch.no_grad():  # where the table is trained that is not told otherwise
-            return isinstance(self.backbone, Backbone) or self.backbone.plain_output
 
     @cached_property
     def layers(self) -> nn.ModuleList:
