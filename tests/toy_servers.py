@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -81,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.say(404, b"<html><body>Not here</body></html>", "text/html")
             elif state.fault == "500":
                 self.say(500, b'{"error": {"message": "out of memory"}}')
+            elif state.fault == "429":
+                self.say(429, b'{"error": {"message": "too many"}}', wait="7")
             elif state.fault == "slow":
                 time.sleep(1)
                 self.close_connection = True
@@ -98,10 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self, path: str, body: dict[str, Any]) -> None:
         raise NotImplementedError
 
-    def say(self, status: int, data: bytes | dict[str, Any], kind: str = "application/json") -> None:
+    def say(self, status: int, data: bytes | dict[str, Any], kind: str = "application/json", wait: str = "") -> None:
         data = json.dumps(data).encode() if isinstance(data, dict) else data
         self.send_response(status)
         self.send_header("Content-Type", kind)
+        if wait:
+            self.send_header("Retry-After", wait)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -131,17 +136,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def speak(
-        self, said: Any, most: int, drawn: Sampling, seed: int, stop: list[str], tell: Callable[..., bytes]
+        self, said: Any, most: int, drawn: Sampling, seed: int, stop: list[str], top: int, tell: Callable[..., bytes]
     ) -> tuple[list[bytes], str]:
         """Parts of the toy's answer, and why it ended."""
         if isinstance(said, list):
             said = tuple(Message(turn["role"], turn["content"]) for turn in said)
         parts: list[bytes] = []
-        request, pieces = SpeechRequest(said, most, drawn, seed, tuple(stop or ())), list[str]()
-        (speech,) = self.state.toy.speak([request], lambda _, piece: pieces.append(piece))
-        before = said if isinstance(said, str) else " ".join(turn.content for turn in said)
-        for piece in pieces:
-            parts.append(tell(piece, self.state.toy.score([(before, piece)])[0].log_prob))
+        able = replace(self.state.toy.abilities, tops=20)
+        toy = ToySpeaker(abilities=able)
+        (speech,) = toy.speak([SpeechRequest(said, most, drawn, seed, tuple(stop or ()), top=max(top, 1))])
+        before, left = said if isinstance(said, str) else " ".join(turn.content for turn in said), speech.text
+        for one in speech.ids:
+            piece, left = left[: len(one.bytes)], left[len(one.bytes) :]
+            best = [{"token": data.decode(), "logprob": value} for data, value in one.top[:top]]
+            if piece:
+                parts.append(tell(piece, toy.score([(before, piece)])[0].log_prob, best))
             before += piece
         return parts, "stop" if speech.finished else "length"
 
@@ -172,10 +181,10 @@ class Ollama(_Handler):
     def _generate(self, chat: bool, body: dict[str, Any]) -> None:
         options = body["options"]
 
-        def tell(piece: str, log_prob: float = 0.0, **more: Any) -> bytes:
+        def tell(piece: str, log_prob: float = 0.0, best: Any = (), **more: Any) -> bytes:
             text = {"message": {"role": "assistant", "content": piece}} if chat else {"response": piece}
             told = (
-                {"logprobs": [{"token": piece, "logprob": log_prob}]}
+                {"logprobs": [{"token": piece, "logprob": log_prob, **({"top_logprobs": best} if best else {})}]}
                 if piece and "no log-probabilities" not in self.state.can
                 else {}
             )
@@ -185,7 +194,8 @@ class Ollama(_Handler):
             options["temperature"], options["top_k"], options["top_p"], options["min_p"], options["repeat_penalty"]
         )
         said = body["messages"] if chat else body["prompt"]
-        parts, end = self.speak(said, options["num_predict"], drawn, options["seed"], options["stop"], tell)
+        top = 0 if "no likeliest" in self.state.can else body.get("top_logprobs", 0)
+        parts, end = self.speak(said, options["num_predict"], drawn, options["seed"], options["stop"], top, tell)
         parts.append(tell("", done=True, done_reason=end, eval_count=len(parts), prompt_eval_count=3))
         if self.state.fault == "error amid":
             parts[1:] = [b'{"error": "the runner died"}\n']
@@ -226,12 +236,16 @@ class OpenAI(_Handler):
         return {"index": index, "text": text + " the", "finish_reason": "length", "logprobs": told}
 
     def _stream(self, chat: bool, body: dict[str, Any]) -> None:
-        def tell(piece: str, log_prob: float = 0.0, end: str | None = None) -> bytes:
+        def tell(piece: str, log_prob: float = 0.0, best: Any = (), end: str | None = None) -> bytes:
             text = {"delta": {"content": piece}} if chat else {"text": piece}
             told = (
-                {"content": [{"token": piece, "logprob": log_prob}]}
+                {"content": [{"token": piece, "logprob": log_prob, "bytes": [*piece.encode()], "top_logprobs": best}]}
                 if chat
-                else {"token_logprobs": [log_prob], "tokens": [piece]}
+                else {
+                    "token_logprobs": [log_prob],
+                    "tokens": [piece],
+                    "top_logprobs": [{one["token"]: one["logprob"] for one in best}],
+                }
             )
             choice = {
                 "index": 0,
@@ -248,7 +262,10 @@ class OpenAI(_Handler):
 
         drawn = Sampling(body["temperature"], body.get("top_k", 0), body["top_p"], body.get("min_p", 0.0))
         said = body["messages"] if chat else body["prompt"]
-        parts, end = self.speak(said, body["max_tokens"], drawn, body["seed"], body.get("stop", []), tell)
+        top = body.get("top_logprobs", 0) if chat else body.get("logprobs", 0)
+        if "no likeliest" in self.state.can:
+            top = 0
+        parts, end = self.speak(said, body["max_tokens"], drawn, body["seed"], body.get("stop", []), top, tell)
         self.stream("text/event-stream", iter([*parts, tell("", end=end), b"data: [DONE]\n\n"]))
 
 

@@ -89,7 +89,11 @@ class TrainingError(ReverieError):
 
 
 class BackendError(ReverieError):
-    pass
+    """``passing``: the same call may be answered later; ``wait_s``: after so many seconds, where the server says."""
+
+    def __init__(self, line: str, passing: bool = True, wait_s: float | None = None):
+        super().__init__(line)
+        self.passing, self.wait_s = passing, wait_s
 
 
 class ContractError(ReverieError, ValueError):

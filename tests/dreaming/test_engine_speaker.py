@@ -152,3 +152,15 @@ def test_its_usual_drawing_is_its_makers() -> None:
     assert toy_engine_speaker().usual == Sampling(0.0)
     drawn = toy_engine_speaker(temperature=0.6, top_p=0.9, top_k=20.0, repetition_penalty=1.1).usual
     assert drawn == Sampling(0.6, 20, 0.9, 0.0, 1.1)
+
+
+def test_the_likeliest_ids_are_those_of_the_base(plain: EngineSpeaker) -> None:
+    (speech,) = plain.speak([SpeechRequest("It falls", 1, DRAWN, seed=1, top=100)])
+    (one,) = speech.ids
+    assert len(one.top) == 100
+    letters = [(data.decode(), nats) for data, nats in one.top if len(data) == 1 and data.isalpha()]  # one id each
+    scores = [each.log_prob for each in plain.score([("It falls", letter) for letter, _ in letters])]
+    gaps = [score - nats for score, (_, nats) in zip(scores, letters)]  # what special tokens, never said, would take
+    assert len(letters) > 5
+    assert gaps == pytest.approx([gaps[0]] * len(gaps), abs=1e-3)
+    assert -0.5 < gaps[0] <= 1e-4

@@ -158,3 +158,16 @@ def test_it_writes_nothing_onto_the_terminal(path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("said", ["the red ball", TALK], ids=["text", "talk"])
+def test_the_likeliest_ids_are_told_alike_in_and_out_of_process(
+    inside: Speaker, outside: Speaker, said: str | tuple[Message, ...]
+) -> None:
+    assert (inside.abilities.tops, outside.abilities.tops) == (100, 20)
+    request = SpeechRequest(said, 8, Sampling(1.0), seed=5, top=4)
+    (one,), (other,) = inside.speak([request]), outside.speak([request])
+    assert one.ids
+    assert [each.bytes for each in one.ids] == [each.bytes for each in other.ids]
+    for each, same in zip(one.ids, other.ids):
+        assert [nats for _, nats in each.top] == pytest.approx([nats for _, nats in same.top], abs=0.05)

@@ -6,11 +6,25 @@ import signal
 import threading
 from collections.abc import Iterator
 
+import ollama
 import pytest
 
 from reverie.engine.sampling import Sampling
 from reverie.errors import BackendError, ReverieError, UsageError
-from reverie.speakers import Abilities, Message, Speaker, SpeakerConfig, SpeechRequest, check_speaker, open_speaker
+from reverie.speakers import (
+    Abilities,
+    Message,
+    SaidId,
+    Speaker,
+    SpeakerConfig,
+    SpeechRequest,
+    ToySpeaker,
+    check_speaker,
+    open_speaker,
+)
+from reverie.speakers.llama_server import read_chunk
+from reverie.speakers.ollama_speaker import _piece
+from reverie.speakers.remote import Hear, Piece, said_id
 from toy_servers import MODEL, Ollama, OpenAI, Server, serving
 
 IMPATIENT = SpeakerConfig(timeout_s=0.3)
@@ -167,7 +181,7 @@ def test_ollama_is_told_every_setting_and_its_context() -> None:
         speaker = open_at(server)
         assert speaker.max_ids == 1000  # of the model's own head
         assert speaker.usual == Sampling(0.6, top_p=0.9)  # of its file
-        assert speaker.abilities == Abilities(embeds=True, seeds=False)
+        assert speaker.abilities == Abilities(embeds=True, seeds=False, tops=20)
         speaker.speak([SpeechRequest("the", 9, Sampling(0.5, 3, 0.8, 0.1, 1.2), 2**40 + 5, ("\n",))])
         body = server.body("/api/generate")
         assert body["raw"] is True
@@ -198,7 +212,7 @@ def test_an_older_ollama_tells_no_log_probabilities() -> None:
 def test_a_server_that_echoes_scores_as_its_model_does() -> None:
     with serving(OpenAI) as server:
         speaker = open_at(server)
-        assert speaker.abilities == Abilities(scores=True, seeds=False)
+        assert speaker.abilities == Abilities(scores=True, seeds=False, tops=20)
         pairs = [("the egg", " falls breaks"), ("the ice", " melts"), ("the egg", " melts")]
         wanted = server.toy.score(pairs)
         for one, other in zip(speaker.score(pairs), wanted, strict=True):
@@ -210,7 +224,7 @@ def test_a_server_without_echo_completes_and_does_not_score() -> None:
     with serving(OpenAI) as server:
         server.can.remove("echo")
         speaker = open_at(server)
-        assert speaker.abilities == Abilities(seeds=False)
+        assert speaker.abilities == Abilities(seeds=False, tops=20)
         with pytest.raises(UsageError, match="does not say how probable"):
             speaker.score([("a", "b")])
 
@@ -219,7 +233,7 @@ def test_a_server_that_only_chats_is_only_asked_talks() -> None:
     with serving(OpenAI) as server:
         server.can.remove("completions")
         speaker = open_at(server)
-        assert speaker.abilities == Abilities(completes=False, seeds=False)
+        assert speaker.abilities == Abilities(completes=False, seeds=False, tops=20)
         check_speaker(speaker)
         assert sum(path == "/v1/completions" for path, _ in server.asked) <= 3  # found out once
 
@@ -244,3 +258,56 @@ def test_a_server_is_told_only_settings_that_are_on() -> None:
         speaker.speak([SpeechRequest("the egg", 5, Sampling(top_k=3, min_p=0.1, repetition_penalty=1.1), stop=("\n",))])
         asked = server.body("/v1/completions")
         assert (asked["top_k"], asked["min_p"], asked["repetition_penalty"], asked["stop"]) == (3, 0.1, 1.1, ["\n"])
+
+
+@pytest.mark.parametrize("said", ["the egg", TALK], ids=["text", "talk"])
+def test_the_likeliest_ids_are_told_as_the_model_has_them(server: Server, said: str | tuple[Message, ...]) -> None:
+    request = SpeechRequest(said, 6, Sampling(0.9), seed=3, top=4)
+    (wanted,), (given,) = ToySpeaker().speak([request]), open_at(server).speak([request])
+    assert len(given.ids) > 3
+    assert [one.bytes for one in given.ids] == [one.bytes for one in wanted.ids]
+    for one, other in zip(given.ids, wanted.ids):
+        assert [data for data, _ in one.top] == [data for data, _ in other.top]
+        assert [nats for _, nats in one.top] == pytest.approx([nats for _, nats in other.top], abs=1e-4)
+    assert len(open_at(server).speak([SpeechRequest(said, 3, top=100)])[0].ids[0].top) <= 20  # more are refused there
+
+
+def test_a_server_that_tells_no_likeliest_ids_is_known_as_such(server: Server) -> None:
+    server.can.add("no likeliest")
+    speaker = open_at(server)
+    assert speaker.abilities.tops == 0
+    assert not any(one.top for one in speaker.speak([SpeechRequest("the egg", 5, top=5)])[0].ids)
+    check_speaker(speaker)
+
+
+@pytest.mark.parametrize(
+    ("fault", "passing", "wait_s"), [("500", True, None), ("429", True, 7.0), ("html 404", False, None)]
+)
+def test_an_error_says_whether_it_passes(server: Server, fault: str, passing: bool, wait_s: float | None) -> None:
+    speaker = open_at(server)
+    assert speaker.abilities.completes
+    server.fault = fault
+    with pytest.raises(BackendError) as caught:
+        speaker.speak([SpeechRequest("the egg", 5)])
+    assert (caught.value.passing, caught.value.wait_s) == (passing, wait_s)
+
+
+def test_log_probabilities_that_are_no_numbers_are_not_told() -> None:
+    piece = read_chunk({"choices": [{"text": "a", "logprobs": {"tokens": ["a"], "token_logprobs": [None]}}]})
+    assert piece.ids is not None
+    told = {"token": "a", "logprob": -0.5, "top_logprobs": [{"token": "b", "logprob": float("-inf")}]}
+    assert said_id(told, 5) == SaidId(b"a", -0.5)
+
+    class Odd(ToySpeaker):
+        def _say(self, request: SpeechRequest, hear: Hear) -> None:
+            hear(piece)
+            hear(Piece(end="stop"))
+
+    (speech,) = Odd().speak([SpeechRequest("the", 5, top=3)])
+    assert (speech.text, speech.log_prob, speech.ids) == ("a", None, ())
+
+
+def test_a_letter_in_several_ids_of_ollama_is_told_as_one() -> None:
+    ids = [{"token": "a\ufffd", "logprob": -1.0}, {"token": "\ufffd", "logprob": -2.0}]
+    part = ollama.GenerateResponse(response="aé", logprobs=ids, done=False)
+    assert _piece(part, 3).ids == (SaidId("aé".encode(), -1.0), SaidId(b"", -2.0))

@@ -10,10 +10,10 @@ import numpy as np
 
 from reverie.dreaming.expert_pool import expert_shares
 from reverie.dreaming.said import FormConstraint, SaidConstraint, TextMasks
-from reverie.engine import AnyEngine, Request, Sampling
+from reverie.engine import AnyEngine, Completion, Request, Sampling
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
-from reverie.speakers.contract import Abilities, Message, Scored, Speech, SpeechRequest
+from reverie.speakers.contract import MAX_TOP, Abilities, Message, SaidId, Scored, Speech, SpeechRequest
 from reverie.speakers.cutting import Cutter
 from reverie.tokens.base_words import BaseWords
 from reverie.tokens.growing import GrowingText
@@ -39,7 +39,7 @@ class EngineSpeaker:
     def __init__(self, name: str, engine: AnyEngine, words: BaseWords, first: int, vocab_size: int, max_ids: int):
         self.name, self.engine, self.words, self.max_ids = name, engine, words, max_ids
         talks, forms = words.template is not None, bool(words.line_ends[0])
-        self.abilities = Abilities(talks=talks, forms=forms, scores=True, embeds=True, experts=True)
+        self.abilities = Abilities(talks=talks, forms=forms, scores=True, embeds=True, experts=True, tops=MAX_TOP)
         self.usual = _usual(words)
         self.first, self.vocab_size, self.masks = first, vocab_size, TextMasks(words, first, vocab_size)
 
@@ -66,9 +66,16 @@ class EngineSpeaker:
                 for token in one.ids:
                     tell(row, token)
         return [
-            Speech(each.end(), one.finished, len(one.ids), one.log_prob)
-            for each, one in zip(saying, drawn, strict=True)
+            Speech(each.end(), one.finished, len(one.ids), one.log_prob, self._told(one), len(self.ids(asked.said)))
+            for each, one, asked in zip(saying, drawn, requests, strict=True)
         ]
+
+    def _told(self, drawn: Completion) -> tuple[SaidId, ...]:
+        data = self.words.data
+        return tuple(
+            SaidId(data(token - self.first), nats, tuple((data(one - self.first), value) for one, value in best))
+            for token, nats, best in zip(drawn.ids, drawn.log_probs, drawn.likeliest)
+        )
 
     def score(self, wanted: Sequence[tuple[str, str]], experts: Choice = ()) -> list[Scored]:
         """As ``Speaker.score``, all pairs in one pass. A space between the two texts belongs to the second."""
@@ -119,6 +126,7 @@ class EngineSpeaker:
             min(one.max_ids, room),
             frozenset(self.first + token for token in self.words.ends),
             one.experts,
+            one.top,
         )
 
     def credit(self, asked: SpeechRequest, speech: Speech, alone: bool) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from reverie.engine.sampling import Sampling
 from reverie.errors import ConfigError, UsageError
 from reverie.registry import Promises
 from reverie.speakers.contract import Message, Speaker, Speech, SpeechRequest
+from reverie.speakers.remote import spell
 
 __all__ = ["check_speaker"]
 
@@ -72,6 +75,7 @@ def check_speaker(speaker: Speaker, max_ids: int = 24, tolerance: float = 0.05) 
             "equal texts have equal vectors, others have others",
             near and not np.allclose(vectors[0], vectors[1], atol=1e-3),
         )
+    _expect_ids(speaker, SpeechRequest(said, max_ids, Sampling(0.0), top=min(3, able.tops or 3)), tolerance, expect)
     _expect_refusals(speaker, said, expect)
     speaker.close()
     speaker.close()
@@ -127,6 +131,35 @@ def _expect_scores(speaker: Speaker, speech: Speech, tolerance: float, expect: C
         if own.num_ids == speech.num_ids:
             near = abs(own.log_prob - speech.log_prob) <= tolerance * own.num_ids
             expect("what was said scores as it was said", near, (own, speech))
+
+
+def _expect_ids(speaker: Speaker, request: SpeechRequest, tolerance: float, expect: Callable[..., None]) -> None:
+    requests = [request, *(replace(request, sampling=Sampling(1.0), seed=seed) for seed in range(3))]
+    speeches = speaker.speak(requests)
+    if not speaker.abilities.tops:
+        told = [one.top for speech in speeches for one in speech.ids]
+        expect("who tells no likeliest ids tells none", not any(told), told)
+        return
+    for speech in speeches:
+        if speech.ids or (speech.text and "\ufffd" not in speech.text):  # else it said no letters
+            _expect_told(speech, request.top, expect)
+    greedy = all(one.log_prob >= one.top[0][1] - tolerance for one in speeches[0].ids if one.top)
+    expect("the likeliest is drawn where it is asked for", greedy, speeches[0].ids)
+    quiet = speaker.speak([replace(request, top=0)])[0]
+    expect("ids that nobody asked for are not told", not quiet.ids, quiet.ids)
+
+
+def _expect_told(speech: Speech, top: int, expect: Callable[..., None]) -> None:
+    ids, nats = speech.ids, [[value for _, value in one.top] for one in speech.ids]
+    counted = 0 < len(ids) <= (speech.num_ids or 0)
+    expect("an id that is told is one that was counted", counted, (len(ids), speech.num_ids))
+    total = math.fsum(one.log_prob for one in ids)
+    near = speech.log_prob is None or abs(total - speech.log_prob) <= 1e-3
+    expect("their log-probabilities add up to that of the text", near, (total, speech.log_prob))
+    expect("their bytes are the text's", "\ufffd" in speech.text or spell(ids, speech.text), (ids, speech.text))
+    expect("likeliest ids are told, at most as many as asked for", any(nats) and max(map(len, nats)) <= top, nats)
+    expect("the best comes first", all(row == sorted(row, reverse=True) for row in nats), nats)
+    expect("no more than all is likely", all(sum(map(math.exp, row)) <= 1 + 1e-3 for row in nats), nats)
 
 
 def _expect_refusals(speaker: Speaker, said: Said, expect: Callable[..., None]) -> None:

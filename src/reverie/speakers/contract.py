@@ -97,8 +97,8 @@ class Speech:
     ``finished``: it came to an end by itself, by a stop text or by its form; False where ``max_ids`` ran out.
     ``num_ids``, with the one that ended it where it counts that, and ``log_prob`` (the sum over them, in nats, at
     temperature 1) are None where the speaker does not tell. ``ids``: one by one, where ``SpeechRequest.top`` asked for
-    them and the speaker tells; their bytes joined are the text, and may go on behind it where a stop text or a form
-    ended it.
+    them and the speaker tells; their bytes joined are the text (with blanks before it that it may lack), and go on
+    behind it where a stop text or a form ended it. ``prompt_ids``: of what was asked, where the speaker tells.
     """
 
     text: str
@@ -106,6 +106,7 @@ class Speech:
     num_ids: int | None = None
     log_prob: float | None = None
     ids: tuple[SaidId, ...] = ()
+    prompt_ids: int | None = None
 
 
 @dataclass(frozen=True)

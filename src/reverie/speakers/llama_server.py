@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 
-from reverie.speakers.contract import Message, SpeechRequest
-from reverie.speakers.remote import Piece
+from reverie.speakers.contract import Message, SaidId, SpeechRequest
+from reverie.speakers.remote import Piece, said_id
 
 __all__ = ["count_ids", "form_grammar", "llama_fields", "read_chunk"]
 
@@ -40,16 +41,36 @@ def _quoted(text: str) -> str:
     return f'"{text}"'
 
 
-def read_chunk(chunk: Mapping[str, Any]) -> Piece:
+def read_chunk(chunk: Mapping[str, Any], top: int = 0) -> Piece:
     """A chunk of a stream of completions or of a chat, in OpenAI's or llama.cpp's way."""
-    num_ids = (chunk.get("usage") or {}).get("completion_tokens")
+    usage = chunk.get("usage") or {}
+    num_ids, prompt_ids = usage.get("completion_tokens"), usage.get("prompt_tokens")
     if not chunk.get("choices"):
-        return Piece(num_ids=num_ids)
+        return Piece(num_ids=num_ids, prompt_ids=prompt_ids)
     choice = chunk["choices"][0]
     text = choice["text"] if "text" in choice else (choice.get("delta") or {}).get("content")
     told = choice.get("logprobs") or {}
-    log_probs = [each["logprob"] for each in told.get("content") or ()] or told.get("token_logprobs")
-    return Piece(text or "", tuple(log_probs) if log_probs else None, num_ids, choice.get("finish_reason") or "")
+    ids = [said_id(each, top) for each in told.get("content") or ()] or _completed(told, top)
+    end = choice.get("finish_reason") or ""
+    return Piece(text or "", tuple(ids) if ids else None, num_ids, prompt_ids, end)
+
+
+def _completed(told: Mapping[str, Any], top: int) -> list[SaidId]:
+    """Ids as OpenAI's completions tell them: in columns, the likeliest by their texts."""
+    log_probs = told.get("token_logprobs") or ()
+    tokens, tops = told.get("tokens") or [""] * len(log_probs), told.get("top_logprobs") or [None] * len(log_probs)
+    rows = zip(tokens, log_probs, tops)
+    return [
+        said_id(
+            {
+                "token": token,
+                "logprob": math.nan if log_prob is None else log_prob,
+                "top_logprobs": [{"token": text, "logprob": nats} for text, nats in (best or {}).items()],
+            },
+            top,
+        )
+        for token, log_prob, best in rows
+    ]
 
 
 def count_ids(client: httpx.Client, said: str | tuple[Message, ...]) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from reverie.errors import BackendError, BundleError, MissingExtraError, UsageError, shorten
-from reverie.speakers.contract import Abilities, Message, SpeechRequest
+from reverie.speakers.contract import MAX_TOP, Abilities, Message, SpeechRequest
 from reverie.speakers.llama_server import count_ids, llama_fields, read_chunk
 from reverie.speakers.remote import Hear, RemoteSpeaker
 from reverie.speakers.settings import SpeakerConfig
@@ -29,7 +29,7 @@ class LlamaSpeaker(RemoteSpeaker):
     earlier prompt, changes llama.cpp's rounding. Raises BundleError for what is no whole GGUF file.
     """
 
-    _joins = True  # their threads are in llama.cpp, which may not go before them
+    joins = True  # their threads are in llama.cpp, which may not go before them
 
     def __init__(self, spec: str | Path, config: SpeakerConfig | None = None):
         try:
@@ -40,7 +40,9 @@ class LlamaSpeaker(RemoteSpeaker):
         _check_file(path)
         self.name, self.config = f"llama:{path.name}", config or SpeakerConfig()
         self._exact = self.config.parallel == 1
-        self.abilities = Abilities(forms=True, seeds=self._exact)
+        self.abilities = Abilities(forms=True, seeds=self._exact, tops=MAX_TOP)
+        facts = path.stat()
+        self.identity = f"llama:{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
         params, key = xllamacpp.CommonParams(), secrets.token_hex(16)
         params.model.path, params.api_keys = str(path), [key]
         params.verbosity, params.ui, params.warmup = -1, False, False
@@ -88,16 +90,17 @@ class LlamaSpeaker(RemoteSpeaker):
                 if "error" in chunk:
                     wrong.append(str(chunk["error"].get("message", chunk["error"])))
                     return True
-                return hear(read_chunk(chunk))
+                return hear(read_chunk(chunk, request.top))
             except Exception as error:  # noqa: BLE001  # it may not rise through llama.cpp
                 wrong.append(f"{type(error).__name__}: {error}")
                 return True
 
         if isinstance(request.said, str):
-            self._server.handle_completions({**asked, "prompt": request.said, "n_probs": 1}, take)
+            self._server.handle_completions({**asked, "prompt": request.said, "n_probs": max(request.top, 1)}, take)
         else:
             turns = [vars(turn) for turn in request.said]
-            self._server.handle_chat_completions({**asked, "messages": turns, "logprobs": True}, take)
+            told = {"logprobs": True, "top_logprobs": max(request.top, 1)}
+            self._server.handle_chat_completions({**asked, **told, "messages": turns}, take)
         if wrong:
             raise BackendError(f"{self.name} cannot answer: {shorten(wrong[0], 200)}")
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from reverie.engine.sampling import Sampling
-from reverie.errors import MissingExtraError, UsageError
+from reverie.errors import BackendError, MissingExtraError, UsageError
 from reverie.speakers.contract import Abilities, SpeechRequest
-from reverie.speakers.remote import Hear, Piece, RemoteSpeaker, plain_errors
+from reverie.speakers.remote import Hear, Piece, RemoteSpeaker, plain_errors, said_id, spell
 from reverie.speakers.settings import SpeakerConfig
 
 __all__ = ["OllamaSpeaker"]
+
+_PROBE, _MOST_TOP = "The sun is", 20  # more of the likeliest ids are refused
 
 
 class OllamaSpeaker(RemoteSpeaker):
@@ -44,9 +48,9 @@ class OllamaSpeaker(RemoteSpeaker):
         except BaseException:
             self.close()
             raise
-        able = list(shown.capabilities or ["completion"])
-        self._thinks = "thinking" in able
-        self.abilities = Abilities(completes="completion" in able, embeds="embedding" in able, seeds=False)
+        self._able = list(shown.capabilities or ["completion"])
+        self._thinks = "thinking" in self._able
+        self.identity = f"{self.name}@{self._url} {shown.modified_at or ''}"
         told = _parameters(shown.parameters or "")
         info = shown.modelinfo or {}
         trained = int(info.get(f"{info.get('general.architecture')}.context_length") or self.config.max_ids)
@@ -59,6 +63,16 @@ class OllamaSpeaker(RemoteSpeaker):
             told.get("repeat_penalty", 1.0),
         )
 
+    @cached_property
+    def abilities(self) -> Abilities:  # type: ignore[override]
+        """Found out by having it say one word: older servers, and other ones, tell no likeliest ids."""
+        completes, heard = "completion" in self._able, list[Piece]()
+        if completes:
+            with suppress(BackendError, UsageError):
+                self._say(SpeechRequest(_PROBE, 1, top=_MOST_TOP), lambda piece: bool(heard.append(piece)))
+        tells = any(one.top for piece in heard for one in piece.ids or ())
+        return Abilities(completes, embeds="embedding" in self._able, seeds=False, tops=_MOST_TOP if tells else 0)
+
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         if not self.abilities.embeds:
             return super().embed(texts)
@@ -70,6 +84,8 @@ class OllamaSpeaker(RemoteSpeaker):
 
     def _say(self, request: SpeechRequest, hear: Hear) -> None:
         asked: dict[str, Any] = {"options": self._options(request), "stream": True, "logprobs": True}
+        if request.top:
+            asked["top_logprobs"] = request.top
         if self._thinks:
             asked["think"] = False  # its ids would be the answer's
         with self._errors():
@@ -78,7 +94,7 @@ class OllamaSpeaker(RemoteSpeaker):
             else:
                 stream = self._client.chat(self.model, [vars(turn) for turn in request.said], **asked)
             for part in stream:
-                if hear(_piece(part)):
+                if hear(_piece(part, request.top)):
                     break
             stream.close()
 
@@ -115,8 +131,11 @@ def _parameters(shown: str) -> dict[str, float]:
     return told
 
 
-def _piece(part: Any) -> Piece:
-    text = part.response if hasattr(part, "response") else part.message.content
-    log_probs = None if part.logprobs is None else tuple(float(one.logprob) for one in part.logprobs)
+def _piece(part: Any, top: int) -> Piece:
+    text = (part.response if hasattr(part, "response") else part.message.content) or ""
+    ids = None if part.logprobs is None else [said_id(one.model_dump(), top) for one in part.logprobs]
+    if ids and not spell(ids, text):  # of a letter in several ids, whose bytes the client does not tell
+        first, *others = (replace(one, bytes=b"", top=()) for one in ids)
+        ids = [replace(first, bytes=text.encode()), *others]
     end = (part.done_reason or "stop") if part.done else ""
-    return Piece(text or "", log_probs, part.eval_count, end)
+    return Piece(text, None if ids is None else tuple(ids), part.eval_count, part.prompt_eval_count, end)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +19,7 @@ from reverie.errors import BackendError, MissingExtraError, UsageError
 from reverie.experts.contract import Choice
 from reverie.speakers.contract import Abilities, Message, Scored, SpeechRequest
 from reverie.speakers.llama_server import count_ids, llama_fields, read_chunk
-from reverie.speakers.remote import Hear, RemoteSpeaker, plain_errors
+from reverie.speakers.remote import Hear, Piece, RemoteSpeaker, plain_errors
 from reverie.speakers.settings import SpeakerConfig
 
 __all__ = ["OpenAISpeaker"]
@@ -64,7 +66,7 @@ class OpenAISpeaker(RemoteSpeaker):
     @cached_property
     def abilities(self) -> Abilities:  # type: ignore[override]
         completes, _, scores = self._completes
-        return Abilities(completes, forms=self._props is not None, scores=scores, seeds=False)
+        return Abilities(completes, forms=self._props is not None, scores=scores, seeds=False, tops=self._tops)
 
     def score(self, wanted: Sequence[tuple[str, str]], experts: Choice = ()) -> list[Scored]:
         if not self.abilities.scores or experts:
@@ -93,7 +95,7 @@ class OpenAISpeaker(RemoteSpeaker):
     def _say(self, request: SpeechRequest, hear: Hear) -> None:
         with self._errors(), self._open(request) as stream:
             for chunk in stream:
-                if hear(read_chunk(chunk.model_dump())):
+                if hear(read_chunk(chunk.model_dump(), request.top)):
                     break
 
     def _open(self, request: SpeechRequest) -> Any:
@@ -115,9 +117,10 @@ class OpenAISpeaker(RemoteSpeaker):
             **({"stop": stop} if stop else {}),
         }
         if isinstance(request.said, str):
-            asked |= {"logprobs": 1} if self._completes[1] else {}
+            asked |= {"logprobs": request.top or 1} if self._completes[1] else {}
             return self._client.completions.create(prompt=request.said, max_tokens=request.max_ids, **asked)
-        asked |= {"logprobs": True} if self._completes[1] else {}
+        asked |= {"logprobs": True} if self._completes[1] or request.top else {}
+        asked |= {"top_logprobs": request.top} if request.top else {}
         most = "max_completion_tokens" if httpx.URL(self.url).host == "api.openai.com" else "max_tokens"
         turns = [vars(turn) for turn in request.said]
         return self._client.chat.completions.create(messages=turns, **{most: request.max_ids}, **asked)
@@ -150,6 +153,19 @@ class OpenAISpeaker(RemoteSpeaker):
             scores = bool(extra.get("echo")) and said.get("text", "").startswith(_PROBE) and len(echoed) > 2
             return True, bool(told), scores and None not in echoed[1:]
         return False, False, False
+
+    @cached_property
+    def _tops(self) -> int:
+        """How many of the likeliest ids it tells: OpenAI's chats and most servers 20, its completions 5."""
+        completes, told, _ = self._completes
+        request = SpeechRequest(_PROBE if completes else (Message("user", _PROBE),), 3)
+        for top in (20, 5) if told or not completes else ():
+            heard = list[Piece]()
+            with suppress(BackendError, UsageError):
+                self._say(replace(request, top=top), lambda piece, heard=heard: bool(heard.append(piece)))  # type: ignore[misc]
+            if any(one.top for piece in heard for one in piece.ids or ()):
+                return top
+        return 0
 
     def _read(self, texts: Sequence[str]) -> list[list[float]]:
         """The log-probabilities of the ids of each text, the first of which has none and counts as 0."""

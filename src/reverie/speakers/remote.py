@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from queue import SimpleQueue
 from typing import Any
 
@@ -15,20 +17,23 @@ import numpy as np
 from reverie.engine.sampling import Sampling
 from reverie.errors import BackendError, ReverieError, UsageError, shorten
 from reverie.experts.contract import Choice
-from reverie.speakers.contract import Abilities, Message, Scored, Speech, SpeechRequest
+from reverie.speakers.contract import Abilities, Message, SaidId, Scored, Speech, SpeechRequest
 from reverie.speakers.cutting import Cutter
 from reverie.speakers.settings import SpeakerConfig
 
-__all__ = ["Hear", "Piece", "RemoteSpeaker", "plain_errors"]
+__all__ = ["Hear", "Piece", "RemoteSpeaker", "plain_errors", "said_id", "spell"]
+
+_PASSING = (408, 425, 429)  # statuses of what may be answered later, beside those from 500 on
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What comes at once. ``log_probs``: of its ids in nats, None where they are not told."""
+    """What comes at once. ``ids``: that make it up, None where they are not told."""
 
     text: str = ""
-    log_probs: tuple[float, ...] | None = None
+    ids: tuple[SaidId, ...] | None = None
     num_ids: int | None = None  # of the whole answer, where the end tells it
+    prompt_ids: int | None = None
     end: str = ""  # why it is the last, such as "length"; "" where more comes
 
 
@@ -48,7 +53,7 @@ class RemoteSpeaker:
     max_ids: int
     config: SpeakerConfig
     usual = Sampling(0.0)
-    _joins = False  # whether answers that were given up are waited for
+    joins = False  # whether answers that were given up are waited for
 
     def speak(
         self, requests: Sequence[SpeechRequest], on_text: Callable[[int, str], None] | None = None
@@ -85,7 +90,7 @@ class RemoteSpeaker:
                     on_text(index, what)
         finally:
             over.set()
-            if self._joins:
+            if self.joins:
                 for thread in threads:
                     thread.join()
         return [speeches[index] for index in range(len(requests))]
@@ -122,11 +127,11 @@ class RemoteSpeaker:
                 f"a prompt of about {self.max_ids - room} ids and an answer do not fit into the {self.max_ids} of "
                 f"{self.name}: shorten it, or give it more context where it runs"
             )
-        return replace(request, max_ids=min(request.max_ids, room))
+        return replace(request, max_ids=min(request.max_ids, room), top=min(request.top, self.abilities.tops))
 
     def _answer(self, request: SpeechRequest, tell: Callable[[str], None], over: threading.Event) -> Speech:
         cutter = Cutter(request.stop, None if request.form is None else len(request.form) + 1)
-        texts, log_probs, counted = list[str](), list[float](), list[int]()
+        texts, ids, counted, prompt_ids = list[str](), list[SaidId](), list[int](), list[int]()
         end, num_pieces, known = "", 0, True
 
         def say(text: str) -> None:
@@ -137,9 +142,10 @@ class RemoteSpeaker:
         def hear(piece: Piece) -> bool:
             nonlocal end, num_pieces, known
             num_pieces, end = num_pieces + 1, end or piece.end
-            known &= piece.log_probs is not None or not piece.text
-            log_probs.extend(piece.log_probs or ())
+            known &= piece.ids is not None or not piece.text
+            ids.extend(piece.ids or ())
             counted.extend(() if piece.num_ids is None else (piece.num_ids,))
+            prompt_ids.extend(() if piece.prompt_ids is None else (piece.prompt_ids,))
             say(cutter.feed(piece.text))
             return cutter.ended or over.is_set()
 
@@ -149,11 +155,41 @@ class RemoteSpeaker:
             raise BackendError(f"{self.name} {what}: see what it writes into its own log")
         say(cutter.rest())
         finished = cutter.ended or end != "length"
+        text, asked = "".join(texts), prompt_ids[-1] if prompt_ids else None
+        known &= bool(ids) and all(math.isfinite(one.log_prob) for one in ids)
+        told = tuple(ids) if known and request.top and spell(ids, text) else ()
         if counted and not finished:  # llama.cpp does not tell of ids that are a part of a letter
-            known &= len(log_probs) == counted[-1]
-        if known and log_probs:
-            return Speech("".join(texts), finished, len(log_probs), math.fsum(log_probs))
-        return Speech("".join(texts), finished, counted[-1] if counted else None)
+            known &= len(ids) == counted[-1]
+        if not known:
+            return Speech(text, finished, counted[-1] if counted else None, None, told, asked)
+        return Speech(text, finished, len(ids), math.fsum(one.log_prob for one in ids), told, asked)
+
+
+def spell(ids: Sequence[SaidId], text: str) -> bool:
+    """Whether the bytes of ``ids`` are ``text``, and perhaps more behind it; blanks before it and broken letters
+    aside."""
+    said = b"".join(one.bytes for one in ids).decode(errors="ignore").replace("\ufffd", "")
+    return said.lstrip(" ").startswith(text.replace("\ufffd", "").lstrip(" "))
+
+
+def said_id(told: Mapping[str, Any], top: int) -> SaidId:
+    """An id as Ollama and OpenAI's chats tell it: ``token``, ``logprob``, perhaps ``bytes``, ``top_logprobs``.
+
+    A log-probability that is no number is kept here, for the whole answer to be judged by, and left out of ``top``.
+    Where llama.cpp tells a letter of several ids as the last of them, with all its bytes, none is likeliest.
+    """
+    data, others = _data(told), told.get("top_logprobs") or ()
+    if any("id" in one and one["id"] == told.get("id") and _data(one) != data for one in others):
+        others = ()
+    nats = [(_data(one), float(one["logprob"])) for one in others]
+    best = sorted((one for one in nats if math.isfinite(one[1])), key=lambda one: -one[1])
+    return SaidId(data, float(told["logprob"]), tuple(best[:top]))
+
+
+def _data(told: Mapping[str, Any]) -> bytes:
+    """Its bytes, which JSON's letters may have lost."""
+    given = told.get("bytes")
+    return bytes(given) if given is not None else str(told["token"]).encode(errors="replace")
 
 
 @contextmanager
@@ -193,7 +229,21 @@ def plain_errors(
             line = f"{who} at {url} answers {status}: {said}"
         else:
             line = f"{who} at {url} answers: {said}"
-        raise BackendError(line) from error
+        passing = not isinstance(status, int) or status <= 0 or status in _PASSING or status >= 500
+        raise BackendError(line, passing, _asked_to_wait(error) if passing else None) from error
+
+
+def _asked_to_wait(error: BaseException | None) -> float | None:
+    """The seconds of ``Retry-After``, where an error or what it comes from holds an answer that has it."""
+    while error is not None:
+        told = getattr(getattr(error, "response", None), "headers", {}).get("retry-after", "")
+        with suppress(ValueError):
+            if told.strip().isdigit():
+                return float(told)
+            if told:
+                return max((parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds(), 0.0)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _names(known: Callable[[], list[str]]) -> list[str]:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reverie.engine.requests import likeliest
 from reverie.engine.sampling import Sampler
 from reverie.experts.contract import Choice
-from reverie.speakers.contract import Abilities, Message, Scored, SpeechRequest
+from reverie.speakers.contract import Abilities, Message, SaidId, Scored, SpeechRequest
 from reverie.speakers.remote import Hear, Piece, RemoteSpeaker
 from reverie.speakers.settings import SpeakerConfig
 
@@ -31,7 +32,7 @@ class ToySpeaker(RemoteSpeaker):
 
     def __init__(self, spec: str = "toy", config: SpeakerConfig | None = None, abilities: Abilities | None = None):
         self.name, self.config = spec, config or SpeakerConfig()
-        self.abilities = abilities or Abilities(forms=True, scores=True, embeds=True)
+        self.abilities = abilities or Abilities(forms=True, scores=True, embeds=True, tops=len(IDS))
         self.max_ids = self.config.max_ids
 
     def score(self, wanted: Sequence[tuple[str, str]], experts: Choice = ()) -> list[Scored]:
@@ -78,7 +79,8 @@ class ToySpeaker(RemoteSpeaker):
             in_line += 1
             if formed and word == "\n":
                 word, in_line = "\n" + labels.pop(0), 0
-            if hear(Piece(word, (log_prob,))):
+            best = [(IDS[one].encode(), value) for one, value in likeliest(log_probs[0], request.top)]
+            if hear(Piece(word, (SaidId(word.encode(), log_prob, tuple(best)),))):
                 return
         hear(Piece(end="length"))
 

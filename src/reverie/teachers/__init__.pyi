@@ -1,8 +1,14 @@
+from .check import check_teacher as check_teacher
 from .contract import Counts as Counts
 from .contract import LogitTeacher as LogitTeacher
 from .contract import Planned as Planned
 from .contract import Teacher as Teacher
 from .contract import TeacherConfig as TeacherConfig
+from .file_teacher import FileTeacher as FileTeacher
+from .opening import TEACHERS as TEACHERS
+from .opening import open_teacher as open_teacher
+from .speaker_teacher import SpeakerTeacher as SpeakerTeacher
+from .toy import ToyTeacher as ToyTeacher
 from .traces import Prompt as Prompt
 from .traces import Trace as Trace
 from .traces import Traces as Traces

@@ -98,10 +98,10 @@ class Teacher(Protocol):
     def teach(
         self, prompts: Sequence[Prompt], traces: Traces | None = None, progress: Progress = no_progress
     ) -> Iterator[Trace]:
-        """The replies that are lessons, in the order of their prompts, each as soon as it and those before it are there.
+        """The replies that are lessons, in the order of their prompts, each once it and those before it are there.
 
-        Each is written to ``traces`` first, with those that are none (``Trace.flaw``), unless it stands there already. A
-        prompt without an answer is counted in ``counts`` and left out, as is what the budget has no room for. Raises
+        Each is written to ``traces`` first, with those that are none (``Trace.flaw``), unless it stands there already.
+        A prompt without an answer is counted in ``counts`` and left out, as is what the budget has no room for. Raises
         BackendError where nobody answers any more, UsageError for prompts that cannot be asked; what was answered
         before is kept.
         """

@@ -64,17 +64,22 @@ def read_traces(path: str | Path, flawed: bool = False) -> Iterator[Trace]:
 class Traces:
     """Writes traces to a file, each in one write; what a killed writer left of a line is cut when it is opened.
 
-    Any thread may append. Raises DataError where another program writes to the file, or it cannot be written.
+    Any thread may append. Raises DataError where another program writes to the file, or it cannot be read or written.
     """
 
     def __init__(self, path: str | Path):
         self.path, self._lock = Path(path), threading.Lock()
+        self._known: dict[str, Trace] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._held = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
             self._held.acquire()
             self._file: BinaryIO = self.path.open("a+b", buffering=0)
             _cut_half_line(self._file)
+            self._known = {_key(trace): trace for trace in read_traces(self.path, flawed=True)}
+        except DataError:
+            self.close()
+            raise
         except Timeout as error:
             raise DataError(f"another program writes to {self.path}: wait for it, or name another file") from error
         except OSError as error:
@@ -88,7 +93,14 @@ class Traces:
     ) -> None:
         self.close()
 
+    def find(self, teacher: str, prompt: Prompt, seed: int, temperature: float) -> Trace | None:
+        """What that teacher answered before, where the file has it."""
+        return self._known.get(_key(Trace(prompt, "", teacher=teacher, seed=seed, temperature=temperature)))
+
     def append(self, trace: Trace) -> None:
+        """Write it, unless the same teacher's reply to the same prompt, by the same seed, stands there."""
+        if (key := _key(trace)) in self._known:
+            return
         line = json.dumps(trace_to_json(trace), ensure_ascii=False, allow_nan=False).encode() + b"\n"
         try:
             with self._lock:
@@ -96,6 +108,7 @@ class Traces:
                 if self._file.write(line) != len(line):  # the disk is full
                     self._file.truncate(size)
                     raise OSError(None, "no space left")
+                self._known[key] = trace
         except OSError as error:
             raise DataError(f"cannot write {self.path}: {error.strerror or error}; what it held stays") from error
 
@@ -105,6 +118,11 @@ class Traces:
             os.fsync(self._file.fileno())
             self._file.close()
             self._held.release()
+
+
+def _key(trace: Trace) -> str:
+    said = trace.prompt if isinstance(trace.prompt, str) else [vars(turn) for turn in trace.prompt]
+    return json.dumps([trace.teacher, said, trace.seed, trace.temperature])
 
 
 def trace_to_json(trace: Trace) -> dict[str, Any]:
