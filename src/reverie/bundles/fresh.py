@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from reverie.bundles.bases import read_tokenizer
+from reverie.bundles.bundle import read_manifest, seal_bundle
 from reverie.bundles.init import InitConfig, init_bundle
 from reverie.errors import BundleError, ConfigError, UsageError
 from reverie.files import atomic_folder
@@ -20,7 +22,7 @@ from reverie.paths import find_bundle
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.text import BaseTokenizer, TextTokenizer
 
-__all__ = ["FreshConfig", "fresh_bundle", "fresh_words", "words_of"]
+__all__ = ["FreshConfig", "fresh_bundle", "fresh_words", "with_weights", "words_of"]
 
 _START, _END = "<|im_start|>", "<|im_end|>"
 _TEMPLATE = (
@@ -103,10 +105,6 @@ def words_of(teacher: str) -> Any:
 def with_weights(start: Path, backbone: Path, folder: Path, **about: Any) -> Path:
     """The bundle ``start`` with the weights in ``backbone``, as the bundle ``folder``; ``about``: recipe and figures
     for its manifest. It appears whole or not at all."""
-    import shutil
-
-    from reverie.bundles.bundle import read_manifest, seal_bundle
-
     if folder.exists():
         raise UsageError(f"{folder} exists already; name a new folder for the bundle")
     manifest = read_manifest(start)

@@ -39,6 +39,7 @@ COMMANDS = (
     "generator",
     "train",
     "teach",
+    "distill",
     "calibrate",
     "init",
     "models",

@@ -53,16 +53,16 @@ class WordModel:
         grammar = load_grammar(self.folder)
         self.backbone, self.prompter = load_base(self.folder, grammar)
         self.first = grammar.vocabulary.text_start
-        chat = isinstance(self.prompter, ChatPrompter)
-        self.words = self.prompter.words if chat else BaseWords(grammar.text.library, frozenset())
+        asked = self.prompter
+        self.words = asked.words if isinstance(asked, ChatPrompter) else BaseWords(grammar.text.library, frozenset())
         self._grammar = grammar
         with torch.no_grad():  # logits are final states times one table; where that is trained it is not told any more
             self._plain = isinstance(self.backbone, Backbone) or self.backbone.plain_output
 
     def ids(self, prompt: Prompt) -> list[int]:
         """Of a prompt. Raises UsageError for an empty one, and for one that a chat template does not take."""
-        if isinstance(prompt, str):
-            return list(self.prompter.ids(prompt))
+        if isinstance(prompt, str) or (len(prompt) == 1 and prompt[0].role == "user"):
+            return list(self.prompter.ids(prompt if isinstance(prompt, str) else prompt[0].content))
         talk = isinstance(self.prompter, ChatPrompter) and self.prompter.style == "chat"
         if talk and self.words.template is not None:
             turns = [{"role": turn.role, "content": self.words.plain(turn.content)} for turn in prompt]
