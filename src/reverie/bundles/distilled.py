@@ -47,7 +47,7 @@ class DistillPlan:
     """Who teaches whom, and how. ``data.traces``, ``data.bundle`` and ``data.whole`` are filled in."""
 
     teacher: str = ""  # as ``teachers.open_teacher`` takes it
-    prompts: str = ""  # how many of the varied ones, or a file; "" takes those that the teacher brings
+    prompts: str | int = ""  # how many of the varied ones, or a file; "" takes those that the teacher brings
     model: str = "smol"  # a bundle that gets an expert, or NEW: a bundle of its own
     tokenizer: Literal["own", "teacher"] = "own"  # of a new student: learned from the answers, or the teacher's
     asking: TeacherConfig = field(default_factory=lambda: TeacherConfig(temperature=0.7))
@@ -148,12 +148,12 @@ def _prompt(row: dict[str, Any], path: Path, number: int) -> Prompt:
 
 
 def _prompts(plan: DistillPlan, teacher: Teacher) -> list[Prompt]:
-    if not plan.prompts:
+    if plan.prompts == "":
         if teacher.prompts:
             return list(teacher.prompts)
         raise UsageError(f"what is {plan.teacher} to be asked? Give --prompts a number up to {MOST_PROMPTS}, or a file")
-    if plan.prompts.lstrip("-").isdigit():
-        return list(varied_prompts(int(plan.prompts), plan.data.seed))
+    if isinstance(plan.prompts, int):
+        return list(varied_prompts(plan.prompts, plan.data.seed))
     return read_prompts(Path(plan.prompts).expanduser())
 
 

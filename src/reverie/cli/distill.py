@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,7 +73,9 @@ def distill(
             from reverie.settings import load_settings
 
             given = {"teacher": teacher, "prompts": prompts, "model": model, "data.name": expert}
-            said = [f"{key}={value}" for key, value in given.items() if value is not None]
+            said = [
+                f"{key}={value if str(value).isdigit() else json.dumps(value)}" for key, value in given.items() if value
+            ]
             plan = load_settings(DistillPlan, config, [*(_NEW if model == NEW else ()), *said, *(overrides or [])])
             if dry_run:
                 told = plan_distillation(plan)
