@@ -46,6 +46,7 @@ _OWN: dict[str, Benchmark | str] = {
     "prompts": "reverie_bench.prompts:BENCHMARK",
     "export": "reverie_bench.export:BENCHMARK",
     "weights": "reverie_bench.weights:BENCHMARK",
+    "distill": "reverie_bench.distill:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
 }
 _BENCHMARKS: Registry[Benchmark] = Registry("benchmark", _OWN, "reverie.benchmarks")

@@ -262,15 +262,22 @@ class DistillObjective:
 
     def evaluate(self, step: int) -> dict[str, float]:
         """``loss``: nats a byte of what the teacher answered to prompts that were kept back."""
-        nats, num_bytes = 0.0, sum(one.num_bytes for one in self.tests)
-        for start in range(0, len(self.tests), self.data.batch_size):
-            self.progress("evaluating", start, len(self.tests))
-            taught = self.tests[start : start + self.data.batch_size]
+        return {"loss": self._judge(self.tests), "prompts": len(self.tests)}
+
+    def nats_a_byte(self, traces: Sequence[Trace]) -> float:
+        """Of any answers, by the student as it is."""
+        return self._judge([self._taught(trace, None) for trace in traces])
+
+    def _judge(self, tests: Sequence[_Taught]) -> float:
+        nats, num_bytes = 0.0, sum(one.num_bytes for one in tests)
+        for start in range(0, len(tests), self.data.batch_size):
+            self.progress("evaluating", start, len(tests))
+            taught = tests[start : start + self.data.batch_size]
             ids, weights = pad([(one.asked + one.said, _weights(one)) for one in taught])
             log_probs, _ = judged(self.student.backbone, ids, weights[:, 1:] > 0)
             nats -= float(log_probs.sum())
-        self.progress("evaluating", len(self.tests), len(self.tests))
-        return {"loss": nats / max(num_bytes, 1), "prompts": len(self.tests)}
+        self.progress("evaluating", len(tests), len(tests))
+        return nats / max(num_bytes, 1)
 
     def export(self, folder: Path) -> None:
         """An expert's folder: what PEFT loads, and its card; of all weights ``backbone/``."""

@@ -57,9 +57,10 @@ def chunk_loss(log_q: Tensor, chunk: Tensor, chunk_log_probs: Tensor, temperatur
 def uld_loss(q: Tensor, p: Tensor, trust: Tensor) -> Tensor:
     """Universal logit distillation (arXiv 2402.12030): the distance of the sorted probabilities, whatever the ids say.
     q: float (n, V), the student's; p: float (n, W), the teacher's."""
-    width = max(q.shape[1], p.shape[1])
-    ours, theirs = (F.pad(one.sort(1, descending=True).values, (0, width - one.shape[1])) for one in (q, p))
-    return _mean((ours - theirs).abs().sum(1), trust)
+    width = min(q.shape[1], p.shape[1])
+    ours, theirs = (one.topk(width, 1).values for one in (q, p))
+    tail = (q.sum(1) - ours.sum(1)) + (p.sum(1) - theirs.sum(1))  # of the wider one, held to nothing
+    return _mean((ours - theirs).abs().sum(1) + tail, trust)
 
 
 def feature_loss(ours: Tensor, theirs: Tensor) -> Tensor:
