@@ -40,7 +40,7 @@ def train_with_trl(gkd: Any, objective: DistillObjective, teacher: Path, loop: L
         )  # fmt: skip
         words = _words(objective.student.folder)
 
-        class InOrder(gkd.GKDTrainer):  # type: ignore[misc, valid-type]
+        class InOrder(gkd.GKDTrainer):  # type: ignore[misc]
             """Takes the rows as they come."""
 
             def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
