@@ -33,6 +33,10 @@ class Server:
         self.models = [MODEL]
         self.key = ""
         self.can = {"completions", "echo"}
+        self.faults: list[str] = []  # of the next answers, one each, before it is as ``fault`` says
+        self.says: str | None = None  # instead of what the toy says
+        self.pause_s = 0.0  # before each answer
+        self.nats: float | None = None  # of each of its ids, instead of what the toy finds
 
     def body(self, path: str) -> dict[str, Any]:
         return [body for asked, body in self.asked if asked == path][-1]
@@ -58,6 +62,7 @@ def serving(kind: type[BaseHTTPRequestHandler]) -> Iterator[Server]:
 
 class _Handler(BaseHTTPRequestHandler):
     state: Server
+    fault = ""
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args: Any) -> None: ...
@@ -75,16 +80,17 @@ class _Handler(BaseHTTPRequestHandler):
             state.keys.append(self.headers.get("Authorization"))
             state.at_once += 1
             state.most_at_once = max(state.most_at_once, state.at_once)
+            self.fault = state.faults.pop(0) if state.faults and body.get("stream") else state.fault
         try:
-            if state.fault == "html":
+            if self.fault == "html":
                 self.say(200, b"<html><body>Welcome to the router</body></html>", "text/html")
-            elif state.fault == "html 404":
+            elif self.fault == "html 404":
                 self.say(404, b"<html><body>Not here</body></html>", "text/html")
-            elif state.fault == "500":
+            elif self.fault == "500":
                 self.say(500, b'{"error": {"message": "out of memory"}}')
-            elif state.fault == "429":
+            elif self.fault == "429":
                 self.say(429, b'{"error": {"message": "too many"}}', wait="7")
-            elif state.fault == "slow":
+            elif self.fault == "slow":
                 time.sleep(1)
                 self.close_connection = True
             elif state.key and self.headers.get("Authorization") != f"Bearer {state.key}":
@@ -119,14 +125,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for count, part in enumerate(parts):
             self._chunk(part)
-            if self.state.fault == "half" and count == 1:
+            if self.fault == "half" and count == 1:
                 self.close_connection = True
                 return
-            if self.state.fault == "stuck":
+            if self.fault == "stuck":
                 self.state.broken.wait(9)
                 self.close_connection = True
                 return
-            while self.state.fault == "endless":
+            while self.fault == "endless":
                 self._chunk(part)
                 time.sleep(0.005)
         self.wfile.write(b"0\r\n\r\n")
@@ -142,6 +148,11 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(said, list):
             said = tuple(Message(turn["role"], turn["content"]) for turn in said)
         parts: list[bytes] = []
+        time.sleep(self.state.pause_s)
+        if (text := self.state.says) is not None:
+            size = max(len(text) // 500, 8)
+            pieces = [text[start : start + size] for start in range(0, len(text), size)]
+            return [tell(piece, -0.5 if self.state.nats is None else self.state.nats) for piece in pieces], "stop"
         able = replace(self.state.toy.abilities, tops=20)
         toy = ToySpeaker(abilities=able)
         (speech,) = toy.speak([SpeechRequest(said, most, drawn, seed, tuple(stop or ()), top=max(top, 1))])
@@ -150,7 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
             piece, left = left[: len(one.bytes)], left[len(one.bytes) :]
             best = [{"token": data.decode(), "logprob": value} for data, value in one.top[:top]]
             if piece:
-                parts.append(tell(piece, toy.score([(before, piece)])[0].log_prob, best))
+                nats = toy.score([(before, piece)])[0].log_prob if self.state.nats is None else self.state.nats
+                parts.append(tell(piece, nats, best))
             before += piece
         return parts, "stop" if speech.finished else "length"
 
@@ -197,7 +209,7 @@ class Ollama(_Handler):
         top = 0 if "no likeliest" in self.state.can else body.get("top_logprobs", 0)
         parts, end = self.speak(said, options["num_predict"], drawn, options["seed"], options["stop"], top, tell)
         parts.append(tell("", done=True, done_reason=end, eval_count=len(parts), prompt_eval_count=3))
-        if self.state.fault == "error amid":
+        if self.fault == "error amid":
             parts[1:] = [b'{"error": "the runner died"}\n']
         self.stream("application/x-ndjson", iter(parts))
 
@@ -239,7 +251,11 @@ class OpenAI(_Handler):
         def tell(piece: str, log_prob: float = 0.0, best: Any = (), end: str | None = None) -> bytes:
             text = {"delta": {"content": piece}} if chat else {"text": piece}
             told = (
-                {"content": [{"token": piece, "logprob": log_prob, "bytes": [*piece.encode()], "top_logprobs": best}]}
+                {
+                    "content": [
+                        {"token": piece, "logprob": log_prob, "bytes": [*piece[:99].encode()], "top_logprobs": best}
+                    ]
+                }
                 if chat
                 else {
                     "token_logprobs": [log_prob],
@@ -253,7 +269,7 @@ class OpenAI(_Handler):
                 "logprobs": told if piece and body.get("logprobs") else None,
                 **text,
             }
-            choices = [] if self.state.fault == "empty choice" else [choice]
+            choices = [] if self.fault == "empty choice" else [choice]
             return (
                 b"data: "
                 + json.dumps({"id": "1", "created": 1, "model": MODEL, "object": "x", "choices": choices}).encode()

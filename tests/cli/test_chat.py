@@ -23,7 +23,7 @@ from reverie.cli.chat_commands import COMMANDS
 from reverie.cli.output import Spoken, printable
 from reverie.errors import BackendError
 from reverie.paths import talks_file
-from reverie.speakers import SpeechRequest, ToySpeaker
+from reverie.speakers import SaidId, SpeechRequest, ToySpeaker
 from reverie.speakers.opening import SPEAKERS
 from reverie.speakers.remote import Hear, Piece
 from reverie.talks import LoggedTurn, TalkLog
@@ -45,7 +45,7 @@ class Echo(ToySpeaker):
         self.asked.append(request)
         assert not isinstance(request.said, str)
         for word in (" you", " say", f" {request.said[-1].content.split()[-1]}"):
-            hear(Piece(word, (-0.1,)))
+            hear(Piece(word, (SaidId(word.encode(), -0.1),)))
             if self.faults:
                 raise self.faults.pop(0)
         hear(Piece(end="stop"))

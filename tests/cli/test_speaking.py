@@ -21,7 +21,7 @@ from reverie.cli.showing import show_evidence
 from reverie.dreaming.question import Speaking
 from reverie.errors import BackendError
 from reverie.nouns import SAYS, Answer, Fact
-from reverie.speakers import Message, SpeechRequest, ToySpeaker
+from reverie.speakers import Message, SaidId, SpeechRequest, ToySpeaker
 from reverie.speakers.opening import SPEAKERS
 from reverie.speakers.remote import Hear, Piece
 from toy_servers import MODEL, Ollama, OpenAI, serving
@@ -80,7 +80,7 @@ class Scripted(ToySpeaker):
     def _say(self, request: SpeechRequest, hear: Hear) -> None:
         self.asked.append(request)
         for word in (" one", " two", " three", " four"):
-            if hear(Piece(word, (-0.1,))):
+            if hear(Piece(word, (SaidId(word.encode(), -0.1),))):
                 return
             if self.fault is not None and word == " three":
                 raise self.fault

@@ -297,6 +297,7 @@ def test_log_probabilities_that_are_no_numbers_are_not_told() -> None:
     assert piece.ids is not None
     told = {"token": "a", "logprob": -0.5, "top_logprobs": [{"token": "b", "logprob": float("-inf")}]}
     assert said_id(told, 5) == SaidId(b"a", -0.5)
+    assert said_id({"token": "bytes:\\xe2\\x80", "logprob": -1}, 5) == SaidId(b"\xe2\x80", -1)
 
     class Odd(ToySpeaker):
         def _say(self, request: SpeechRequest, hear: Hear) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,10 @@ def test_half_a_line_of_a_killed_writer_is_cut(tmp_path: Path, left: bytes) -> N
     path = written(tmp_path / "traces.jsonl")
     path.write_bytes(path.read_bytes() + left)
     with Traces(path) as traces:
-        traces.append(TRACES[0])
-    assert list(read_traces(path, flawed=True)) == [*TRACES, TRACES[0]]
+        traces.append(TRACES[0])  # it is there
+        traces.append(other := replace(TRACES[0], seed=4))
+        assert traces.find("toy", TALK, 0, 0.0) == TRACES[1]
+    assert list(read_traces(path, flawed=True)) == [*TRACES, other]
     path.write_bytes(left)
     written(path)
     assert list(read_traces(path, flawed=True)) == TRACES

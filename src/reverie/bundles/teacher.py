@@ -52,4 +52,5 @@ class BundleTeacher(SpeakerTeacher):
         """Raises UsageError for ids that it has not, or more than it can hold."""
         if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocab_size:
             raise UsageError(f"ids lie from 0 to {self.vocab_size - 1}, got {int(ids.min())} to {int(ids.max())}")
-        return self.backbone(ids + self._first)[..., self._first :].float()
+        logits: Tensor = self.backbone(ids + self._first)
+        return logits[..., self._first :].float()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy import text
 
 from reverie.data import Row
@@ -28,6 +29,7 @@ __all__ = ["DOCUMENT_FORMATS", "DocumentImport", "Documents", "RowFile", "Stored
 
 #: formats of ``reverie memory import`` that are documents, and the kind that each forces on a file
 DOCUMENT_FORMATS: dict[str, str | None] = {"text": None, "html": "html", "pdf": "pdf"}
+_SAID = "said"  # names the rows of who is no file
 _CUT = "1"  # changes where documents are cut otherwise, so that they are read again
 
 _Nodes = list[Node]  # "list" is a method below
@@ -130,6 +132,18 @@ class Documents:
             done = table.put_passages(connection, change, number, document.source, passages)
             _update(connection, number, document.title, document.kind, digest, document.size)
         return done
+
+    def say(self, source: str, kind: str, rows: Sequence[Row]) -> Written:
+        """Write rows that somebody says who is no file, such as a teacher, beside what was said before. They end when
+        the document ``source`` is deleted, but for those that others say."""
+        with self.store.changing() as (connection, change):
+            written = self.store.write_in(connection, change, rows)
+            number = table.document_of(connection, source, source, kind, time.time())
+            before = table.said_by(connection, "document = :document", number)
+            edges, nodes = (np.union1d(*both) for both in zip(before, (written.edges, written.nodes)))
+            table.note(connection, number, _SAID, 0, edges, nodes)
+            _update(connection, number, source, kind, "", 0)
+        return written
 
     def load(
         self,

@@ -7,6 +7,7 @@ this contract.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -87,7 +88,7 @@ class SaidId:
 
     bytes: bytes
     log_prob: float
-    top: tuple[tuple[bytes, float], ...] = ()
+    top: tuple[tuple[builtins.bytes, float], ...] = ()
 
 
 @dataclass(frozen=True)

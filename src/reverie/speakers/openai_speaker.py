@@ -24,7 +24,15 @@ from reverie.speakers.settings import SpeakerConfig
 
 __all__ = ["OpenAISpeaker"]
 
-_PROBE = "The sun is"
+_PROBE, _OPENAI = "The sun is", "https://api.openai.com/v1"
+
+
+def _address(spec: str) -> str:
+    """``openai:NAME`` and ``openai:NAME@URL`` as ``URL#NAME``; without one, $OPENAI_BASE_URL, else OpenAI's own."""
+    if not spec.startswith("openai:"):
+        return spec
+    model, at, host = spec.removeprefix("openai:").partition("@http")
+    return f"{'http' + host if at else os.environ.get('OPENAI_BASE_URL') or _OPENAI}#{model}"
 
 
 class OpenAISpeaker(RemoteSpeaker):
@@ -41,7 +49,7 @@ class OpenAISpeaker(RemoteSpeaker):
             import openai
         except ImportError as error:
             raise MissingExtraError("a model of an OpenAI-compatible server", "preview") from error
-        url, _, model = spec.partition("#")
+        url, _, model = _address(spec).partition("#")
         self.url, self.config = url.rstrip("/"), config or SpeakerConfig()
         key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
         wait = {"timeout": self.config.timeout_s, "connect": self.config.connect_s}

@@ -16,6 +16,7 @@ SPEAKERS: Registry[Callable[[str, SpeakerConfig], Speaker]] = Registry(
     {
         "toy": "reverie.speakers.toy:ToySpeaker",
         "ollama": "reverie.speakers.ollama_speaker:OllamaSpeaker",
+        "openai": "reverie.speakers.openai_speaker:OpenAISpeaker",
         "http": "reverie.speakers.openai_speaker:OpenAISpeaker",
         "https": "reverie.speakers.openai_speaker:OpenAISpeaker",
         "llama": "reverie.speakers.llama_speaker:LlamaSpeaker",
@@ -32,7 +33,7 @@ def is_speaker(spec: str) -> bool:
 
 def open_speaker(spec: str, config: SpeakerConfig | None = None) -> Speaker:
     """The speaker of ``spec``: ``ollama:NAME``, ``ollama:NAME@http://host:port``, ``http://host:port/v1#name``,
-    ``llama:FILE.gguf``, or what an installed package offers.
+    ``openai:NAME`` or ``openai:NAME@http://host:port/v1``, ``llama:FILE.gguf``, or what an installed package offers.
 
     Raises UsageError for another scheme, MissingExtraError where its client is not installed, BackendError for a
     server that is away, BundleError for a file that is no model.

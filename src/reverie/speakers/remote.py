@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from reverie.speakers.settings import SpeakerConfig
 
 __all__ = ["Hear", "Piece", "RemoteSpeaker", "plain_errors", "said_id", "spell"]
 
+_HALF = re.compile(r"bytes:((?:\\x[0-9a-fA-F]{2})+)")
 _PASSING = (408, 425, 429)  # statuses of what may be answered later, beside those from 500 on
 
 
@@ -187,9 +189,12 @@ def said_id(told: Mapping[str, Any], top: int) -> SaidId:
 
 
 def _data(told: Mapping[str, Any]) -> bytes:
-    """Its bytes, which JSON's letters may have lost."""
-    given = told.get("bytes")
-    return bytes(given) if given is not None else str(told["token"]).encode(errors="replace")
+    """Its bytes, which JSON's letters may have lost; completions write those of half a letter as ``bytes:\\xe2``."""
+    given, token = told.get("bytes"), str(told["token"])
+    if given is not None:
+        return bytes(given)
+    half = _HALF.fullmatch(token)
+    return bytes.fromhex(half[1].replace("\\x", "")) if half else token.encode(errors="replace")
 
 
 @contextmanager

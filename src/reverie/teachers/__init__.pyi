@@ -5,6 +5,8 @@ from .contract import Planned as Planned
 from .contract import Teacher as Teacher
 from .contract import TeacherConfig as TeacherConfig
 from .file_teacher import FileTeacher as FileTeacher
+from .mining import Mined as Mined
+from .mining import mine as mine
 from .opening import TEACHERS as TEACHERS
 from .opening import open_teacher as open_teacher
 from .speaker_teacher import SpeakerTeacher as SpeakerTeacher

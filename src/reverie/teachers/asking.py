@@ -109,9 +109,10 @@ def answers(speaker: Speaker, jobs: Sequence[Job], purse: Purse) -> Iterator[Ask
             yield what
     finally:
         asking.over.set()
+        leave = time.monotonic() + _LEAVE_S
         for thread in threads:
             if thread.ident is not None:
-                thread.join(None if speaker.joins else _LEAVE_S)
+                thread.join(None if speaker.joins else max(leave - time.monotonic(), 0))
 
 
 def _in_rows(speaker: Speaker, jobs: Sequence[Job], purse: Purse) -> Iterator[Asked]:

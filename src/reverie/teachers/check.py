@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -35,18 +36,21 @@ def check_teacher(teacher: Teacher, prompts: Sequence[Prompt] = ()) -> list[str]
     promises = Promises("a teacher", teacher.name or type(teacher).__name__)
     expect, asked = promises.expect, tuple(prompts or teacher.prompts[:8] or _PROMPTS)
     expect("it has a name", bool(teacher.name))
-    plan, before = teacher.plan(asked), teacher.counts.ids
-    expect("a plan asks nobody", teacher.counts.ids == before and plan.prompts == len(asked), plan)
+    before = replace(teacher.counts)
+    plan = teacher.plan(asked)
+    expect("a plan asks nobody", teacher.counts == before and plan.prompts == len(asked), plan)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "traces.jsonl"
         with Traces(path) as traces:
             replies = list(teacher.teach(asked, traces))
-            counts = teacher.counts
-            total = counts.replies + counts.flawed + counts.failed
-            expect("every prompt is counted once", bool(counts.stopped) or total == len(asked), counts)
-            expect("its lessons are what it counts", counts.replies == len(replies), counts)
-            expect("what it took lies within its plan", counts.retried > 0 or counts.ids <= plan.most_ids, counts)
-            spent = counts.ids
+            now = replace(teacher.counts)
+            new = {name: getattr(now, name) - getattr(before, name) for name in ("replies", "flawed", "failed", "ids")}
+            total = new["replies"] + new["flawed"] + new["failed"]
+            expect("every prompt is counted once", bool(now.stopped) or total == len(asked), now)
+            expect("its lessons are what it counts", new["replies"] == len(replies), now)
+            retried = now.retried - before.retried
+            expect("what it took lies within its plan", retried > 0 or new["ids"] <= plan.most_ids, now)
+            spent = now.ids
             again = list(teacher.teach(asked, traces))
         expect("who was asked before is not asked again", teacher.counts.ids == spent, teacher.counts)
         expect("and says the same", [one.text for one in again] == [one.text for one in replies])

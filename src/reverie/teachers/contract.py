@@ -93,7 +93,11 @@ class Teacher(Protocol):
     config: TeacherConfig
     counts: Counts  # grows from call to call
     prompts: tuple[Prompt, ...]  # those that it brings itself, as a file does; () for who answers anything
-    tops: int  # how many of the likeliest ids it tells at each place
+
+    @property
+    def tops(self) -> int:
+        """How many of the likeliest ids it tells at each place; 0: none."""
+        ...
 
     def teach(
         self, prompts: Sequence[Prompt], traces: Traces | None = None, progress: Progress = no_progress
@@ -108,7 +112,7 @@ class Teacher(Protocol):
         ...
 
     def plan(self, prompts: Sequence[Prompt]) -> Planned:
-        """What ``teach`` would take; nobody is asked."""
+        """What ``teach`` would take; no prompt is asked."""
         ...
 
     def close(self) -> None:

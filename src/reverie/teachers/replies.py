@@ -48,6 +48,8 @@ class Replies:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(self.path, timeout=20, isolation_level=None, check_same_thread=False)
             try:
+                self._base.execute("PRAGMA journal_mode = WAL")  # a kill loses nothing, a power cut the last ones
+                self._base.execute("PRAGMA synchronous = NORMAL")
                 self._base.execute(_SCHEMA)
                 self._size = int(self._base.execute("SELECT coalesce(sum(size), 0) FROM replies").fetchone()[0])
             except BaseException:

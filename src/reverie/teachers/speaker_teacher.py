@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from reverie.engine.sampling import Sampling
@@ -50,11 +51,11 @@ class SpeakerTeacher:
         unlike = {job.key: job for job in jobs}
         found: dict[str, Trace | None] = {key: kept for key, job in unlike.items() if (kept := self._kept(job, traces))}
         asked = [job for key, job in unlike.items() if key not in found]
-        fresh, replies = {job.key for job in asked}, self._replies(asked)
+        fresh, replies = {job.key for job in asked}, self._replies(asked, found)
         for place, job in enumerate(jobs):
             progress(f"asking {self.name}  {self._so_far()}", place, len(jobs))
-            while job.key not in found and (reply := next(replies, None)) is not None:
-                found[reply[0]] = reply[1]
+            while job.key not in found and next(replies, False):
+                pass
             trace = found.get(job.key)  # there is none where nobody answered, or the budget had no room
             if trace is None:
                 continue
@@ -66,6 +67,7 @@ class SpeakerTeacher:
             self.counts.replies += not trace.flaw
             if not trace.flaw:
                 yield trace
+        next(replies, None)  # where nobody answers it says so at its end
         progress(f"asking {self.name}  {self._so_far()}", len(jobs), len(jobs))
 
     def plan(self, prompts: Sequence[Prompt]) -> Planned:
@@ -96,7 +98,7 @@ class SpeakerTeacher:
             told = (Message("system", config.system),) if config.system else ()
             said = f"{config.system}\n\n{prompt}" if told and isinstance(prompt, str) else prompt
             said = said if isinstance(said, str) else (*told, *said)
-            request = SpeechRequest(said, config.max_ids, drawn, seed, config.stop, top=self.tops)
+            request = SpeechRequest(said, config.max_ids, drawn, seed, config.stop, top=config.top)
             key = reply_key(self.identity, request, config.most_chars)
             jobs.append(Job(key, prompt, request, self.speaker.count(said)))
         return jobs
@@ -110,11 +112,14 @@ class SpeakerTeacher:
 
     def _kept(self, job: Job, traces: Traces | None) -> Trace | None:
         drawn = job.request
-        written = traces and traces.find(self.name, job.prompt, drawn.seed, drawn.sampling.temperature)
-        return written or (None if self._cache is None else self._cache.get(job.key))
+        kept = traces and traces.find(self.name, job.prompt, drawn.seed, drawn.sampling.temperature)
+        kept = kept or (None if self._cache is None else self._cache.get(job.key))
+        if kept is None or kept.flaw:
+            return kept
+        return replace(kept, flaw=flaw_of(kept.text, self.config.most_chars))  # it may have been judged otherwise
 
-    def _replies(self, jobs: Sequence[Job]) -> Iterator[tuple[str, Trace | None]]:
-        """The traces of jobs by their keys, as they come; None for one that nobody answered."""
+    def _replies(self, jobs: Sequence[Job], found: dict[str, Trace | None]) -> Iterator[bool]:
+        """Puts the trace of each job into ``found`` as it comes, None for one that nobody answered, and yields True."""
         in_a_row, any_came = 0, False
         problem: ReverieError | None = None
         for asked in answers(self.speaker, jobs, self.purse):
@@ -125,15 +130,17 @@ class SpeakerTeacher:
                 in_a_row += isinstance(problem, BackendError)
                 if in_a_row >= _IN_A_ROW:
                     break
-                yield asked.job.key, None
+                found[asked.job.key] = None
+                yield True
                 continue
             in_a_row, any_came = 0, True
             trace = self._trace(asked)
             if self._cache is not None:
                 self._cache.put(asked.job.key, trace)
-            yield asked.job.key, trace
+            found[asked.job.key] = trace
+            yield True
         if problem is not None and (in_a_row >= _IN_A_ROW or not any_came):
-            kept = self.counts.replies + self.counts.flawed
+            kept = sum(trace is not None for trace in found.values())
             again = BackendError if isinstance(problem, BackendError) else UsageError
             raise again(f"{problem} ({kept} of its replies are kept)") from problem
 
