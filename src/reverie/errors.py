@@ -29,9 +29,11 @@ from collections.abc import Iterable
 
 
 class ReverieError(Exception):
-    """Base of every error raised on purpose. ``exit_code`` is what the command line returns."""
+    """Base of every error raised on purpose. ``exit_code`` is what the command line returns; ``spoken``: somebody else
+    has said it already, such as another process of the same run."""
 
     exit_code = 1
+    spoken = False
 
 
 class UsageError(ReverieError):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from reverie.ranks import leads
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -38,6 +40,9 @@ def shown_progress(stream: TextIO | None = None) -> Iterator[Progress]:
     Work of less than two seconds leaves no line; longer work is never silent, not even within a step.
     """
     stream = stream or sys.stderr
+    if not leads():  # of several processes one tells
+        yield no_progress
+        return
     if not stream.isatty():
         with _lines(stream) as report:
             yield report

@@ -174,7 +174,9 @@ class _Bench:
             data=ablated(data, changes),
             checkpoint_epochs=0,
             loop=_loop(options.steps or 1, seed),
-            fit=replace(fit, flow_loop=replace(fit.flow_loop, steps=options.flow_steps, tensorboard=False)),
+            fit=replace(
+                fit, flow_loop=replace(fit.flow_loop, steps=options.flow_steps, tensorboard=False, curves=False)
+            ),
         )
 
     def _train(self, name: str, changes: dict[str, float]) -> Generator:
@@ -310,7 +312,7 @@ def _loop(steps: int, seed: int) -> LoopConfig:
 
     return LoopConfig(
         steps=steps, lr=1e-3, weight_decay=0.02, warmup_steps=min(100, steps // 4), precision="fp32", eval_every=0,
-        checkpoint_every=0, tensorboard=False, seed=seed,
+        checkpoint_every=0, tensorboard=False, curves=False, seed=seed,
     )  # fmt: skip
 
 

@@ -204,7 +204,8 @@ def digits_recipe(options: DigitsBenchConfig, seed: int, folder: Path) -> Genera
     from reverie.training import LoopConfig
 
     quiet: dict[str, Any] = {
-        "precision": "fp32", "device": "cpu", "eval_every": 0, "checkpoint_every": 0, "tensorboard": False,
+        "precision": "fp32", "device": "cpu", "eval_every": 0, "checkpoint_every": 0,
+        "tensorboard": False, "curves": False,
     }  # fmt: skip
     return GeneratorRecipe(
         run_dir=str(folder / "run"),

@@ -95,7 +95,7 @@ def _train(settings: BenchConfig, folder: Path) -> Path:
     loop = LoopConfig(
         steps=TRAIN_STEPS, lr=3e-3, weight_decay=0.0, schedule="wsd", decay_fraction=0.4, final_lr_fraction=0.02,
         warmup_steps=100, precision="fp32", ema_decay=0.99, eval_every=0, checkpoint_every=0, tensorboard=False,
-        seed=settings.seed,
+        curves=False, seed=settings.seed,
     )  # fmt: skip
     settings.progress("training", 0, 1)
     recipe = GraphRecipe(str(folder / "run"), GraphData(triples=str(settings.data), seed=settings.seed), loop)

@@ -116,7 +116,7 @@ def _measure(data: PerceptionData, recorded: Recorded, options: PerceptionBenchC
     loop = LoopConfig(
         steps=options.steps, lr=options.lr, weight_decay=0.01, schedule="wsd", decay_fraction=0.4,
         final_lr_fraction=0.02, warmup_steps=min(30, options.steps), precision="fp32", eval_every=0,
-        checkpoint_every=0, tensorboard=False, seed=data.seed,
+        checkpoint_every=0, tensorboard=False, curves=False, seed=data.seed,
     )  # fmt: skip
     with TemporaryDirectory() as folder:
         result = train(objective, loop, Path(folder) / "run", progress=False)

@@ -41,6 +41,7 @@ _OWN: dict[str, Benchmark | str] = {
     "dream-experts": "reverie_bench.dream_experts:BENCHMARK",
     "experts": "reverie_bench.experts:BENCHMARK",
     "lora-training": "reverie_bench.lora_training:BENCHMARK",
+    "trainer": "reverie_bench.trainer:BENCHMARK",
     "perception": "reverie_bench.perception:BENCHMARK",
     "generator": "reverie_bench.generator:BENCHMARK",
     "prompts": "reverie_bench.prompts:BENCHMARK",

@@ -29,7 +29,7 @@ from reverie.training.optim import MovingAverage, build_optimizers, lr_fraction
 # Everything that a checkpoint must carry is on: two optimizers, a moving average, accumulation, dropout in the toy.
 CONFIG = LoopConfig(
     steps=24, muon_lr=3e-3, ema_decay=0.9, accumulate=2, warmup_steps=5, eval_every=5, checkpoint_every=8, log_every=4,
-    device="cpu", num_threads=1, tensorboard=False,
+    device="cpu", num_threads=1, tensorboard=False, curves=False,
 )  # fmt: skip
 
 

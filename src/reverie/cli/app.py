@@ -21,6 +21,7 @@ from typer.main import get_command
 
 import reverie
 from reverie.errors import ConfigError, ReverieError, UsageError, nearest, shorten
+from reverie.ranks import leads
 
 __all__ = ["COMMANDS", "log_file", "main", "os_line", "say_fault"]
 
@@ -138,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.Abort:
         return say_fault("stopped.", 1)
     except ReverieError as error:
-        return say_fault(str(error), error.exit_code)
+        return error.exit_code if error.spoken else say_fault(str(error), error.exit_code)
     except KeyboardInterrupt:
         code = 130
     except MemoryError:
@@ -149,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.debug("unexpected error", exc_info=True)
         line = f"unexpected {type(error).__name__}: {error}. This is our mistake; the log file has the details."
         return say_fault(line, 1)
-    if code in (130, 143):
+    if code in (130, 143) and leads():
         return say_fault(f"stopped by {'Ctrl-C' if code == 130 else 'SIGTERM'}.", code)
     return code if isinstance(code, int) else 0
 

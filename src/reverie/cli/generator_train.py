@@ -14,6 +14,7 @@ from reverie.cli.output import Output
 from reverie.errors import UsageError
 from reverie.generator.finding import find_generator
 from reverie.progress import Progress, shown_progress
+from reverie.ranks import leads
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +65,8 @@ def train(
             if lora is not None:
                 given |= {"base": find_generator(lora)}
             payload, model, code = _train(config, [*flags_of(given), *(overrides or [])], lora is not None, out, report)
-        out.result(payload, lambda console: _show(console, payload, model))
+        if leads():
+            out.result(payload, lambda console: _show(console, payload, model))
     if code:
         raise typer.Exit(code)
 

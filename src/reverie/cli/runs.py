@@ -40,6 +40,8 @@ def sigterm_ends() -> Iterator[None]:
 def report_run(out: Output, result: TrainResult, run_dir: str, **more: Any) -> None:
     """Say how a run ended; ``more`` goes into the JSON. Raises typer.Exit where a signal ended it."""
     payload = {"step": result.step, "stopped": result.stopped, "run_dir": run_dir, "figures": result.metrics, **more}
+    if not result.leads:  # the first process says it
+        raise typer.Exit(result.exit_code)
     message = result.message + "".join(f"\n{name}: {value}" for name, value in more.items())
     out.result(payload, lambda console: console.print(message))
     if result.exit_code:

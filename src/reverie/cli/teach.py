@@ -57,7 +57,7 @@ def teach(
             if out is not None and out.exists():
                 raise UsageError(f"{out} exists already; name a new folder for the bundle")
             result = settings.train(report)
-            if result.stopped == "done" and not bundle.exists():
+            if result.stopped == "done" and result.leads and not bundle.exists():
                 report("writing the bundle", 0, 0)
                 said = settings_to_dict(settings)
                 taught_bundle(settings.data.bundle, Path(settings.run_dir) / "export", bundle, recipe=said)

@@ -79,6 +79,36 @@ for _each, _thing in TRAINED.items():
     app.command(_each, epilog=examples(*_thing.examples))(_command(_thing))
 
 
+@app.command(epilog=examples("reverie train replay runs/expert-chemistry"))
+def replay(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run that is done.")],
+    into: Annotated[
+        Path | None,
+        typer.Option("--into", metavar="DIR", help="Where the second run goes (RUN_DIR-replayed)."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a run again by what its folder says, and tell whether it gives the same weights, bit for bit.
+
+    The same command goes on with a second run that was stopped. It ends with 1 where the weights differ.
+    """
+    with Output(as_json) as out:
+        with sigterm_ends(), shown_progress() as report:
+            report("starting", 0, 0)
+            from reverie.training.replay import replay as run_again
+
+            place = into or run_dir.with_name(f"{run_dir.resolve().name}-replayed")
+            trained, found = run_again(run_dir, place, report)
+        if found is None:
+            report_run(out, trained, str(place))
+            return
+        payload = {"equal": found.equal, "difference": found.difference, "changed": found.changed}
+        if trained.leads:
+            out.result(payload | {"run_dir": place, "figures": found.figures}, lambda c: c.print(found.message))
+        if not found.equal:
+            raise typer.Exit(1)
+
+
 @app.command(epilog=examples("reverie train bundle runs/nano/export bundles/nano --name nano"))
 def bundle(
     export: Annotated[Path, typer.Argument(metavar="EXPORT", help="What `train backbone` left in its run folder.")],

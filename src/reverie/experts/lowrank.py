@@ -69,6 +69,7 @@ def attach(
     """
     base.requires_grad_(False)
     if isinstance(base, TransformersBackbone):
+        _ = base.plain_output  # tried now, once: with dropout it would draw, and find that two passes differ
         return _attach_elsewhere(base.base, config, generator)
     if config.dropout:
         raise ConfigError("LoRA's dropout is for bases made elsewhere; here the change is part of the weight")

@@ -285,7 +285,9 @@ def toy_generator(seed: int = 0) -> Generator:
     )
     network = GeneratorNetwork(config, draw)
     latents = torch.randn(64, config.latent_size, generator=draw)
-    loop = LoopConfig(steps=2, warmup_steps=0, precision="fp32", eval_every=0, checkpoint_every=0, tensorboard=False)
+    loop = LoopConfig(
+        steps=2, warmup_steps=0, precision="fp32", eval_every=0, checkpoint_every=0, tensorboard=False, curves=False
+    )
     settings = PriorFitConfig(mixture_components=8, gaussians=(2,), flow=FlowLessons(8, 16, 1, 16), flow_loop=loop)
     parts = (latents[:48], latents[:48], latents[48:], latents[48:])
     priors = {name: fit_prior(name, *parts, settings) for name in ("mixture", "flow")}

@@ -121,7 +121,7 @@ def train_lora(recipe: LoraRecipe, progress: Progress = no_progress) -> Generato
     note_recipe(settings_to_dict(recipe) | {"base_sha256": owner["base"]}, run_dir, _FREE)
     objective = LoraObjective(recipe, base, collection, run_dir / "sheets")
     trained = train(objective, recipe.loop, run_dir, progress)
-    if trained.stopped != "done":
+    if trained.stopped != "done" or not trained.leads:
         return GeneratorResult(trained, None, None, trained.metrics)
     progress("evaluating", 0, 1)
     figures = objective.compare(run_dir / "export")

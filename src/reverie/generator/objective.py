@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -87,6 +87,8 @@ class Trained(nn.Module):
 
 class GeneratorObjective:
     """One step sees ``batch_size`` pictures of the training split, each cut and toned anew, with their captions."""
+
+    metrics: ClassVar[Mapping[str, str]] = {"reconstruction": "pixels"}
 
     def __init__(
         self,

@@ -185,10 +185,11 @@ def _teach(objective: FeatureObjective, file: Path) -> OwnFeatures:
     config = objective.config
     loop = LoopConfig(
         steps=config.steps, lr=config.lr, weight_decay=1e-4, warmup_steps=min(20, config.steps), final_lr_fraction=0.02,
-        precision="fp32", device="cpu", eval_every=0, checkpoint_every=0, tensorboard=False, seed=config.seed,
+        precision="fp32", device="cpu", eval_every=0, checkpoint_every=0, tensorboard=False, curves=False,
+        seed=config.seed,
     )  # fmt: skip
     with TemporaryDirectory(prefix="features-") as folder:
-        result = train(objective, loop, Path(folder) / "run", progress=False)
+        result = train(objective, loop, Path(folder) / "run", progress=False, alone=True)
         if result.stopped != "done":
             raise KeyboardInterrupt
         packed = (Path(folder) / "run" / "export" / "features.safetensors").read_bytes()

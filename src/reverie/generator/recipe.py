@@ -99,7 +99,7 @@ def train_generator(recipe: GeneratorRecipe, progress: Progress = no_progress) -
     sheets = run_dir / "sheets"
     objective = GeneratorObjective(recipe.data, config, collection, tokenizer, loop.steps, sheets, progress=progress)
     trained = train(objective, loop, run_dir, progress)
-    if trained.stopped != "done":
+    if trained.stopped != "done" or not trained.leads:
         return GeneratorResult(trained, None, None, trained.metrics)
     objective.network.load_state_dict(load_file(run_dir / "export" / "network.safetensors"))
     network = objective.network.cpu().eval()

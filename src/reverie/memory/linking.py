@@ -46,6 +46,8 @@ STOP = frozenset(
 LIGHT = frozenset("need use make get want like find happen mean take go come give put keep say tell know think".split())
 _EMPTY = STOP | LIGHT  # no name alone
 _LONGEST, _LONGEST_RUN = 16, 24  # words of a name; letters, where it has no spaces
+_FEW = 8  # nodes of one name that are kept in a tuple: all passages of a document may have the same
+_Names = dict[str, int | tuple[int, ...] | dict[int, None]]  # a folded name → its nodes
 _CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'’.\-]*"
 _SMALL = r"(?:of|the|de|da|di|du|von|van|der|den|la|le|bin|ibn|al|and|&)"
 _SPAN = rf"{_CAPITAL}(?:,? (?:{_SMALL} )*(?:{_CAPITAL}|\d+(?:st|nd|rd|th)))*"
@@ -83,8 +85,8 @@ class EntityIndex:
     def __init__(self) -> None:
         self.seq = 0
         self.passages: set[int] = set()
-        self._nodes: dict[str, int | tuple[int, ...]] = {}
-        self._short: dict[str, int | tuple[int, ...]] = {}  # a passage's name without some of its words
+        self._nodes: _Names = {}
+        self._short: _Names = {}  # a passage's name without some of its words
         self._longest: dict[str, int] = {}  # first word -> words of the longest name that starts with it
         self._by_stem: dict[str, array[int]] = {}
         self._spelled = SpelledWords()
@@ -141,7 +143,7 @@ class EntityIndex:
             nodes, weight = self._short.get(key), 0.45
         if nodes is None:
             return (), 0.0
-        found = (nodes,) if isinstance(nodes, int) else nodes
+        found = (nodes,) if isinstance(nodes, int) else tuple(nodes)
         return (tuple(node for node in found if node not in self._gone) if self._gone else found), weight
 
     def scan(self, words: Sequence[Word], text: str = "") -> list[tuple[int, int, tuple[int, ...], float]]:
@@ -183,7 +185,7 @@ class EntityIndex:
         near = [] if word in STOP or stem(word) in self._by_stem else self._spelled.near(word)
         return min(near, key=lambda found: (-len(self._by_stem.get(stem(found), ())), found)) if near else word
 
-    def _put(self, names: dict[str, int | tuple[int, ...]], key: str, node: int) -> None:
+    def _put(self, names: _Names, key: str, node: int) -> None:
         length = key.count(" ") + 1
         first = key.split(" ", 1)[0]
         if length > _LONGEST and (length > _LONGEST_RUN or not is_unspaced(first)):
@@ -193,8 +195,10 @@ class EntityIndex:
             pass
         elif isinstance(before, int):
             names[key] = before if before == node else (before, node)
+        elif isinstance(before, dict):
+            before[node] = None
         elif node not in before:
-            names[key] = (*before, node)
+            names[key] = (*before, node) if len(before) < _FEW else dict.fromkeys((*before, node))
         if length > self._longest.get(first, 0):
             self._longest[first] = length
 

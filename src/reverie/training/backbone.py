@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +35,8 @@ class BackboneData(LessonData):
 
 class BackboneObjective:
     """Weighted next-id prediction; the loss is also reported for each kind of id on its own."""
+
+    metrics: ClassVar[Mapping[str, str]] = {"perplexity": "loss"}
 
     def __init__(self, data: BackboneData):
         self.data = data

@@ -10,28 +10,32 @@ run_dir/checkpoint-000120/     written under a temporary name, then renamed
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from reverie import manifest
-from reverie.errors import TrainingError
+from reverie.errors import TrainingError, shorten
 from reverie.files import atomic_folder, atomic_write_json, sha256_of
 from reverie.jsonio import read_object
 
 __all__ = [
     "checkpoint_folders",
+    "hash_weights",
+    "NotSavedError",
     "kept_random_states",
     "load_checkpoint",
     "load_tensors",
@@ -51,14 +55,25 @@ logger = logging.getLogger("reverie.training")
 FOLDER_NAME = re.compile(r"checkpoint-(\d{6,})")
 
 
+class NotSavedError(TrainingError):
+    """The disk refuses; what was there before is as it was."""
+
+
 def save_checkpoint(run_dir: Path, step: int, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]) -> Path:
     """Write ``tensors`` (file name without suffix → named tensors) and ``state`` (JSON); returns the folder."""
     folder = run_dir / f"checkpoint-{step:06d}"
-    with atomic_folder(folder) as new:
-        for name, group in tensors.items():
-            save_file({key: tensor.contiguous() for key, tensor in group.items()}, new / f"{name}.safetensors")
-        atomic_write_json(new / "state.json", state)
-        manifest.seal(new, {"kind": "checkpoint", "format": 2, "step": step})
+    try:
+        with atomic_folder(folder) as new:
+            for name, group in tensors.items():
+                save_file({key: tensor.contiguous() for key, tensor in group.items()}, new / f"{name}.safetensors")
+            atomic_write_json(new / "state.json", state)
+            manifest.seal(new, {"kind": "checkpoint", "format": 2, "step": step})
+    except (OSError, SafetensorError) as error:  # the second is what the writer of tensors makes of a full disk
+        last = next((path.name for path in reversed(checkpoint_folders(run_dir))), "none")
+        raise NotSavedError(
+            f"step {step} cannot be saved in {run_dir}: {shorten(str(error))}. The last checkpoint there is {last}. "
+            "Make room; the same command goes on from it."
+        ) from error
     return folder
 
 
@@ -117,6 +132,16 @@ def named_tensors(module: nn.Module) -> dict[str, Tensor]:
             seen.add(id(tensor))
             tensors[name] = tensor.detach()
     return tensors
+
+
+def hash_weights(tensors: Mapping[str, Tensor]) -> str:
+    """One SHA-256 over names, shapes and values."""
+    told = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        told.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        told.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return told.hexdigest()
 
 
 @torch.no_grad()

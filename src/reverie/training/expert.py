@@ -7,9 +7,10 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -103,6 +104,8 @@ class ExpertObjective:
 
     module: nn.Module
     gives_up = True
+
+    metrics: ClassVar[Mapping[str, str]] = {"perplexity": "loss"}
 
     def __init__(self, data: ExpertData, progress: Progress = no_progress):
         self.data, self.folder = data, find_bundle(data.bundle)

@@ -7,8 +7,10 @@ a property the other way round. So only the facts can tell.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -73,6 +75,8 @@ class _Lesson:
 
 class FactAttentionObjective:
     """Cross entropy of the answer after [soft tokens, question], and binary cross entropy of every edge."""
+
+    metrics: ClassVar[Mapping[str, str]] = {"graph_accuracy": "decides_share"}
 
     def __init__(self, data: FactAttentionData):
         self.data = data

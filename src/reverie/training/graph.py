@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -87,6 +88,8 @@ class LinkObjective:
     The triple that is asked for is hidden from the network, and so are its traces in the features; other known answers
     do not count as wrong. A question whose answer is not recalled teaches nothing and is left out.
     """
+
+    metrics: ClassVar[Mapping[str, str]] = {"graph_accuracy": "valid_hits_1_share"}
 
     def __init__(self, data: GraphData, triples: Triples | None = None):
         if triples is None and not data.triples:

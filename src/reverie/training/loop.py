@@ -5,22 +5,25 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader, Dataset
 
-from reverie.errors import TrainingError
+from reverie.errors import TrainingError, shorten
 from reverie.files import atomic_folder
 from reverie.progress import Progress, no_progress, shown_progress
 from reverie.training import checkpoint
-from reverie.training.objective import Compared, GivesUp, Objective
+from reverie.training.curves import draw_curves
+from reverie.training.objective import Compared, GivesUp, Named, Objective
+from reverie.training.processes import joined
 from reverie.training.run import Run
-from reverie.training.rundir import RunDir, Stopped, TrainResult, stop_name
-from reverie.training.runlog import RunLog
+from reverie.training.rundir import RunDir, Stopped, TrainResult, finite, stop_name
+from reverie.training.runlog import NoLog, RunLog
 from reverie.training.settings import LoopConfig
 from reverie.training.stops import GivenUp, Stops, noted_stops
 
@@ -31,48 +34,58 @@ _SILENT_S = 20.0  # in steps, after which a line is due though ``log_every`` say
 
 
 def train(
-    objective: Objective, config: LoopConfig, run_dir: str | Path, progress: bool | Progress = True
+    objective: Objective,
+    config: LoopConfig,
+    run_dir: str | Path,
+    progress: bool | Progress = True,
+    alone: bool = False,
 ) -> TrainResult:
     """Train ``objective.module`` in place; checkpoints, metrics and, when done, ``run_dir/export`` are written.
 
     A run folder that holds a run is gone on with, from its newest whole checkpoint, as if it had never stopped; one
     that is done stays as it is. Ctrl-C, SIGTERM and ``max_minutes`` finish the step, save and return. ``progress``:
-    who is told, True shows it on stderr. Raises TrainingError where the run there has other settings or another model,
-    or too many steps in a row are not finite.
+    who is told, True shows it on stderr. Where a launcher started several processes they share the work, see
+    ``processes``; ``alone``: this one does not. Raises TrainingError where the run there has other settings or another
+    model, or too many steps in a row are not finite.
     """
     place, started = RunDir(run_dir), time.monotonic()
-    place.prepare()
-    with watched(progress) as report:  # before ``Run`` seeds: rich draws from Python's global generator
-        run, found = Run(objective, config), _newest(place)
+    with joined(alone) as processes, watched(progress if processes.leads else False) as report:
+        if processes.leads:  # before ``Run`` seeds: rich draws from Python's global generator
+            place.prepare()
+        run, found = Run(objective, config, processes), processes.from_leader(lambda: _newest(place))
         first = checkpoint.step_of(found) if found else 0
-        with RunLog(place.path, first, config, report) as log, noted_stops() as stops:
+        with _log(run, place, first, report) as log, noted_stops() as stops:
             if found is None:
                 _begin(run, place, log)
-            if isinstance(objective, GivesUp):
+            if isinstance(objective, GivesUp) and processes.count == 1:
                 run.giving_up = stops.giving_up
             stopped: Stopped = "interrupted"
             try:
                 _compare(objective, run, place, log, report)
                 if found is not None:
                     run.restore(found)
-                    if (done := place.result(config)) and done.step == run.step:
+                    if (done := processes.from_leader(lambda: place.result(config))) and done.step == run.step:
                         run.finish()
                         return done
                     _begin(run, place, log)
-                stopped = _steps(run, place, log, stops, started)
+                stopped, number = _steps(run, place, log, stops, started)
             except GivenUp:
+                number = stops.number
                 if found is None or run.step > first:
                     run.save(place.path)
-        number = stops.number if stopped == "interrupted" else 0
-    if stopped == "done":
-        run.finish()
-        with nullcontext() if run.best.weights else run.average_applied(), atomic_folder(place.export) as product:
-            objective.export(product)
-    best = {f"best_{config.watch}": run.best.value, "best_step": run.best.step} if run.best.weights else {}
-    metrics = run.metrics | best
-    if stopped == "done":
-        place.end(config, run.step, metrics)
-    return TrainResult(run.step, metrics, stopped, _message(stopped, run.step, config, place, number), number)
+        best = {f"best_{config.watch}": run.best.value, "best_step": run.best.step} if run.best.weights else {}
+        metrics = run.metrics | best
+        if stopped == "done":
+            run.finish()
+            if processes.leads:
+                _export(run, place)
+                weights = checkpoint.hash_weights(checkpoint.named_tensors(run.module))
+                place.end(config, run.step, metrics, weights)
+            processes.wait()
+        if config.curves and processes.leads:
+            draw_curves(place.path)
+    message = _message(stopped, run.step, config, place, number)
+    return TrainResult(run.step, metrics, stopped, message, number, processes.rank)
 
 
 @contextmanager
@@ -85,10 +98,10 @@ def watched(progress: bool | Progress) -> Iterator[Progress]:
         yield progress or no_progress
 
 
-def _steps(run: Run, place: RunDir, log: RunLog, stops: Stops, started: float) -> Stopped:
-    """Step after step until the run is done, or is asked to stop: why it stopped."""
+def _steps(run: Run, place: RunDir, log: RunLog | NoLog, stops: Stops, started: float) -> tuple[Stopped, int]:
+    """Step after step until the run is done, or is asked to stop: why it stopped, and the signal that asked."""
     config, objective = run.config, run.objective
-    batches = _micro_batches(objective, config, run.step)
+    batches = _micro_batches(objective, config, run.step, run.share)
     while run.owes_evaluation or (run.step < config.steps and not run.out_of_patience):
         if not run.owes_evaluation:
             if not run.take_step(batches) and run.bad_in_a_row >= config.max_bad_steps:
@@ -104,28 +117,52 @@ def _steps(run: Run, place: RunDir, log: RunLog, stops: Stops, started: float) -
         if run.owes_evaluation:
             log.write(run.step, "evaluate", run.evaluate())
         last_step = run.step == config.steps or run.out_of_patience
-        asked = not last_step and stops.number > 0
-        out_of_time = not last_step and 0 < config.max_minutes * 60 <= time.monotonic() - started
-        if last_step or asked or out_of_time or _due(run.step, config.checkpoint_every):
+        late = 0 < config.max_minutes * 60 <= time.monotonic() - started
+        number, out_of_time = (0, 0) if last_step else run.processes.largest(stops.number, late)
+        if last_step or number or out_of_time:
             run.save(place.path)
-        if asked or out_of_time:
-            return "interrupted" if asked else "time"
-    return "done"
+        elif _due(run.step, config.checkpoint_every):
+            try:
+                run.save(place.path)
+            except checkpoint.NotSavedError as error:  # there may be room again at the next one
+                logger.warning("%s Training goes on.", error)
+        if number or out_of_time:
+            return ("interrupted", int(number)) if number else ("time", 0)
+    return "done", 0
 
 
-def _begin(run: Run, place: RunDir, log: RunLog) -> None:
-    place.begin(run.config, run.precision)
+def _export(run: Run, place: RunDir) -> None:
+    try:
+        with nullcontext() if run.best.weights else run.average_applied(), atomic_folder(place.export) as product:
+            run.objective.export(product)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"the product cannot be written to {place.export}: {shorten(str(error))}. Its training is saved: make "
+            "room, and give the same command again."
+        ) from error
+
+
+def _log(run: Run, place: RunDir, first: int, report: Progress) -> RunLog | NoLog:
+    named = run.objective.metrics if isinstance(run.objective, Named) else {}
+    return RunLog(place.path, first, run.config, report, named) if run.processes.leads else NoLog()
+
+
+def _begin(run: Run, place: RunDir, log: RunLog | NoLog) -> None:
+    if run.processes.leads:
+        place.begin(run.config, run.precision)
     log.begin(run.step, run.config.precision, run.precision, run.device.type)
 
 
-def _compare(objective: Objective, run: Run, place: RunDir, log: RunLog, report: Progress) -> None:
+def _compare(objective: Objective, run: Run, place: RunDir, log: RunLog | NoLog, report: Progress) -> None:
     """Evaluate before the first step, where the product says what came of it: not again when a run goes on."""
     if isinstance(objective, Compared):
         objective.progress = report
-        fresh = not place.has_before
-        objective.before = place.before(run.figures)
-        if fresh:
-            log.write(0, "evaluate", objective.before)
+        if not run.processes.from_leader(lambda: place.has_before):
+            figures = run.figures()
+            if run.processes.leads:
+                place.before(lambda: figures)
+            log.write(0, "evaluate", finite(figures))
+        objective.before = run.processes.from_leader(lambda: place.before(dict))
 
 
 def load_weights(objective: Objective, run_dir: str | Path) -> int:
@@ -161,13 +198,14 @@ class _MicroBatches(Dataset[Any]):
         return self.objective.batch(index)
 
 
-def _micro_batches(objective: Objective, config: LoopConfig, step: int) -> Iterator[Any]:
-    """Micro-batches from ``step`` to the end, in order, built ahead by ``num_workers`` processes where there are."""
+def _micro_batches(objective: Objective, config: LoopConfig, step: int, share: Sequence[int]) -> Iterator[Any]:
+    """Of each step from ``step`` to the end those of its micro-batches that ``share`` counts, in order, built ahead by
+    ``num_workers`` processes where there are."""
     return iter(
         DataLoader(
             _MicroBatches(objective),
             batch_size=None,
-            sampler=range(step * config.accumulate, config.steps * config.accumulate),
+            sampler=(at * config.accumulate + number for at in range(step, config.steps) for number in share),
             num_workers=config.num_workers,
             worker_init_fn=_leave_signals_to_the_loop,
             generator=torch.Generator(),  # its own: the loader must not draw from the one that resumes

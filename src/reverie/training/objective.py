@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol, runtime_checkable
@@ -19,8 +20,11 @@ from reverie.files import atomic_write_json
 from reverie.progress import Progress
 from reverie.training.checkpoint import kept_random_states, named_tensors, random_states
 
-__all__ = ["Compared", "GivesUp", "Objective", "ToyObjective", "check_objective", "to_device"]
+__all__ = ["METRICS", "Compared", "GivesUp", "Named", "Objective", "ToyObjective", "check_objective", "to_device"]
 
+METRICS = (  # what many objectives have, by one name in every log; a part or figure of that name is one already
+    "reconstruction", "distillation", "ewc", "graph_accuracy", "adaptation_rate", "perplexity", "reward",
+)  # fmt: skip
 Batch = Any  # a tensor, or a dict, list or tuple of batches; anything else passes through as it is
 
 
@@ -73,6 +77,14 @@ class GivesUp(Protocol):
     gives_up: bool
 
 
+@runtime_checkable
+class Named(Protocol):
+    """An objective that says which of its parts and figures are ``METRICS``: {"reconstruction": "mse"}. Perplexity is
+    made of the nats an id that it names."""
+
+    metrics: Mapping[str, str]
+
+
 class ToyObjective:
     """Count on in steps of three, modulo ``size``: a small network learns it in a hundred steps."""
 
@@ -111,6 +123,9 @@ def check_objective(objective: Objective) -> None:
     """
     name = type(objective).__name__
     weights = {key: tensor.detach().clone() for key, tensor in objective.module.named_parameters()}
+    if isinstance(objective, Named):
+        strange = sorted(objective.metrics.keys() - set(METRICS))
+        _demand(not strange, name, f"it names metrics that no log knows: {', '.join(strange)}")
     with kept_random_states():
         _check_batches(objective, name)
         _check_loss(objective, name)

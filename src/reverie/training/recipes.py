@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from reverie.errors import ConfigError
 from reverie.paths import find_bundle
 from reverie.progress import Progress
+from reverie.ranks import leads
 from reverie.settings import settings_to_dict
 from reverie.training.backbone import BackboneData, BackboneObjective
 from reverie.training.distillation import DistillData, DistillObjective
@@ -18,6 +19,7 @@ from reverie.training.graph import GraphData, LinkObjective
 from reverie.training.loop import train, watched
 from reverie.training.objective import Objective
 from reverie.training.perception import PerceptionData, PerceptionObjective
+from reverie.training.replay import remember
 from reverie.training.routing import RouterData, RouterObjective, measure_library
 from reverie.training.rundir import RunDir, TrainResult
 from reverie.training.settings import LoopConfig
@@ -71,6 +73,8 @@ class Recipe:
             report("preparing", 0, 0)
             objective = self.objective(report)
             place.note(settings, free)
+            if leads():
+                remember(self)
             return train(objective, self.settled(objective), self.run_dir, report)
 
 
@@ -180,7 +184,10 @@ class ExpertRecipe(Recipe):
     )
 
     def objective(self, progress: Progress) -> Objective:
-        return ExpertObjective(self.data, progress)
+        made = ExpertObjective(self.data, progress)
+        if self.loop.precision == "fp32":  # a base in bf16 is read as it is where that is fast
+            made.backbone.float()
+        return made
 
 
 @dataclass(frozen=True)

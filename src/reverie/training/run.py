@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import random
@@ -20,9 +19,12 @@ from torch import Tensor
 
 from reverie.errors import TrainingError
 from reverie.precision import ChosenPrecision, choose_precision
+from reverie.ranks import local_rank
 from reverie.training import checkpoint
+from reverie.training.compiling import Compiled
 from reverie.training.objective import Objective, to_device
 from reverie.training.optim import MovingAverage, build_optimizers, lr_fraction, set_lr_fraction
+from reverie.training.processes import Processes, Taken, seed_micro_batch
 from reverie.training.rundir import check_same, described, finite
 from reverie.training.settings import LoopConfig
 from reverie.training.stops import GivenUp
@@ -56,7 +58,9 @@ class _Best:
 class Run:
     """What changes from step to step: all of it, the objective's data aside, goes into a checkpoint."""
 
-    def __init__(self, objective: Objective, config: LoopConfig):
+    def __init__(self, objective: Objective, config: LoopConfig, processes: Processes | None = None):
+        self.processes = processes or Processes()
+        self.share = self.processes.share(config.accumulate)
         if config.num_threads:
             torch.set_num_threads(config.num_threads)
         torch.manual_seed(config.seed)
@@ -68,6 +72,8 @@ class Run:
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         if not self.parameters:
             raise TrainingError(f"{type(objective).__name__} has no parameter to train: all are frozen")
+        self.processes.start_alike([*checkpoint.named_tensors(self.module).values()])
+        self.compute_loss = Compiled(objective, self.device) if config.compile else objective.compute_loss
         self.optimizers = build_optimizers(self.module, config)
         self.average = MovingAverage(self.module, config.ema_decay) if config.ema_decay else None
         self.step = 0
@@ -109,9 +115,17 @@ class Run:
     def _gradients(self, batches: Iterator[Any]) -> dict[str, Tensor]:
         """Leave a step's gradients in the parameters; its loss parts and the gradients' norm."""
         sums: dict[str, Tensor] = {}
-        for batch in itertools.islice(batches, self.config.accumulate):
-            for name, value in self._backward(to_device(batch, self.device)).items():
+        taken = Taken(self.parameters) if self.processes.count > 1 else None
+        for number, batch in zip(self.share, batches, strict=False):
+            if taken is not None:
+                seed_micro_batch(self.config.seed, self.step * self.config.accumulate + number)
+            parts = self._backward(to_device(batch, self.device))
+            if taken is not None:
+                taken.take(parts)
+            for name, value in parts.items():
                 sums[name] = sums[name] + value if name in sums else value
+        if taken is not None:
+            sums = self.processes.add_up(taken)
         sums["grad_norm"] = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
         return sums
 
@@ -122,7 +136,7 @@ class Run:
     def _backward(self, batch: Any) -> dict[str, Tensor]:
         """Add one micro-batch's share to the gradients; its share of every loss part, and its whole ``num_ids``."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision.name == "bf16"):
-            parts = self.objective.compute_loss(batch)
+            parts = self.compute_loss(batch)
         share = 1 / self.config.accumulate
         (parts["loss"] * share).backward()
         return {
@@ -168,6 +182,9 @@ class Run:
 
     def figures(self) -> dict[str, float]:
         """The objective's figures with the averaged weights; leaves weights and random states as they were."""
+        return self.processes.from_leader(self._figures)
+
+    def _figures(self) -> dict[str, float]:
         self.module.eval()
         try:
             with checkpoint.kept_random_states(), self.average_applied(), torch.no_grad(), self.giving_up():
@@ -200,6 +217,9 @@ class Run:
         return self.average.applied() if self.average is not None else nullcontext()
 
     def save(self, run_dir: Path) -> None:
+        """Write a checkpoint; the leader does it for all processes."""
+        if not self.processes.leads:
+            return
         tensors = {
             "weights": checkpoint.named_tensors(self.module),
             "optimizer": checkpoint.optimizer_tensors(self.optimizers, self.module),
@@ -239,4 +259,8 @@ class Run:
 def _pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise TrainingError("device is cuda, but torch sees no CUDA device here. Give device=auto or device=cpu.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if (count := torch.cuda.device_count()) > 1:
+        torch.cuda.set_device(local_rank() % count)
+    return torch.device("cuda")

@@ -2,9 +2,12 @@
 
 run_dir/
     recipe.json          everything that was asked for, where more was than the loop's settings
+    made.json            which recipe that is, hashes of the files it learns from, what it ran on: see replay.py
     config.json          the loop's settings, with the precision that was chosen
     before.json          figures before the first step, where the product says what training changed
     metrics.jsonl        the log: see runlog.py
+    tensorboard/         the same for TensorBoard
+    curves.png           the same as a picture
     checkpoint-000120/   see checkpoint.py
     result.json          how the run ended; absent until it is done
     export/              the product
@@ -23,17 +26,18 @@ from reverie.errors import TrainingError, shorten
 from reverie.files import atomic_write_json, remove_leftovers
 from reverie.jsonio import read_object
 from reverie.precision import ChosenPrecision
+from reverie.ranks import leads
 from reverie.settings import settings_to_dict
 from reverie.training.settings import LoopConfig
 
 __all__ = ["RunDir", "Stopped", "TrainResult", "check_same", "described", "differing", "finite", "stop_name"]
 
 Stopped = Literal["done", "interrupted", "time"]
-# Settings that may change when a run goes on. All but ``steps`` leave the weights as they would have been; of
-# ``precision``, "auto" goes on in the one that was chosen.
+# Settings that may change when a run goes on. All but ``steps`` leave the weights as they would have been, ``compile``
+# to rounding; of ``precision``, "auto" goes on in the one that was chosen.
 FREE_SETTINGS = {
     "steps", "eval_every", "checkpoint_every", "log_every", "keep_checkpoints", "max_minutes", "device", "num_threads",
-    "num_workers", "tensorboard", "precision",
+    "num_workers", "compile", "tensorboard", "curves", "precision",
 }  # fmt: skip
 
 
@@ -46,6 +50,11 @@ class TrainResult:
     stopped: Stopped
     message: str  # one line for the user; says how to go on where there is something to go on with
     signal: int = 0  # that interrupted it
+    rank: int = 0  # of the process, where several trained: only the first has written anything, and tells it
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
 
     @property
     def exit_code(self) -> int:
@@ -79,9 +88,10 @@ class RunDir:
         return changed
 
     def note(self, settings: Mapping[str, Any], free: Collection[str] = ()) -> set[str]:
-        """``check``, then keep ``settings`` in ``recipe.json``."""
+        """``check``, then keep ``settings`` in ``recipe.json``, where this process leads."""
         changed = self.check(settings, free)
-        atomic_write_json(self.path / "recipe.json", settings)
+        if leads():
+            atomic_write_json(self.path / "recipe.json", settings)
         return changed
 
     def begin(self, config: LoopConfig, precision: ChosenPrecision) -> None:
@@ -100,9 +110,10 @@ class RunDir:
     def has_before(self) -> bool:
         return (self.path / "before.json").exists()
 
-    def end(self, config: LoopConfig, step: int, metrics: Mapping[str, float]) -> None:
-        """The run is done: ``result`` says so from here on."""
-        atomic_write_json(self._result, {"step": step, "steps": config.steps, "metrics": finite(metrics)})
+    def end(self, config: LoopConfig, step: int, metrics: Mapping[str, float], weights: str) -> None:
+        """The run is done: ``result`` says so from here on. ``weights``: their hash, for ``replay``."""
+        said = {"step": step, "steps": config.steps, "metrics": finite(metrics), "weights": weights}
+        atomic_write_json(self._result, said)
 
     def result(self, config: LoopConfig) -> TrainResult | None:
         """How the run ended; None where it is not done, or ``config`` wants another number of steps.

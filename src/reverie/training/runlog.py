@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from reverie.files import atomic_write_text
@@ -18,15 +21,24 @@ from reverie.training.settings import LoopConfig
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["RunLog"]
+__all__ = ["NoLog", "RunLog"]
 
+_METRICS: dict[str, Callable[[float], float]] = {"perplexity": lambda nats: math.exp(min(nats, 700.0))}
 logger = logging.getLogger("reverie.training")
 
 
 class RunLog:
     """A context manager around a run. ``start`` is the step it goes on from: later lines of an earlier try are cut."""
 
-    def __init__(self, run_dir: Path, start: int, config: LoopConfig, progress: Progress):
+    def __init__(
+        self,
+        run_dir: Path,
+        start: int,
+        config: LoopConfig,
+        progress: Progress,
+        named: Mapping[str, str] = MappingProxyType({}),
+    ):
+        self.named, self._full = named, False
         self.path, self.progress, self.of = run_dir / "metrics.jsonl", progress, config.steps
         self._keep_lines_until(start)
         self.file = self.path.open("a", encoding="utf-8")
@@ -38,9 +50,11 @@ class RunLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.file.close()
-        if self.board is not None:
-            self.board.close()
+        with suppress(OSError):  # of a full disk, which was said
+            self.file.close()
+        with suppress(OSError):
+            if self.board is not None:
+                self.board.close()
 
     def begin(self, step: int, asked: str, precision: ChosenPrecision, device: str) -> None:
         """The line that says in what is computed from here on, and why."""
@@ -52,11 +66,15 @@ class RunLog:
         self.progress(self._said, step, self.of)
 
     def write(self, step: int, kind: str, values: dict[str, float]) -> None:
-        """One line of ``metrics.jsonl`` ({"step", "kind": "train" or "evaluate", …}), on the board and in the log."""
+        """One line of ``metrics.jsonl`` ({"step", "kind": "train" or "evaluate", …}), in the log, and on the board as
+        ``train/…`` or ``eval/…``. What the objective names as one of ``objective.METRICS`` has that name, too."""
+        values = values | {
+            name: _METRICS.get(name, float)(values[own]) for name, own in self.named.items() if own in values
+        }
         self._line({"step": step, "kind": kind, **jsonable(values)})
         if self.board is not None:
             for key, value in values.items():
-                self.board.add_scalar(f"{kind}/{key}", value, step)
+                self._on_board(f"{'train' if kind == 'train' else 'eval'}/{key}", value, step)
         if kind == "train":
             speed = "ids_per_s" if "ids_per_s" in values else "steps_per_s"
             self._said = f"training  loss {_short(values['loss'])}, {speed} {_short(values[speed])}"
@@ -64,8 +82,24 @@ class RunLog:
         logger.info("step %d  %s  %s", step, kind, text, extra={"step": step, "figures": values})
 
     def _line(self, record: dict[str, Any]) -> None:
-        self.file.write(json.dumps(record) + "\n")
-        self.file.flush()
+        try:
+            self.file.write(json.dumps(record) + "\n")
+            self.file.flush()
+        except OSError as error:
+            self._say_full(error)
+
+    def _on_board(self, tag: str, value: float, step: int) -> None:
+        try:
+            if self.board is not None:
+                self.board.add_scalar(tag, value, step)
+        except OSError as error:
+            self._say_full(error)
+            self.board = None
+
+    def _say_full(self, error: OSError) -> None:
+        if not self._full:
+            logger.warning("the log in %s cannot be written: %s. Training goes on.", self.path.parent, error)
+        self._full = True
 
     def _keep_lines_until(self, start: int) -> None:
         """Drop what a killed run logged after the checkpoint that goes on now, and a line that it cut short."""
@@ -85,6 +119,25 @@ class RunLog:
             logger.warning("no TensorBoard events: install them with pip install 'reverie[train]'")
             return None
         return SummaryWriter(str(run_dir / "tensorboard"), purge_step=start)
+
+
+class NoLog:
+    """Of a process that does not lead: it writes nothing."""
+
+    def __enter__(self) -> NoLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def begin(self, step: int, asked: str, precision: ChosenPrecision, device: str) -> None:
+        pass
+
+    def step_done(self, step: int) -> None:
+        pass
+
+    def write(self, step: int, kind: str, values: dict[str, float]) -> None:
+        pass
 
 
 def _short(value: float) -> str:

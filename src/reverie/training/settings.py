@@ -42,7 +42,9 @@ class LoopConfig:
     device: Device = "auto"
     num_threads: int = 0  # CPU threads of torch; 0: as they are. Another number rounds sums differently
     num_workers: int = 0  # processes that build batches ahead; 0: in the loop itself. The batches are the same
+    compile: bool = False  # torch.compile of the forward pass, where a compiler is there; rounds sums differently
     tensorboard: bool = True  # event files in the run folder, where tensorboard is installed
+    curves: bool = True  # curves.png in the run folder, drawn when a call ends, where matplotlib is installed
 
     def __post_init__(self) -> None:
         at_least_one = ("steps", "accumulate", "log_every", "keep_checkpoints", "max_bad_steps")

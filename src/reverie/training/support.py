@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -106,6 +107,8 @@ def evidence_paths(example: GraphExample, max_steps: int) -> list[tuple[int, tup
 
 class SupportObjective:
     """Binary cross entropy of every edge, and the log-probability of following the evidence from the start_nodes."""
+
+    metrics: ClassVar[Mapping[str, str]] = {"graph_accuracy": "edge_recall_share"}
 
     def __init__(
         self,

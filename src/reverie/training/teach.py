@@ -5,9 +5,10 @@ The base itself stays as it is, so that without the changes it says what it said
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import save_file
@@ -49,6 +50,8 @@ class TeachObjective:
     """Weighted next-id prediction of nano's lessons; only new rows and changes are trained and kept in checkpoints."""
 
     gives_up = True
+
+    metrics: ClassVar[Mapping[str, str]] = {"perplexity": "loss"}
 
     def __init__(self, data: TeachData, progress: Progress = no_progress):
         self.data, self.folder = data, find_bundle(data.bundle)

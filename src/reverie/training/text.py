@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -55,6 +56,8 @@ class TextData:
 
 class TextObjective:
     """Next-id prediction of ``BOS ASK words EOS``. A twentieth of the documents, by their hash, is kept for testing."""
+
+    metrics: ClassVar[Mapping[str, str]] = {"perplexity": "loss"}
 
     def __init__(self, data: TextData):
         self.data = data

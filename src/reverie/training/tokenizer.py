@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -49,6 +49,8 @@ class TokenizerData:
 
 class TokenizerObjective:
     """One training step sees ``batch_size`` patches; evaluation looks at whole pictures that were not trained on."""
+
+    metrics: ClassVar[Mapping[str, str]] = {"reconstruction": "mse"}
 
     def __init__(self, data: TokenizerData):
         self.data = data

@@ -30,7 +30,7 @@ class PriorFitConfig:
     flow: FlowLessons = field(default_factory=FlowLessons)
     flow_loop: LoopConfig = LoopConfig(
         steps=3000, lr=2e-3, weight_decay=0.01, warmup_steps=100, precision="fp32", eval_every=200, patience=4,
-        checkpoint_every=600, ema_decay=0.995, log_every=100, tensorboard=False,
+        checkpoint_every=600, ema_decay=0.995, log_every=100, tensorboard=False, curves=False,
     )  # fmt: skip
     seed: int = 0
 
@@ -83,7 +83,7 @@ def fit_prior(
 def _train_flow(objective: FlowObjective, loop: LoopConfig, run_dir: Path, progress: Progress) -> Prior:
     from reverie.training.loop import train
 
-    result = train(objective, loop, run_dir, progress)
+    result = train(objective, loop, run_dir, progress, alone=True)
     if result.stopped != "done":
         raise TrainingError(f"fitting the flow stopped at step {result.step}; run again to go on")
     with torch.random.fork_rng(devices=[]):
