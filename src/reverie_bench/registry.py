@@ -48,6 +48,8 @@ _OWN: dict[str, Benchmark | str] = {
     "export": "reverie_bench.export:BENCHMARK",
     "weights": "reverie_bench.weights:BENCHMARK",
     "distill": "reverie_bench.distill:BENCHMARK",
+    "adaptation": "reverie_bench.adaptation:BENCHMARK",
+    "forgetting": "reverie_bench.forgetting:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
 }
 _BENCHMARKS: Registry[Benchmark] = Registry("benchmark", _OWN, "reverie.benchmarks")

@@ -41,6 +41,7 @@ COMMANDS = (
     "train",
     "teach",
     "distill",
+    "learn",
     "calibrate",
     "init",
     "models",

@@ -23,6 +23,7 @@ from reverie.dreaming.question import DreamSettings, Manner, Picture, Question, 
 from reverie.dreaming.scenes import Actions, Scene
 from reverie.dreaming.simulate import Simulation, simulate
 from reverie.dreaming.streaming import streamed
+from reverie.dreaming.taught_answers import answered
 from reverie.dreaming.unknown import told_as
 from reverie.engine import AnyEngine
 from reverie.errors import UsageError
@@ -195,7 +196,7 @@ class Session:
             for text, pictures, (world, scene) in zip(questions, shown, starts, strict=True)
         ]
         settings = DreamSettings(branches, depth, temperature, seed)
-        told = self.mind.answer(self.grounding, asked, Manner(settings))
+        told = answered(self.mind, self.grounding, asked, Manner(settings))
         return [_observed(*each, self.observers) for each in zip(asked, told, strict=True)]
 
     def dream(
@@ -266,7 +267,7 @@ class Session:
     def answer(self, asked: Question, manner: Manner, remember: bool = False) -> Answer:
         """``ask``, for who has made its question already; the talk so far is the question's own."""
         started = time.perf_counter()
-        told = told_as(self.mind.answer(self.grounding, [asked], manner)[0], manner.speaking.unknown)
+        told = told_as(answered(self.mind, self.grounding, [asked], manner)[0], manner.speaking.unknown)
         first: list[Observer] = [self.preview, *([Remembering(self.grounding, self.name)] if remember else [])]
         told = _observed(asked, told, [*first, *self.observers])
         return replace(told, seconds=time.perf_counter() - started)

@@ -115,7 +115,10 @@ class WordMind:
         self._check(question)
         facts = grounding.recall(question.text, passages=True)
         experts = self._choose(question) if self._choose is not None else ()
-        told = None if experts else self.read_or_dreamt(grounding, question, manner, facts, self.confidence is not None)
+        told = None
+        if not question.experts:  # who is named is asked; whom the router chose is heard after what memory has to say
+            alone = replace(manner, dreams=replace(manner.dreams, branches=0)) if experts else manner
+            told = self.read_or_dreamt(grounding, question, alone, facts, self.confidence is not None)
         if told is None:
             return self._answered_at_once(question, manner, experts, only_named(question.text, facts))
         manner.tell(told.text)

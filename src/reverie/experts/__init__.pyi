@@ -21,6 +21,8 @@ from .lowrank import LoraConfig as LoraConfig
 from .lowrank import attach as attach
 from .lowrank import detach as detach
 from .merging import merged_weights as merged_weights
+from .mixing import mixed as mixed
+from .mixing import read_mixed as read_mixed
 from .prototypes import Prototype as Prototype
 from .prototypes import fit_prototype as fit_prototype
 from .prototypes import load_prototype as load_prototype

@@ -6,44 +6,31 @@ import datetime
 import hashlib
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from reverie.dreaming.model import Prompter
-from reverie.dreaming.prompting import ChatPrompter, GrammarPrompter
-from reverie.errors import BundleError, ConfigError, DataError, shorten
+from reverie.errors import ConfigError, DataError, shorten
 from reverie.experts.contract import ExpertCard, check_name
 from reverie.experts.files import base_hash, save_adapter
-from reverie.experts.lowrank import LoraConfig, attach
-from reverie.experts.tuning import save_memory
+from reverie.experts.lowrank import LoraConfig
+from reverie.experts.mixing import read_mixed
 from reverie.files import atomic_write_json
-from reverie.jsonio import read_object
-from reverie.model import Backbone
-from reverie.model.transformers_base import TransformersBackbone
-from reverie.paths import find_bundle
 from reverie.progress import Progress, no_progress
 from reverie.splits import share_of
-from reverie.tokens.base_words import BaseWords
-from reverie.tokens.grammar import Grammar
-from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.image import ImageTokenizer
-from reverie.tokens.text import BaseTokenizer
-from reverie.training.documents import Document, bucketed, flatten, pad
-from reverie.training.judging import judged
+from reverie.training.adapted import Adapted, document_of
+from reverie.training.documents import Document, bucketed, flatten
 from reverie.training.rows import read_rows
 from reverie.training.skills import skill_names, skill_source
 from reverie.worlds.contract import Segments, Source
 
 __all__ = ["ExpertData", "ExpertObjective", "RowSource", "split_rows"]
-
-_SIDE_BY_SIDE = 16  # rows that are judged at once
 
 
 @dataclass(frozen=True)
@@ -57,6 +44,7 @@ class ExpertData:
     rows: str = ""  # JSONL of {"question", "answer"}; a tenth of them, by their hash, is kept for testing
     skill: str = ""  # a part of the bundle's worlds instead, see ``training.skills``
     lora: LoraConfig = field(default_factory=LoraConfig)
+    start_from: tuple[str, ...] = ()  # folders of experts, as DIR or DIR=WEIGHT: it starts as their weighted sum
     batch_size: int = 32  # documents a step
     buckets: int = 4  # a step's documents are sorted by length and padded in this many groups
     max_ids: int = 512  # rows that are longer are left out, and counted
@@ -95,8 +83,7 @@ class RowSource:
         return self.document(*self.rows[int(rng.integers(len(self.rows)))])
 
     def document(self, question: str, answer: str) -> Segments:
-        asked, said = self.prompter.ids(question), self.prompter.answer_ids(question, answer)
-        return [(list(asked), self.question_weight), (list(said), 1.0)]
+        return document_of(self.prompter, question, answer, self.question_weight)
 
 
 class ExpertObjective:
@@ -108,32 +95,29 @@ class ExpertObjective:
     metrics: ClassVar[Mapping[str, str]] = {"perplexity": "loss"}
 
     def __init__(self, data: ExpertData, progress: Progress = no_progress):
-        self.data, self.folder = data, find_bundle(data.bundle)
+        self.data = data
         self.before: dict[str, float] = {}  # the loop fills it in
         self.progress = progress
-        self.grammar = load_grammar(self.folder)
         progress(f"preparing  reading {data.bundle}", 0, 0)
-        self.backbone, self.prompter = _load_base(self.folder, self.grammar)
+        self.adapted = Adapted(data.bundle, data.lora, data.seed, data.gradient_checkpointing)
+        if data.start_from:
+            self.adapted.put(read_mixed(data.start_from, data.lora.rank))
+        self.folder, self.module = self.adapted.folder, self.adapted.module
         progress(f"preparing  reading {data.rows or data.skill}", 0, 0)
         self.train, tests, self.described = self._sources(self.folder)
         self.tests = _at_most([flatten(document) for document in tests], data.eval_ids)
-        self.module, self.adapter = attach(self.backbone, data.lora, torch.Generator().manual_seed(data.seed))
-        if data.gradient_checkpointing:
-            if not isinstance(self.backbone, TransformersBackbone):
-                raise ConfigError("data.gradient_checkpointing is for bases made elsewhere; this one is small")
-            save_memory(self.backbone.base)
 
     def _sources(self, folder: Path) -> tuple[Source, list[Segments], tuple[str, int]]:
         """The training source, the documents to test on, and hash and size of the data."""
         data, rng = self.data, np.random.default_rng([self.data.seed, 7])
         if data.skill:
             tokenizer = ImageTokenizer.load(folder / "image_tokenizer")
-            train = skill_source(data.skill, self.grammar, tokenizer, data.seed)
-            test = skill_source(data.skill, self.grammar, tokenizer, data.seed + 1, test=True)
+            train = skill_source(data.skill, self.adapted.grammar, tokenizer, data.seed)
+            test = skill_source(data.skill, self.adapted.grammar, tokenizer, data.seed + 1, test=True)
             described = hashlib.sha256(f"{data.skill}/{data.seed}".encode()).hexdigest(), 0
             return train, [test.draw(rng) for _ in range(data.eval_rows)], described
         rows = read_rows(Path(data.rows))
-        everything = RowSource(self.prompter, rows, data.question_weight)
+        everything = RowSource(self.adapted.prompter, rows, data.question_weight)
         fitting = [row for row in rows if sum(len(ids) for ids, _ in everything.document(*row)) <= data.max_ids]
         kept, tested = split_rows(fitting)
         if not kept or not tested:
@@ -144,7 +128,7 @@ class ExpertObjective:
         described = hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest(), len(rows)
         picked = rng.permutation(len(tested))[: data.eval_rows]
         return (
-            RowSource(self.prompter, kept, data.question_weight),
+            RowSource(self.adapted.prompter, kept, data.question_weight),
             [everything.document(*tested[place]) for place in picked],
             described,
         )
@@ -156,42 +140,19 @@ class ExpertObjective:
         return bucketed(documents, self.data.buckets)
 
     def compute_loss(self, batch: list[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        device = batch[0][0].device
-        self.backbone.to(device)  # the frozen part is not in the module that the loop moves
-        total, mass = torch.zeros((), device=device), torch.zeros((), device=device)
-        for ids, weights in batch:
-            loss, _ = self.backbone.loss(ids, weights)
-            share = weights[:, 1:].sum()
-            total, mass = total + loss * share, mass + share
-        return {"loss": total / mass, "num_ids": torch.tensor(sum(ids.numel() for ids, _ in batch))}
+        return self.adapted.losses(batch)
 
     def evaluate(self, step: int) -> dict[str, float]:
-        return self._figures()
-
-    def _figures(self) -> dict[str, float]:
         """On unseen documents: nats an id that weighs 1, the share of answers whose every id is the likeliest, and how
         many were judged: as many as the first time, which ``eval_seconds`` bounds."""
         documents = self.tests[: int(self.before.get("rows", len(self.tests)))]
-        ends = math.inf if self.before or not self.data.eval_seconds else time.monotonic() + self.data.eval_seconds
-        nats, count, exact = 0.0, 0, list[bool]()
-        for start in range(0, len(documents), _SIDE_BY_SIDE):
-            self.progress("evaluating", start, len(documents))
-            if exact and time.monotonic() > ends:
-                break
-            ids, weights = pad(documents[start : start + _SIDE_BY_SIDE])
-            where, goals = weights[:, 1:] >= 1.0, ids[:, 1:]
-            said = self.prompter.answered(ids, where)
-            log_probs, guesses = judged(self.backbone, ids, where)
-            nats, count = nats - float(log_probs.sum()), count + len(log_probs)
-            right = torch.ones_like(where).masked_scatter(where, guesses == goals[where])
-            exact += (right | ~said).all(1).tolist()
-        self.progress("evaluating", len(documents), len(documents))
-        return {"loss": nats / max(count, 1), "answers": float(np.mean(exact)), "rows": len(exact)}
+        seconds = math.inf if self.before or not self.data.eval_seconds else self.data.eval_seconds
+        return self.adapted.figures(documents, seconds, self.progress)
 
     def export(self, folder: Path) -> None:
         """The expert's folder: what PEFT loads, and its card."""
-        save_adapter(self.adapter(), folder)
-        atomic_write_json(folder / "card.json", asdict(self.card(self._figures())))
+        save_adapter(self.adapted.adapter(), folder)
+        atomic_write_json(folder / "card.json", asdict(self.card(self.evaluate(0))))
 
     def card(self, after: dict[str, float]) -> ExpertCard:
         data, now = self.data, datetime.datetime.now(datetime.UTC)
@@ -202,23 +163,11 @@ class ExpertObjective:
             base=base_hash(self.folder / "backbone"),
             data_hash=self.described[0],
             data_size=self.described[1],
+            parents=tuple(Path(one.partition("=")[0]).name for one in data.start_from),
             before=self.before,
             after=after,
             created=now.isoformat(timespec="seconds"),
         )
-
-
-def _load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | TransformersBackbone, Prompter]:
-    """The backbone of a bundle, or of a folder with what a bundle's backbone needs, and how to ask it."""
-    if not isinstance(grammar.text, BaseTokenizer):
-        return Backbone.load(folder / "backbone").eval(), GrammarPrompter(grammar)
-    try:
-        base = read_object(folder / "manifest.json", BundleError, "the manifest of the bundle")["base"]
-        style = None if base["taught"] else base["prompt"]
-    except (KeyError, TypeError) as error:
-        raise BundleError(f"the bundle {folder} is damaged: its manifest.json tells nothing of its base") from error
-    prompter = ChatPrompter(BaseWords.read(folder / "backbone"), grammar, style) if style else GrammarPrompter(grammar)
-    return TransformersBackbone.load(folder / "backbone", grammar.vocabulary.text_start), prompter
 
 
 def _at_most(documents: list[Document], num_ids: int) -> list[Document]:

@@ -21,7 +21,7 @@ from reverie.speakers.contract import Message
 from reverie.tokens.base_words import BaseWords
 from reverie.tokens.grammar_files import load_grammar
 from reverie.training.alignment import FirstIds
-from reverie.training.expert import _load_base as load_base
+from reverie.training.adapted import load_base
 
 __all__ = ["Seen", "WordModel"]
 

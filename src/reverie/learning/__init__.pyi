@@ -1,0 +1,12 @@
+from .guard import Guard as Guard
+from .guard import Probe as Probe
+from .guard import read_probes as read_probes
+from .items import Bad as Bad
+from .items import Item as Item
+from .items import parse_item as parse_item
+from .learner import Learned as Learned
+from .learner import Learner as Learner
+from .learner import LearnerConfig as LearnerConfig
+from .notebook import Lesson as Lesson
+from .notebook import Notebook as Notebook
+from .streams import open_stream as open_stream
