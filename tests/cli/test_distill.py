@@ -47,7 +47,8 @@ def traces(tmp_path: Path) -> Path:
     """What somebody answered, without probabilities."""
     with Traces(tmp_path / "said.jsonl") as written:
         for number in range(8):
-            written.append(Trace(f"What is {number}?", f"It is a number, {number} of ten.", teacher="somebody"))
+            text = f"It is number {number} of ten. An oak is a kind of tree."
+            written.append(Trace(f"What is {number}?", text, teacher="somebody"))
     return tmp_path / "said.jsonl"
 
 
@@ -91,8 +92,12 @@ def test_a_teacher_here_makes_an_expert_that_a_library_takes(
 def test_words_alone_make_a_new_bundle_that_answers(
     run: Run, traces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = run("--teacher", f"file:{traces}", "--model", "NEW", "--output", tmp_path / "out")
+    settings = ("--model", "NEW", "--output", tmp_path / "out", "--memory", tmp_path / "kg.db")
+    told = run("--teacher", f"file:{traces}", *settings)
     assert told["figures"]["loss"] > 0
+    mined = json.loads((tmp_path / "out" / "mined.json").read_text())
+    assert mined["facts"] == mined["new"] > 0
+    assert mined["sources"] == ["teacher:somebody"]
     bundle = load_bundle(told["product"])
     assert bundle.words is not None
     assert main(["ask", "What is 3?", "--model", told["product"], "--branches", "0", "--no-memory"]) == 0

@@ -4,6 +4,7 @@ The folder of one distillation holds what each stage made, and the same call goe
 
     recipe.json, prompts.jsonl    what was asked for, and of the teacher
     traces.jsonl, asked.json      its replies, and what they cost: with both there nobody is asked again
+    mined.json                    facts that were read out of them into a memory
     start/                        a new student before it learned
     run/                          the training, see ``training.rundir``
     bundle/ or expert/            the product
@@ -25,11 +26,12 @@ from reverie.bundles.fresh import FreshConfig, fresh_bundle, fresh_words, with_w
 from reverie.errors import ConfigError, DataError, UsageError
 from reverie.files import atomic_folder, atomic_write_json, atomic_write_text
 from reverie.jsonio import json_lines, read_object
+from reverie.memory import Memory
 from reverie.paths import find_bundle
 from reverie.progress import Progress, no_progress
 from reverie.settings import settings_to_dict
 from reverie.speakers.contract import Message
-from reverie.teachers import Planned, Prompt, Teacher, TeacherConfig, Trace, Traces, open_teacher, read_traces
+from reverie.teachers import Planned, Prompt, Teacher, TeacherConfig, Trace, Traces, mine, open_teacher, read_traces
 from reverie.training.distillation import DistillData, split_traces
 from reverie.training.recipes import DistillRecipe
 from reverie.training.rundir import RunDir, TrainResult
@@ -57,6 +59,7 @@ class DistillPlan:
         steps=150, lr=1e-3, weight_decay=0.0, warmup_steps=10, eval_every=25, patience=3, checkpoint_every=25,
         log_every=5,
     )  # fmt: skip
+    memory: str = ""  # that gets the facts which the teacher's words hold, as ``Memory.open`` takes it
     samples: int = 4  # prompts that are answered before and after, for the report
 
     def __post_init__(self) -> None:
@@ -92,6 +95,10 @@ def distill(plan: DistillPlan, folder: Path, progress: Progress = no_progress) -
         find_bundle(plan.model)  # before anybody is asked
     asked = _asked(plan, folder, progress)
     traces = list(read_traces(folder / "traces.jsonl"))
+    if plan.memory and not (folder / "mined.json").exists():
+        progress("reading facts", 0, 0)
+        with Memory.open(plan.memory) as memory:
+            atomic_write_json(folder / "mined.json", asdict(mine(traces, memory)))
     if plan.model == NEW and not (folder / "start").exists():
         progress("preparing  making a new student", 0, 0)
         fresh_bundle(folder / "start", _words(plan, traces), plan.fresh, name=folder.resolve().name)

@@ -57,6 +57,14 @@ def distill(
         Path, typer.Option("--output", metavar="DIR", help="All that is made; the same command goes on there.")
     ] = Path("distilled"),
     expert: Annotated[str | None, typer.Option("--expert", metavar="NAME", help="What the expert is called.")] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            metavar="URL",
+            help="Facts out of the teacher's words go into this memory, with the teacher for their source.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked, and ask nobody.")] = False,
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings, as YAML.")] = None,
     as_json: JsonOption = False,
@@ -72,7 +80,7 @@ def distill(
             from reverie.bundles.distilled import NEW, DistillPlan, distill, plan_distillation
             from reverie.settings import load_settings
 
-            given = {"teacher": teacher, "prompts": prompts, "model": model, "data.name": expert}
+            given = {"teacher": teacher, "prompts": prompts, "model": model, "data.name": expert, "memory": memory}
             said = [
                 f"{key}={value if str(value).isdigit() else json.dumps(value)}" for key, value in given.items() if value
             ]

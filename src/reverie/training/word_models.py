@@ -20,8 +20,8 @@ from reverie.paths import find_bundle
 from reverie.speakers.contract import Message
 from reverie.tokens.base_words import BaseWords
 from reverie.tokens.grammar_files import load_grammar
-from reverie.training.alignment import FirstIds
 from reverie.training.adapted import load_base
+from reverie.training.alignment import FirstIds
 
 __all__ = ["Seen", "WordModel"]
 
