@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from reverie.experts.prototypes import fit_prototype
+from reverie.experts.prototypes import Prototype, fit_prototype
 from reverie.experts.router import Router
 from reverie.training.routing_table import NOBODY, Table
 from reverie_bench.contract import Figures
@@ -76,9 +76,11 @@ def _later(stages: RunFolder, learned: Table, table: Table, rows: Rows) -> Figur
     nats = learned.nats[kept][:, [0, *(place + 1 for place in early)]]
     names = tuple(table.names[place] for place in early)
     router = stages.router("early", Table(names, learned.features[kept], nats, owners, learned.base), {})
-    rank = router.config.prototype_rank
-    added = {table.names[place]: fit_prototype(learned.features[learned.owners == place], rank) for place in later}
-    choices = router.with_prototypes(added).route(table.features)
+    config, others = router.config, dict[str, Prototype]()
+    for place in later:
+        rows_of = learned.features[learned.owners == place]
+        others[table.names[place]] = fit_prototype(rows_of, config.prototype_rank, layers=config.layers)
+    choices = router.with_prototypes(others).route(table.features)
     places = [place for place, owner in enumerate(rows.owners) if owner in later]
     mine = routing_figures([choices[place] for place in places], rows.some(places), table.names)
     return routing_figures(choices, rows, table.names) | {"later_accuracy": mine["routing_accuracy"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 
@@ -40,10 +41,10 @@ def cost_ratio(backbone: Backbone, library: Library, router: Router, rows: Seque
     that was read is kept from one time to the next."""
     engine = Engine(backbone, cached_ids=0, experts=library)
     some = rows[:: max(1, len(rows) // 16)][:16]
-    bare = [_request(row, ()) for row in some]
+    bare, read = [_request(row, ()) for row in some], partial(engine.embed_many, layers=router.config.layers)
 
     def routed() -> None:
-        features = question_features(engine.embed_many, [row.question for row in some])
+        features = question_features(read, [row.question for row in some])
         choices = router.route(torch.from_numpy(features))
         engine.generate([_request(row, choice) for row, choice in zip(some, choices, strict=True)])
 

@@ -156,25 +156,30 @@ class RunFolder:
         def tell(what: str, done: int, of: int) -> None:
             self.progress(f"table {name}", done, of)
 
-        return make_table(scorer, rows.rows, rows.owners, self.names, library.base, False, keys, path, tell)
+        layers = self._router_recipe({}).data.router.layers
+        return make_table(scorer, rows.rows, rows.owners, self.names, library.base, False, keys, path, tell, layers)
 
     def features(self, name: str, rows: Rows, base: str) -> Table:
         """Features alone: all that a router needs that is told whose each row is."""
         scorer = _Reader(Backbone.load(self.bundle / "backbone").eval(), Library.open(None, base))
         path = self.folder / "tables" / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
-        return make_table(scorer, rows.rows, rows.owners, self.names, base, path=path)
+        layers = self._router_recipe({}).data.router.layers
+        return make_table(scorer, rows.rows, rows.owners, self.names, base, path=path, layers=layers)
 
     def router(self, name: str, table: Table, overrides: Mapping[str, Any]) -> Router:
         """A router by the recipe and ``overrides`` (dotted keys) on ``table``: another table, another folder."""
         seen = hashlib.sha256(table.features.numpy().tobytes() + table.nats.numpy().tobytes())
-        recipe = self._recipe(RouterRecipe, "router", Path(name), {"data.bundle": self.bundle, **overrides})
+        recipe = self._router_recipe(overrides, name)
         seen.update(json.dumps([settings_to_dict(recipe), table.names, table.owners.tolist()]).encode())
         run_dir = self.folder / "routers" / f"{name}-{seen.hexdigest()[:8]}"
         if not (run_dir / "export").is_dir():
             objective, loop = RouterObjective(recipe.data, table), recipe.loop
             self._finish(f"the router {name}", train(objective, loop, run_dir, progress=False))
         return Router.load(run_dir / "export" / "router")
+
+    def _router_recipe(self, overrides: Mapping[str, Any], name: str = "router") -> RouterRecipe:
+        return self._recipe(RouterRecipe, "router", Path(name), {"data.bundle": self.bundle, **overrides})
 
     def _recipe(self, kind: type[R], name: str, run_dir: Path, filled: Mapping[str, Any]) -> R:
         given = [f"{key}={value}" for key, value in {"run_dir": run_dir, **filled}.items()]

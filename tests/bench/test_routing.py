@@ -26,7 +26,7 @@ loop: {steps: 30, lr: 1.0e-2, warmup_steps: 2, eval_every: 0, tensorboard: false
 """,
     "routing-expert.yaml": """
 data: {lora: {rank: 2, alpha: 4}, batch_size: 8, max_ids: 300, question_weight: 0.0}
-loop: {steps: 12, lr: 1.0e-2, warmup_steps: 2, eval_every: 0, tensorboard: false}
+loop: {steps: 12, lr: 1.0e-2, warmup_steps: 2, eval_every: 0, patience: 0, tensorboard: false}
 """,
     "routing-router.yaml": """
 data: {targets: owner, rows_a_source: 40}

@@ -270,7 +270,10 @@ def _chosen(model: Model, prompter: Prompter, question: Question) -> Choice:
     library = model.experts.library
     if question.experts is None and (library is None or not library.names()):
         return ()
-    features = question_features(model.engine.embed_many, [prompter.ids(question.text)])
+    if question.experts is not None:
+        return model.experts.choose((), [question.experts])[0]
+    read = partial(model.engine.embed_many, layers=model.experts.layers)
+    features = question_features(read, [prompter.ids(question.text)])
     return model.experts.choose([*features], [question.experts])[0]
 
 

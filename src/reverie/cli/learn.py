@@ -1,4 +1,5 @@
-"""``reverie learn``: lessons from a stream, into memory at once and into an expert in small safe steps."""
+"""``reverie learn``: lessons from a stream, into memory at once and into an expert in small safe steps; or the reward of
+dreams in a world."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.facts import say
-from reverie.cli.options import JsonOption, LibraryOption, MemoryOption, ModelOption, command_app, examples
+from reverie.cli.options import JsonOption, LibraryOption, MemoryOption, ModelOption, Overrides, command_app, examples
 from reverie.cli.output import Output
-from reverie.cli.runs import sigterm_ends
+from reverie.cli.runs import report_run, sigterm_ends
 from reverie.errors import UsageError
 from reverie.progress import Progress, shown_progress
 
@@ -34,6 +35,7 @@ _LOOKS_S = 2.0  # between two looks at a stream that is watched
         "reverie learn feedback --model smol --watch",
         "cat lessons.jsonl | reverie learn - --model smol --expert town --json",
         "reverie learn --undo --model smol",
+        "reverie learn --world FrozenLake --reward reach-goal",
     )
 )
 def learn(
@@ -42,6 +44,16 @@ def learn(
         typer.Argument(
             metavar="STREAM", help='JSONL of lessons, a folder of them, "-", or "feedback" on answers that were given.'
         ),
+    ] = None,
+    overrides: Overrides = None,
+    world: Annotated[
+        str | None, typer.Option("--world", metavar="NAME", help="Learn from dreams in this world, not from a stream.")
+    ] = None,
+    reward: Annotated[
+        str, typer.Option("--reward", metavar="NAME", help="With --world: what dreams are judged by.")
+    ] = "reach-goal",
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="With --world: the run's folder.")
     ] = None,
     model: ModelOption = "nano",
     library: LibraryOption = None,
@@ -63,12 +75,17 @@ def learn(
     undo: Annotated[bool, typer.Option("--undo", help="Take the last call back, in memory and weights.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Learn from a stream of triplets, answered questions, corrections and thumbs.
+    """Learn from a stream of triplets, answered questions, corrections and thumbs; or from dreams in a world.
 
     Memory knows a lesson at once; an expert of the model learns it in steps that are taken back where a probe falls.
     The same command goes on where it stopped, whatever ended it.
     """
+    if world is not None:
+        _learn_world(world, reward, model, output, [*([] if stream is None else [stream]), *(overrides or [])], as_json)
+        return
     with Output(as_json) as out, sigterm_ends(), shown_progress() as report:
+        if overrides:
+            raise UsageError(f"settings such as {overrides[0]} are for --world; a stream is one file or folder")
         if (stream is None) == (not undo):
             raise UsageError('say what to learn from, such as lessons.jsonl or feedback; or "--undo" alone')
         report("starting", 0, 0)
@@ -87,6 +104,16 @@ def learn(
         out.result(payload, lambda console: _show(console, payload))
     if told.stopped:
         raise typer.Exit(told.stopped)
+
+
+def _learn_world(world: str, reward: str, model: str, output: Path | None, overrides: list[str], as_json: bool) -> None:
+    with Output(as_json) as out:
+        with sigterm_ends(), shown_progress() as report:
+            report("starting", 0, 0)
+            from reverie.cli.learn_world import learn_world
+
+            result, run_dir = learn_world(world, reward, model, output, overrides, report)
+        report_run(out, result, str(run_dir))
 
 
 @contextmanager

@@ -39,6 +39,8 @@ class Prompt:
         depth: most triplets of the whole document
         actions: what the dream must do, in this order, as far as it goes; () leaves that to the model
         pictured: every result must be a picture
+        most: ids that are drawn at most; 0: as many as any taught dream needs
+        endings: words of results that end it, without an answer, as nothing else but ``depth`` does; () ends with one
         soft: ids of soft tokens that the model reads before the prefix (``Engine.prefix_embedding_ids``)
         experts: who dreams it, by name and weight; () is the bare backbone
     """
@@ -51,6 +53,8 @@ class Prompt:
     depth: int = 1000
     actions: tuple[str, ...] = ()
     pictured: bool = False
+    most: int = 0
+    endings: tuple[str, ...] = ()
     prefix_embeddings: tuple[int, ...] = ()
     experts: Choice = ()
 
@@ -111,7 +115,7 @@ class Dreamer:
             seed=prompt.seed,
             sampling=Sampling(temperature=prompt.temperature),
             constraint=DreamConstraint(self.grammar.state(prompt.prefix, prompt.stop), self._masks, prompt),
-            max_new_ids=min(room, LONGEST[prompt.stop]),
+            max_new_ids=min(room, prompt.most or LONGEST[prompt.stop]),
             experts=self.with_always(prompt.experts),
         )
 
@@ -175,7 +179,7 @@ class DreamConstraint:
 
     - text after ``MAX_WORDS`` ids of one part, and text that would lengthen the question or the action that is given,
     - further actions once ``depth`` triplets are there, and others than the prompt's ``actions``, if it has any,
-    - an end before anything was said,
+    - an end before anything was said; where results end it, an answer, an end after others, more after these,
     - a result without a picture where the prompt wants one.
     """
 
@@ -185,7 +189,9 @@ class DreamConstraint:
         self._actions = [state.grammar.action_ids(action)[1:] for action in reversed(prompt.actions)]
         self._action: list[int] = []  # what is left of the words of the present one
         self._text_start = state.grammar.vocabulary.text_start
-        self._words = self._triplets = 0
+        self._endings = {tuple(state.grammar.text_ids(words)) for words in prompt.endings}
+        self._words: tuple[int, ...] = ()  # of the present part
+        self._triplets = 0
         for token in prompt.prefix:
             self._count(token)
 
@@ -216,7 +222,7 @@ class DreamConstraint:
         return self._masks[key]
 
     def _count(self, token: int) -> None:
-        self._words = self._words + 1 if token >= self._text_start else 0
+        self._words = (*self._words, token) if token >= self._text_start else ()
         self._triplets += token == RES
 
     def _bans(self) -> tuple[object, ...]:
@@ -224,11 +230,14 @@ class DreamConstraint:
         needs_picture = prompt.pictured and state.mode == "part" and state.role == "result"
         bans: list[object] = []
         given = "action" if prompt.stop == "result" or prompt.actions else "question"  # its words are all there
-        if state.role == given or self._words >= MAX_WORDS or needs_picture:
+        if state.role == given or len(self._words) >= MAX_WORDS or needs_picture:
             bans.append("text")
         if self._triplets >= prompt.depth or (prompt.actions and not self._actions):
             bans.append(ACT)
-        if prompt.stop == "end" and not (state.role == "answer" and self._words):
+        if self._endings:
+            ended = self._words in self._endings or self._triplets >= prompt.depth
+            bans += [ANS, ACT if ended else EOS]
+        elif prompt.stop == "end" and not (state.role == "answer" and self._words):
             bans.append(EOS)
         return tuple(bans)
 

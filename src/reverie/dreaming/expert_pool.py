@@ -33,6 +33,11 @@ class ExpertPool:
         self.library = library
         self.router = DynamicRouter(library, router, library.base) if library is not None else None
 
+    @property
+    def layers(self) -> int:
+        """Of the base, after which the router wants its features; 0: all."""
+        return 0 if self.router is None else self.router.layers
+
     def choose(self, features: Sequence[np.ndarray], named: Sequence[Sequence[str] | None]) -> list[Choice]:
         """Who answers each question. ``features``: what the router sees of it (``experts.features``).
 

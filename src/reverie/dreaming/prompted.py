@@ -26,6 +26,7 @@ class Prompted:
         asked: its words, as the memory is asked
         ids: of the question alone; the first ``given`` of them are no surprise to anybody
         features: what the router sees of it (``experts.features``), float32 (2 D,)
+        embedding: the mean of the bare model's final states over it, float64 (D,)
         experts: who was chosen to dream it
         prefix: the ids that its dreams start from
         forced, direct: the ids that every dream, and an answer without dreams, must begin with
@@ -41,6 +42,7 @@ class Prompted:
     ids: tuple[int, ...]
     given: int
     features: np.ndarray
+    embedding: np.ndarray
     experts: Choice
     prefix: tuple[int, ...]
     forced: tuple[int, ...] = ()
@@ -52,11 +54,6 @@ class Prompted:
     facts: tuple[Fact, ...] = ()
     prefix_embeddings: tuple[int, ...] = ()
     attention: Mapping[int, float] = field(default_factory=dict)
-
-    @property
-    def embedding(self) -> np.ndarray:
-        """The mean of the bare model's final states over the question: float64 (D,)."""
-        return self.features[: len(self.features) // 2].astype(np.float64)
 
     def rows(self, settings: DreamSettings) -> list[Prompt]:
         """The rows to dream; with 0 branches one that answers at once, greedily."""

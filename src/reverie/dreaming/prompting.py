@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -53,14 +54,23 @@ class GrammarPrompter:
         most = model.dreamer.max_positions // 4
         if longest := [len(one) for one in ids if len(one) > most]:
             raise UsageError(f"the question is {longest[0]} ids long; at most {most} leave room to dream")
-        features, chosen = _met(model, questions, ids)
+        features, embeddings, chosen = _met(model, questions, ids)
         choices = [model.dreamer.with_always(choice) for choice in chosen]
         at_once = _answer_at_once(model, ids, choices)
         prompted = []
         for place, seen in enumerate(shown):
             own, frame, world = ids[place], seen.frame, seen.world
             one = Prompted(
-                seen.asked, own, 2, features[place], choices[place], own, (WHAT,), (ANS,), checks=seen.checks
+                seen.asked,
+                own,
+                2,
+                features[place],
+                embeddings[place],
+                choices[place],
+                own,
+                (WHAT,),
+                (ANS,),
+                checks=seen.checks,
             )
             if at_once[place] and not seen.actions:  # no matter of what happens, whatever the picture shows
                 one = replace(one, forced=(ANS,))
@@ -74,10 +84,13 @@ class GrammarPrompter:
 
 def _met(
     model: Model, questions: Sequence[Question], ids: Sequence[Sequence[int]]
-) -> tuple[list[np.ndarray], list[Choice]]:
-    """What the router sees of each question, and who is chosen for it."""
-    features = [*question_features(model.engine.embed_many, ids)]
-    return features, model.experts.choose(features, [question.experts for question in questions])
+) -> tuple[list[np.ndarray], np.ndarray, list[Choice]]:
+    """What the router sees of each question, the question's mean final state, and who is chosen for it."""
+    layers = model.experts.layers
+    features = question_features(partial(model.engine.embed_many, layers=layers), ids)
+    final = model.engine.embed_many(ids) if layers else features[:, : features.shape[1] // 2]
+    chosen = model.experts.choose([*features], [question.experts for question in questions])
+    return [*features], final.astype(np.float64), chosen
 
 
 def _answer_at_once(model: Model, ids: Sequence[Sequence[int]], experts: Sequence[Choice]) -> list[bool]:

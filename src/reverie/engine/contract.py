@@ -85,8 +85,12 @@ class Decoder(Protocol):
     def rows(self) -> Rows:
         """No rows yet."""
 
-    def embed(self, texts: Sequence[np.ndarray], contextual: bool) -> Tensor:
-        """The mean of the bare base's final states over each text's ids, or of their embeddings: float32 (n, D)."""
+    def embed(self, texts: Sequence[np.ndarray], contextual: bool, layers: int = 0) -> Tensor:
+        """The mean of the bare base's states over each text's ids, or of their embeddings: float32 (n, D).
+
+        ``layers``: states after so many layers and the last norm, whose cost is theirs alone where the base allows
+        it; 0, or as many as there are: the final ones.
+        """
 
     def weigh(self, ids: np.ndarray, experts: ResolvedExperts) -> Tensor:
         """How much each expert adds to the layers' work at each id: float32 (T, experts)."""

@@ -193,13 +193,13 @@ class Engine:
         """The mean of the bare base's final hidden states over ``ids``, or of their embeddings: float32 (D,)."""
         return self.embed_many([ids], contextual)[0]
 
-    def embed_many(self, texts: Sequence[Sequence[int]], contextual: bool = True) -> np.ndarray:
-        """``embed`` of many texts, read together: float32 (n, D)."""
+    def embed_many(self, texts: Sequence[Sequence[int]], contextual: bool = True, layers: int = 0) -> np.ndarray:
+        """``embed`` of many texts, read together: float32 (n, D). ``layers``: see ``Decoder.embed``."""
         for ids in texts:
             check_ids(ids, self.decoder.vocab_size, self.decoder.max_positions)
         if not texts:
             return np.zeros((0, self.decoder.hidden_size), np.float32)
-        return self.decoder.embed([np.asarray(ids, dtype=np.int64) for ids in texts], contextual).numpy()
+        return self.decoder.embed([np.asarray(ids, dtype=np.int64) for ids in texts], contextual, layers).numpy()
 
     def prefix_embedding_ids(self, vectors: np.ndarray) -> tuple[int, ...]:
         """Ids of their own for vectors (n, D) in the space of the embeddings, to begin requests with (prompt tuning).

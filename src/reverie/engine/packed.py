@@ -194,12 +194,12 @@ class PackedDecoder:
         return PackedRows(self)
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[np.ndarray], contextual: bool) -> Tensor:
+    def embed(self, texts: Sequence[np.ndarray], contextual: bool, layers: int = 0) -> Tensor:
         holders = holders_of(texts)  # what is only the beginning of another text is not read again
         read = sorted(set(holders))
         given = [texts[place] for place in read]
         if contextual:
-            hidden, _ = self._read(given, [Kept()] * len(given), None)
+            hidden, _ = self._read(given, [Kept()] * len(given), None, layers)
             states = self._unit(hidden) * self.last_norm
         else:
             states = self.embedded(torch.from_numpy(np.concatenate(given)))
@@ -230,10 +230,10 @@ class PackedDecoder:
         return self.head(self._unit(hidden))
 
     def _read(
-        self, texts: Sequence[np.ndarray], pasts: Sequence[Kept], lora: LoraSum | None
+        self, texts: Sequence[np.ndarray], pasts: Sequence[Kept], lora: LoraSum | None, layers: int = 0
     ) -> tuple[Tensor, list[Tensor]]:
         """The ids (T,) of each text, which follow its past → hidden (ΣT, D) before the last norm, one text after
-        another, and each text's own keys and values (L, 2, G, T, Dh).
+        another, and each text's own keys and values (L, 2, G, T, Dh). ``layers``: only the first ones; 0: all.
         """
         counts, starts = [len(ids) for ids in texts], [len(past) for past in pasts]
         reading = Reading(counts, pasts)
@@ -241,7 +241,7 @@ class PackedDecoder:
         x = self.embedded(torch.from_numpy(np.concatenate(texts)))
         mixed = x.new_empty(len(x), self.config.num_heads, self.config.head_size)
         kept = []
-        for place in range(len(self.layers)):
+        for place in range(min(layers or len(self.layers), len(self.layers))):
             q, kv = self._heads(place, x, turns, lora)
             kept.append(kv)
             reading.attend(place, q, kv, mixed)

@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,8 @@ class TransformersDecoder:
         return TransformersRows(self)
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[np.ndarray], contextual: bool) -> Tensor:
-        read = self.backbone.hidden if contextual else self.backbone.embedded
+    def embed(self, texts: Sequence[np.ndarray], contextual: bool, layers: int = 0) -> Tensor:
+        read = partial(self.backbone.hidden, layers=layers) if contextual else self.backbone.embedded
         given = (torch.from_numpy(ids)[None].to(self.backbone.device) for ids in texts)
         return torch.stack([read(ids)[0].float().mean(0).cpu() for ids in given])
 

@@ -155,9 +155,9 @@ class Worker:
         """As ``Engine.embed``."""
         return self._call(lambda: self._engine.embed(ids, contextual))
 
-    def embed_many(self, texts: Sequence[Sequence[int]], contextual: bool = True) -> np.ndarray:
+    def embed_many(self, texts: Sequence[Sequence[int]], contextual: bool = True, layers: int = 0) -> np.ndarray:
         """As ``Engine.embed_many``."""
-        return self._call(lambda: self._engine.embed_many(texts, contextual))
+        return self._call(lambda: self._engine.embed_many(texts, contextual, layers))
 
     def contributions(self, prefix: Sequence[int], ids: Sequence[int], experts: Choice) -> np.ndarray:
         """As ``Engine.contributions``."""

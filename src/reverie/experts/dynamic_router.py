@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -64,6 +65,12 @@ class DynamicRouter:
             else {name: router.prototypes[name] for name in self.names if name in router.prototypes}
         )
 
+    @property
+    def layers(self) -> int:
+        """Of the base, whose states are to be made to features; 0: all."""
+        router = self._current()
+        return 0 if router is None else router.config.layers
+
     def gates(self, features: Tensor) -> dict[str, Tensor]:
         """The gate of each expert that can be chosen: features (…, D) → (…,) in [0, 1]."""
         router = self._current()
@@ -105,6 +112,7 @@ class DynamicRouter:
             if prototype is not None:
                 found[name] = prototype
         if router is None and found:
-            size = next(iter(found.values())).size
-            router = Router((), size, self._config, self.base).eval().requires_grad_(False)
+            first = next(iter(found.values()))
+            config = replace(self._config, layers=first.layers)
+            router = Router((), first.size, config, self.base).eval().requires_grad_(False)
         return router.with_prototypes(found) if router is not None and found else router

@@ -1,6 +1,7 @@
-"""What the router sees of a question: the mean of the bare base's final states, and that of the last few alone.
+"""What the router sees of a question: the mean of the bare base's states, and that of the last few alone.
 
-A question often stands at the end of a long story, where a mean over all of it hardly shows what is asked.
+A question often stands at the end of a long story, where a mean over all of it hardly shows what is asked. The states
+are those after the base's first layers where the router says so (``RouterConfig.layers``), else the final ones.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ TAIL = 16  # ids
 
 
 def cumulative_features(states: Tensor) -> Tensor:
-    """Of each id with all before it: final states float (T, D) → (T, 2 D). The last row is the whole question's."""
+    """Of each id with all before it: states float (T, D) → (T, 2 D). The last row is the whole question's."""
     sums = states.cumsum(0)
     before = torch.cat((torch.zeros_like(sums[:TAIL]), sums[:-TAIL]))[: len(sums)]
     count = torch.arange(1, len(states) + 1, device=states.device)[:, None]
@@ -27,7 +28,7 @@ def cumulative_features(states: Tensor) -> Tensor:
 def question_features(
     embed_many: Callable[[Sequence[Sequence[int]]], np.ndarray], questions: Sequence[Sequence[int]]
 ) -> np.ndarray:
-    """The same for whole questions by an engine's ``embed_many``, the mean final states of ids: float32 (N, 2 D).
+    """The same for whole questions by an engine's ``embed_many``, the mean states of ids: float32 (N, 2 D).
 
     A state depends on what is before it alone, so the last states' mean follows from the means with and without them.
     """

@@ -8,7 +8,7 @@ data it is read off the weights: the direction of the input that the adapter ans
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ __all__ = [
 
 PROTOTYPE_FILE = "prototype.safetensors"
 _FOLDS = 4
-_FIELDS = ("mean", "directions", "variances", "rest", "limit", "slope")
+_FIELDS = ("mean", "directions", "variances", "rest", "limit", "slope", "scale")
+_EVEN = 0.05  # of each feature's variance is that of all: a few rows say little of one alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,8 @@ class Prototype:
 
     A feature's distance is its Mahalanobis distance over √D, about 1 for the expert's own rows. Prototypes of weights
     know no distances: their one direction is a unit vector, ``rest`` is infinite, ``limit`` is in deviations.
+
+    ``layers``: of the base, after which the features were taken; 0: all.
     """
 
     mean: Tensor  # (D,)
@@ -48,6 +51,8 @@ class Prototype:
     rest: Tensor  # (), variance along every other direction
     limit: Tensor  # (), distance at which the gate is a half
     slope: Tensor  # (), how fast the gate falls there
+    scale: Tensor = field(default_factory=lambda: torch.ones(1))  # (D,): features are measured in these; or (1,)
+    layers: int = 0
 
     @property
     def size(self) -> int:
@@ -56,11 +61,16 @@ class Prototype:
     def tensors(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in _FIELDS}
 
+    @classmethod
+    def of(cls, tensors: Mapping[str, Any], layers: int = 0) -> Prototype:
+        """What ``tensors`` gave."""
+        return cls(**tensors, layers=layers)
+
     def distances(self, features: Tensor) -> Tensor:
         """(…, D) → (…,); of a stack of E, (N, D) → (N, E)."""
         if self.mean.dim() == 2:
             features = features.unsqueeze(-2)
-        away = features - self.mean
+        away = (features - self.mean) / self.scale
         along = torch.einsum("...d,...kd->...k", away, self.directions).square()
         beside = (away.square().sum(-1) - along.sum(-1)).clamp_min(0)
         return (((along / self.variances).sum(-1) + beside / self.rest) / self.size).sqrt()
@@ -76,21 +86,26 @@ def stack_prototypes(prototypes: Sequence[Prototype | None], center: Tensor, spr
         if one is not None and not one.rest.isfinite():
             deviation = (one.directions.to(spread) * spread).square().sum(-1) / size
             tensors |= {"mean": center, "variances": deviation}
+        tensors["scale"] = tensors["scale"].expand(size)
         missing = max(ranks, default=0) - len(tensors["variances"])
         tensors["directions"] = torch.nn.functional.pad(tensors["directions"], (0, 0, 0, missing))  # count for nothing
         tensors["variances"] = torch.nn.functional.pad(tensors["variances"], (0, missing), value=1.0)
         for name, tensor in tensors.items():
             parts[name].append(tensor.to(center))
-    return Prototype(**{name: torch.stack(tensors) for name, tensors in parts.items()})
+    return Prototype.of({name: torch.stack(tensors) for name, tensors in parts.items()})
 
 
 def _anything(size: int) -> dict[str, Tensor]:
     rest, limit, slope = torch.tensor(torch.inf), torch.tensor(1.0), torch.tensor(40.0)  # distance 0, gate 1
-    return dict(zip(_FIELDS, (torch.zeros(size), torch.zeros(0, size), torch.zeros(0), rest, limit, slope)))
+    empty = torch.zeros(size), torch.zeros(0, size), torch.zeros(0)
+    return dict(zip(_FIELDS, (*empty, rest, limit, slope, torch.ones(1)), strict=True))
 
 
-def fit_prototype(features: Tensor, rank: int = 16, passing: float = 0.99) -> Prototype:
+def fit_prototype(features: Tensor, rank: int = 16, passing: float = 0.99, layers: int = 0) -> Prototype:
     """The prototype of an expert's rows: features float (n, D), n at least 8, of rows that the expert should get.
+
+    ``layers``: of the base, after which they were taken; 0: all. After the first few, some features vary much more than
+    others, so there each is measured in its own deviation.
 
     ``passing``: about this share of unseen rows of the same kind gets a gate of at least a half. The distances of
     unseen rows are measured in _FOLDS parts, each with a Gaussian of the others; then all rows place it. Raises
@@ -99,11 +114,19 @@ def fit_prototype(features: Tensor, rank: int = 16, passing: float = 0.99) -> Pr
     features = features.detach().float()
     if features.dim() != 2 or len(features) < 8 or not features.isfinite().all():
         raise ExpertError(f"a prototype needs at least 8 rows of finite features, got {tuple(features.shape)}")
+    scale = _own_scale(features) if layers else torch.ones(1)
+    features = features / scale
     part = torch.randperm(len(features), generator=torch.Generator().manual_seed(0)) % _FOLDS  # rows may come sorted
     unseen = torch.cat([_gaussian(features[part != i], rank).distances(features[part == i]) for i in range(_FOLDS)])
     limit = unseen.quantile(passing)
     fitted = _gaussian(features, rank)
-    return replace(fitted, limit=limit, slope=4 / (unseen.std() + 0.05 * limit))
+    slope = 4 / (unseen.std() + 0.05 * limit)
+    return replace(fitted, mean=fitted.mean * scale, limit=limit, slope=slope, scale=scale, layers=layers)
+
+
+def _own_scale(features: Tensor) -> Tensor:
+    variances = features.var(0)
+    return ((1 - _EVEN) * variances + _EVEN * variances.mean()).clamp_min(1e-12).sqrt()
 
 
 def _gaussian(features: Tensor, rank: int) -> Prototype:
@@ -123,7 +146,8 @@ def save_prototype(prototype: Prototype, folder: Path, base: str = "") -> None:
     from safetensors.torch import save
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in prototype.tensors().items()}
-    atomic_write_bytes(folder / PROTOTYPE_FILE, save(tensors, metadata={"base": base}))
+    about = {"base": base, "layers": str(prototype.layers)}
+    atomic_write_bytes(folder / PROTOTYPE_FILE, save(tensors, metadata=about))
 
 
 def load_prototype(folder: Path, base: str = "") -> Prototype | None:
@@ -138,12 +162,13 @@ def load_prototype(folder: Path, base: str = "") -> Prototype | None:
         return None
     try:
         with safe_open(path, "pt") as file:
-            made_for = (file.metadata() or {}).get("base", "")
+            about = file.metadata() or {}
+            made_for, layers = about.get("base", ""), int(about.get("layers", 0))
             tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118, it is no dict
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise ExpertError(f"the prototype {path} is damaged: {shorten(str(error))}") from error
     check_base(made_for, base, f"the prototype {path}")
-    return check_prototype(tensors, path)
+    return check_prototype(tensors, path, layers)
 
 
 def check_base(made_for: str, base: str, what: str) -> None:
@@ -154,18 +179,20 @@ def check_base(made_for: str, base: str, what: str) -> None:
         )
 
 
-def check_prototype(tensors: Mapping[str, Tensor], path: Path) -> Prototype:
+def check_prototype(tensors: Mapping[str, Tensor], path: Path, layers: int = 0) -> Prototype:
     """The prototype of ``tensors`` read from ``path``. Raises ExpertError where they make none."""
     fields: dict[str, Any] = {name: tensors.get(name) for name in _FIELDS}
+    if fields["scale"] is None:  # before there was one
+        fields["scale"] = torch.ones(1)
     if any(tensor is None for tensor in fields.values()):
         raise ExpertError(f"the prototype {path} is damaged: it has {', '.join(sorted(tensors))}")
-    one = Prototype(**fields)
+    one = Prototype(**fields, layers=layers)
     shapes = [tuple(tensor.shape) for tensor in one.tensors().values()]
     rank, width = one.directions.shape if one.directions.dim() == 2 else (-1, -1)
-    if shapes != [(width,), (rank, width), (rank,), (), (), ()]:
+    if shapes[:-1] != [(width,), (rank, width), (rank,), (), (), ()] or shapes[-1] not in ((1,), (width,)):
         raise ExpertError(f"the prototype {path} is damaged: its shapes {shapes} do not fit together")
     finite = all(tensor.isfinite().all() for name, tensor in fields.items() if name != "rest")
-    if not (finite and (one.variances > 0).all() and one.rest > 0):
+    if not (finite and (one.variances > 0).all() and (one.scale > 0).all() and one.rest > 0):
         raise ExpertError(f"the prototype {path} is damaged: it holds values that it cannot have")
     return one
 

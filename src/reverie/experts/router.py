@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from reverie.errors import ConfigError, ExpertError, UsageError, shorten
 from reverie.experts.contract import MAX_EXPERTS, Choice, check_name
+from reverie.experts.prototype_stack import PrototypeStack
 from reverie.experts.prototypes import Prototype, check_base, check_prototype, stack_prototypes
 from reverie.files import atomic_write_bytes, atomic_write_json
 from reverie.jsonio import read_object
@@ -47,6 +48,7 @@ class RouterConfig:
     hidden_size: int = 0  # width of a hidden layer; 0: gates are linear in the features
     prototypes: bool = True  # multiply gates by prototypes
     prototype_rank: int = 16  # directions of a prototype
+    layers: int = 0  # of the base, whose states it reads; 0, or as many as there are: all
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
@@ -60,6 +62,7 @@ class RouterConfig:
             ("dropout", 0, 0.99),
             ("hidden_size", 0, 65536),
             ("prototype_rank", 0, 256),
+            ("layers", 0, 10_000),
         ):
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f"a router's {name} lies between {low} and {high}, got {getattr(self, name)}")
@@ -86,7 +89,7 @@ class Router(nn.Module):
         self.names = [check_name(name) for name in names]
         self.size, self.base, self.num_learned = size, base, len(names)
         self.prototypes: dict[str, Prototype] = {}
-        self._stack: tuple[list[Any], Prototype] | None = None
+        self._stack: tuple[list[Any], PrototypeStack] | None = None
         self.center: Tensor
         self.spread: Tensor
         self.register_buffer("center", torch.zeros(size))
@@ -120,27 +123,26 @@ class Router(nn.Module):
             x = self.dropout(nn.functional.gelu(self.hidden(x)))
         return nn.functional.linear(x, self.weight, self.bias)
 
-    def gates(self, features: Tensor) -> Tensor:
-        """(…, D) → (…, E) in [0, 1], in the order of ``names``."""
+    def gates(self, features: Tensor, least: float = 0.0) -> Tensor:
+        """(…, D) → (…, E) in [0, 1], in the order of ``names``. What is surely below ``least`` may be told as 0."""
         learned = self.logits(features).sigmoid()
         later = len(self.names) - self.num_learned
         gates = torch.cat((learned, learned.new_ones(*learned.shape[:-1], later)), -1)
         if self.prototypes and (self.config.prototypes or later):
-            gates = gates * self._closeness(features.float())
+            gates = gates * self._closeness(features.float(), least)
         return gates
 
     forward = gates
 
-    def _closeness(self, features: Tensor) -> Tensor:
+    def _closeness(self, features: Tensor, least: float) -> Tensor:
         """How well each prototype fits, (…, E) in [0, 1]; 1 where an expert has none."""
         learned = set() if self.config.prototypes else set(self.names[: self.num_learned])
         used = [None if name in learned else self.prototypes.get(name) for name in self.names]
         key = [*used, self.center.device]
         if self._stack is None or self._stack[0] != key:
-            self._stack = key, stack_prototypes(used, self.center, self.spread)
-        one = self._stack[1]
-        away = torch.cat([one.distances(part) for part in features.reshape(-1, self.size).split(_ROWS)])
-        return (one.slope * (one.limit - away)).sigmoid().reshape(*features.shape[:-1], len(used))
+            self._stack = key, PrototypeStack(stack_prototypes(used, self.center, self.spread))
+        parts = features.reshape(-1, self.size).split(_ROWS)
+        return torch.cat([self._stack[1].gates(part, least) for part in parts]).reshape(*features.shape[:-1], len(used))
 
     def choose(self, gates: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
         """Gates (…, E) → experts int64 (…, k) with -1 for none, weights (…, k) that sum to 1, or to 0 for nobody.
@@ -162,9 +164,10 @@ class Router(nn.Module):
         """
         if features.dim() != 2:
             raise UsageError(f"route takes one row of features per question, (B, D), got {tuple(features.shape)}")
-        gates = self.gates(features)
+        gates = self.gates(features, self.config.threshold if self.config.mode == "threshold" else 0.0)
         if among is not None:
-            gates = gates * torch.tensor([name in set(among) for name in self.names], device=gates.device)
+            there = set(among)
+            gates = gates * torch.tensor([name in there for name in self.names], device=gates.device)
         experts, weights = self.choose(gates, self.training if training is None else training)
         return [
             tuple((self.names[e], w) for e, w in zip(row, given) if e >= 0)
@@ -176,6 +179,11 @@ class Router(nn.Module):
         for name, one in prototypes.items():
             if one.size != self.size:
                 raise ExpertError(f"the prototype of '{name}' has {one.size} features, the router {self.size}")
+            if one.layers != self.config.layers:
+                raise ExpertError(
+                    f"the prototype of '{name}' is of features after {one.layers or 'all'} layers of the base, and the "
+                    f"router reads those after {self.config.layers or 'all'}: fit it again"
+                )
         other = Router.__new__(Router)
         nn.Module.__init__(other)
         other.__dict__.update(self.__dict__)
@@ -216,7 +224,7 @@ class Router(nn.Module):
                 name, _, field = key.removeprefix("prototypes.").rpartition("/")
                 kept.setdefault(name, {})[field] = tensors.pop(key)
             router.load_state_dict(tensors)
-            prototypes = {name: check_prototype(kept[name], folder) for name in names if name in kept}
+            prototypes = {name: check_prototype(kept[name], folder, config.layers) for name in names if name in kept}
             if not set(names[router.num_learned :]) <= set(prototypes):
                 raise ValueError("an expert has neither a learned gate nor a prototype")
         except OSError as error:

@@ -234,8 +234,12 @@ class Backbone(nn.Module):
         device = self.embeddings.device.type
         return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.embeddings.dtype
 
-    def hidden(self, ids: Tensor, prefix_embeddings: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, D)
+    def hidden(
+        self, ids: Tensor, prefix_embeddings: Tensor | None = None, layers: int = 0
+    ) -> Tensor:  # (B, T) → (B, T, D)
         """The final states, after the last norm. Raises UsageError for more ids than there are positions.
+
+        ``layers``: only so many are run before the last norm; 0: all.
 
         ``prefix_embeddings``: float (B, n, D), read before the ids as if they were embeddings of n more
         (a soft prefix); their own states are left out.
@@ -249,7 +253,7 @@ class Backbone(nn.Module):
             x = F.embedding(ids, self.embeddings)
             if prefix_embeddings is not None:
                 x = torch.cat((prefix_embeddings.to(x.dtype), x), 1)
-            for layer in self.layers:
+            for layer in self.layers[: layers or None]:
                 x = layer(x, cos, sin)
             return _Norm.apply(x[:, length - ids.shape[1] :], self.model.norm.weight, self.config.norm_eps, dtype)
 

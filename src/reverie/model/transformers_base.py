@@ -112,13 +112,21 @@ class TransformersBackbone(nn.Module):
             return self.rows.embedded(self.ids.to_base_ids(ids))
         return self.base.get_input_embeddings()(self.ids.to_base_ids(ids))
 
-    def hidden(self, ids: Tensor, prefix_embeddings: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, D)
-        """The final states. ``prefix_embeddings``: float (B, n, D), read before the ids, whose states it gives."""
+    def hidden(
+        self, ids: Tensor, prefix_embeddings: Tensor | None = None, layers: int = 0
+    ) -> Tensor:  # (B, T) → (B, T, D)
+        """The final states. ``prefix_embeddings``: float (B, n, D), read before the ids, whose states it gives.
+
+        ``layers``: states after so many layers at length √D instead; all are computed, as bases differ in how they
+        could end early. 0, or as many as there are: the final ones.
+        """
         x = self.embedded(ids)
         if prefix_embeddings is not None:
             x = torch.cat((prefix_embeddings.to(x.dtype), x), 1)
         self._check_length(x.shape[1])
-        states = self.base.base_model(inputs_embeds=x, use_cache=False).last_hidden_state
+        told = self.base.base_model(inputs_embeds=x, use_cache=False, output_hidden_states=layers > 0)
+        early = 0 < layers < len(told.hidden_states or ()) - 1
+        states = F.rms_norm(told.hidden_states[layers], (x.shape[-1],)) if early else told.last_hidden_state
         return states[:, x.shape[1] - ids.shape[1] :]
 
     def forward(self, ids: Tensor, prefix_embeddings: Tensor | None = None) -> Tensor:  # (B, T) → (B, T, V)

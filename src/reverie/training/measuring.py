@@ -53,15 +53,17 @@ class BackboneScorer:
         self.backbone, self.source = backbone, source
 
     @torch.no_grad()
-    def features(self, rows: Sequence[Row], per_token: bool = False) -> Tensor:
+    def features(self, rows: Sequence[Row], per_token: bool = False, layers: int = 0) -> Tensor:
         """Of each question by the bare base (see ``experts.features``), float32 (n, D), or of each of its ids with all
-        before it, (n, T, D), with NaN where a question is shorter than the longest."""
+        before it, (n, T, D), with NaN where a question is shorter than the longest. ``layers``: of the base that are
+        read with; 0: all."""
         longest = max((len(row.question) for row in rows), default=1)
         size = 2 * self.backbone.config.hidden_size
         features = torch.full((len(rows), longest, size) if per_token else (len(rows), size), torch.nan)
         for places in _batches([len(row.question) for row in rows]):
             ids, _ = pad([(list(rows[place].question), [0.0] * len(rows[place].question)) for place in places])
-            hidden = self.backbone.hidden(ids[:, : max(len(rows[place].question) for place in places)]).float()
+            read = ids[:, : max(len(rows[place].question) for place in places)]
+            hidden = self.backbone.hidden(read, layers=layers).float()
             for place, states in zip(places, hidden):
                 read = cumulative_features(states[: len(rows[place].question)])
                 if per_token:
@@ -107,6 +109,7 @@ def make_table(
     keys: Sequence[str] = (),
     path: Path | None = None,
     progress: Progress = no_progress,
+    layers: int = 0,
 ) -> Table:
     """Features of ``rows``, and their nats with the base alone and with every expert of ``names``.
 
@@ -114,11 +117,12 @@ def make_table(
         keys: of the experts; a column that was measured with another key is measured again
         path: where the columns are kept as they come, so that a stopped measurement goes on; None: nowhere
         progress: told which column was measured, and how many are done
+        layers: of the base, after which features are taken; 0: all
     """
     columns = [("", "base"), *zip(names, keys or names, strict=True)]
     described = hashlib.sha256(json.dumps([base, per_token, [(r.question, r.answer, r.judged) for r in rows]]).encode())
     kept = _Columns(path, described.hexdigest())
-    features = kept.get("features", lambda: scorer.features(rows, per_token))
+    features = kept.get("features", lambda: scorer.features(rows, per_token, layers), str(layers or ""))
     nats = []
     for place, (name, key) in enumerate(columns):
         choice: Choice = ((name, 1.0),) if name else ()

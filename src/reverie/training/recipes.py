@@ -19,7 +19,9 @@ from reverie.training.graph import GraphData, LinkObjective
 from reverie.training.loop import train, watched
 from reverie.training.objective import Objective
 from reverie.training.perception import PerceptionData, PerceptionObjective
+from reverie.training.preferences import PreferenceData, PreferenceObjective
 from reverie.training.replay import remember
+from reverie.training.reward import RewardData, RewardObjective
 from reverie.training.routing import RouterData, RouterObjective, measure_library
 from reverie.training.rundir import RunDir, TrainResult
 from reverie.training.settings import LoopConfig
@@ -34,8 +36,10 @@ __all__ = [
     "ExpertRecipe",
     "GraphRecipe",
     "PerceptionRecipe",
+    "PreferenceRecipe",
     "FactAttentionRecipe",
     "Recipe",
+    "RewardRecipe",
     "RouterRecipe",
     "TeachRecipe",
     "TextRecipe",
@@ -230,3 +234,30 @@ class DistillRecipe(Recipe):
 
     def objective(self, progress: Progress) -> Objective:
         return DistillObjective(self.data, progress)
+
+
+@dataclass(frozen=True)
+class RewardRecipe(Recipe):
+    """An expert that is rewarded for its dreams: its ``export`` can be added to a library."""
+
+    run_dir: str = "runs/reward"
+    data: RewardData = field(default_factory=RewardData)
+    loop: LoopConfig = LoopConfig(
+        steps=400, lr=2e-3, weight_decay=0.0, warmup_steps=10, schedule="wsd", decay_fraction=0.3, precision="fp32",
+        eval_every=50, checkpoint_every=25, log_every=10,
+    )  # fmt: skip
+
+    def objective(self, progress: Progress) -> Objective:
+        return RewardObjective(self.data, progress)
+
+
+@dataclass(frozen=True)
+class PreferenceRecipe(Recipe):
+    """A reward model of what people like better: its ``export`` is what the reward ``thumbs`` goes by."""
+
+    run_dir: str = "runs/preferences"
+    data: PreferenceData = field(default_factory=lambda: PreferenceData(feedback="feedback.jsonl"))
+    loop: LoopConfig = LoopConfig(steps=200, lr=1e-3, warmup_steps=10, precision="fp32", eval_every=20, patience=3)
+
+    def objective(self, progress: Progress) -> Objective:
+        return PreferenceObjective(self.data, progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from reverie.engine import Engine, Request
 from reverie.errors import ConfigError, UsageError
 from reverie.experts.contract import Choice
 from reverie.experts.features import question_features
+from reverie.experts.prototypes import check_base
 from reverie.experts.router import Router
 from reverie.files import atomic_write_json
 from reverie.progress import Progress, no_progress
@@ -45,10 +47,12 @@ def report_router(
     ``out``: evaluation.json and the pictures are written there. ``speed``: also time the engine. ``keep``: measurements
     stay in the run folder.
     """
-    measured = measure_library(recipe.data, Path(recipe.run_dir) / "measured.safetensors" if keep else None, progress)
+    router = Router.load(folder)
+    data = replace(recipe.data, router=replace(recipe.data.router, layers=router.config.layers))
+    measured = measure_library(data, Path(recipe.run_dir) / "measured.safetensors" if keep else None, progress)
     places = torch.arange(len(measured.rows)) if all_rows else split_places(recipe.data, len(measured.rows))[1]
     table, rows = measured.table.rows(places), [measured.rows[place] for place in places.tolist()]
-    router = Router.load(folder, table.base)
+    check_base(router.base, table.base, f"the router {folder}")
 
     def measure(chosen: Sequence[int], choices: Sequence[Choice]) -> list[float]:
         nats: list[float] = measured.scorer.nats([rows[place] for place in chosen], choices).tolist()
@@ -87,7 +91,8 @@ def time_router(router: Router, scorer: BackboneScorer, rows: Sequence[Row], nam
         raise UsageError("there are no rows to time the router on")
     engine = Engine(scorer.backbone, experts=scorer.source)
     start = time.perf_counter()
-    features = torch.from_numpy(question_features(engine.embed_many, [row.question for row in rows]))
+    read = partial(engine.embed_many, layers=router.config.layers)
+    features = torch.from_numpy(question_features(read, [row.question for row in rows]))
     choices = router.route(features, training=False, among=names)
     routing = 1000 * (time.perf_counter() - start) / len(rows)
 

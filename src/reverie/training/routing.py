@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _LEAST = 8  # rows that a prototype needs
+_ROUTER = RouterConfig(layers=2)  # to read a question to its end may cost more than to answer it
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class RouterData:
     outsider_share: float = 0.25  # of a batch, where there are outsiders
     batch_size: int = 256  # rows
     test_share: float = 0.2  # of the rows, for the figures
-    router: RouterConfig = field(default_factory=RouterConfig)
+    router: RouterConfig = _ROUTER
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -119,7 +120,9 @@ def measure_library(data: RouterData, path: Path | None = None, progress: Progre
     rows, owners = gather_rows(data, names)
     scorer = BackboneScorer(Backbone.load(folder / "backbone").eval(), library)
     return Measured(
-        make_table(scorer, rows, owners, names, base, data.router.per_token, keys, path, progress), rows, scorer
+        make_table(scorer, rows, owners, names, base, data.router.per_token, keys, path, progress, data.router.layers),
+        rows,
+        scorer,
     )
 
 
@@ -187,7 +190,7 @@ def fit_prototypes(table: Table, wanted: Tensor, config: RouterConfig) -> dict[s
         mine = table.features[wanted[:, place] > 0].flatten(0, -2)
         mine = mine[mine.isfinite().all(-1)]
         if len(mine) >= _LEAST:
-            prototypes[name] = fit_prototype(mine, config.prototype_rank)
+            prototypes[name] = fit_prototype(mine, config.prototype_rank, layers=config.layers)
     return prototypes
 
 

@@ -129,4 +129,23 @@ TRAINED = {
             _MODEL,
         ),
     ),
+    "reward": Trained(
+        f"{_RECIPES}:RewardRecipe",
+        "Train an expert by what its dreams are worth; \"reverie learn --world\" is the short way.",
+        (
+            "reverie train reward --config recipes/reward-frozenlake.yaml",
+            "reverie train reward data.world='' data.questions=asked.jsonl data.reward=thumbs "
+            "data.judge=runs/preferences/export data.shown_steps=0",
+        ),
+        (_MODEL,),
+    ),
+    "preferences": Trained(
+        f"{_RECIPES}:PreferenceRecipe",
+        "Train a reward model on people's thumbs and corrections, for the reward thumbs.",
+        ("reverie train preferences --feedback feedback.jsonl --model nano",),
+        (
+            Flag("--feedback", "data.feedback", "JSONL of judged answers, or of pairs.", Path, "FILE"),
+            _MODEL,
+        ),
+    ),
 }  # fmt: skip

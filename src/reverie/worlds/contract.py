@@ -176,6 +176,25 @@ class World(gymnasium.Env[Any, int]):
         """Result words after which nothing more happens -> whether that is what a plan wants. None by default."""
         return {}
 
+    def shortest_plan(self) -> list[int] | None:
+        """Fewest actions from the present state to an ending that a plan wants, by the true rules; None where there are
+        none, or the world cannot say. For judging and teaching: no dream may see it."""
+        return None
+
+    def walk_document(
+        self,
+        grammar: Grammar,
+        tokenizer: ImageTokenizer,
+        question: str,
+        options: Mapping[str, Any],
+        path: Sequence[int],
+    ) -> Segments:
+        """A question, and a dream of what the actions ``path`` really do in a scene, without an answer: the steps weigh
+        1, and so does the end where the world ends there, which may be early."""
+        from reverie.worlds.documents import walk_document
+
+        return walk_document(self, grammar, tokenizer, question, options, path)
+
     def facts(self) -> list[FactRow]:
         """What holds in this world, in words, for a memory; nothing that is kept for testing. None by default."""
         return []

@@ -33,6 +33,7 @@ __all__ = [
     "build_grammar",
     "document_config",
     "documents_of",
+    "walk_document",
     "without_pictures",
 ]
 
@@ -126,6 +127,25 @@ class EpisodeDreams:
             segments.append((grammar.action_ids(step.action_text), action_weight))
             segments.append((grammar.result_ids(Part(step.result_text, after), before), 1.0))
         return segments
+
+
+def walk_document(
+    world: World,
+    grammar: Grammar,
+    tokenizer: ImageTokenizer,
+    question: str,
+    options: Mapping[str, Any],
+    path: Sequence[int],
+) -> Segments:
+    """See ``World.walk_document``."""
+    episode = record_episode(world, dict(options), actions=path)
+    shown = [episode.transitions[0].what, *(step.result for step in episode.transitions)]
+    frames = tokenizer.encode(shown, world.cell_px)
+    segments: Segments = [(grammar.question_ids(question), 0.0), (grammar.what_ids(Part("", frames[0])), 0.0)]
+    for step, before, after in zip(episode.transitions, frames, frames[1:], strict=False):
+        segments.append((grammar.action_ids(step.action_text), 1.0))
+        segments.append((grammar.result_ids(Part(step.result_text, after), before), 1.0))
+    return [*segments, ([EOS], float(episode.transitions[-1].terminated))]
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from reverie.worlds.frozenlake import pictures
 from reverie.worlds.frozenlake.maps import ACTIONS, neighbour
 from reverie.worlds.frozenlake.narrator import ENDS, OUTCOMES, QUESTIONS
 from reverie.worlds.frozenlake.questions import MAX_STEPS, skill_question
-from reverie.worlds.frozenlake.walks import training_map
+from reverie.worlds.frozenlake.walks import LakeWalk, training_map
 
 if TYPE_CHECKING:
     from reverie.tokens.grammar import Grammar
     from reverie.tokens.image import ImageTokenizer
 
-__all__ = ["LakeAnswers", "LakeFrames", "LakeWalks"]
+__all__ = ["LakeAnswers", "LakeFrames", "LakeWalks", "lake_walk"]
 
 
 class LakeFrames:
@@ -134,19 +134,28 @@ class LakeAnswers:
 
     def draw(self, rng: np.random.Generator) -> Segments:
         question, walk = skill_question(self.skill, rng, self.test, self.steps)
-        grammar, elf = self.grammar, walk.cells[0]
-        frame = self.frames.frame(walk.desc, elf)
-        what = grammar.what_ids(Part("", frame))
-        segments: Segments = [
-            (grammar.question_ids(clean_question(question.text)), QUESTION_WEIGHT),
-            (what[:1], 1.0),  # that it is to be dreamed, not answered at once; what lies where nobody can know
-            (what[1:], 0.0),
+        grammar = self.grammar
+        asked, what, *steps = lake_walk(grammar, self.frames, clean_question(question.text), walk)
+        return [
+            (asked[0], QUESTION_WEIGHT),
+            (what[0][:1], 1.0),  # that it is to be dreamed, not answered at once; what lies where nobody can know
+            (what[0][1:], 0.0),
+            *steps,
+            (grammar.answer_ids(question.answer), 1.0),
+            ([EOS], 1.0),
         ]
-        for action, there in zip(walk.path, walk.cells[1:], strict=False):
-            after = self.frames.moved(walk.desc, frame, elf, there)
-            canonical = ENDS.get(walk.desc[there[0]][there[1]], "safe")
-            segments.append((grammar.action_ids(ACTIONS[action]), 1.0))
-            segments.append((grammar.glimpse_ids([there], frame), 1.0))
-            segments.append((grammar.result_ids(Part(canonical, after), frame), 1.0))
-            elf, frame = there, after
-        return [*segments, (grammar.answer_ids(question.answer), 1.0), ([EOS], 1.0)]
+
+
+def lake_walk(grammar: Grammar, frames: LakeFrames, question: str, walk: LakeWalk) -> Segments:
+    """A question, the first picture and the steps of a walk, each of which looks at the cell that it leads to first."""
+    elf = walk.cells[0]
+    frame = frames.frame(walk.desc, elf)
+    segments: Segments = [(grammar.question_ids(question), 0.0), (grammar.what_ids(Part("", frame)), 0.0)]
+    for action, there in zip(walk.path, walk.cells[1:], strict=False):
+        after = frames.moved(walk.desc, frame, elf, there)
+        canonical = ENDS.get(walk.desc[there[0]][there[1]], "safe")
+        segments.append((grammar.action_ids(ACTIONS[action]), 1.0))
+        segments.append((grammar.glimpse_ids([there], frame), 1.0))
+        segments.append((grammar.result_ids(Part(canonical, after), frame), 1.0))
+        elf, frame = there, after
+    return segments

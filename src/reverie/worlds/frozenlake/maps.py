@@ -112,10 +112,11 @@ def neighbour(cell: tuple[int, int], action: int, rows: int, cols: int) -> tuple
     return min(max(row + down, 0), rows - 1), min(max(col + right, 0), cols - 1)
 
 
-def shortest_plan(desc: Sequence[str]) -> list[int] | None:
-    """One shortest sequence of actions from S to G that avoids holes, None when there is none. For judging only."""
+def shortest_plan(desc: Sequence[str], start: tuple[int, int] | None = None) -> list[int] | None:
+    """One shortest sequence of actions from ``start``, or S, to G that avoids holes, None when there is none. For
+    judging and teaching only."""
     rows, cols = len(desc), len(desc[0])
-    start = next((r, row.index("S")) for r, row in enumerate(desc) if "S" in row)
+    start = start or next((r, row.index("S")) for r, row in enumerate(desc) if "S" in row)
     paths: dict[tuple[int, int], list[int]] = {start: []}
     queue = deque([start])
     while queue:

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reverie.errors import ConfigError
-from reverie.worlds.contract import Heard, Question, Sighting, Source, World
-from reverie.worlds.frozenlake.documents import LakeAnswers, LakeWalks
+from reverie.tokens.vocabulary import EOS
+from reverie.worlds.contract import Heard, Question, Segments, Sighting, Source, World
+from reverie.worlds.frozenlake.documents import LakeAnswers, LakeFrames, LakeWalks, lake_walk
 from reverie.worlds.frozenlake.maps import (
     ACTIONS,
     MAX_SIDE,
@@ -32,11 +33,12 @@ from reverie.worlds.frozenlake.maps import (
     parse_actions,
     parse_map,
     random_map,
+    shortest_plan,
 )
 from reverie.worlds.frozenlake.narrator import LakeNarrator
 from reverie.worlds.frozenlake.pictures import CELL_PX, paint, read_cells
 from reverie.worlds.frozenlake.questions import skill_question
-from reverie.worlds.frozenlake.walks import parity_maps, test_map, training_map
+from reverie.worlds.frozenlake.walks import parity_maps, test_map, training_map, walk_of
 
 if TYPE_CHECKING:
     from reverie.tokens.grammar import Grammar
@@ -201,6 +203,20 @@ class FrozenLake(World):
         config = config or LakeDocuments(asked=0.0 if test else LakeDocuments.asked)
         maps = test_map if test else _one_of(parity_maps()) if config.parity else training_map
         return LakeWalks(grammar, tokenizer, maps, asked=config.asked)
+
+    def shortest_plan(self) -> list[int] | None:
+        return shortest_plan(self.desc, self.cell) if self.goal_ends else None
+
+    def walk_document(
+        self,
+        grammar: Grammar,
+        tokenizer: ImageTokenizer,
+        question: str,
+        options: Mapping[str, Any],
+        path: Sequence[int],
+    ) -> Segments:
+        walk = walk_of(parse_map(options["desc"]), path)
+        return [*lake_walk(grammar, LakeFrames(tokenizer), question, walk), ([EOS], float(walk.end in "HG"))]
 
     def skill_documents(
         self, skill: str, grammar: Grammar, tokenizer: ImageTokenizer, *, seed: int, test: bool
