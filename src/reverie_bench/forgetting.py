@@ -1,10 +1,11 @@
 """Five skills one after another: what is known at the end, and what was lost on the way.
 
 Every system makes equally many steps of equally many rows for each skill, and sees a skill's rows only in its turn (and
-again by replay, where it has that). ``routed`` is ours: an expert a skill. ``joint`` sees all of them mixed, and is the ceiling. ``accuracy``: share of test
-answers whose every id is the likeliest, the mean over skills; ``backward_transfer``: the mean over all skills but the
-last of the accuracy at the end less that right after the skill was learned; ``kept_share``: of what was known then.
-Settings were chosen on rows of the training split (see docs/log.md), never on those that are counted.
+again by replay, where it has that). ``routed`` is ours: an expert a skill. ``joint`` sees all of them mixed, and is the
+ceiling. ``accuracy``: share of test answers whose every id is the likeliest, the mean over skills;
+``backward_transfer``: the mean over all skills but the last of the accuracy at the end less that right after the skill
+was learned; ``kept_share``: of what was known then. Settings were chosen on rows of the training split (see
+docs/log.md), never on those that are counted.
 """
 
 from __future__ import annotations
