@@ -1,5 +1,5 @@
-"""``reverie learn``: lessons from a stream, into memory at once and into an expert in small safe steps; or the reward of
-dreams in a world."""
+"""``reverie learn``: lessons from a stream, into memory at once and into an expert in small safe steps; or dreams that
+a reward judges."""
 
 from __future__ import annotations
 

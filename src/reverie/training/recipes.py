@@ -11,6 +11,7 @@ from reverie.progress import Progress
 from reverie.ranks import leads
 from reverie.settings import settings_to_dict
 from reverie.training.backbone import BackboneData, BackboneObjective
+from reverie.training.distillation import DistillData, DistillObjective
 from reverie.training.expert import ExpertData, ExpertObjective
 from reverie.training.fact_attention import FactAttentionData, FactAttentionObjective
 from reverie.training.graph import GraphData, LinkObjective
@@ -29,6 +30,7 @@ from reverie.training.tokenizer import TokenizerData, TokenizerObjective
 
 __all__ = [
     "BackboneRecipe",
+    "DistillRecipe",
     "ExpertRecipe",
     "GraphRecipe",
     "PerceptionRecipe",
@@ -174,7 +176,7 @@ class ExpertRecipe(Recipe):
     def objective(self, progress: Progress) -> Objective:
         made = ExpertObjective(self.data, progress)
         if self.loop.precision == "fp32":  # a base in bf16 is read as it is where that is fast
-            made.backbone.float()
+            made.adapted.backbone.float()
         return made
 
 
@@ -206,6 +208,18 @@ class TeachRecipe(Recipe):
 
     def objective(self, progress: Progress) -> Objective:
         return TeachObjective(self.data, progress)
+
+
+@dataclass(frozen=True)
+class DistillRecipe(Recipe):
+    """What a teacher's traces teach: an expert, or all weights of a small bundle."""
+
+    run_dir: str = "runs/distill"
+    data: DistillData = field(default_factory=DistillData)
+    loop: LoopConfig = LoopConfig(steps=150, lr=1e-3, weight_decay=0.0, warmup_steps=10, eval_every=25)
+
+    def objective(self, progress: Progress) -> Objective:
+        return DistillObjective(self.data, progress)
 
 
 @dataclass(frozen=True)

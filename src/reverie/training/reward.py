@@ -186,6 +186,7 @@ class RewardObjective:
     """Only low-rank changes of the backbone and the value network are trained and kept in checkpoints."""
 
     gives_up = True
+    keeps_state = True
 
     def __init__(self, data: RewardData, progress: Progress = no_progress, reward: Reward | None = None):
         """``reward``: instead of the one that ``data`` names."""
