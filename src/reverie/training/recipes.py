@@ -233,12 +233,6 @@ class RewardRecipe(Recipe):
         eval_every=50, checkpoint_every=25, log_every=10,
     )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        if self.loop.accumulate > 1 and (self.data.updates > 1 or self.data.shown_steps % self.loop.accumulate):
-            raise ConfigError(
-                "reward: with loop.accumulate above 1 data.updates is 1, and data.shown_steps a multiple of it"
-            )
-
     def objective(self, progress: Progress) -> Objective:
         return RewardObjective(self.data, progress)
 

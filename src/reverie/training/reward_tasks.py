@@ -22,7 +22,7 @@ from reverie.jsonio import read_object
 from reverie.model import Backbone
 from reverie.model.llama_base import LlamaBase
 from reverie.model.transformers_base import TransformersBackbone
-from reverie.nouns import Dream, Part
+from reverie.nouns import Dream
 from reverie.precision import usual_device
 from reverie.splits import share_of
 from reverie.tokens.image import ImageTokenizer
@@ -127,9 +127,7 @@ class Scenes:
         data, world = self.data, self.world
         world.reset(seed=task.seed, options=dict(task.options))
         frame = self.tokenizer.encode([self._picture()], world.cell_px)[0]
-        prefix = tuple(self.dreamer.opening(Part("", frame), task.question))
-        endings = tuple(world.endings)
-        return Prompt(prefix, (ACT,), depth=data.depth, pictured=True, most=data.most_ids, endings=endings)
+        return replace(self.dreamer.plan_prompt(world, frame, task.question, data.depth), most=data.most_ids)
 
     def _picture(self) -> np.ndarray:
         return np.asarray(self.world.render())

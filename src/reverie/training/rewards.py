@@ -18,6 +18,7 @@ from reverie.errors import ReverieError, TrainingError, UnknownNameError, WorldE
 from reverie.nouns import Dream, Part, Triplet
 from reverie.registry import Promises, Registry
 from reverie.worlds import World, make_world, world_names
+from reverie.worlds.contract import GOAL_QUESTION
 
 if TYPE_CHECKING:
     from reverie.dreaming.model import Prompter
@@ -92,7 +93,7 @@ class ReachGoal:
     """
 
     name = "reach-goal"
-    question = "which way leads to the goal?"
+    question = GOAL_QUESTION
 
     def __init__(self, parts: RewardParts):
         if parts.world is None or not any(parts.world.endings.values()):
