@@ -14,6 +14,7 @@ from reverie.training import LoopConfig, check_objective
 from reverie.training.preferences import Pair, PreferenceData, PreferenceObjective, RewardModel, read_pairs
 from reverie.training.recipes import PreferenceRecipe
 from reverie.training.reward import RewardData, RewardObjective
+from reverie.training.reward_tasks import engine_of
 from reverie.training.rewards import RewardParts, Task, check_reward, make_reward
 
 LOOP = LoopConfig(steps=60, lr=3e-3, warmup_steps=2, eval_every=0, checkpoint_every=0, tensorboard=False, num_threads=1)
@@ -91,7 +92,9 @@ def test_it_learns_what_people_like_and_rewards_dreams_by_it(bundle: Path, tmp_p
     better, worse, silent = objective.reward.score(Task("does the egg fall?"), [yes, no, Dream((), -1.0, 0, "", 1)])
     assert better.value > worse.value > silent.value == 0
     check_objective(objective)
-    check_reward("thumbs", RewardParts(None, objective.bundle.open, str(judge), objective.base))
+    base = objective.adapted
+    parts = RewardParts(None, None, engine_of(base), base.prompter, str(judge), objective.base)
+    check_reward("thumbs", parts)
     with pytest.raises(BundleError, match="another base"):
         RewardModel.load(judge, "0" * 64)
     with pytest.raises(ConfigError, match="reward model"):

@@ -99,11 +99,6 @@ def graph(folder: Path) -> Objective:
     return GraphRecipe(data=data).objective(no_progress)
 
 
-def support(folder: Path) -> Objective:
-    data = GraphData(task="support", bundle="nano", num_examples=12, batch_size=4, model=GRAPH)
-    return GraphRecipe(data=data).objective(no_progress)
-
-
 def fact_attention(folder: Path) -> Objective:
     data = FactAttentionData(bundle="nano", batch_size=2, episodes=20, eval_questions=2, soft_tokens=2, model=GRAPH)
     return FactAttentionRecipe(data=data).objective(no_progress)
@@ -155,6 +150,21 @@ def router(folder: Path) -> Objective:
     return RouterRecipe(run_dir=str(folder / "run"), data=data).objective(no_progress)
 
 
+def reward(folder: Path) -> Objective:
+    data = RewardData(
+        bundle=str(toy_bundle(folder)), shown_steps=2, shown_docs=2, groups=1, branches=3, depth=2, most_ids=40,
+        eval_tasks=1, max_side=3, lora=LoraConfig(rank=2),
+    )  # fmt: skip
+    return RewardRecipe(data=data).objective(no_progress)
+
+
+def preferences(folder: Path) -> Objective:
+    rows = [{"question": f"Why {n}?", "better": f"Because {n}.", "worse": "So."} for n in range(40)]
+    (folder / "likes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = PreferenceData(str(folder / "likes.jsonl"), str(toy_bundle(folder)), batch_size=4)
+    return PreferenceRecipe(data=data).objective(no_progress)
+
+
 def generator(folder: Path) -> Objective:
     from tests.generator.test_objective import TOY
 
@@ -166,21 +176,6 @@ def generator(folder: Path) -> Objective:
     return GeneratorObjective(
         GeneratorData(batch_size=4, adversarial_from=0.0), replace(TOY, grey=True), collection, words, steps=5
     )
-
-
-def reward(folder: Path) -> Objective:
-    data = RewardData(
-        bundle=str(toy_bundle(folder)), shown_steps=2, shown_docs=2, groups=2, branches=3, depth=2, buckets=1,
-        most_ids=40, eval_tasks=1, max_side=4, lora=LoraConfig(rank=2), updates=2, baseline="value",
-    )  # fmt: skip
-    return RewardRecipe(data=data).objective(no_progress)
-
-
-def preferences(folder: Path) -> Objective:
-    lines = [{"question": f"What is {n}?", "better": f"It is {n}.", "worse": "It is."} for n in range(40)]
-    (folder / "feedback.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    data = PreferenceData(feedback=str(folder / "feedback.jsonl"), bundle=str(toy_bundle(folder)), batch_size=4)
-    return PreferenceRecipe(data=data).objective(no_progress)
 
 
 def toy(folder: Path) -> Objective:
@@ -200,7 +195,7 @@ TABLE: dict[str, Callable[[Path], Objective]] = {
     "reward": reward,
     "preferences": preferences,
 }
-MORE = {"graph, support": support, "expert, elsewhere": elsewhere, "teach": teach, "generator": generator, "toy": toy}
+MORE = {"expert, elsewhere": elsewhere, "teach": teach, "generator": generator, "toy": toy}
 
 
 def test_every_row_of_the_table_is_here() -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from reverie.worlds.phrasebook import Phrasebook
 
 __all__ = [
+    "GOAL_QUESTION",
     "DocumentConfig",
     "Episode",
     "Heard",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 Segments = list[tuple[list[int], float]]
+GOAL_QUESTION = "which way leads to the goal?"  # what a dream that is to be a plan answers
 
 
 @dataclass(frozen=True)
