@@ -188,7 +188,7 @@ class ExpertRecipe(Recipe):
     def objective(self, progress: Progress) -> Objective:
         made = ExpertObjective(self.data, progress)
         if self.loop.precision == "fp32":  # a base in bf16 is read as it is where that is fast
-            made.backbone.float()
+            made.adapted.backbone.float()
         return made
 
 
