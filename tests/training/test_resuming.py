@@ -26,7 +26,6 @@ from reverie.experts.lowrank import LoraConfig
 from reverie.model.backbone import BackboneConfig
 from reverie.model.graph_attention import GraphAttentionConfig
 from reverie.model.orchestrator import OrchestratorConfig
-from reverie.model.path_policy import PathPolicyConfig
 from reverie.model.vision import VisionConfig
 from reverie.progress import no_progress
 from reverie.tokens.image import ImageTokenizerConfig
@@ -101,8 +100,7 @@ def graph(folder: Path) -> Objective:
 
 
 def support(folder: Path) -> Objective:
-    policy = PathPolicyConfig(hidden_size=16, max_steps=2)
-    data = GraphData(task="support", bundle="nano", num_examples=12, batch_size=4, model=GRAPH, policy=policy)
+    data = GraphData(task="support", bundle="nano", num_examples=12, batch_size=4, model=GRAPH)
     return GraphRecipe(data=data).objective(no_progress)
 
 

@@ -32,7 +32,7 @@ from reverie.model.graph_attention import initialise
 from reverie.model.transformers_base import TransformersBackbone
 from reverie.progress import Progress, no_progress
 from reverie.settings import settings_to_dict
-from reverie.training.documents import bucketed, pad
+from reverie.training.documents import bucketed
 from reverie.training.judging import told
 from reverie.training.policy_gradient import advantages, clipped_loss, kl_to_start, returns
 from reverie.training.reward_tasks import Drawn, open_tasks
@@ -297,27 +297,34 @@ class RewardObjective:
                 return round_
         data, device = self.data, next(self.module.parameters()).device
         groups = self.draw(tasks, data.branches, data.temperature)
-        buckets = [(ids.to(device), where.to(device)) for ids, where in _buckets(groups, data.buckets)]
+        rows = list(chain(*groups))
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place].given) + len(rows[place].ids))
+        read = _buckets([rows[place] for place in order], data.buckets)
+        buckets = [(ids.to(device), where.to(device)) for ids, where in read]
         with self.kept.put("start"):
             start, _ = self._read(buckets)
-        marks = [[step for step, free in zip(row.steps, row.free, strict=True) if free] for row in chain(*groups)]
-        chosen = torch.tensor([step >= 0 for mark in marks for step in mark], device=device)
+        marks = [[step for step, free in zip(row.steps, row.free, strict=True) if free] for row in rows]
+        chosen = torch.tensor([step >= 0 for place in order for step in marks[place]], device=device)
         each = zip(tasks, groups, strict=True)
         scores = [one for task, group in each for one in scored(self.reward, task, [row.dream for row in group])]
         gained = [_gains(score, mark, data.discount) for score, mark in zip(scores, marks, strict=True)]
-        guesses: list[np.ndarray] | None = None
+        guesses: dict[int, np.ndarray] = {}
         if data.baseline == "value":
             expected = self.value(self._read(buckets)[1][chosen]).cpu().numpy()
-            guesses = np.split(expected, np.cumsum([len(one) for one in gained])[:-1])
+            ends = np.cumsum([len(gained[place]) for place in order])
+            guesses = dict(zip(order, np.split(expected, ends[:-1]), strict=True))
         found: list[np.ndarray] = []
         equal: list[bool] = []
-        for first in range(0, len(gained), data.branches):
-            part = slice(first, first + data.branches)
-            told_apart = advantages(gained[part], None if guesses is None else guesses[part])
+        for first in range(0, len(rows), data.branches):
+            part = range(first, first + data.branches)
+            told_apart = advantages([gained[p] for p in part], [guesses[p] for p in part] if guesses else None)
             equal.append(told_apart is None)
-            found += told_apart or [np.zeros(len(one)) for one in gained[part]]
+            found += told_apart or [np.zeros(len(gained[p])) for p in part]
         self._count(equal)
-        advantage, gain = (torch.from_numpy(np.concatenate(one)).float().to(device) for one in (found, gained))
+        advantage, gain = (
+            torch.from_numpy(np.concatenate([one[place] for place in order])).float().to(device)
+            for one in (found, gained)
+        )
         worth = float(np.mean([score.value for score in scores]))
         return Round(number, buckets, chosen, advantage, gain, [], start, worth, float(np.mean(equal)))
 
@@ -390,17 +397,11 @@ def _put(start: Adapter, policy: nn.Module, folder: str) -> None:
         part.up.copy_(factors.up / part.scale)
 
 
-def _buckets(groups: Sequence[Sequence[Drawn]], count: int) -> list[tuple[Tensor, Tensor]]:
-    """Dreams side by side, those of some groups in each bucket: ids (B, T), and which of ids[:, 1:] were drawn freely,
+def _buckets(rows: Sequence[Drawn], count: int) -> list[tuple[Tensor, Tensor]]:
+    """Dreams side by side, in their order, in ``count`` groups: ids (B, T), and which of ids[:, 1:] were drawn freely,
     bool (B, T - 1)."""
-    size = -(-len(groups) // count)
-    buckets = []
-    for first in range(0, len(groups), size):
-        rows = [row for group in groups[first : first + size] for row in group]
-        documents = [([*row.given, *row.ids], [*(0.0,) * len(row.given), *map(float, row.free)]) for row in rows]
-        ids, weights = pad(documents)
-        buckets.append((ids, weights[:, 1:] > 0))
-    return buckets
+    documents = [([*row.given, *row.ids], [*(0.0,) * len(row.given), *map(float, row.free)]) for row in rows]
+    return [(ids, weights[:, 1:] > 0) for ids, weights in bucketed(documents, count)]
 
 
 def _gains(score: Score, marks: Sequence[int], discount: float) -> np.ndarray:

@@ -24,6 +24,7 @@ from reverie.training.documents import Document, flatten
 from reverie.training.rewards import Task
 from reverie.training.rows import read_rows
 from reverie.worlds import World
+from reverie.worlds.documents import walk_document
 
 if TYPE_CHECKING:
     from reverie.bundles.loading import Bundle
@@ -100,7 +101,7 @@ class Scenes:
         if self.data.shown == "plans":
             path = world.shortest_plan() or path
         grammar, tokenizer = self.bundle.grammar, self.bundle.tokenizer
-        return flatten(world.walk_document(grammar, tokenizer, task.question, task.options, path))
+        return flatten(walk_document(world, grammar, tokenizer, task.question, task.options, path))
 
     def draw(self, tasks: Sequence[Task], branches: int, temperature: float, experts: Choice) -> list[list[Drawn]]:
         rows = [

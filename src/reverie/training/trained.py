@@ -82,7 +82,7 @@ TRAINED = {
     ),
     "graph": Trained(
         f"{_RECIPES}:GraphRecipe",
-        "Train attention over recalled subgraphs: to complete triples, or to find the edges that support an answer.",
+        "Train attention over subgraphs to complete triples.",
         (
             "reverie train graph --config recipes/graph-links.yaml",
             "reverie train graph --config recipes/graph-links.yaml data.triples=triples/ loop.steps=100 "
