@@ -54,8 +54,8 @@ class Matrix:
 def _packed(weight: Tensor) -> Tensor:
     """As oneDNN wants it.
 
-    oneDNN, and what torch puts around it, keep what they compiled for the last 1,024 shapes, 300 kB each: a gigabyte for
-    texts of many lengths, and no time is won by it. Both look at their settings before their first use.
+    oneDNN, and what torch puts around it, keep what they compiled for the last 1,024 shapes, 300 kB each: a gigabyte
+    for texts of many lengths, and no time is won by it. Both look at their settings before their first use.
     """
     for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
         os.environ.setdefault(name, _KEPT_SHAPES)
