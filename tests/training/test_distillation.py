@@ -20,7 +20,7 @@ from reverie.teachers.traces import Trace, Traces
 from reverie.training import LoopConfig, check_objective, train
 from reverie.training.alignment import Expected, FirstIds, placed, places, soft_targets
 from reverie.training.distillation import DistillData, DistillObjective, split_traces
-from reverie.training.distillation_losses import chunk_loss, feature_loss, full_loss, top_loss, uld_loss
+from reverie.training.distillation_losses import Told, chunk_loss, feature_loss, full_loss, top_loss, uld_loss
 from reverie.training.word_models import WordModel
 
 SMALL = FreshConfig(text_size=300, hidden_size=32, intermediate_size=48, num_layers=2, num_heads=2, max_positions=256)
@@ -59,7 +59,8 @@ def test_where_both_cut_a_candidate_goes_to_the_id_that_begins_it() -> None:
     row = dict(zip(found.ids[0].tolist(), found.probs[0].tolist(), strict=True))
     assert row == pytest.approx({0: 0.5, 1: 0.2, 2: 0.1})
     assert found.rest[0] == pytest.approx(0.2)
-    assert found.trust.tolist() == [1, 1]
+    assert found.told.tolist() == [1, 1]
+    assert found.other.tolist() == [0, 0]
     assert found.chunk.tolist() == [0, 1]
 
 
@@ -72,19 +73,22 @@ def test_within_a_teachers_id_what_is_left_of_its_candidates_is_expected() -> No
     assert first == pytest.approx({0: 0.75, 3: 0.25})  # "the" and "this" both begin with "th"
     within = {token: p for token, p in zip(found.ids[1], found.probs[1], strict=True) if p}
     assert within == pytest.approx({1: 2 / 3, 2: 1 / 3})
-    assert found.trust[1] == pytest.approx(1.0)
+    assert found.told.tolist() == [1, 1]
     assert found.chunk.tolist() == [0, 0]
     assert found.chunk_log_probs.tolist() == pytest.approx([math.log(0.5)])
 
 
-def test_within_a_teachers_id_untold_mass_lowers_the_trust() -> None:
-    found = soft_targets([b"th", b"e"], likely([b"the"]), b"the", first_ids(b"th", b"e"))
+def test_what_was_said_and_is_no_candidate_stands_for_the_others() -> None:
+    expected = Expected([b"the"], [math.log(0.01)], [[(b"this", math.log(0.6)), (b"a", math.log(0.3))]])
+    found = soft_targets([b"th", b"e"], expected, b"the", first_ids(b"th", b"e", b"a", b"is"))
     assert found is not None
-    assert found.trust.tolist() == pytest.approx([1.0, 0.5])
+    assert found.other.tolist() == [1, 1]
+    assert found.told.tolist() == [1, 0]  # within it the candidates say nothing: another one was said
+    assert found.rest.tolist() == pytest.approx([0.1, 0.0])
 
 
 def test_the_end_goes_to_the_id_that_ends_an_answer() -> None:
-    expected = Expected([b"a", b""], [math.log(0.9)] * 2, [[], [(b"b", math.log(0.05))]])
+    expected = Expected([b"a", b""], [math.log(0.9)] * 2, [[], [(b"", math.log(0.9)), (b"b", math.log(0.05))]])
     found = soft_targets([b"a", b""], expected, b"a", first_ids(b"a", b"b"))
     assert found is not None
     assert dict(zip(found.ids[1].tolist(), found.probs[1].tolist(), strict=True)) == pytest.approx({2: 0.9, 1: 0.05})
@@ -106,7 +110,7 @@ def test_letters_of_several_bytes_are_aligned_by_their_bytes() -> None:
     found = soft_targets(bytes_alone, likely(["é".encode(), "🧊".encode()]), text, first_ids(*sorted(set(bytes_alone))))
     assert found is not None
     assert found.chunk.tolist() == [0, 0, 1, 1, 1, 1]
-    assert all(found.trust > 0)
+    assert found.told.all()
 
 
 @pytest.mark.parametrize("nats", [math.nan, math.inf])
@@ -114,7 +118,8 @@ def test_a_label_that_is_no_number_teaches_nothing(nats: float) -> None:
     expected = Expected([b"a", b"b"], [nats, -1.0], [[(b"a", nats)], [(b"b", -1.0)]])
     found = soft_targets([b"a", b"b"], expected, b"ab", first_ids(b"a", b"b"))
     assert found is not None
-    assert found.trust.tolist() == [0, 1]
+    assert found.told.tolist() == [0, 1]
+    assert found.other.tolist() == [1, 0]
     assert found.chunk.tolist() == [-1, 1]
     assert np.isfinite(found.chunk_log_probs).all()
 
@@ -126,30 +131,48 @@ def test_texts_that_are_spelled_otherwise_do_not_align() -> None:
 def test_top_losses_vanish_where_both_agree_and_equal_the_full_one_where_all_is_told() -> None:
     torch.manual_seed(0)
     logits, teacher = torch.randn(5, 7, requires_grad=True), torch.randn(5, 7)
-    log_q, log_p, trust = logits.log_softmax(1), teacher.log_softmax(1), torch.ones(5)
+    log_q, log_p, ones, said = logits.log_softmax(1), teacher.log_softmax(1), torch.ones(5), torch.zeros(5)
     for temperature in (1.0, 2.5):
-        full = full_loss(logits, log_p, trust, temperature)
+        full = full_loss(logits, said, log_p, ones, temperature)
         ours, theirs = ((one / temperature).log_softmax(1) for one in (logits, log_p))
         wanted = torch.nn.functional.kl_div(ours, theirs, log_target=True, reduction="batchmean")
         assert torch.allclose(full, wanted * temperature**2)
-    ids = torch.arange(7).expand(5, 7)
-    told = top_loss(log_q.gather(1, ids), log_p.exp(), torch.zeros(5), trust)
-    assert torch.allclose(told, full_loss(logits, log_p, trust), atol=1e-5)
+    told = Told(log_p.exp(), torch.zeros(5), ones, torch.zeros(5))
+    assert torch.allclose(top_loss(log_q, said, told), full_loss(logits, said, log_p, ones), atol=1e-5)
     few, rest = log_q.exp()[:, :2].detach(), log_q.exp()[:, 2:].sum(1).detach()
-    same = top_loss(log_q[:, :2], few, rest, trust, 2.0)
+    same = top_loss(log_q[:, :2], said, Told(few, rest, ones, torch.zeros(5)), 2.0)
     same.backward()
     assert same.item() == pytest.approx(0, abs=1e-6)
     assert logits.grad is not None
     assert float(logits.grad.abs().max()) < 1e-5
 
 
-def test_untrusted_places_have_no_gradient() -> None:
+def test_a_few_candidates_teach_on_average_what_all_logits_teach() -> None:
+    """The gradient from two candidates and the words that are drawn, each as often as the teacher says it."""
+    torch.manual_seed(1)
+    logits = torch.randn(1, 6, requires_grad=True)
+    p = torch.randn(1, 6).softmax(1)
+    (full,) = torch.autograd.grad(full_loss(logits, torch.zeros(1), p.log(), torch.ones(1)), logits)
+    likely = p.topk(2).indices
+    total = torch.zeros(1, 6)
+    for token in range(6):
+        log_q, other = logits.log_softmax(1), torch.tensor([float(token not in likely[0].tolist())])
+        told = Told(p.gather(1, likely), 1 - p.gather(1, likely).sum(1), torch.ones(1), other)
+        (slope,) = torch.autograd.grad(top_loss(log_q.gather(1, likely), log_q[:, token], told), logits)
+        total += p[0, token] * slope
+    assert torch.allclose(total, full, atol=1e-5)
+
+
+def test_where_nothing_is_told_the_word_is_learned() -> None:
     logits = torch.randn(2, 3, requires_grad=True)
-    trust = torch.tensor([1.0, 0.0])
-    top_loss(logits.log_softmax(1)[:, :1], torch.tensor([[0.3], [0.0]]), torch.tensor([0.7, 0.0]), trust).backward()
-    assert logits.grad is not None
-    assert logits.grad[0].abs().sum() > 0
-    assert logits.grad[1].abs().sum() == 0
+    log_q, one = logits.log_softmax(1), torch.tensor([1.0, 0.0])
+    told = Told(torch.tensor([[0.3], [0.0]]), torch.tensor([0.7, 0.0]), one, 1 - one)
+    (slope,) = torch.autograd.grad(top_loss(log_q[:, :1], log_q[:, 2], told), logits, retain_graph=True)
+    (hard,) = torch.autograd.grad(-log_q[1, 2] / 2, logits, retain_graph=True)
+    assert torch.allclose(slope[1], hard[1])
+    nothing = torch.full((2, 3), -torch.inf)
+    (slope,) = torch.autograd.grad(full_loss(logits, log_q[:, 2], nothing, torch.zeros(2)), logits, retain_graph=True)
+    assert torch.allclose(slope[1], hard[1])
 
 
 def test_chunks_are_held_to_the_teachers_probability() -> None:
@@ -210,6 +233,7 @@ def trace_of(model: WordModel, prompt: str, text: str) -> Trace:
     told = []
     for row, token, data in zip(log_probs, said, model.pieces(said), strict=True):
         best = [(float(row[one]), one) for one in row.argsort(descending=True).tolist() if model.vocabulary[one]][:5]
+        best += [(float(row[token]), token)] if token not in [one for _, one in best] else []
         told.append(SaidId(data, float(row[token]), tuple((model.vocabulary[one], p) for p, one in best)))
     return Trace(prompt, text, tuple(told), "bundle:toy")
 
@@ -249,10 +273,10 @@ def test_across_tokenizers_all_places_of_an_answer_are_taught(traces: Path, stud
     objective = DistillObjective(data(traces, student, teacher=str(teacher)))
     bucket = objective.batch(0)[0]
     assert objective.teacher is not None
-    expected, trust = objective.teacher.expected(bucket)
-    assert torch.allclose(expected.exp().sum(1)[trust > 0], torch.ones(int((trust > 0).sum())), atol=1e-4)
-    assert float((trust > 0).float().mean()) > 0.95
-    assert float((bucket["trust"] > 0).float().mean()) > 0.9
+    expected, told = objective.teacher.expected(bucket)
+    assert torch.allclose(expected.exp().sum(1)[told > 0], torch.ones(int(told.sum())), atol=1e-4)
+    assert float(told.mean()) > 0.95
+    assert float(bucket["told"].mean() + bucket["other"].mean()) >= 1.0
 
 
 def test_it_lowers_what_it_is_measured_by_and_goes_on_where_it_stopped(

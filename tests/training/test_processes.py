@@ -152,7 +152,7 @@ def test_what_remembers_something_cannot_be_shared() -> None:
     class Remembering(ToyObjective):
         keeps_state = True
 
-    with pytest.raises(TrainingError, match="remembers something .* which 2 processes cannot share"):
+    with pytest.raises(TrainingError, match=r"remembers something .* which 2 processes cannot share"):
         Run(Remembering(), CONFIG, Processes(0, 2))
 
 

@@ -178,6 +178,29 @@ def generator(folder: Path) -> Objective:
     )
 
 
+def distill(folder: Path) -> Objective:
+    """All weights of a small bundle, by the logits and states of another with other ids."""
+    from tests.training.test_distillation import ANSWERS, SMALL, trace_of
+
+    from reverie.bundles.fresh import fresh_bundle, fresh_words
+    from reverie.teachers.traces import Traces
+    from reverie.training.distillation import DistillData
+    from reverie.training.recipes import DistillRecipe
+    from reverie.training.word_models import WordModel
+
+    teacher = init_bundle(save_base(folder / "base", "llama"), folder / "teacher", InitConfig(dtype="fp32"))
+    words = fresh_words(ANSWERS * 5, SMALL.text_size)
+    student, model = fresh_bundle(folder / "student", words, SMALL, name="small"), WordModel(teacher)
+    with Traces(folder / "traces.jsonl") as written:
+        for number in range(12):
+            written.append(trace_of(model, f"What happens {number}?", ANSWERS[number % 4]))
+    data = DistillData(
+        traces=str(folder / "traces.jsonl"), bundle=str(student), whole=True, batch_size=4, teacher=str(teacher),
+        soft="full", feature_weight=0.1,
+    )  # fmt: skip
+    return DistillRecipe(data=data).objective(no_progress)
+
+
 def toy(folder: Path) -> Objective:
     return ToyObjective()
 
@@ -195,7 +218,8 @@ TABLE: dict[str, Callable[[Path], Objective]] = {
     "reward": reward,
     "preferences": preferences,
 }
-MORE = {"expert, elsewhere": elsewhere, "teach": teach, "generator": generator, "toy": toy}
+MORE = {"expert, elsewhere": elsewhere, "teach": teach, "distill": distill,
+        "generator": generator, "toy": toy}  # fmt: skip
 
 
 def test_every_row_of_the_table_is_here() -> None:

@@ -16,7 +16,18 @@ from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["Expected", "FirstIds", "Place", "Placed", "SoftTargets", "placed", "places", "soft_targets", "within"]
+__all__ = [
+    "Expected",
+    "FirstIds",
+    "Place",
+    "Placed",
+    "SoftTargets",
+    "placed",
+    "placed_both",
+    "places",
+    "soft_targets",
+    "within",
+]
 
 Candidates = Sequence[tuple[bytes, float]]  # what may come next, in bytes, and log p in nats; b"": the end
 
@@ -56,14 +67,16 @@ class SoftTargets:
     """What a teacher expects in place of each of a student's n ids.
 
     ids: int64 (n, K), probs: float32 (n, K), 0 where there is no further candidate; rest: float32 (n,), the
-    probability of all others; trust: float32 (n,) in [0, 1], 0 where the teacher says nothing of the place.
+    probability of all others; told: float32 (n,), 0 where the teacher tells no candidate of the place; other: float32
+    (n,), 1 where it said what it did not tell as a candidate, which then stands for all others.
     chunk: int64 (n,), which chunk an id lies in, -1 for none; chunk_log_probs: float32 (C,), the teacher's.
     """
 
     ids: np.ndarray
     probs: np.ndarray
     rest: np.ndarray
-    trust: np.ndarray
+    told: np.ndarray
+    other: np.ndarray
     chunk: np.ndarray
     chunk_log_probs: np.ndarray
 
@@ -111,6 +124,17 @@ def placed(pieces: Sequence[bytes], text: bytes) -> Placed | None:
         return None
     cuts = np.cumsum([0, *map(len, pieces)]) - before
     return Placed(joined, before, len(text), tuple(cuts.tolist()))
+
+
+def placed_both(
+    ours: Sequence[bytes], theirs: Sequence[bytes], text: bytes
+) -> tuple[Placed, Placed] | tuple[None, None]:
+    """Both in a text, with what stands around it where that is the same, too; (None, None) where one does not spell
+    it."""
+    if (joined := b"".join(ours)) == b"".join(theirs) and text in joined:
+        text = joined
+    one, other = placed(ours, text), placed(theirs, text)
+    return (None, None) if one is None or other is None else (one, other)
 
 
 def within(teacher: Placed, at: int) -> int | None:
@@ -163,52 +187,42 @@ def soft_targets(
 ) -> SoftTargets | None:
     """What a teacher expects in place of each of a student's pieces of ``text``; None where one of them spells another
     text. ``most``: candidates that are kept of a place."""
-    ours, theirs = placed(student, text), placed(expected.pieces, text)
+    ours, theirs = placed_both(student, expected.pieces, text)
     if ours is None or theirs is None:
         return None
     found = [_mapped(expected, place, first_id, most) for place in places(ours, theirs)]
     chunk, chunk_log_probs = _chunks(ours, theirs, expected.log_probs)
-    width = max((len(probs) for probs, _, _ in found), default=0) or 1
+    width = max((len(probs) for probs, *_ in found), default=0) or 1
     ids, probs = np.zeros((len(found), width), np.int64), np.zeros((len(found), width), np.float32)
-    for row, (mapped, _, _) in enumerate(found):
+    for row, (mapped, *_) in enumerate(found):
         ids[row, : len(mapped)], probs[row, : len(mapped)] = list(mapped), list(mapped.values())
-    rest, trust = (np.array([one[column] for one in found], np.float32) for column in (1, 2))
-    return SoftTargets(ids, probs, rest, trust, chunk, chunk_log_probs)
+    rest, told, other = (np.array([one[column] for one in found], np.float32) for column in (1, 2, 3))
+    return SoftTargets(ids, probs, rest, told, other, chunk, chunk_log_probs)
 
 
 def _mapped(
     expected: Expected, place: Place | None, first_id: FirstIds, most: int
-) -> tuple[dict[int, float], float, float]:
-    """(student's id → probability, that of all others, trust) of one place."""
+) -> tuple[dict[int, float], float, bool, bool]:
+    """(student's id → probability, that of all others, told, other) of one place."""
     if place is None or not _finite(expected, place.piece):
-        return {}, 0.0, 0.0
-    mapped, told, begun = dict[int, float](), 0.0, 0.0
-    for data, log_prob in _all(expected, place.piece):
-        probability = math.exp(log_prob)
-        told += probability
-        begun += probability if data.startswith(place.said) else 0.0
+        return {}, 0.0, False, True
+    mapped, said = dict[int, float](), expected.pieces[place.piece]
+    for data, log_prob in expected.candidates[place.piece]:
         if (left := place.left(data)) is not None and (token := first_id(left)) is not None:
-            mapped[token] = mapped.get(token, 0.0) + probability
+            mapped[token] = mapped.get(token, 0.0) + math.exp(log_prob)
     kept = dict(sorted(mapped.items(), key=lambda one: -one[1])[:most])
-    mass = sum(kept.values())
-    if not mass:
-        return {}, 0.0, 0.0
+    mass, other = sum(kept.values()), all(data != said for data, _ in expected.candidates[place.piece])
+    if not mass or (place.inside and other):
+        return {}, 0.0, False, True
     if not place.inside:
-        return kept, max(0.0, 1.0 - mass), 1.0
-    # which of the others begin so is not told: the more there may be, the less this counts
-    return {token: one / mass for token, one in kept.items()}, 0.0, mass / (begun + max(0.0, 1.0 - told))
-
-
-def _all(expected: Expected, piece: int) -> list[tuple[bytes, float]]:
-    """The candidates with what was said in the end, which need not be among the likeliest."""
-    candidates = list(expected.candidates[piece])
-    if all(data != expected.pieces[piece] for data, _ in candidates):
-        candidates.append((expected.pieces[piece], expected.log_probs[piece]))
-    return candidates
+        return kept, max(0.0, 1.0 - mass), True, other
+    # how many of the others begin so is not told; who said one of these says one of the others as often as they come
+    return {token: one / mass for token, one in kept.items()}, 0.0, True, False
 
 
 def _finite(expected: Expected, piece: int) -> bool:
-    return all(log_prob <= 1e-3 for _, log_prob in _all(expected, piece))  # NaN is not
+    nats = [expected.log_probs[piece], *(log_prob for _, log_prob in expected.candidates[piece])]
+    return all(one <= 1e-3 for one in nats)  # NaN is not
 
 
 def _chunks(ours: Placed, theirs: Placed, log_probs: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

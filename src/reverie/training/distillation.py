@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from reverie.progress import Progress, no_progress
 from reverie.splits import share_of
 from reverie.teachers.traces import Trace, read_traces
 from reverie.training.alignment import Expected, SoftTargets, soft_targets
-from reverie.training.distillation_losses import chunk_loss, feature_loss, full_loss, top_loss, uld_loss
+from reverie.training.distillation_losses import Told, chunk_loss, feature_loss, full_loss, top_loss, uld_loss
 from reverie.training.documents import pad
 from reverie.training.judging import judged
 from reverie.training.local_teacher import LocalTeacher, Recalled
@@ -98,6 +98,7 @@ class DistillObjective:
     """Weighted sum of the losses of ``distillation_losses`` over the ids of the teacher's answers."""
 
     gives_up = True
+    metrics: ClassVar[Mapping[str, str]] = {"distillation": "soft"}
     module: nn.Module
 
     def __init__(self, data: DistillData, progress: Progress = no_progress):
@@ -240,14 +241,13 @@ class DistillObjective:
         parts = {"hard": -log_q.mean()}
         if self.soft == "top":
             candidates = logits.gather(1, bucket["top"]) - log_norm[:, None]
-            parts["soft"] = top_loss(candidates, bucket["probs"], bucket["rest"], bucket["trust"], data.temperature)
+            parts["soft"] = top_loss(candidates, log_q, _told(bucket, goals), data.temperature)
         elif self.soft == "full" and self.teacher is not None:
-            expected, trust = self.teacher.expected(bucket)
-            parts["soft"] = full_loss(logits, expected, trust, data.temperature)
+            parts["soft"] = full_loss(logits, log_q, *self.teacher.expected(bucket), data.temperature)
         elif self.soft == "uld":
-            told = bucket["probs"], (bucket["trust"] == 1).float()
-            probs, trust = self.teacher.probs(bucket) if self.teacher else told
-            parts["soft"] = uld_loss((logits - log_norm[:, None]).exp(), probs, trust)
+            both = bucket["probs"], bucket["told"] * (bucket["rest"] > 0)
+            probs, told = self.teacher.probs(bucket) if self.teacher else both
+            parts["soft"] = uld_loss((logits - log_norm[:, None]).exp(), probs, told)
         if self.soft in ("top", "full") and data.chunk_weight:
             parts["chunks"] = chunk_loss(log_q, bucket["chunk"], bucket["chunk_log_probs"], data.temperature)
         if data.feature_weight and self.teacher is not None:
@@ -332,37 +332,39 @@ def _weights(one: _Taught) -> list[float]:
 
 def _cut(targets: SoftTargets | None, room: int) -> SoftTargets | None:
     """Of the first ``room`` places; the chunk that ends beyond is none."""
-    if targets is None or len(targets.trust) <= room:
+    if targets is None or len(targets.told) <= room:
         return targets
     chunk = targets.chunk[:room].copy()
     chunk[chunk == targets.chunk[room]] = -1
-    ids, probs, rest, trust = (one[:room] for one in (targets.ids, targets.probs, targets.rest, targets.trust))
-    return SoftTargets(ids, probs, rest, trust, chunk, targets.chunk_log_probs)
+    kept = {name: getattr(targets, name)[:room] for name in ("ids", "probs", "rest", "told", "other")}
+    return replace(targets, chunk=chunk, **kept)
 
 
 def _nothing(count: int) -> SoftTargets:
-    zeros = np.zeros(count, np.float32)
-    none = np.full(count, -1, np.int64)
-    return SoftTargets(np.zeros((count, 1), np.int64), np.zeros((count, 1), np.float32), zeros, zeros, none, zeros[:1])
+    """Nothing is told: the words alone are learned."""
+    zeros, none = np.zeros((count, 1), np.float32), np.full(count, -1, np.int64)
+    return SoftTargets(
+        none[:, None] + 1, zeros, zeros[:, 0], zeros[:, 0], zeros[:, 0] + 1, none, np.zeros(1, np.float32)
+    )
+
+
+def _told(bucket: dict[str, Tensor], goals: Tensor) -> Told:
+    """What of it begins like a candidate, said in other ids, is no other."""
+    like = ((bucket["top"] == goals[:, None]) & (bucket["probs"] > 0)).any(1)
+    return Told(bucket["probs"], bucket["rest"], bucket["told"], bucket["other"] * ~like)
 
 
 def _joined(targets: Sequence[SoftTargets]) -> dict[str, Tensor]:
     """Row after row, padded to one width; chunks counted on."""
     width = max(one.ids.shape[1] for one in targets)
 
-    def wide(array: np.ndarray) -> np.ndarray:
-        return np.pad(array, ((0, 0), (0, width - array.shape[1])))
+    def joined(name: str) -> np.ndarray:
+        arrays = [getattr(one, name) for one in targets]
+        wide = [np.pad(one, ((0, 0), (0, width - one.shape[1]))) if one.ndim > 1 else one for one in arrays]
+        return np.concatenate(wide)
 
     starts = np.cumsum([0, *(len(one.chunk_log_probs) for one in targets)])
     chunks = [np.where(one.chunk >= 0, one.chunk + start, -1) for one, start in zip(targets, starts, strict=False)]
-    rest = np.concatenate([one.rest for one in targets])
-    trust = np.concatenate([one.trust for one in targets])
-    found = {
-        "top": np.concatenate([wide(one.ids) for one in targets]),
-        "probs": np.concatenate([wide(one.probs) for one in targets]),
-        "rest": rest,
-        "trust": trust,
-        "chunk": np.concatenate(chunks),
-        "chunk_log_probs": np.concatenate([one.chunk_log_probs for one in targets]),
-    }
+    found = {name: joined(name) for name in ("probs", "rest", "told", "other", "chunk_log_probs")}
+    found |= {"top": joined("ids"), "chunk": np.concatenate(chunks)}
     return {name: torch.from_numpy(array) for name, array in found.items()}

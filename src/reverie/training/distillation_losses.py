@@ -2,36 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["chunk_loss", "feature_loss", "full_loss", "top_loss", "uld_loss"]
+__all__ = ["Told", "chunk_loss", "feature_loss", "full_loss", "top_loss", "uld_loss"]
 
 _LEAST = 1e-7  # probability that a class is held to have at least, so that its logarithm stays finite
 
 
-def top_loss(log_q: Tensor, probs: Tensor, rest: Tensor, trust: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL(teacher | student) over some ids and all others in one bucket, times temperature² (arXiv 1503.02531).
+@dataclass(frozen=True)
+class Told:
+    """What a teacher told of n places.
+
+    probs: float (n, K), of its candidates, 0 for none; rest: float (n,), of all others; told: float (n,), 0 where there
+    is no candidate; other: float (n,), 1 where it said what is none of its candidates.
+    """
+
+    probs: Tensor
+    rest: Tensor
+    told: Tensor
+    other: Tensor
+
+
+def top_loss(log_q: Tensor, said: Tensor, teacher: Told, temperature: float = 1.0) -> Tensor:
+    """KL(teacher | student) over its candidates and all others in one bucket, times temperature² (arXiv 1503.02531).
+
+    Which of the others is likely is learned from those that were said: what a teacher draws at temperature 1 makes the
+    sum, on average, the KL over all ids. Where nothing is told the word itself is learned.
 
     Args:
         log_q: float (n, K), the student's log p of the candidates, each id once in a row
-        probs: float (n, K), the teacher's p of them; 0 for no candidate
-        rest: float (n,), the teacher's probability of all others
-        trust: float (n,), how much each place counts
+        said: float (n,), the student's log p of what was said
     """
-    there = probs > 0
-    covered = (log_q.exp() * there).sum(1)
-    log_others = (1 - covered).clamp_min(_LEAST).log()
+    there = teacher.probs > 0
+    log_others = (1 - (log_q.exp() * there).sum(1)).clamp_min(_LEAST).log()
     student = torch.cat((log_q.masked_fill(~there, -torch.inf), log_others[:, None]), 1) / temperature
-    teacher = torch.cat((probs, rest[:, None]), 1).log() / temperature  # no candidate: -inf
-    return _mean(_divergence(teacher, student), trust) * temperature**2
+    wanted = torch.cat((teacher.probs, teacher.rest[:, None]), 1).log() / temperature  # no candidate: -inf
+    divergence = torch.where(teacher.told > 0, _divergence(wanted, student), 0.0) * temperature**2
+    among_others = torch.where(teacher.told > 0, log_others, 0.0) - said
+    return (divergence + torch.where(teacher.other > 0, among_others, 0.0)).mean()
 
 
-def full_loss(logits: Tensor, teacher_log_probs: Tensor, trust: Tensor, temperature: float = 1.0) -> Tensor:
+def full_loss(
+    logits: Tensor, said: Tensor, teacher_log_probs: Tensor, told: Tensor, temperature: float = 1.0
+) -> Tensor:
     """KL(teacher | student) over all ids, times temperature²; logits and teacher_log_probs float (n, V), which may hold
-    -inf; trust (n,)."""
-    return _mean(_divergence(teacher_log_probs / temperature, logits / temperature), trust) * temperature**2
+    -inf; where nothing is ``told`` (n,) the word itself is learned, ``said`` (n,) being the student's log p of it."""
+    divergence = _divergence(teacher_log_probs / temperature, logits / temperature) * temperature**2
+    return torch.where(told > 0, divergence, -said).mean()
 
 
 def chunk_loss(log_q: Tensor, chunk: Tensor, chunk_log_probs: Tensor, temperature: float = 1.0) -> Tensor:

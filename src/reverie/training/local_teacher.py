@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from reverie.training.alignment import Place, placed, places
+from reverie.training.alignment import Place, placed_both, places
 from reverie.training.word_models import Prompt, WordModel
 
 __all__ = ["LocalTeacher", "Recalled"]
@@ -36,7 +36,6 @@ class _Part:
 
     theirs: Tensor  # int64 (k,)
     ours: Tensor  # int64 (k,)
-    over: Tensor  # int64: the teacher's that say no more than what was said: what follows them is not told
 
 
 class LocalTeacher:
@@ -54,7 +53,7 @@ class LocalTeacher:
     def recall(self, prompt: Prompt, text: str, pieces: Sequence[bytes]) -> Recalled | None:
         """Read an answer. ``pieces``: the student's bytes of it. None where one's ids spell another text."""
         asked, said = self.model.ids(prompt), self.model.answer(prompt, text)
-        ours, theirs = placed(pieces, text.encode()), placed(self.model.pieces(said), text.encode())
+        ours, theirs = placed_both(pieces, self.model.pieces(said), text.encode())
         if ours is None or theirs is None:
             return None
         said = said[: max(self.model.backbone.config.max_positions - len(asked), 0)]
@@ -88,25 +87,27 @@ class LocalTeacher:
 
     @torch.no_grad()
     def expected(self, bucket: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """What it expects in place of each of the student's ids: log p (n, V), and how much each counts (n,)."""
+        """What it expects in place of each of the student's ids: log p (n, V), and whether it tells (n,)."""
         at, part = bucket["teacher_at"], bucket["teacher_part"]
-        trust = (at >= 0).float()
+        told = (at >= 0).float()
         if "teacher_final" not in bucket:
-            return torch.zeros(len(at), self.student.backbone.config.vocab_size, device=at.device), trust
+            return torch.zeros(len(at), self.student.backbone.config.vocab_size, device=at.device), told
         log_probs = self._log_probs(bucket)
         if self._same and not bool(part.any()):
-            return log_probs[at.clamp_min(0)], trust
+            return log_probs[at.clamp_min(0)], told
         probs = log_probs.exp()
         found = probs.new_zeros(len(at), self.student.backbone.config.vocab_size)
         for number in part[at >= 0].unique().tolist():
             rows, kept = ((part == number) & (at >= 0)).nonzero()[:, 0], self._parts[number]
             said = probs[at[rows]]
-            theirs, ours, over = (one.to(at.device) for one in (kept.theirs, kept.ours, kept.over))
+            theirs, ours = kept.theirs.to(at.device), kept.ours.to(at.device)
             mapped = found[rows].index_add(1, ours, said[:, theirs])
             mass = mapped.sum(1)
-            found[rows] = mapped / mass.clamp_min(torch.finfo(torch.float32).tiny)[:, None]
-            trust[rows] = mass / (mass + said[:, over].sum(1)).clamp_min(torch.finfo(torch.float32).tiny)
-        return found.log(), trust
+            found[rows], told[rows] = (
+                mapped / mass.clamp_min(torch.finfo(torch.float32).tiny)[:, None],
+                (mass > 0).float(),
+            )
+        return found.log(), told
 
     @torch.no_grad()
     def probs(self, bucket: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -138,15 +139,13 @@ class LocalTeacher:
         return self._known[key]
 
     def _part(self, said: bytes, lead: bytes) -> _Part:
-        pairs, over = list[tuple[int, int]](), list[int]()
+        pairs = list[tuple[int, int]]()
         for token in self._beginning(said):
             left = Place(0, said, lead).left(self.model.vocabulary[token])
-            if left is None:
-                over.append(token)
-            elif (ours := self._first(token, left)) is not None:
+            if left is not None and (ours := self._first(token, left)) is not None:
                 pairs.append((token, ours))
         columns = torch.tensor(pairs, dtype=torch.int64).view(-1, 2).T
-        return _Part(columns[0], columns[1], torch.tensor(over, dtype=torch.int64))
+        return _Part(columns[0], columns[1])
 
     def _first(self, token: int, left: bytes) -> int | None:
         if self._same and left == self.model.vocabulary[token]:

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -70,8 +70,8 @@ def read_recipe(run_dir: Path) -> Recipe:
         kind = None
     if not (isinstance(kind, type) and is_dataclass(kind) and hasattr(kind, "train")):
         raise UsageError(f"{run_dir} was made by a recipe that is not known here: {said.get('recipe')}")
-    made: Any = build_settings(kind, read_object(run_dir / "recipe.json", TrainingError, "the recipe of the run"))
-    return made
+    made = build_settings(kind, read_object(run_dir / "recipe.json", TrainingError, "the recipe of the run"))
+    return cast("Recipe", made)
 
 
 def replay(run_dir: Path, into: Path, progress: bool | Progress = True) -> tuple[TrainResult, Replayed | None]:
