@@ -336,7 +336,7 @@ class RewardObjective:
     # what came of it ---------------------------------------------------------------------------------------------
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """On unseen tasks, dreamed greedily (for evaluators, which compare, as in training): ``final_reward``, the mean;
+        """On unseen tasks, dreamed greedily (for evaluators, which compare, as in training): the mean ``final_reward``;
         ``exact_share`` of dreams worth all of it; ``loss`` is what is missing to 1."""
         worth: list[float] = []
         compares = isinstance(self.reward, EvaluatorReward)
