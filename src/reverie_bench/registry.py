@@ -47,9 +47,11 @@ _OWN: dict[str, Benchmark | str] = {
     "prompts": "reverie_bench.prompts:BENCHMARK",
     "export": "reverie_bench.export:BENCHMARK",
     "weights": "reverie_bench.weights:BENCHMARK",
+    "distill": "reverie_bench.distill:BENCHMARK",
     "adaptation": "reverie_bench.adaptation:BENCHMARK",
     "forgetting": "reverie_bench.forgetting:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
+    "reward": "reverie_bench.reward:BENCHMARK",
 }
 _BENCHMARKS: Registry[Benchmark] = Registry("benchmark", _OWN, "reverie.benchmarks")
 

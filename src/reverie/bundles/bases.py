@@ -19,7 +19,7 @@ from reverie.logs import quiet_transformers
 from reverie.model.gguf_base import gguf_tokenizer, load_gguf, read_gguf
 from reverie.model.transformers_base import check_causal, load_model
 
-__all__ = ["Base", "is_hub_id", "open_base"]
+__all__ = ["Base", "is_hub_id", "open_base", "read_tokenizer"]
 
 Kind = Literal["folder", "hub", "gguf", "llama2.c"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -87,7 +87,7 @@ def _folder(
         return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
     return Base(
-        name, kind, given or folder, architecture, _tokenizer(tokenizer or folder), partial(_load, folder), size
+        name, kind, given or folder, architecture, read_tokenizer(tokenizer or folder), partial(_load, folder), size
     )
 
 
@@ -97,7 +97,7 @@ def _load(folder: Path, dtype: torch.dtype) -> Any:
 
 def _gguf(path: Path, tokenizer: Path | None) -> Base:
     head = read_gguf(path)
-    words = _tokenizer(tokenizer) if tokenizer else gguf_tokenizer(head)
+    words = read_tokenizer(tokenizer) if tokenizer else gguf_tokenizer(head)
 
     def size(dtype: torch.dtype) -> int:
         return head.num_parameters * dtype.itemsize
@@ -121,7 +121,7 @@ def _fetch(hub_id: str, on_step: Callable[[str], None]) -> Path:
     return folder
 
 
-def _tokenizer(place: Path) -> Any:
+def read_tokenizer(place: Path) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:

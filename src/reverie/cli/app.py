@@ -40,6 +40,7 @@ COMMANDS = (
     "generator",
     "train",
     "teach",
+    "distill",
     "learn",
     "calibrate",
     "init",

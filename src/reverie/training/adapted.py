@@ -30,7 +30,7 @@ from reverie.training.documents import Document, flatten, pad
 from reverie.training.judging import judged
 from reverie.worlds.contract import Segments
 
-__all__ = ["Adapted", "document_of", "documents_of"]
+__all__ = ["Adapted", "document_of", "documents_of", "load_base"]
 
 _SIDE_BY_SIDE = 16  # rows that are judged at once
 
@@ -54,7 +54,7 @@ class Adapted:
         self.module: nn.Module
         self.folder = find_bundle(bundle)
         self.grammar = load_grammar(self.folder)
-        self.backbone, self.prompter = _load_base(self.folder, self.grammar)
+        self.backbone, self.prompter = load_base(self.folder, self.grammar)
         self.lora, self.module = lora or LoraConfig(), self.backbone
         if lora is None:
             self.backbone.float().requires_grad_(True)  # small steps are lost in bf16
@@ -146,7 +146,7 @@ def documents_of(prompter: Prompter, rows: Sequence[tuple[str, str]], question_w
     return [flatten(document_of(prompter, *row, question_weight)) for row in rows]
 
 
-def _load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | TransformersBackbone, Prompter]:
+def load_base(folder: Path, grammar: Grammar) -> tuple[Backbone | TransformersBackbone, Prompter]:
     """The backbone of a bundle, or of a folder with what a bundle's backbone needs, and how to ask it."""
     if not isinstance(grammar.text, BaseTokenizer):
         return Backbone.load(folder / "backbone").eval(), GrammarPrompter(grammar)
