@@ -49,7 +49,7 @@ def train(
     model, or too many steps in a row are not finite.
     """
     place, started = RunDir(run_dir), time.monotonic()
-    with joined(alone) as processes, watched(progress if processes.leads else False) as report:
+    with joined(place.path, alone) as processes, watched(progress if processes.leads else False) as report:
         if processes.leads:  # before ``Run`` seeds: rich draws from Python's global generator
             place.prepare()
         run, found = Run(objective, config, processes), processes.from_leader(lambda: _newest(place))

@@ -286,7 +286,9 @@ class RewardObjective:
         """``again``: the weights went on since; they are put back for this."""
         if again:
             with self.kept.put("drawn"):
+                quiet = int(self.kept.quiet)
                 round_ = self._drawn_round(number, tasks, False)
+                self.kept.quiet.fill_(quiet)  # it was counted when it was drawn first
                 round_.before.append(self._read(round_.buckets)[0][round_.chosen])
                 return round_
         data, device = self.data, next(self.module.parameters()).device
