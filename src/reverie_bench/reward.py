@@ -37,10 +37,10 @@ _AT_ONCE = 64  # maps dreamed side by side
 
 @dataclass(frozen=True)
 class RewardOptions:
-    """How long, and how many: about 15 minutes on two cores."""
+    """How long, and how many: about 20 minutes on two cores."""
 
     walks: int = 80  # steps that teach to wander
-    steps: int = 200  # of rewards, and of shortest plans
+    steps: int = 350  # of rewards, and of shortest plans
     groups: int = 6  # maps a step
     branches: int = 8  # dreams of each
     seeds: int = 1  # runs of all three; figures are their mean

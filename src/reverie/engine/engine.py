@@ -68,7 +68,7 @@ class Engine:
         experts: ExpertSource | None = None,
         expert_bytes: int = EXPERT_BYTES,
         weights: WeightKind = "fp32",
-        read_ids: int = 128,
+        read_ids: int = 256,
     ):
         if isinstance(backbone, AnyBackbone):
             backbone = open_decoder(backbone, experts, expert_bytes, weights)

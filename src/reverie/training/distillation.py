@@ -154,8 +154,9 @@ class DistillObjective:
         asked, said = student.ids(trace.prompt), student.answer(trace.prompt, text)
         if not trace.finished and not student.pieces(said[-1:])[0]:
             said = said[:-1]  # nobody said that it ends here
-        asked = asked[: data.max_ids - 1] if len(asked) < data.max_ids else asked[-data.max_ids // 2 :]
-        room = data.max_ids - len(asked)
+        most = min(data.max_ids, student.backbone.config.max_positions)
+        asked = asked if len(asked) < most else asked[-most // 2 :]
+        room = most - len(asked)
         pieces, spelled = student.pieces(said), text.encode()
         expected = Expected([one.bytes for one in trace.ids], [one.log_prob for one in trace.ids],
                             [one.top for one in trace.ids])  # fmt: skip
@@ -165,14 +166,11 @@ class DistillObjective:
         return _Taught(asked, said[:room], num_bytes, _cut(targets, room), recalled)
 
     def _warn(self) -> None:
-        """Say how many traces do not align."""
+        """Say of how many traces nothing but the words is learned."""
         lost = sum(one.targets is None and one.recalled is None for one in self.train)
         if self.soft != "none" and lost:
-            logger.warning(
-                "%d of %d traces are spelled otherwise by the student: their words alone are learned (hard labels)",
-                lost,
-                len(self.train),
-            )
+            why = "tell no probabilities, or are spelled otherwise by the student: hard labels"
+            logger.warning("of %d of %d traces the words alone are learned (they %s)", lost, len(self.train), why)
 
     def _trained(self) -> nn.Module:
         generator = torch.Generator().manual_seed(self.data.seed)
@@ -190,19 +188,19 @@ class DistillObjective:
 
     def batch(self, step: int) -> Batch:
         """Buckets of one step's traces: ids, weights (B, T), and for each id of their answers what is expected."""
-        rng = np.random.default_rng([self.data.seed, step])
-        drawn = [self.train[int(place)] for place in self._drawn(rng, step)]
+        drawn = [self.train[place] for place in self._drawn(step)]
         ordered = sorted(drawn, key=lambda one: len(one.asked) + len(one.said))
         size = -(-len(ordered) // self.data.buckets)
         return [self._bucket(ordered[start : start + size]) for start in range(0, len(ordered), size)]
 
-    def _drawn(self, rng: np.random.Generator, step: int) -> np.ndarray:
+    def _drawn(self, step: int) -> list[int]:
         """Every trace comes once, before one comes again."""
         size, count = self.data.batch_size, len(self.train)
-        wanted = np.arange(step * size, (step + 1) * size)
-        rounds = {turn: np.random.default_rng([self.data.seed, 3, int(turn)]).permutation(count)
-                  for turn in np.unique(wanted // count)}  # fmt: skip
-        return np.array([rounds[one // count][one % count] for one in wanted])
+        drawn = list[int]()
+        for number in range(step * size, (step + 1) * size):
+            turn, place = divmod(number, count)
+            drawn.append(int(np.random.default_rng([self.data.seed, 3, turn]).permutation(count)[place]))
+        return drawn
 
     def _bucket(self, taught: Sequence[_Taught]) -> dict[str, Tensor]:
         ids, weights = pad([(one.asked + one.said, _weights(one)) for one in taught])

@@ -34,7 +34,7 @@ from reverie.training.documents import bucketed
 from reverie.training.judging import told
 from reverie.training.policy_gradient import advantages, clipped_loss, kl_to_start, returns
 from reverie.training.reward_tasks import Drawn, engine_of, open_tasks
-from reverie.training.rewards import Reward, RewardParts, Score, Task, make_reward, scored
+from reverie.training.rewards import EvaluatorReward, Reward, RewardParts, Score, Task, make_reward, scored
 from reverie.worlds import World, make_world
 
 __all__ = ["RewardData", "RewardObjective", "ValueNetwork"]
@@ -338,14 +338,16 @@ class RewardObjective:
     # what came of it ---------------------------------------------------------------------------------------------
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """On unseen tasks, dreamed greedily: ``final_reward``, the mean; ``exact_share`` of dreams worth all of it;
-        ``loss`` is what is missing to 1."""
+        """On unseen tasks, dreamed greedily (for evaluators, which compare, as in training): the mean ``final_reward``;
+        ``exact_share`` of dreams worth all of it; ``loss`` is what is missing to 1."""
         worth: list[float] = []
+        compares = isinstance(self.reward, EvaluatorReward)
+        how = (self.data.branches, self.data.temperature) if compares else (1, 0.0)
         for first in range(0, len(self.tests), _AT_ONCE):
             self.progress("evaluating", first, len(self.tests))
             some = self.tests[first : first + _AT_ONCE]
-            for task, (row,) in zip(some, self.draw(some, 1, 0.0), strict=True):
-                worth += [score.value for score in scored(self.reward, task, [row.dream])]
+            for task, rows in zip(some, self.draw(some, *how), strict=True):
+                worth += [score.value for score in scored(self.reward, task, [row.dream for row in rows])]
         self.progress("evaluating", len(self.tests), len(self.tests))
         mean = float(np.mean(worth))
         return {"loss": 1 - mean, "final_reward": mean, "exact_share": float(np.mean([one >= 1 for one in worth]))}
