@@ -137,7 +137,7 @@ def _export(run: Run, place: RunDir) -> None:
             run.objective.export(product)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"the product cannot be written to {place.export}: {shorten(str(error))}. Its training is saved: make "
+            f"the product cannot be written to {place.export}: {shorten(str(error), 120)}. Its training is saved: make "
             "room, and give the same command again."
         ) from error
 
