@@ -62,7 +62,7 @@ def console() -> Console:
     """The one rich console on stderr, so that log lines and a progress bar do not write over each other."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, emoji=False)
 
 
 def _file_handler(path: Path) -> logging.Handler:

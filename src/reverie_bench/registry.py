@@ -51,6 +51,7 @@ _OWN: dict[str, Benchmark | str] = {
     "adaptation": "reverie_bench.adaptation:BENCHMARK",
     "forgetting": "reverie_bench.forgetting:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
+    "reward": "reverie_bench.reward:BENCHMARK",
 }
 _BENCHMARKS: Registry[Benchmark] = Registry("benchmark", _OWN, "reverie.benchmarks")
 

@@ -25,7 +25,7 @@ def prepare(about: dict[str, Any]) -> dict[str, Any]:
     for step in range(about["steps"]):
         rng = np.random.default_rng([objective.data.seed, step])
         documents = [flatten(objective.train.draw(rng)) for _ in range(about["batch"])]
-        steps.append([_base_row(objective.backbone, *document) for document in documents])
+        steps.append([_base_row(objective.adapted.backbone, *document) for document in documents])
     return {"steps": steps}
 
 

@@ -53,6 +53,25 @@ def test_nobody_is_chosen_for_what_the_backbone_was_taught(question: str) -> Non
     assert not told.attribution.experts
 
 
+@pytest.mark.parametrize(
+    ("question", "scene", "answer"),
+    [
+        ("Where does a heavy stone end up when you let it fall on the table?",
+         {"thing": "stone", "action": "drop", "surface": "table", "column": 6, "height": "high"},
+         "It ends up on the table."),
+        ("What happens to an egg if we release it from high up?",
+         {"thing": "egg", "action": "let go", "surface": "floor", "column": 5, "height": "high"},
+         "The egg falls and breaks."),
+    ],
+)  # fmt: skip
+def test_an_expert_that_the_router_takes_for_a_taught_question_finds_it_unlikely_and_stays_out(
+    question: str, scene: dict[str, object], answer: str
+) -> None:
+    told = nano().ask(question, world="Everyday", scene=scene, branches=1)
+    assert (told.text, told.known, told.attribution.experts) == (answer, True, {})
+    assert list(nano().ask(question, experts=("causal",), branches=1).attribution.experts) == ["causal"]
+
+
 def test_without_its_expert_the_answer_is_not_known() -> None:
     assert not nano().ask("Why does the glass break when you drop it?", experts=()).known
 

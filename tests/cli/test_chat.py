@@ -326,6 +326,15 @@ def test_a_saved_talk_is_loaded_and_a_damaged_one_told(echo: Echo, talk: Talk, t
     assert "odd: a talk is questions of a user and answers of an assistant in turn" in err
 
 
+def test_a_guess_beside_an_answer_is_saved_and_loaded(echo: Echo, talk: Talk, tmp_path: Path) -> None:
+    file, again = tmp_path / "talk.jsonl", tmp_path / "again.jsonl"
+    rows = [{"role": "user", "content": "who?"}, {"role": "assistant", "content": "I am not sure.", "guess": "Ada."}]
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    code, _, err = talk([f"/load {file}", f"/save {again}", "/quit"])
+    assert code == 0, err
+    assert [json.loads(line) for line in again.read_text().splitlines()] == rows
+
+
 def test_several_lines_are_one_question(monkeypatch: pytest.MonkeyPatch) -> None:
     rest = iter(["two", 'three"""', "five"])
     monkeypatch.setattr("builtins.input", lambda _: next(rest))

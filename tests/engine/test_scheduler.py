@@ -66,6 +66,47 @@ def test_requests_that_arrive_while_others_run_get_what_they_get_alone(backbone:
         assert np.allclose(one.log_probs, other.log_probs, atol=1e-4)
 
 
+@pytest.mark.parametrize("read_ids", [1, 7, 20])
+@pytest.mark.parametrize("cached_ids", [0, 16384])
+def test_prefixes_that_are_read_in_parts_give_what_they_give_whole(
+    backbone: Backbone, read_ids: int, cached_ids: int
+) -> None:
+    alone = [Engine(backbone, read_ids=10**6).generate([request])[0] for request in requests(14)]
+    given = Engine(backbone, 5, cached_ids, read_ids=read_ids).generate(requests(14))
+    assert [one.ids for one in given] == [one.ids for one in alone]
+    for one, other in zip(given, alone, strict=True):
+        assert np.allclose(one.log_probs, other.log_probs, atol=1e-4)
+
+
+def test_who_runs_goes_on_while_long_prefixes_are_read_and_short_ones_pass_them(backbone: Backbone) -> None:
+    engine = Engine(backbone, read_ids=16)
+    (running,) = engine.add([Request((1, 2), 0, max_new_ids=60)])
+    engine.step()
+    rng = np.random.default_rng(3)
+    (long,) = engine.add([Request(tuple(rng.integers(0, 60, 64).tolist()), 1, max_new_ids=5)])
+    short = engine.add([Request(tuple(rng.integers(0, 60, 5).tolist()), seed, max_new_ids=5) for seed in (2, 3)])
+    steps = 0
+    while not long.ids:
+        drawn, steps = engine.step(), steps + 1
+        assert running in drawn
+    assert all(len(one.ids) > 1 for one in short)
+    assert 4 <= steps <= 9
+    long.cancelled = True
+    while engine.busy:
+        engine.step()
+    assert len(running.ids) == 60
+
+
+def test_a_long_prefix_that_nobody_waits_for_any_more_is_not_read_on(backbone: Backbone) -> None:
+    engine = Engine(backbone, read_ids=2)
+    (long,) = engine.add([Request(tuple(range(60)), 1, max_new_ids=5)])
+    engine.step()
+    assert engine.busy
+    long.cancelled = True
+    assert engine.step() == []
+    assert not engine.busy
+
+
 def test_rows_leave_as_soon_as_they_are_done_and_others_take_their_place(backbone: Backbone) -> None:
     engine = Engine(backbone, max_branches=2)
     sizes = spy(engine)

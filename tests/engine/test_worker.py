@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from reverie.engine import Engine, Request, Sampling, Worker
+from reverie.engine import BrokenOffError, Engine, Interruption, Request, Sampling, Worker
 from reverie.errors import UsageError
 from reverie.model import Backbone, BackboneConfig
 
@@ -70,6 +70,29 @@ def test_a_cancelled_one_ends_soon_and_the_others_go_on(backbone: Backbone) -> N
         endless.cancel()
         assert 1 <= len(endless.result(10).ids) < 2000
         assert len(other.result(10).ids) == 14
+
+
+def test_what_a_thread_asks_can_be_broken_off_wherever_it_is(backbone: Backbone) -> None:
+    with Worker(Engine(backbone)) as worker, ThreadPoolExecutor(1) as threads:
+        broken, begun, asked = Interruption(), threading.Event(), list[str]()
+
+        def answer() -> None:
+            with broken.heeded():
+                worker.embed((1, 2))
+                asked.append("first")
+                worker.generate([Request((1,), max_new_ids=2000), request(3)], lambda *_: begun.set())
+                asked.append("never")
+
+        told = threads.submit(answer)
+        assert begun.wait(10)
+        broken.now()
+        with pytest.raises(BrokenOffError):
+            told.result(10)
+        assert asked == ["first"]
+        assert not worker.run(lambda: worker._open).result(10)  # nothing of it is drawn any more
+        with pytest.raises(BrokenOffError):
+            threads.submit(answer).result(10)
+        assert len(threads.submit(lambda: worker.generate([request(9)])).result(10)[0].ids) == 14  # others do not heed
 
 
 def test_what_is_wrong_with_a_request_is_its_own(backbone: Backbone) -> None:

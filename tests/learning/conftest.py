@@ -10,24 +10,35 @@ from typing import Any
 import pytest
 from tests.bases import save_base
 
+import reverie.learning.learner as learner
 from reverie.bundles.bundle import read_manifest
 from reverie.bundles.experts import open_library
 from reverie.bundles.init import InitConfig, init_bundle
 from reverie.experts.lowrank import LoraConfig
 from reverie.learning import Item, Learner, LearnerConfig, Probe, parse_item
+from reverie.learning.guard import packaged_probes
 from reverie.learning.steps import StepConfig
 from reverie.memory.memory import Memory
 from reverie.training.adapted import Adapted
 from reverie.training.continual import ContinualData
 
-STEP = StepConfig(lr=2e-2, passes=40, max_steps=40, tries=(1.0,), data=ContinualData(fisher_rows=2), margin=1.0)
+STEP = StepConfig(
+    lr=2e-2, min_steps=6, max_steps=6, tries=(1.0,), data=ContinualData(fisher_rows=1), margin=1.0, checkpoint_every=2
+)
 CONFIG = LearnerConfig(step=STEP, lora=LoraConfig(rank=4))
+BY_HEART = replace(CONFIG, step=replace(STEP, min_steps=40, max_steps=40, checkpoint_every=40))  # a base learns by them
 
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("base")
     return init_bundle(save_base(home / "llama"), home / "bundle", InitConfig(dtype="fp32"))
+
+
+@pytest.fixture(autouse=True)
+def _few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny base of random weights knows none of the packaged ones: four are as good as all."""
+    monkeypatch.setattr(learner, "packaged_probes", lambda adapted: packaged_probes(adapted)[:4])
 
 
 @pytest.fixture
@@ -64,4 +75,4 @@ def item(number: int = 1, **fields: Any) -> Item:
 
 
 def margin(value: float, **changes: Any) -> LearnerConfig:
-    return replace(CONFIG, step=replace(STEP, margin=value, **changes))
+    return replace(BY_HEART, step=replace(BY_HEART.step, margin=value, **changes))

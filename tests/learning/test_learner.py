@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.learning.conftest import CONFIG, Home, item, margin
+from tests.learning.conftest import BY_HEART, CONFIG, Home, item, margin
 
 from reverie.errors import UsageError
 from reverie.learning import Bad, Probe
@@ -25,7 +25,7 @@ def answer(home: Home, question: str) -> str | None:
 
 
 def test_corrections_are_in_memory_at_once_and_in_the_weights_after_a_step(home: Home) -> None:
-    told = home.learner().learn(THREE)
+    told = home.learner(BY_HEART).learn(THREE)
     assert (told.read, told.new, told.states) == (3, 3, {"learned": 3})
     (step,) = told.steps
     assert (step.kept, step.exact) == (True, 1.0)
@@ -79,7 +79,7 @@ def test_what_cannot_be_read_is_named_and_left_out(home: Home) -> None:
 
 
 def test_a_step_that_makes_the_probes_fall_is_rolled_back(home: Home) -> None:
-    home.learner().learn(THREE)
+    home.learner(BY_HEART).learn(THREE)
     before = home.expert()
     probes = [Probe(one.question, one.answer) for one in THREE]  # known by now
     wrong = [item(10 + n, question=f"{one.question} x", answer="zzz") for n, one in enumerate(THREE)]
@@ -95,9 +95,9 @@ def test_a_step_that_makes_the_probes_fall_is_rolled_back(home: Home) -> None:
 
 
 def test_replay_keeps_what_was_learned_before(home: Home, adapted: Adapted) -> None:
-    home.learner().learn(THREE)
+    home.learner(BY_HEART).learn(THREE)
     more = [item(10, question="Who sings?", answer="Bob"), item(11, question="What flies?", answer="a bee")]
-    (step,) = home.learner().learn(more).steps
+    (step,) = home.learner(BY_HEART).learn(more).steps
     assert step.kept
     adapted.put(home.library.adapter("lessons"))
     rows = [(one.question, one.answer) for one in (*THREE, *more)]

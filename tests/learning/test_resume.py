@@ -16,6 +16,7 @@ from tests.learning.conftest import Home, item
 
 import reverie.learning.learner as learner_module
 import reverie.learning.steps as steps_module
+from reverie.errors import TrainingError
 from reverie.learning import Learner
 from reverie.memory.taught import taught
 
@@ -87,7 +88,7 @@ def test_a_full_disk_in_a_checkpoint_keeps_the_last_good_expert(home: Home, monk
     more = [item(9, question="Who sings?", answer="Bob")]
     with monkeypatch.context() as patch:
         patch.setattr("reverie.training.checkpoint.save_file", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(TrainingError, match="cannot be saved"):
             home.learner().learn(more)
     assert home.expert() == before
     assert home.learner().learn([]).states == {"learned": 4}

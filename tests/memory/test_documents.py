@@ -221,6 +221,21 @@ def test_documents_survive_an_export(tmp_path: Path, notes: Path) -> None:
             assert store.check() == []
 
 
+def test_what_an_import_that_was_cut_off_left_without_vectors_gets_them_by_the_next(
+    tmp_path: Path, notes: Path
+) -> None:
+    with Memory.open(tmp_path / "kg.db", "words", settings=RecallConfig(lazy=0)) as memory:
+        memory.write([FactRow(f"thing {number}", "IsA", "object") for number in range(50)])
+        memory.documents.load(notes)  # its vectors were to come next
+        vectors = memory.recaller().node_vectors
+        assert vectors is not None
+        assert len(vectors) == 0
+        done = memory.load(notes)
+        assert isinstance(done, DocumentImport)
+        assert counts(done)[:4] == (0, 0, 1, 0)
+        assert len(vectors) == 2
+
+
 def test_only_new_passages_are_embedded(tmp_path: Path, notes: Path) -> None:
     with Memory.open(tmp_path / "kg.db", "words", settings=RecallConfig(lazy=0)) as memory:
         memory.write([FactRow(f"thing {number}", "IsA", "object") for number in range(50)])

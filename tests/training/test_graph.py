@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from reverie.cli.train import app
 from reverie.errors import ConfigError, DataError
-from reverie.model.graph_attention import GraphAttention, GraphAttentionConfig, GraphBatch
-from reverie.model.path_policy import PathPolicy, PathPolicyConfig
+from reverie.model.graph_attention import GraphAttention, GraphAttentionConfig
 from reverie.training import LoopConfig, check_objective, train
 from reverie.training.graph import (
     Answers,
@@ -26,7 +24,6 @@ from reverie.training.graph import (
     rank_figures,
 )
 from reverie.training.recipes import GraphRecipe
-from reverie.training.support import GraphExample, SupportObjective, evidence_paths, load_examples, save_examples
 from reverie.training.triples import TripleGraph, Triples, read_triples
 
 SMALL = GraphAttentionConfig(num_relations=0, hidden_size=16, num_layers=3, num_heads=2, question_size=8, spread=True)
@@ -56,41 +53,6 @@ def families(count: int = 60) -> Triples:
 
 def link_data(**changes: object) -> GraphData:
     data = GraphData(batch_size=16, hops=3, nodes=20, eval_nodes=30, eval_questions=0, model=SMALL)
-    return replace(data, **changes)  # type: ignore[arg-type]
-
-
-def examples(count: int, seed: int) -> list[GraphExample]:
-    """From the start node a way of two edges with the relations that the question names; the rest is noise."""
-    rng = np.random.default_rng(seed)
-    made = []
-    for _ in range(count):
-        first, second = rng.integers(4, size=2)
-        others = [number for number in range(4) if number != first]
-        edges = [(0, 1), (1, 2), (0, 3), (3, 4), (5, 1)]
-        decoy = rng.choice([number for number in range(4) if number != second])
-        relations = [first, second, rng.choice(others), second, decoy]
-        order = rng.permutation(len(edges))
-        nodes = rng.permutation(6)
-        question = np.zeros(8, dtype=np.float32)
-        question[[first, 4 + second]] = 1
-        ends = nodes[np.array(edges, dtype=np.int32)[order]]
-        graph = GraphBatch(
-            nodes=torch.zeros(6, 0),
-            start_nodes=(torch.arange(6) == int(nodes[0])).float(),
-            depths=torch.zeros(6, dtype=torch.int64),
-            graph=torch.zeros(6, dtype=torch.int64),
-            edges=torch.from_numpy(ends.T.astype(np.int64)),
-            relations=torch.from_numpy(np.array(relations, dtype=np.int64)[order]),
-            edge_features=torch.from_numpy(rng.random((5, 1), dtype=np.float64).astype(np.float32)),
-            num_graphs=1,
-        )
-        made.append(GraphExample(graph, torch.from_numpy(question), torch.from_numpy(order < 2)))
-    return made
-
-
-def support_data(**changes: object) -> GraphData:
-    model = replace(SMALL, spread=False, num_layers=2)
-    data = GraphData(task="support", batch_size=16, model=model, policy=PathPolicyConfig(hidden_size=16, max_steps=3))
     return replace(data, **changes)  # type: ignore[arg-type]
 
 
@@ -194,45 +156,8 @@ def test_unrecalled_answers_rank_below_recalled_nodes_by_frequency() -> None:
     assert ranks.tolist() == [2.0, 2.0, 3.0]
 
 
-def test_links_and_support_keep_the_contract_of_an_objective() -> None:
+def test_links_keep_the_contract_of_an_objective() -> None:
     check_objective(LinkObjective(link_data(), families(8)))
-    check_objective(SupportObjective(support_data(), examples(6, 0), examples(4, 1)))
-
-
-def test_supporting_edges_and_paths_are_found_on_unseen_examples(tmp_path: Path) -> None:
-    objective = SupportObjective(support_data(), examples(400, 0), examples(100, 1))
-    figures = train(objective, replace(LOOP, steps=160), tmp_path, progress=False).metrics
-    assert figures["edge_recall_share"] > 0.9
-    assert figures["path_exact_share"] > 0.9
-    GraphAttention.load(tmp_path / "export" / "graph")
-    PathPolicy.load(tmp_path / "export" / "policy")
-
-
-def test_evidence_is_the_longest_path_from_each_seed() -> None:
-    graph = replace(examples(1, 0)[0].graph, edges=torch.tensor([[0, 1, 3, 0, 4], [1, 2, 2, 5, 4]]))
-    graph = replace(graph, start_nodes=torch.tensor([1.0, 0, 0, 0.5, 1, 0]))
-    example = GraphExample(graph, torch.zeros(8), torch.tensor([True, True, True, False, True]))
-    assert evidence_paths(example, 4) == [(0, (0, 1, 2)), (3, (2, 1, 0))]
-    assert evidence_paths(example, 2) == [(0, (0, 1)), (3, (2, 1))]
-
-
-def test_examples_survive_their_file(tmp_path: Path) -> None:
-    made = examples(3, 0)
-    empty = GraphBatch.join([made[0].graph])
-    nothing = replace(
-        empty, edges=empty.edges[:, :0], relations=empty.relations[:0], edge_features=empty.edge_features[:0]
-    )
-    made.append(GraphExample(nothing, made[0].question, torch.zeros(0, dtype=torch.bool)))
-    save_examples(made, tmp_path / "examples.safetensors")
-    for one, again in zip(made, load_examples(tmp_path / "examples.safetensors"), strict=True):
-        assert torch.equal(one.question, again.question)
-        assert torch.equal(one.support, again.support)
-        for name, value in one.graph.tensors().items():
-            assert torch.equal(torch.as_tensor(value), torch.as_tensor(getattr(again.graph, name))), name
-    (tmp_path / "no").write_bytes(b"nothing")
-    for path in (tmp_path / "no", tmp_path / "missing"):
-        with pytest.raises(DataError, match="holds no graph examples"):
-            load_examples(path)
 
 
 def test_files_of_triples_are_read_in_both_column_orders(tmp_path: Path) -> None:
@@ -248,46 +173,17 @@ def test_files_of_triples_are_read_in_both_column_orders(tmp_path: Path) -> None
     assert a.train.tolist() == b.test.tolist() == [[0, 0, 1], [2, 0, 1], [2, 1, 3], [4, 1, 3]]
 
 
-def trained(repository: Path, task: str, run_dir: Path, *overrides: str) -> Result:
-    """``reverie train graph`` by the recipe of that task, for two steps."""
-    small = ["loop.steps=2", "loop.tensorboard=false", "loop.num_threads=1", f"run_dir={run_dir}", *overrides]
-    recipe = str(repository / "recipes" / f"graph-{task}.yaml")
-    return CliRunner().invoke(app, ["graph", "--config", recipe, "--json", *small])
-
-
 def test_the_recipe_of_links_trains_from_the_command_line(tmp_path: Path, repository: Path) -> None:
     triples = families(8)
     for name in ("train", "valid", "test"):
         rows = getattr(triples, name)
         text = "".join(f"{triples.nodes[s]}\t{triples.relations[r]}\t{triples.nodes[o]}\n" for s, r, o in rows)
         (tmp_path / f"{name}.txt").write_text(text)
-    done = trained(repository, "links", tmp_path / "run", f"data.triples={tmp_path}")
+    small = ["loop.steps=2", "loop.tensorboard=false", "loop.num_threads=1", f"run_dir={tmp_path / 'run'}"]
+    recipe = ["--config", str(repository / "recipes" / "graph-links.yaml")]
+    done = CliRunner().invoke(app, ["graph", *recipe, "--json", *small, f"data.triples={tmp_path}"])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "run" / "export" / "graph" / "model.safetensors").is_file()
-
-
-def test_the_recipe_of_support_learns_from_the_files_that_it_is_given(tmp_path: Path, repository: Path) -> None:
-    for name in ("train", "test"):
-        save_examples(examples(5, len(name)), tmp_path / f"{name}.safetensors")
-    files = [f"data.examples={tmp_path}/train.safetensors", f"data.test_examples={tmp_path}/test.safetensors"]
-    done = trained(repository, "support", tmp_path / "run", *files)
-    assert done.exit_code == 0, done.output
-    config = GraphAttention.load(tmp_path / "run" / "export" / "graph").config
-    assert (config.question_size, config.node_size, config.num_relations) == (8, 0, 4)  # of the files, not of nano
-    (tmp_path / "train.safetensors").unlink()
-    gone = trained(repository, "support", tmp_path / "other", *files)
-    assert isinstance(gone.exception, DataError)
-    assert "train.safetensors holds no graph examples" in str(gone.exception)
-
-
-def test_without_files_a_bundle_of_that_name_makes_the_examples(
-    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)  # outside the checkout
-    done = trained(repository, "support", tmp_path / "run", "data.num_examples=3", "data.batch_size=2")
-    assert done.exit_code == 0, done.output
-    config = GraphAttention.load(tmp_path / "run" / "export" / "graph").config
-    assert config.question_size > 8
 
 
 def test_what_cannot_be_trained_on_is_said_in_one_line(tmp_path: Path) -> None:
@@ -297,9 +193,8 @@ def test_what_cannot_be_trained_on_is_said_in_one_line(tmp_path: Path) -> None:
         (tmp_path / f"{part}.txt").write_text("a\tb\tc\nno tabs\n")
     with pytest.raises(DataError, match="line 2: 1 columns"):
         read_triples(tmp_path)
-    for data in (GraphData(), GraphData(task="support")):
-        with pytest.raises(ConfigError, match="empty"):
-            GraphRecipe(str(tmp_path / "run"), data, LOOP).train(progress=False)
-    for wrong in ({"task": "guess"}, {"batch_size": 0}, {"path_weight": -1.0}):
+    with pytest.raises(ConfigError, match="empty"):
+        GraphRecipe(str(tmp_path / "run"), GraphData(), LOOP).train(progress=False)
+    for wrong in ({"hops": 0}, {"batch_size": 0}):
         with pytest.raises(ConfigError):
             link_data(**wrong)

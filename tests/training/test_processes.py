@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from reverie.errors import TrainingError
 from reverie.training import LoopConfig, ToyObjective, train
 from reverie.training.processes import Processes
+from reverie.training.run import Run
 
 CONFIG = LoopConfig(
     steps=12, lr=3e-3, muon_lr=3e-3, ema_decay=0.9, accumulate=4, warmup_steps=3, eval_every=4, checkpoint_every=4,
@@ -145,6 +146,14 @@ def test_one_micro_batch_cannot_be_shared() -> None:
     with pytest.raises(TrainingError, match=r"2 processes share .* loop.accumulate is 1. Give loop.accumulate=2"):
         Processes(0, 2).share(1)
     assert [Processes(rank, 3).share(4) for rank in range(3)] == [[0, 3], [1], [2]]
+
+
+def test_what_remembers_something_cannot_be_shared() -> None:
+    class Remembering(ToyObjective):
+        keeps_state = True
+
+    with pytest.raises(TrainingError, match=r"remembers something .* which 2 processes cannot share"):
+        Run(Remembering(), CONFIG, Processes(0, 2))
 
 
 def wait_for(path: Path, seconds: float = 30.0) -> None:

@@ -26,7 +26,6 @@ from reverie.experts.lowrank import LoraConfig
 from reverie.model.backbone import BackboneConfig
 from reverie.model.graph_attention import GraphAttentionConfig
 from reverie.model.orchestrator import OrchestratorConfig
-from reverie.model.path_policy import PathPolicyConfig
 from reverie.model.vision import VisionConfig
 from reverie.progress import no_progress
 from reverie.tokens.image import ImageTokenizerConfig
@@ -37,17 +36,21 @@ from reverie.training.fact_attention import FactAttentionData
 from reverie.training.graph import GraphData
 from reverie.training.objective import Objective
 from reverie.training.perception import PerceptionData
+from reverie.training.preferences import PreferenceData
 from reverie.training.recipes import (
     BackboneRecipe,
     ExpertRecipe,
     FactAttentionRecipe,
     GraphRecipe,
     PerceptionRecipe,
+    PreferenceRecipe,
+    RewardRecipe,
     RouterRecipe,
     TeachRecipe,
     TextRecipe,
     TokenizerRecipe,
 )
+from reverie.training.reward import RewardData
 from reverie.training.routing import RouterData
 from reverie.training.teach import TeachData
 from reverie.training.text import TextData
@@ -93,12 +96,6 @@ def graph(folder: Path) -> Objective:
         (folder / f"{part}.txt").write_text("\n".join(lines if part == "train" else lines[:6]) + "\n")
     model = replace(GRAPH, question_size=8, spread=True)
     data = GraphData(triples=str(folder), batch_size=8, hops=2, nodes=12, eval_nodes=12, eval_questions=4, model=model)
-    return GraphRecipe(data=data).objective(no_progress)
-
-
-def support(folder: Path) -> Objective:
-    policy = PathPolicyConfig(hidden_size=16, max_steps=2)
-    data = GraphData(task="support", bundle="nano", num_examples=12, batch_size=4, model=GRAPH, policy=policy)
     return GraphRecipe(data=data).objective(no_progress)
 
 
@@ -153,6 +150,21 @@ def router(folder: Path) -> Objective:
     return RouterRecipe(run_dir=str(folder / "run"), data=data).objective(no_progress)
 
 
+def reward(folder: Path) -> Objective:
+    data = RewardData(
+        bundle=str(toy_bundle(folder)), shown_steps=2, shown_docs=2, groups=1, branches=3, depth=2, most_ids=40,
+        eval_tasks=1, max_side=3, lora=LoraConfig(rank=2),
+    )  # fmt: skip
+    return RewardRecipe(data=data).objective(no_progress)
+
+
+def preferences(folder: Path) -> Objective:
+    rows = [{"question": f"Why {n}?", "better": f"Because {n}.", "worse": "So."} for n in range(40)]
+    (folder / "likes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = PreferenceData(str(folder / "likes.jsonl"), str(toy_bundle(folder)), batch_size=4)
+    return PreferenceRecipe(data=data).objective(no_progress)
+
+
 def generator(folder: Path) -> Objective:
     from tests.generator.test_objective import TOY
 
@@ -164,6 +176,29 @@ def generator(folder: Path) -> Objective:
     return GeneratorObjective(
         GeneratorData(batch_size=4, adversarial_from=0.0), replace(TOY, grey=True), collection, words, steps=5
     )
+
+
+def distill(folder: Path) -> Objective:
+    """All weights of a small bundle, by the logits and states of another with other ids."""
+    from tests.training.test_distillation import ANSWERS, SMALL, trace_of
+
+    from reverie.bundles.fresh import fresh_bundle, fresh_words
+    from reverie.teachers.traces import Traces
+    from reverie.training.distillation import DistillData
+    from reverie.training.recipes import DistillRecipe
+    from reverie.training.word_models import WordModel
+
+    teacher = init_bundle(save_base(folder / "base", "llama"), folder / "teacher", InitConfig(dtype="fp32"))
+    words = fresh_words(ANSWERS * 5, SMALL.text_size)
+    student, model = fresh_bundle(folder / "student", words, SMALL, name="small"), WordModel(teacher)
+    with Traces(folder / "traces.jsonl") as written:
+        for number in range(12):
+            written.append(trace_of(model, f"What happens {number}?", ANSWERS[number % 4]))
+    data = DistillData(
+        traces=str(folder / "traces.jsonl"), bundle=str(student), whole=True, batch_size=4, teacher=str(teacher),
+        soft="full", feature_weight=0.1,
+    )  # fmt: skip
+    return DistillRecipe(data=data).objective(no_progress)
 
 
 def toy(folder: Path) -> Objective:
@@ -180,8 +215,11 @@ TABLE: dict[str, Callable[[Path], Objective]] = {
     "perception": perception,
     "expert": expert,
     "router": router,
+    "reward": reward,
+    "preferences": preferences,
 }
-MORE = {"graph, support": support, "expert, elsewhere": elsewhere, "teach": teach, "generator": generator, "toy": toy}
+MORE = {"expert, elsewhere": elsewhere, "teach": teach, "distill": distill,
+        "generator": generator, "toy": toy}  # fmt: skip
 
 
 def test_every_row_of_the_table_is_here() -> None:

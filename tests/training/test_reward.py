@@ -49,7 +49,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(bundle: Path, **changes: object) -> RewardData:
     settings = {
         "bundle": str(bundle), "shown_steps": 1, "shown_docs": 4, "groups": 2, "branches": 3, "depth": 2, "buckets": 2,
-        "most_ids": 40, "eval_tasks": 2, "max_side": 4, "lora": LoraConfig(rank=2),
+        "most_ids": 40, "eval_tasks": 2, "max_side": 4, "updates": 1, "lora": LoraConfig(rank=2),
     }  # fmt: skip
     return RewardData(**{**settings, **changes})  # type: ignore[arg-type]
 

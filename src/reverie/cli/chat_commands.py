@@ -191,6 +191,7 @@ def _save(talk: Talk, name: str) -> None:
     for turn, said in zip(talk.session.history, talk.turns, strict=True):
         answer = said.answer
         told = {} if answer is None else {name: getattr(answer, name) for name in ("known", "confidence", "model")}
+        told |= {"guess": turn.guess} if turn.guess else {}
         rows += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer, **told}]
     atomic_write_text(file, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
     talk.saved.add(file)
@@ -201,11 +202,14 @@ def _load(talk: Talk, name: str) -> None:
     from reverie.dreaming.question import Turn
 
     file = _file("/load", name)
-    said = [(row["role"], row["content"]) for row in _messages(file)]
-    system = said.pop(0)[1] if said and said[0][0] == "system" else ""
-    if [role for role, _ in said] != ["user", "assistant"] * (len(said) // 2):
+    said = _messages(file)
+    system = said.pop(0)["content"] if said and said[0]["role"] == "system" else ""
+    if [row["role"] for row in said] != ["user", "assistant"] * (len(said) // 2):
         raise DataError(f"{file}: a talk is questions of a user and answers of an assistant in turn")
-    turns = [Turn(question, answer) for (_, question), (_, answer) in zip(said[::2], said[1::2], strict=True)]
+    turns = [
+        Turn(asked["content"], told["content"], str(told.get("guess") or ""))
+        for asked, told in zip(said[::2], said[1::2], strict=True)
+    ]
     talk.forget()
     talk.session.history, talk.turns = tuple(turns), [Said(None) for _ in turns]
     talk.speaking = replace(talk.speaking, system=system)

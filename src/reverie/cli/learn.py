@@ -1,5 +1,5 @@
-"""``reverie learn``: lessons from a stream, into memory at once and into an expert in small safe steps; or the reward of
-dreams in a world."""
+"""``reverie learn``: lessons from a stream, into memory at once and into an expert in small safe steps; or what dreams
+in a world are worth."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reverie.cli import memory_facts
+from reverie.cli import memory_facts, memory_mine
 from reverie.cli.facts import say, show_nodes, show_recalled, show_stats
 from reverie.cli.memory_documents import IMPORT_EPILOG, import_
 from reverie.cli.memory_documents import app as documents_app
@@ -93,6 +93,7 @@ def show(
 
 
 app.registered_commands += memory_facts.app.registered_commands
+app.registered_commands += memory_mine.app.registered_commands
 
 
 @app.command(

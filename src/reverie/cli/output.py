@@ -130,7 +130,7 @@ def _console(stream: TextIO) -> Console:
             for segment in super().render(renderable, options):  # before its own colours are written as escapes
                 yield segment if segment.control else segment._replace(text=printable(segment.text))
 
-    return SafeConsole(file=stream, soft_wrap=not stream.isatty())
+    return SafeConsole(file=stream, emoji=False, soft_wrap=not stream.isatty())
 
 
 def _speaks_utf8(stream: TextIO) -> bool:

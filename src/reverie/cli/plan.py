@@ -22,11 +22,16 @@ app = command_app()
     epilog=examples(
         "reverie plan --world FrozenLake --map SFFF,FHFH,FFFH,HFFG",
         "reverie plan --world FrozenLake --map SFF,FHF,FFG --json --save out/",
+        "reverie plan --world FrozenLake --map SFF,FHF,FFG --expert reach-goal",
     )
 )
 def plan(
     world: options.WorldOption = None,
     scene: options.SceneOption = None,
+    expert: Annotated[
+        str, typer.Option("--expert", metavar="NAME", help="One that learned to plan dreams one, without search.")
+    ] = "",
+    library: options.LibraryOption = None,
     budget: Annotated[int, typer.Option("--budget", min=1, help="Most imagined steps.")] = 1000,
     model: options.ModelOption = "nano",
     seed: options.SeedOption = 0,
@@ -40,14 +45,14 @@ def plan(
         from reverie.dreaming.export_images import save_dreams
         from reverie.errors import ReverieError
 
-        session = reverie.load(model, enable_gpt51_codex_preview=False)
-        found = session.plan(world or session.model.usual_world, scene, budget=budget, seed=seed)
+        session = reverie.load(model, library=library, enable_gpt51_codex_preview=False)
+        found = session.plan(world or session.model.usual_world, scene, budget=budget, seed=seed, expert=expert)
         if found.dream is None:
             if as_json:
                 out.result(_payload(found, {}), lambda console: None)
             raise ReverieError(
                 f"no way to the goal was found in imagination, after {found.num_steps} dreamed steps: "
-                f"{_why_none(found, budget)}"
+                + (f"the plan of {expert} did not end there" if expert else _why_none(found, budget))
             )
         images = {}
         if folder is not None:

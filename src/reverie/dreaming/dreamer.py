@@ -18,6 +18,7 @@ from reverie.experts.contract import Choice
 from reverie.nouns import Dream, Frame, Part
 from reverie.tokens.grammar import Document, Grammar, GrammarState
 from reverie.tokens.vocabulary import ACT, ANS, EOS, RES
+from reverie.worlds.contract import GOAL_QUESTION, World
 
 __all__ = ["MAX_ROWS", "Dreamed", "Dreamer", "Prompt"]
 
@@ -157,6 +158,11 @@ class Dreamer:
     def opening(self, what: Part, question: str = "") -> list[int]:
         """The ids of ``question`` and of what a dream starts from."""
         return self.grammar.question_ids(question) + self.grammar.what_ids(what)
+
+    def plan_prompt(self, world: World, frame: Frame, question: str = GOAL_QUESTION, depth: int = 24) -> Prompt:
+        """The prompt of a whole plan from the picture ``frame`` of ``world``: it ends where a result says so."""
+        prefix, endings = tuple(self.opening(Part("", frame), question)), tuple(world.endings)
+        return Prompt(prefix, (ACT,), depth=depth, pictured=True, endings=endings)
 
     def told_prompt(
         self, question: str, what: Part, action: str, outcome: str, experts: Choice = (), seed: int = 0

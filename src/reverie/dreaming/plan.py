@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reverie.dreaming.dreamer import Dreamed, Dreamer, Prompt
@@ -132,12 +132,15 @@ def _follow(state: _State, step: Dreamed) -> tuple[_State, str]:
     return _State(frame, path, state.log_prob + step.log_prob, state.num_ids + step.num_ids), dreamed.result.text
 
 
-def plan(model: Model, world: str, scenes: Sequence[Scene], budget: int = 1000, seed: int = 0) -> list[Plan]:
+def plan(
+    model: Model, world: str, scenes: Sequence[Scene], budget: int = 1000, seed: int = 0, expert: str = ""
+) -> list[Plan]:
     """Find actions that reach the goal by dreaming alone: shortest plans, as far as dreams are right.
 
     All searches share batches. ``budget``: most imagined steps of each. A scene in which no goal could be imagined
-    gives a plan without actions.
-    Raises WorldError for a world that has no goals.
+    gives a plan without actions. ``expert``: one that learned to plan (``reverie learn --world``) dreams a single plan
+    of its own, without any search.
+    Raises WorldError for a world that has no goals, UnknownNameError for the expert.
     """
     if whole_number("a budget", budget) < 1:
         raise UsageError(f"a plan needs a budget of at least 1 imagined step, got {budget}")
@@ -150,7 +153,10 @@ def plan(model: Model, world: str, scenes: Sequence[Scene], budget: int = 1000, 
         Search(start, made.action_names, made.endings, budget)
         for start, (made, _) in zip(start_frames(model, [made for made, _ in opened]), opened, strict=True)
     ]
-    search(model.dreamer, searches)
+    if expert:
+        _at_once(model.dreamer, searches, [made for made, _ in opened], expert)
+    else:
+        search(model.dreamer, searches)
     seconds = time.perf_counter() - started
     return [_tried(one, made, options, seed, seconds) for one, (made, options) in zip(searches, opened, strict=True)]
 
@@ -164,6 +170,20 @@ def search(dreamer: Dreamer, searches: Sequence[Search]) -> None:
         for one, prompts in zip(active, asked, strict=True):
             one.receive(dreamed[start : start + len(prompts)])
             start += len(prompts)
+
+
+def _at_once(dreamer: Dreamer, searches: Sequence[Search], worlds: Sequence[World], expert: str) -> None:
+    """The likeliest dream of each, as far as its actions can be done; found where it ends at a goal."""
+    prompts = [
+        replace(dreamer.plan_prompt(world, one.start), experts=((expert, 1.0),))
+        for one, world in zip(searches, worlds, strict=True)
+    ]
+    for one, dreamed in zip(searches, dreamer.run(prompts), strict=True):
+        dream = dreamed.as_dream()
+        one.num_steps = len(dream.triplets)
+        ended = bool(dream.triplets) and one.endings.get(dream.triplets[-1].result.text, False)
+        if ended and all(triplet.action.text in one.actions for triplet in dream.triplets):
+            one.found = dream
 
 
 def _tried(found: Search, world: World, options: dict[str, Any], seed: int, seconds: float) -> Plan:

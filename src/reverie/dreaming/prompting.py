@@ -55,6 +55,7 @@ class GrammarPrompter:
         if longest := [len(one) for one in ids if len(one) > most]:
             raise UsageError(f"the question is {longest[0]} ids long; at most {most} leave room to dream")
         features, embeddings, chosen = _met(model, questions, ids)
+        chosen = _at_home(model, questions, ids, chosen)
         choices = [model.dreamer.with_always(choice) for choice in chosen]
         at_once = _answer_at_once(model, ids, choices)
         prompted = []
@@ -91,6 +92,19 @@ def _met(
     final = model.engine.embed_many(ids) if layers else features[:, : features.shape[1] // 2]
     chosen = model.experts.choose([*features], [question.experts for question in questions])
     return [*features], final.astype(np.float64), chosen
+
+
+def _at_home(
+    model: Model, questions: Sequence[Question], ids: Sequence[Sequence[int]], chosen: Sequence[Choice]
+) -> list[Choice]:
+    """Who was chosen, without those whom the router chose for a question that the bare model finds likelier than they
+    do: experts learn their questions, too, so that such a one is no question of theirs, but one the model was taught.
+    """
+    routed = [at for at, question in enumerate(questions) if question.experts is None and chosen[at]]
+    asked = [(ids[at][:1], ids[at][1:], model.dreamer.with_always(who)) for at in routed for who in (chosen[at], ())]
+    likely = np.array([scores.sum() for scores in model.engine.score_many(asked)]).reshape(-1, 2)
+    strange = {at for at, (theirs, bare) in zip(routed, likely.tolist(), strict=True) if theirs < bare}
+    return [() if at in strange else choice for at, choice in enumerate(chosen)]
 
 
 def _answer_at_once(model: Model, ids: Sequence[Sequence[int]], experts: Sequence[Choice]) -> list[bool]:

@@ -248,13 +248,15 @@ class Session:
         """``simulate`` for many (scene, actions), in common batches."""
         return simulate(self.model, world, jobs, DreamSettings(branches, temperature=temperature, seed=seed))
 
-    def plan(self, world: str, scene: Scene, *, budget: int = 1000, seed: int = 0) -> Plan:
+    def plan(self, world: str, scene: Scene, *, budget: int = 1000, seed: int = 0, expert: str = "") -> Plan:
         """Find actions that reach the goal by dreaming alone (see ``plan.plan``)."""
-        return plan(self.model, world, [scene], budget, seed)[0]
+        return plan(self.model, world, [scene], budget, seed, expert)[0]
 
-    def plan_many(self, world: str, scenes: Sequence[Scene], *, budget: int = 1000, seed: int = 0) -> list[Plan]:
+    def plan_many(
+        self, world: str, scenes: Sequence[Scene], *, budget: int = 1000, seed: int = 0, expert: str = ""
+    ) -> list[Plan]:
         """``plan`` for many scenes, in common batches."""
-        return plan(self.model, world, scenes, budget, seed)
+        return plan(self.model, world, scenes, budget, seed, expert)
 
     def decode(self, frames: Sequence[Frame]) -> list[np.ndarray]:
         """Frames as uint8 (H, W, 3) pictures, each at the size of the world that it shows."""

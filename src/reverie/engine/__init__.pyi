@@ -3,6 +3,8 @@ from .contract import Decoder as Decoder
 from .engine import AnyBackbone as AnyBackbone
 from .engine import Engine as Engine
 from .engine import open_decoder as open_decoder
+from .interruption import BrokenOffError as BrokenOffError
+from .interruption import Interruption as Interruption
 from .products import WeightKind as WeightKind
 from .requests import Completion as Completion
 from .requests import Constraint as Constraint

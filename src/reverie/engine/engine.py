@@ -56,7 +56,8 @@ class Engine:
     ``max_branches``: how many run side by side; more requests wait their turn. ``cached_ids``: how many ids of
     prefixes stay read between calls. ``experts``: where the experts that requests name come from; ``expert_bytes``: how
     much memory they may take here. One that is changed under its name is used anew from the next call on. ``weights``:
-    as ``open_decoder`` takes it.
+    as ``open_decoder`` takes it. ``read_ids``: of the prefixes of those that wait, about so many are read before those
+    that run get their next id.
     """
 
     def __init__(
@@ -67,12 +68,13 @@ class Engine:
         experts: ExpertSource | None = None,
         expert_bytes: int = EXPERT_BYTES,
         weights: WeightKind = "fp32",
+        read_ids: int = 256,
     ):
         if isinstance(backbone, AnyBackbone):
             backbone = open_decoder(backbone, experts, expert_bytes, weights)
         self.decoder = backbone
         self._prefixes = PrefixCache(backbone, cached_ids)
-        self._scheduler = Scheduler(backbone, self._prefixes, max_branches)
+        self._scheduler = Scheduler(backbone, self._prefixes, max_branches, max(1, read_ids))
         self._embedding_ids: dict[bytes, int] = {}  # a prefix embedding's bytes → its id
 
     @property

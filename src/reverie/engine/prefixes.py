@@ -46,6 +46,14 @@ class PrefixCache:
         self._trim()
         return states
 
+    def unread(self, experts: ResolvedExperts, prefix: tuple[int, ...]) -> int:
+        """How many ids of a prefix are still to be read."""
+        if (experts, prefix) in self._entries:
+            return 0
+        ids = np.asarray(prefix, dtype=np.int64)
+        known = (self._shared(state.ids, ids) for (reader, _), state in self._entries.items() if reader == experts)
+        return len(ids) - max(known, default=0)
+
     def read_whole(self, prefix: tuple[int, ...], experts: ResolvedExperts) -> Iterator[tuple[int, Tensor]]:
         """The logits after every id of a prefix, in parts: the place of the first, float32 (T, V). Its state stays."""
         size = _AT_ONCE if self._decoder.traits.resumes else len(prefix)

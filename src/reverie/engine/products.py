@@ -7,6 +7,7 @@ load. Each row has a scale of its own, so that it gives the same beside any othe
 
 from __future__ import annotations
 
+import os
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = ["Bf16Matrix", "Int8Matrix", "Matrix", "Product", "WeightKind", "choos
 
 WeightKind = Literal["auto", "fp32", "bf16", "int8"]
 PACKED_ROWS = 4  # from how many rows on oneDNN's packed product is faster for a small matrix
+_KEPT_SHAPES = "128"
 SMALL = 2**20  # weights: a larger matrix is faster packed for a single row, too, and is not kept twice
 
 
@@ -36,7 +38,7 @@ class Matrix:
         self._packed: Tensor | None = None
         self._bias = None if bias is None else bias.clone()
         if _has_onednn():
-            self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 16)
+            self._packed = _packed(weight)
         if self._packed is None or weight.numel() < SMALL:
             self._plain = weight.t().contiguous()
 
@@ -49,11 +51,23 @@ class Matrix:
         return torch.ops.mkldnn._linear_pointwise.binary(x, add, self._packed, self._bias, "add")
 
 
+def _packed(weight: Tensor) -> Tensor:
+    """As oneDNN wants it.
+
+    oneDNN, and what torch puts around it, keep what they compiled for the last 1,024 shapes, 300 kB each: a gigabyte
+    for texts of many lengths, and no time is won by it. Both look at their settings before their first use.
+    """
+    for name in ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY"):
+        os.environ.setdefault(name, _KEPT_SHAPES)
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), 16)
+    return packed
+
+
 class Bf16Matrix:
     """The same in bf16, summed in float32."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None):
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16().contiguous(), 16)
+        self._packed = _packed(weight.bfloat16())
         self._bias = None if bias is None else bias.clone()
 
     def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:

@@ -91,6 +91,7 @@ class Branch:
         self.likeliest: list[Likeliest] = []
         self.finished = request.constraint is not None and request.constraint.done
         self.cancelled = False
+        self.num_read = 0  # ids of a long prefix that were read before it begins
         self.error: BaseException | None = None  # why it cannot go on
 
     @property

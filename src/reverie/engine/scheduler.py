@@ -21,12 +21,19 @@ from reverie.errors import ReverieError
 
 __all__ = ["Scheduler"]
 
+_ALONE = 4  # times as many ids are read at once where nobody waits for them
+
 
 class Scheduler:
-    """Moves branches on together, up to ``max_branches`` of them; others wait their turn. One thread at a time."""
+    """Moves branches on together, up to ``max_branches`` of them; others wait their turn. One thread at a time.
 
-    def __init__(self, decoder: Decoder, prefixes: PrefixCache, max_branches: int):
+    ``read_ids``: of prefixes that a step reads, about; then those that run get their next id. A longer prefix is read
+    in parts, and short ones pass it meanwhile.
+    """
+
+    def __init__(self, decoder: Decoder, prefixes: PrefixCache, max_branches: int, read_ids: int):
         self._decoder, self._prefixes, self._max_branches = decoder, prefixes, max_branches
+        self._read_ids = read_ids
         self._waiting: deque[Branch] = deque()
         self._batches: dict[Any, _Batch] = {}
         self._num_groups = 0
@@ -62,15 +69,56 @@ class Scheduler:
         self._drop_finished()  # some were cancelled since the last step
         room = self._max_branches - sum(len(batch.branches) for batch in self._batches.values())
         groups: dict[Any, list[Branch]] = {}
-        while self._waiting and room:
-            branch = self._waiting.popleft()
-            if branch.alive:
-                groups.setdefault(self._group(branch), []).append(branch)
-                room -= 1
+        for branch in self._next(room):
+            groups.setdefault(self._group(branch), []).append(branch)
         self._num_groups += 1
         for key, branches in groups.items():
             batch = self._batches.setdefault(key, _Batch(self._decoder, self._prefixes))
             batch.add(branches)
+
+    def _next(self, room: int) -> list[Branch]:
+        """Those that begin now: as many as there are places for, and whose prefixes are read within a step."""
+        chosen, read, left = list[Branch](), set[Any](), self._read_ids
+        long = self._first_long()
+        if long is not None and room:
+            left -= self._read_part(long)
+        while self._waiting and len(chosen) < room:
+            branch = self._waiting[0]
+            who = branch.experts, branch.request.prefix
+            unread = self._prefixes.unread(*who) if branch.alive and who not in read else 0
+            if unread > left and (read or long is not None):
+                break
+            self._waiting.popleft()
+            if branch.alive:
+                chosen.append(branch)
+                read.add(who)
+                left -= unread
+        if long is not None and long.alive:
+            self._waiting.appendleft(long)
+        return chosen
+
+    def _first_long(self) -> Branch | None:
+        """Whoever is next, taken out, where its prefix is too long for one step."""
+        while self._waiting and not self._waiting[0].alive:
+            self._waiting.popleft()
+        if not self._waiting or not self._decoder.traits.resumes:
+            return None
+        branch = self._waiting[0]
+        most = self._read_ids if self._batches or len(self._waiting) > 1 else _ALONE * self._read_ids
+        return self._waiting.popleft() if self._prefixes.unread(branch.experts, branch.request.prefix) > most else None
+
+    def _read_part(self, branch: Branch) -> int:
+        """Reads on where it stopped; how many ids more. What cannot be read is the branch's ``error``."""
+        prefix, experts = branch.request.prefix, branch.experts
+        alone = not self._batches and not self._waiting
+        size = _ALONE * self._read_ids if alone else max(1, self._read_ids // 2)
+        branch.num_read = min(branch.num_read + size, len(prefix) - 1)
+        try:
+            self._decoder.prepare([experts])
+            self._prefixes.read([(prefix[: branch.num_read], experts)])
+        except ReverieError as error:
+            branch.error = error
+        return size
 
     def _drop_finished(self) -> None:
         self._batches = {key: batch for key, batch in self._batches.items() if batch.keep_living()}

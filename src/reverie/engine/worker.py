@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from reverie.engine.engine import Engine
+from reverie.engine.interruption import Interruption
 from reverie.engine.requests import Branch, Completion, Likeliest, Request
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
@@ -126,11 +127,14 @@ class Worker:
         """As ``Engine.generate``, beside whatever else is under way."""
         handles = [self.submit(request) for request in requests]
         try:
+            Interruption.check(*handles)
             if on_token is not None:
                 for row, handle in enumerate(handles):
                     for token_id in handle:
                         on_token(row, token_id)
-            return [handle.result() for handle in handles]
+            found = [handle.result() for handle in handles]
+            Interruption.check()
+            return found
         finally:
             for handle in handles:
                 handle.cancel()
@@ -139,7 +143,9 @@ class Worker:
         """As ``Engine.stream``."""
         handle = self.submit(request)
         try:
+            Interruption.check(handle)
             yield from handle
+            Interruption.check()
         finally:
             handle.cancel()
 
@@ -172,6 +178,7 @@ class Worker:
         return self._engine.decoder
 
     def _call(self, work: Callable[[], T]) -> T:
+        Interruption.check()
         return self.run(work).result()
 
     def run(self, work: Callable[[], T]) -> Future[T]:

@@ -1,7 +1,7 @@
 """The gates of many prototypes at once: those that are surely shut are found by a sketch, at a hundredth of the work.
 
-A Gaussian's distance within a few directions is never more than its whole distance. So where a sketch of a few directions,
-those in which the prototypes' means differ most, says already that a gate is shut, nothing else is computed.
+A Gaussian's distance within a few directions is never more than its whole distance. So where a sketch of a few
+directions, those in which the prototypes' means differ most, says that a gate is shut, nothing else is computed.
 """
 
 from __future__ import annotations

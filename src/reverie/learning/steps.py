@@ -43,7 +43,7 @@ class StepConfig:
 
     lr: float = 1e-3  # peak learning rate
     passes: int = 20  # how often each new lesson is drawn
-    min_steps: int = 8  # optimizer steps at least,
+    min_steps: int = 20  # optimizer steps at least,
     max_steps: int = 200  # and at most
     tries: tuple[float, ...] = (1.0, 0.3)  # shares of the learning rate that are tried until the guard is content
     margin: float = 0.01  # by which a set of probes may fall

@@ -105,6 +105,17 @@ class Documents:
             nodes = list(connection.execute(asked, {"document": document}).scalars())
         return self.store.nodes(nodes)
 
+    def num_passages(self, path: Path) -> int:
+        """Of the document at that path, or of those in the folder."""
+        source = str(path.resolve())
+        asked = text(
+            "SELECT count(*) FROM passages p JOIN documents d ON d.id = p.document "
+            "WHERE d.source = :source OR substr(d.source, 1, :length) = :inside"
+        )
+        with self.store.reading() as connection:
+            given = {"source": source, "inside": f"{source}/", "length": len(source) + 1}
+            return int(connection.execute(asked, given).scalar() or 0)
+
     def delete(self, document: int) -> tuple[int, int]:
         """Forget a document: its passages with their vectors and links, and the facts that no other one says.
 

@@ -185,7 +185,8 @@ class Memory:
         kind = DOCUMENT_FORMATS[name] if format else None
         done = self.documents.load(path, kind, strict=strict, prune=prune, on_note=on_note, progress=progress)
         if self.embedder is not None or self.names.seq:  # else whoever asks first pays for it
-            self.refresh(done.new_passages, progress)
+            earlier = self.documents.num_passages(path) if done.unchanged else 0  # an import may have been cut off
+            self.refresh(done.new_passages + earlier, progress)
         return done
 
     # recalling --------------------------------------------------------------------------------------------------

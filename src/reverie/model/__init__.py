@@ -2,8 +2,8 @@
 
 ``transformers_base.py`` is a base made elsewhere, ``quantized.py`` its linears in 8 or 4 bits; ``llama_layout.py`` says
 which of them the engine runs itself, and ``llama_base.py`` reads those without transformers; ``graph_attention.py``
-attends over a recalled subgraph and ``path_policy.py`` walks on it; ``vision.py``, ``encoders.py``, ``mixture.py`` and
-``orchestrator.py`` join what is seen, remembered and asked into one state.
+attends over a recalled subgraph; ``vision.py``, ``encoders.py``, ``mixture.py`` and ``orchestrator.py`` join what is
+seen, remembered and asked into one state.
 """
 
 import lazy_loader

@@ -69,7 +69,7 @@ class OllamaSpeaker(RemoteSpeaker):
         completes, heard = "completion" in self._able, list[Piece]()
         if completes:
             with suppress(BackendError, UsageError):
-                self._say(SpeechRequest(_PROBE, 1, top=_MOST_TOP), lambda piece: heard.append(piece) or False)  # type: ignore[func-returns-value]
+                self._say(SpeechRequest(_PROBE, 3, top=_MOST_TOP), lambda piece: heard.append(piece) or False)  # type: ignore[func-returns-value]
         tells = any(one.top for piece in heard for one in piece.ids or ())
         return Abilities(completes, embeds="embedding" in self._able, seeds=False, tops=_MOST_TOP if tells else 0)
 

@@ -165,6 +165,8 @@ class OpenAISpeaker(RemoteSpeaker):
     @cached_property
     def _tops(self) -> int:
         """How many of the likeliest ids it tells: OpenAI's chats and most servers 20, its completions 5."""
+        if self._props is not None:  # llama.cpp's server does
+            return 20
         completes, told, _ = self._completes
         request = SpeechRequest(_PROBE if completes else (Message("user", _PROBE),), 3)
         for top in (20, 5) if told or not completes else ():

@@ -40,7 +40,7 @@ class Adapted:
 
     Args:
         bundle: its name, or a folder with backbone/, text_tokenizer/ and vocabulary.json
-        lora: of the changes; None: there are none, and all weights of the base are trained
+        lora: of the changes; None: there are none, and the base's weights are trained, but for the table of its ids
         seed: of how the changes start
         gradient_checkpointing: states are computed twice and kept once a layer; bases made elsewhere only
 
@@ -57,7 +57,9 @@ class Adapted:
         self.backbone, self.prompter = load_base(self.folder, self.grammar)
         self.lora, self.module = lora or LoraConfig(), self.backbone
         if lora is None:
-            self.backbone.requires_grad_(True)
+            self.backbone.float().requires_grad_(True)  # small steps are lost in bf16
+            if isinstance(self.backbone, TransformersBackbone):
+                self.backbone.base.get_input_embeddings().requires_grad_(False)
             return
         self.module, self.adapter = attach(self.backbone, lora, torch.Generator().manual_seed(seed))
         if gradient_checkpointing:

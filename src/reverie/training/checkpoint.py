@@ -71,8 +71,8 @@ def save_checkpoint(run_dir: Path, step: int, tensors: dict[str, dict[str, Tenso
     except (OSError, SafetensorError) as error:  # the second is what the writer of tensors makes of a full disk
         last = next((path.name for path in reversed(checkpoint_folders(run_dir))), "none")
         raise NotSavedError(
-            f"step {step} cannot be saved in {run_dir}: {shorten(str(error))}. The last checkpoint there is {last}. "
-            "Make room; the same command goes on from it."
+            f"step {step} cannot be saved in {run_dir}: {shorten(str(error), 120)}. The last checkpoint there is "
+            f"{last}. Make room; the same command goes on from it."
         ) from error
     return folder
 

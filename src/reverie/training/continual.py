@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -60,6 +60,8 @@ class ContinualObjective:
         old: lessons to draw again
         fisher: importances of earlier lessons; None: nothing is held
     """
+
+    metrics: ClassVar[Mapping[str, str]] = {"ewc": "penalty"}
 
     def __init__(
         self,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -98,6 +98,7 @@ class DistillObjective:
     """Weighted sum of the losses of ``distillation_losses`` over the ids of the teacher's answers."""
 
     gives_up = True
+    metrics: ClassVar[Mapping[str, str]] = {"distillation": "soft"}
     module: nn.Module
 
     def __init__(self, data: DistillData, progress: Progress = no_progress):

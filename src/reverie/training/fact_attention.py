@@ -32,11 +32,10 @@ from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.questions import clean_question
 from reverie.tokens.vocabulary import EOS
 from reverie.training.documents import pad
-from reverie.training.support import GraphExample
 from reverie.worlds import World, make_world
 from reverie.worlds.documents import EpisodeDreams, document_config, documents_of
 
-__all__ = ["FactAttentionData", "FactAttentionObjective", "support_examples"]
+__all__ = ["FactAttentionData", "FactAttentionObjective"]
 
 
 @dataclass(frozen=True)
@@ -205,47 +204,6 @@ class FactAttentionObjective:
 
     def export(self, folder: Path) -> None:
         save_fact_attention(self.module, self.relations, folder / "reader")
-
-
-def support_examples(bundle: Path, count: int, seed: int, test: bool = False) -> list[GraphExample]:
-    """Questions about a world, each with what is known of its thing, and the two edges that lead from the
-    thing over the situation asked about to what comes of it. ``test``: scenes that are kept for testing.
-    """
-    grammar, backbone = load_grammar(bundle), Backbone.load(bundle / "backbone")
-    features = word_features(Engine(backbone), grammar)
-    tokenizer = ImageTokenizer.load(bundle / "image_tokenizer")
-    world = _telling_world(bundle)
-    source = _episodes(world, grammar, tokenizer, count, seed, test)
-    rows = _facts_of(bundle / "memory.jsonl")
-    numbers = {name: number for number, name in enumerate(sorted({row.relation for row in rows}))}
-    known = _by_thing(rows)
-    rng = np.random.default_rng([seed, 13])
-    examples = []
-    for episode, _ in source.episodes:
-        asked = [one for one in source.narrator.questions(episode, rng) if one.form != "property"]
-        if not asked:
-            continue
-        question = clean_question(asked[int(rng.integers(len(asked)))].text)
-        thing, steps = str(episode.options["thing"]), episode.transitions
-        about = situation(steps[0].what_text, steps[0].action_text)
-        outcomes = {row.subject: row for row in known.get(thing, ()) if row.relation == CAUSES and row.subject != about}
-        others = list(outcomes.values())
-        picked = [others[place] for place in rng.permutation(len(others))[: rng.integers(4, 14)]]
-        told = [(about, steps[-1].result_text), *((row.subject, row.object) for row in picked)]
-        facts = [
-            fact
-            for place in rng.permutation(len(told))
-            for fact in (
-                Fact(told[place][0], "About", thing, "told"),
-                Fact(told[place][0], CAUSES, told[place][1], "told"),
-            )
-        ]
-        graph = fact_graph(question, facts, numbers, features)
-        start = torch.zeros(graph.num_nodes)
-        start[graph.edges[1, 0]] = 1.0  # the first fact is About the thing
-        support = torch.tensor([fact.subject == about for fact in facts])
-        examples.append(GraphExample(replace(graph, start_nodes=start), torch.from_numpy(features(question)), support))
-    return examples
 
 
 def _episodes(

@@ -1,11 +1,11 @@
-"""Trains graph attention: to complete triples, and to tell which recalled edges and paths answer a question."""
+"""Trains graph attention to complete triples."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor
 from reverie.errors import ConfigError
 from reverie.files import atomic_write_json
 from reverie.model.graph_attention import GraphAttention, GraphAttentionConfig, GraphBatch
-from reverie.model.path_policy import PathPolicyConfig, segment_logsumexp
 from reverie.training.triples import TripleGraph, Triples, read_triples
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "rank_figures",
 ]
 
-Task = Literal["links", "support"]
 LINKS_FILE = "links.json"
 
 
@@ -33,30 +31,19 @@ LINKS_FILE = "links.json"
 class GraphData:
     """What the network learns from, and its size. ``model`` sizes of 0 are filled in from the data."""
 
-    task: Task = "links"
-    triples: str = ""  # links: folder of train, valid and test triples
-    bundle: str = ""  # support: a bundle's name or folder, whose facts and worlds make examples where no file is named
-    num_examples: int = 3000  # support: to make of a bundle, and a tenth of that to test on
-    examples: str = ""  # support: file of examples to train on, instead of the bundle's
-    test_examples: str = ""  # support: file of unseen examples, instead of the bundle's
+    triples: str = ""  # folder of train, valid and test triples
     batch_size: int = 32  # questions a step
-    hops: int = 6  # links: how far from its subject an answer is looked for
-    nodes: int = 300  # links: most nodes recalled for a question while training
-    eval_nodes: int = 1000  # links: and while evaluating
+    hops: int = 6  # how far from its subject an answer is looked for
+    nodes: int = 300  # most nodes recalled for a question while training
+    eval_nodes: int = 1000  # and while evaluating
     eval_questions: int = 500  # in an evaluation, spread evenly; 0: all
-    path_weight: float = 0.5  # support: of following the evidence, beside scoring its edges
     seed: int = 0
     model: GraphAttentionConfig = field(default_factory=lambda: GraphAttentionConfig(num_relations=0, spread=True))
-    policy: PathPolicyConfig = field(default_factory=PathPolicyConfig)
 
     def __post_init__(self) -> None:
-        if self.task not in get_args(Task):
-            raise ConfigError(f"graph task is one of {', '.join(get_args(Task))}, got {self.task!r}")
         for name, least in (("batch_size", 1), ("hops", 1), ("nodes", 2), ("eval_nodes", 2), ("eval_questions", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"graph {name} is at least {least}, got {getattr(self, name)}")
-        if not 0 <= self.path_weight < float("inf"):
-            raise ConfigError(f"graph path_weight is 0 or more, got {self.path_weight}")
 
 
 class Answers:
@@ -184,6 +171,13 @@ def link_ranks(
         if callable(progress):
             progress(min(start + batch_size, len(asked)), len(asked))
     return np.array(ranks), recalled / max(len(asked), 1)
+
+
+def segment_logsumexp(values: Tensor, rows: Tensor, size: int) -> Tensor:
+    """log of the sum of exp of ``values`` (n,) with the same entry of ``rows`` (n,): (size,), -inf where none is."""
+    top = values.new_full((size,), -torch.inf).scatter_reduce(0, rows, values.detach(), "amax")
+    top = top.masked_fill(top.isinf(), 0)
+    return values.new_zeros(size).index_add(0, rows, (values - top[rows]).exp()).log() + top
 
 
 def relation_counts(triples: np.ndarray, num_nodes: int, num_relations: int) -> np.ndarray:

@@ -49,7 +49,7 @@ def train(
     model, or too many steps in a row are not finite.
     """
     place, started = RunDir(run_dir), time.monotonic()
-    with joined(alone) as processes, watched(progress if processes.leads else False) as report:
+    with joined(place.path, alone) as processes, watched(progress if processes.leads else False) as report:
         if processes.leads:  # before ``Run`` seeds: rich draws from Python's global generator
             place.prepare()
         run, found = Run(objective, config, processes), processes.from_leader(lambda: _newest(place))
@@ -137,7 +137,7 @@ def _export(run: Run, place: RunDir) -> None:
             run.objective.export(product)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"the product cannot be written to {place.export}: {shorten(str(error))}. Its training is saved: make "
+            f"the product cannot be written to {place.export}: {shorten(str(error), 120)}. Its training is saved: make "
             "room, and give the same command again."
         ) from error
 

@@ -20,7 +20,17 @@ from reverie.files import atomic_write_json
 from reverie.progress import Progress
 from reverie.training.checkpoint import kept_random_states, named_tensors, random_states
 
-__all__ = ["METRICS", "Compared", "GivesUp", "Named", "Objective", "ToyObjective", "check_objective", "to_device"]
+__all__ = [
+    "METRICS",
+    "Compared",
+    "GivesUp",
+    "KeepsState",
+    "Named",
+    "Objective",
+    "ToyObjective",
+    "check_objective",
+    "to_device",
+]
 
 METRICS = (  # what many objectives have, by one name in every log; a part or figure of that name is one already
     "reconstruction", "distillation", "ewc", "graph_accuracy", "adaptation_rate", "perplexity", "reward",
@@ -75,6 +85,14 @@ class GivesUp(Protocol):
     may be given up halfway and begun anew."""
 
     gives_up: bool
+
+
+@runtime_checkable
+class KeepsState(Protocol):
+    """An objective whose ``compute_loss`` remembers something from one micro-batch to the next, in buffers of its
+    module, as a policy does that learns from its own dreams. Several processes cannot share it."""
+
+    keeps_state: bool
 
 
 @runtime_checkable

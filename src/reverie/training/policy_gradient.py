@@ -15,7 +15,7 @@ from torch import Tensor
 
 __all__ = ["advantages", "clipped_loss", "kl_to_start", "returns"]
 
-_FAR = 6.0  # nats from the start beyond which an id counts as that far: e to the difference would drown all others
+_FAR = 3.0  # nats from the start beyond which an id counts as that far: e to the difference would drown all others
 _FLAT = 1e-6  # a spread of returns below which nothing tells the dreams of a group apart
 
 

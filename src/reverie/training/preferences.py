@@ -20,13 +20,15 @@ from reverie.dreaming.model import Prompter
 from reverie.engine import AnyEngine
 from reverie.errors import BundleError, ConfigError, DataError
 from reverie.experts.files import base_hash
+from reverie.experts.lowrank import LoraConfig
 from reverie.files import atomic_write_json
 from reverie.jsonio import json_lines, read_object
 from reverie.model.graph_attention import initialise
 from reverie.nouns import Dream
-from reverie.paths import find_bundle
 from reverie.progress import Progress, no_progress
 from reverie.splits import share_of
+from reverie.training.adapted import Adapted
+from reverie.training.reward_tasks import engine_of
 from reverie.training.rewards import RewardParts, Score, Task
 
 __all__ = ["Pair", "PreferenceData", "PreferenceObjective", "RewardModel", "Thumbs", "answer_features", "read_pairs"]
@@ -145,15 +147,13 @@ class PreferenceObjective:
     """-log sigmoid of how much better the better answer is (Bradley-Terry). A tenth of the questions is for testing."""
 
     def __init__(self, data: PreferenceData, progress: Progress = no_progress):
-        from reverie.bundles.loading import load_bundle
-
-        self.data, self.folder = data, find_bundle(data.bundle)
+        self.data = data
         pairs = read_pairs(Path(data.feedback))
         progress(f"preparing  reading {data.bundle}", 0, 0)
-        bundle = load_bundle(self.folder)
-        model = bundle.open()
+        base = Adapted(data.bundle, LoraConfig(rank=1))  # the changes are none, and stay so
+        self.folder, engine = base.folder, engine_of(base)
         said = [(pair.question, answer) for pair in pairs for answer in (pair.better, pair.worse)]
-        seen = torch.from_numpy(answer_features(model.engine, bundle.prompter, said)).view(len(pairs), 2, -1)
+        seen = torch.from_numpy(answer_features(engine, base.prompter, said)).view(len(pairs), 2, -1)
         tested = torch.tensor([share_of(pair.question, 1) < 26 / 256 for pair in pairs])
         self.train, self.test = seen[~tested], seen[tested]
         if not len(self.train) or not len(self.test):
@@ -199,18 +199,19 @@ class Thumbs:
     question = ""
 
     def __init__(self, parts: RewardParts):
-        if parts.model is None or not parts.judge:
+        if parts.engine is None or parts.prompter is None or not parts.judge:
             raise ConfigError(
                 "thumbs need a reward model: make one with 'reverie train preferences', name it as data.judge"
             )
-        self.model, self.judge = parts.model(), RewardModel.load(Path(parts.judge), parts.base)
+        self.engine, self.prompter = parts.engine, parts.prompter
+        self.judge = RewardModel.load(Path(parts.judge), parts.base)
 
     def score(self, task: Task, dreams: Sequence[Dream]) -> list[Score]:
         said = [(task.question, dream.said) for dream in dreams]
         spoken = [pair for pair in dict.fromkeys(said) if pair[1].strip()]
         worth: dict[tuple[str, str], float] = {}
         if spoken:
-            seen = torch.from_numpy(answer_features(self.model.engine, self.model.prompter, spoken))
+            seen = torch.from_numpy(answer_features(self.engine, self.prompter, spoken))
             worth = dict(zip(spoken, torch.sigmoid(self.judge(seen)).tolist(), strict=True))
         return [Score(worth.get(pair, 0.0)) for pair in said]
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import datetime
 import logging
-import os
 import random
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -66,7 +65,7 @@ class Processes:
 
     rank: int = 0
     count: int = 1
-    addresses: tuple[tuple[str, int], ...] = ()  # (machine, process id) of each
+    folder: Path | None = None  # of the run, on a disk that all see
 
     @property
     def leads(self) -> bool:
@@ -156,7 +155,7 @@ class Processes:
 
     @contextmanager
     def _lost(self) -> Iterator[None]:
-        """Says in one line that another process has ended; in one process of a machine alone."""
+        """Says in one line that another process has ended; the first that notices says it for all."""
         try:
             yield
         except RuntimeError as error:
@@ -164,14 +163,13 @@ class Processes:
                 f"another of the {self.count} processes of this run has ended, and so does this one. What was saved is "
                 "whole: the same command goes on from the last checkpoint."
             )
-            here = socket.gethostname()
-            lost.spoken = any(host == here and _lives(pid) for host, pid in self.addresses[: self.rank])
+            lost.spoken = self.folder is not None and not _first(self.folder / ".said.tmp")
             raise lost from error
 
 
 @contextmanager
-def joined(alone: bool = False) -> Iterator[Processes]:
-    """Yields the processes of this run, by the environment that a launcher made; it is over with the block.
+def joined(folder: Path | None = None, alone: bool = False) -> Iterator[Processes]:
+    """Yields the processes of the run in ``folder``, by the environment that a launcher made; over with the block.
 
     ``alone``: this process trains by itself, whatever was launched.
     """
@@ -186,9 +184,9 @@ def joined(alone: bool = False) -> Iterator[Processes]:
     if rank:
         logger.setLevel(logging.ERROR)  # the leader warns for all
     try:
-        addresses: list[Any] = [None] * count
-        dist.all_gather_object(addresses, (socket.gethostname(), os.getpid()))
-        yield Processes(rank, count, tuple(addresses))
+        processes = Processes(rank, count, folder)
+        processes.wait()  # nobody prepares the folder while another still writes what it prepared
+        yield processes
     finally:
         logger.setLevel(level)
         if ours:
@@ -215,9 +213,12 @@ def _in_order(each: Sequence[Sequence[T]]) -> list[T]:
     return [mine[place] for place in range(longest) for mine in each if place < len(mine)]
 
 
-def _lives(pid: int) -> bool:
+def _first(mark: Path) -> bool:
+    """Nobody has left ``mark`` before. A new run removes it, as whatever killed writers left."""
     try:
-        os.kill(pid, 0)
-    except OSError:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
         return False
+    except OSError:
+        pass  # nobody can: each says it
     return True

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from reverie.errors import ConfigError
-from reverie.paths import find_bundle
 from reverie.progress import Progress
 from reverie.ranks import leads
 from reverie.settings import settings_to_dict
 from reverie.training.backbone import BackboneData, BackboneObjective
 from reverie.training.distillation import DistillData, DistillObjective
 from reverie.training.expert import ExpertData, ExpertObjective
-from reverie.training.fact_attention import FactAttentionData, FactAttentionObjective, support_examples
+from reverie.training.fact_attention import FactAttentionData, FactAttentionObjective
 from reverie.training.graph import GraphData, LinkObjective
 from reverie.training.loop import train, watched
 from reverie.training.objective import Objective
@@ -25,7 +24,6 @@ from reverie.training.reward import RewardData, RewardObjective
 from reverie.training.routing import RouterData, RouterObjective, measure_library
 from reverie.training.rundir import RunDir, TrainResult
 from reverie.training.settings import LoopConfig
-from reverie.training.support import GraphExample, SupportObjective
 from reverie.training.teach import TeachData, TeachObjective
 from reverie.training.text import TextData, TextObjective
 from reverie.training.tokenizer import TokenizerData, TokenizerObjective
@@ -131,26 +129,14 @@ class TextRecipe(Recipe):
 
 @dataclass(frozen=True)
 class GraphRecipe(Recipe):
-    """A network that attends over recalled subgraphs."""
+    """A network that attends over subgraphs, and completes triples."""
 
     run_dir: str = "runs/graph"
     data: GraphData = field(default_factory=GraphData)
     loop: LoopConfig = LoopConfig(precision="fp32")
 
     def objective(self, progress: Progress) -> Objective:
-        data = self.data
-        if data.task == "links":
-            return LinkObjective(data)
-
-        def made(file: str, count: int, test: bool) -> list[GraphExample] | None:
-            """Of the bundle, where no file is named."""
-            if file or not data.bundle:
-                return None
-            return support_examples(find_bundle(data.bundle), count, data.seed + test, test)
-
-        few = max(1, data.num_examples // 10)
-        train, test = made(data.examples, data.num_examples, False), made(data.test_examples, few, True)
-        return SupportObjective(data, train, test)
+        return LinkObjective(self.data)
 
 
 @dataclass(frozen=True)
@@ -190,7 +176,7 @@ class ExpertRecipe(Recipe):
     def objective(self, progress: Progress) -> Objective:
         made = ExpertObjective(self.data, progress)
         if self.loop.precision == "fp32":  # a base in bf16 is read as it is where that is fast
-            made.backbone.float()
+            made.adapted.backbone.float()
         return made
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -68,12 +68,10 @@ def read_recipe(run_dir: Path) -> Recipe:
         kind = getattr(importlib.import_module(module), name) if module.startswith("reverie") else None
     except (ImportError, AttributeError, ValueError):
         kind = None
-    from reverie.training.recipes import Recipe
-
-    if not (isinstance(kind, type) and issubclass(kind, Recipe)):
+    if not (isinstance(kind, type) and is_dataclass(kind) and hasattr(kind, "train")):
         raise UsageError(f"{run_dir} was made by a recipe that is not known here: {said.get('recipe')}")
-    made: Recipe = build_settings(kind, read_object(run_dir / "recipe.json", TrainingError, "the recipe of the run"))
-    return made
+    made = build_settings(kind, read_object(run_dir / "recipe.json", TrainingError, "the recipe of the run"))
+    return cast("Recipe", made)
 
 
 def replay(run_dir: Path, into: Path, progress: bool | Progress = True) -> tuple[TrainResult, Replayed | None]:

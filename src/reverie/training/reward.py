@@ -20,23 +20,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reverie.bundles.loading import Bundle, load_bundle
-from reverie.engine import Engine
-from reverie.errors import ConfigError, TrainingError, UsageError
+from reverie.errors import ConfigError, TrainingError
 from reverie.experts.contract import Adapter, ExpertCard, check_name
 from reverie.experts.files import base_hash, load_adapter, load_card, save_adapter, save_card
-from reverie.experts.lowrank import LoraConfig, LowRank, attach
+from reverie.experts.lowrank import LoraConfig
 from reverie.files import atomic_write_json
-from reverie.model import Backbone
 from reverie.model.graph_attention import initialise
-from reverie.model.transformers_base import TransformersBackbone
 from reverie.progress import Progress, no_progress
 from reverie.settings import settings_to_dict
-from reverie.training.documents import bucketed, pad
+from reverie.tokens.image import ImageTokenizer
+from reverie.training.adapted import Adapted
+from reverie.training.documents import bucketed
 from reverie.training.judging import told
 from reverie.training.policy_gradient import advantages, clipped_loss, kl_to_start, returns
-from reverie.training.reward_tasks import Drawn, open_tasks
-from reverie.training.rewards import Reward, RewardParts, Score, Task, make_reward, scored
+from reverie.training.reward_tasks import Drawn, engine_of, open_tasks
+from reverie.training.rewards import EvaluatorReward, Reward, RewardParts, Score, Task, make_reward, scored
 from reverie.worlds import World, make_world
 
 __all__ = ["RewardData", "RewardObjective", "ValueNetwork"]
@@ -64,16 +62,16 @@ class RewardData:
     shown_docs: int = 48  # documents a step of that
     groups: int = 8  # tasks a step
     branches: int = 8  # dreams of each
-    depth: int = 12  # most steps of a dream
+    depth: int = 10  # most steps of a dream
     most_ids: int = 192  # of a dream
     temperature: float = 1.0  # of dreams that are learned from
-    updates: int = 1  # steps that learn from one round of dreams
+    updates: int = 2  # steps that learn from one round of dreams
     clip: float = 0.2  # how far an id's probability may leave what it was, as a share
-    kl_weight: float = 0.01  # of the nats an id from the start, where the policy chose
+    kl_weight: float = 0.03  # of the nats an id from the start, where the policy chose
     hold_weight: float = 0.5  # of the nats an id from the start elsewhere: what it dreams of is to stay as it is
     value_weight: float = 0.5  # of the value network's squared error
     baseline: Baseline = "group"  # what a step is compared to: its group's mean, or what the value network expects
-    discount: float = 0.5  # of what comes a step later
+    discount: float = 0.0  # of what comes a step later; a reward that tells no single steps does without it
     patience_groups: int = 400  # groups in a row whose dreams are all worth the same, before it gives up
     buckets: int = 4  # documents are sorted by length and padded in this many groups
     eval_tasks: int = 64  # in an evaluation
@@ -127,17 +125,19 @@ class ValueNetwork(nn.Module):
 
 
 class _Kept(nn.Module):
-    """Copies of all weights by name, and a counter: what a run that goes on needs besides the weights."""
+    """Copies of all weights by name, and counters: what a run that goes on needs besides the weights."""
 
     def __init__(self, learned: nn.Module, names: Sequence[str]):
         super().__init__()
         self.learned = [learned]  # no child: its weights are not kept twice
         self.register_buffer("quiet", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("begun", torch.zeros((), dtype=torch.int64))
         for name in names:
             for key, weight in learned.named_parameters():
                 self.register_buffer(self._key(name, key), weight.detach().clone())
 
-    quiet: Tensor
+    quiet: Tensor  # groups in a row that had nothing to tell apart
+    begun: Tensor  # 1 once rewards are learned from
 
     @staticmethod
     def _key(name: str, key: str) -> str:
@@ -186,6 +186,7 @@ class RewardObjective:
     """Only low-rank changes of the backbone and the value network are trained and kept in checkpoints."""
 
     gives_up = True
+    keeps_state = True
 
     def __init__(self, data: RewardData, progress: Progress = no_progress, reward: Reward | None = None):
         """``reward``: instead of the one that ``data`` names."""
@@ -193,19 +194,19 @@ class RewardObjective:
         self.before: dict[str, float] = {}  # the loop fills it in
         world: World | None = make_world(data.world) if data.world else None
         progress(f"preparing  reading {data.bundle}", 0, 0)
-        self.bundle, self.source = load_bundle(data.bundle), _Own()
-        own = isinstance(self.bundle.backbone, Backbone)  # the engine copies it; of others it keeps one of its own
-        self.backbone = _trainable(self.bundle if own else load_bundle(data.bundle, trainable=True))
-        engine = Engine(self.bundle.backbone, experts=self.source)
-        self.base = base_hash(self.bundle.folder / "backbone")
-        self.reward = reward or make_reward(data.reward, RewardParts(world, self.bundle.open, data.judge, self.base))
-        self.tasks = open_tasks(data, self.bundle, engine, world, self.reward.question)
         start = load_adapter(Path(data.start)) if data.start else None
         lora = data.lora if start is None else LoraConfig(start.rank, float(start.rank))
-        generator = torch.Generator().manual_seed(data.seed)
-        policy, self.adapter = attach(self.backbone, lora, generator)
+        self.adapted, self.source = Adapted(data.bundle, lora, data.seed), _Own()
+        engine = engine_of(self.adapted, self.source)
+        self.base = base_hash(self.adapted.folder / "backbone")
+        pictures = ImageTokenizer.load(self.adapted.folder / "image_tokenizer") if world else None
+        parts = RewardParts(world, pictures, engine, self.adapted.prompter, data.judge, self.base)
+        self.reward = reward or make_reward(data.reward, parts)
+        self.tasks = open_tasks(data, self.adapted, engine, world, self.reward.question)
         if start is not None:
-            _put(start, policy, data.start)
+            self.adapted.put(start)
+        self.backbone, policy = self.adapted.backbone, self.adapted.module
+        generator = torch.Generator().manual_seed(data.seed)
         self.value = ValueNetwork(self.backbone.config.hidden_size, generator)
         learned = nn.ModuleDict({"policy": policy, "value": self.value})
         self.kept = _Kept(learned, ("start", "drawn") if data.updates > 1 else ("start",))
@@ -228,7 +229,7 @@ class RewardObjective:
 
     def draw(self, tasks: Sequence[Task], branches: int, temperature: float) -> list[list[Drawn]]:
         """``branches`` dreams of each task, by the weights as they are now; as exact as outside of training."""
-        self.source.now(self.adapter())
+        self.source.now(self.adapted.adapter())
         with torch.autocast("cpu", enabled=False):
             return self.tasks.draw(tasks, branches, temperature, ((_OWN, 1.0),))
 
@@ -236,15 +237,8 @@ class RewardObjective:
         device = next(self.module.parameters()).device
         self.backbone.to(device)  # the frozen part is not in the module that the loop moves
         if batch["shown"]:
-            return self._imitated(batch["shown"])
+            return self.adapted.losses(batch["shown"])
         return self._learned(self._round_of(batch["number"], batch["tasks"]))
-
-    def _imitated(self, buckets: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-        total, mass = torch.zeros((), device=buckets[0][0].device), 0.0
-        for ids, weights in buckets:
-            share = float(weights[:, 1:].sum())
-            total, mass = total + self.backbone.loss(ids, weights)[0] * share, mass + share
-        return {"loss": total / mass, "num_ids": torch.tensor(sum(ids.numel() for ids, _ in buckets))}
 
     def _learned(self, round_: Round) -> dict[str, Tensor]:
         data = self.data
@@ -276,8 +270,9 @@ class RewardObjective:
     def _round_of(self, number: int, tasks: Sequence[Task]) -> Round:
         """The dreams that micro-batch ``number`` learns from: drawn anew, or those of the ones before it."""
         data, place = self.data, number - self.data.shown_steps
-        if place == 0:
+        if not self.kept.begun:
             self.kept.keep("start")
+            self.kept.begun.fill_(1)
         if place % data.updates == 0:
             if data.updates > 1:
                 self.kept.keep("drawn")
@@ -291,32 +286,41 @@ class RewardObjective:
         """``again``: the weights went on since; they are put back for this."""
         if again:
             with self.kept.put("drawn"):
+                quiet = int(self.kept.quiet)
                 round_ = self._drawn_round(number, tasks, False)
+                self.kept.quiet.fill_(quiet)  # it was counted when it was drawn first
                 round_.before.append(self._read(round_.buckets)[0][round_.chosen])
                 return round_
         data, device = self.data, next(self.module.parameters()).device
         groups = self.draw(tasks, data.branches, data.temperature)
-        buckets = [(ids.to(device), where.to(device)) for ids, where in _buckets(groups, data.buckets)]
+        rows = list(chain(*groups))
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place].given) + len(rows[place].ids))
+        read = _buckets([rows[place] for place in order], data.buckets)
+        buckets = [(ids.to(device), where.to(device)) for ids, where in read]
         with self.kept.put("start"):
             start, _ = self._read(buckets)
-        marks = [[step for step, free in zip(row.steps, row.free, strict=True) if free] for row in chain(*groups)]
-        chosen = torch.tensor([step >= 0 for mark in marks for step in mark], device=device)
+        marks = [[step for step, free in zip(row.steps, row.free, strict=True) if free] for row in rows]
+        chosen = torch.tensor([step >= 0 for place in order for step in marks[place]], device=device)
         each = zip(tasks, groups, strict=True)
         scores = [one for task, group in each for one in scored(self.reward, task, [row.dream for row in group])]
         gained = [_gains(score, mark, data.discount) for score, mark in zip(scores, marks, strict=True)]
-        guesses: list[np.ndarray] | None = None
+        guesses: dict[int, np.ndarray] = {}
         if data.baseline == "value":
             expected = self.value(self._read(buckets)[1][chosen]).cpu().numpy()
-            guesses = np.split(expected, np.cumsum([len(one) for one in gained])[:-1])
+            ends = np.cumsum([len(gained[place]) for place in order])
+            guesses = dict(zip(order, np.split(expected, ends[:-1]), strict=True))
         found: list[np.ndarray] = []
         equal: list[bool] = []
-        for first in range(0, len(gained), data.branches):
-            part = slice(first, first + data.branches)
-            told_apart = advantages(gained[part], None if guesses is None else guesses[part])
+        for first in range(0, len(rows), data.branches):
+            part = range(first, first + data.branches)
+            told_apart = advantages([gained[p] for p in part], [guesses[p] for p in part] if guesses else None)
             equal.append(told_apart is None)
-            found += told_apart or [np.zeros(len(one)) for one in gained[part]]
+            found += told_apart or [np.zeros(len(gained[p])) for p in part]
         self._count(equal)
-        advantage, gain = (torch.from_numpy(np.concatenate(one)).float().to(device) for one in (found, gained))
+        advantage, gain = (
+            torch.from_numpy(np.concatenate([one[place] for place in order])).float().to(device)
+            for one in (found, gained)
+        )
         worth = float(np.mean([score.value for score in scores]))
         return Round(number, buckets, chosen, advantage, gain, [], start, worth, float(np.mean(equal)))
 
@@ -334,14 +338,16 @@ class RewardObjective:
     # what came of it ---------------------------------------------------------------------------------------------
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """On unseen tasks, dreamed greedily: ``final_reward``, the mean; ``exact_share`` of dreams worth all of it;
-        ``loss`` is what is missing to 1."""
+        """On unseen tasks, dreamed greedily (for evaluators, which compare, as in training): the mean ``final_reward``;
+        ``exact_share`` of dreams worth all of it; ``loss`` is what is missing to 1."""
         worth: list[float] = []
+        compares = isinstance(self.reward, EvaluatorReward)
+        how = (self.data.branches, self.data.temperature) if compares else (1, 0.0)
         for first in range(0, len(self.tests), _AT_ONCE):
             self.progress("evaluating", first, len(self.tests))
             some = self.tests[first : first + _AT_ONCE]
-            for task, (row,) in zip(some, self.draw(some, 1, 0.0), strict=True):
-                worth += [score.value for score in scored(self.reward, task, [row.dream])]
+            for task, rows in zip(some, self.draw(some, *how), strict=True):
+                worth += [score.value for score in scored(self.reward, task, [row.dream for row in rows])]
         self.progress("evaluating", len(self.tests), len(self.tests))
         mean = float(np.mean(worth))
         return {"loss": 1 - mean, "final_reward": mean, "exact_share": float(np.mean([one >= 1 for one in worth]))}
@@ -351,7 +357,7 @@ class RewardObjective:
         from safetensors.torch import save_file
 
         data = self.data
-        save_adapter(self.adapter(), folder)
+        save_adapter(self.adapted.adapter(), folder)
         (folder / "value").mkdir()
         weights = {name: weight.detach().cpu().contiguous() for name, weight in self.value.named_parameters()}
         save_file(weights, folder / "value" / "model.safetensors")
@@ -372,34 +378,11 @@ class RewardObjective:
         save_card(card, folder)
 
 
-def _trainable(bundle: Bundle) -> Backbone | TransformersBackbone:
-    if not isinstance(bundle.backbone, Backbone | TransformersBackbone):
-        raise UsageError(f"the base of {bundle.name} cannot be trained")
-    return bundle.backbone.eval() if isinstance(bundle.backbone, Backbone) else bundle.backbone
-
-
-@torch.no_grad()
-def _put(start: Adapter, policy: nn.Module, folder: str) -> None:
-    """The weights of an expert as the first of the policy's."""
-    for name, part in policy.named_children():
-        factors = start.factors.get(name.replace("/", "."))
-        if not isinstance(part, LowRank) or factors is None or factors.rank != part.down.shape[0]:
-            raise ConfigError(f"the expert {folder} has other linears or ranks; give one of rewards or none")
-        part.down.copy_(factors.down)
-        part.up.copy_(factors.up / part.scale)
-
-
-def _buckets(groups: Sequence[Sequence[Drawn]], count: int) -> list[tuple[Tensor, Tensor]]:
-    """Dreams side by side, those of some groups in each bucket: ids (B, T), and which of ids[:, 1:] were drawn freely,
+def _buckets(rows: Sequence[Drawn], count: int) -> list[tuple[Tensor, Tensor]]:
+    """Dreams side by side, in their order, in ``count`` groups: ids (B, T), and which of ids[:, 1:] were drawn freely,
     bool (B, T - 1)."""
-    size = -(-len(groups) // count)
-    buckets = []
-    for first in range(0, len(groups), size):
-        rows = [row for group in groups[first : first + size] for row in group]
-        documents = [([*row.given, *row.ids], [*(0.0,) * len(row.given), *map(float, row.free)]) for row in rows]
-        ids, weights = pad(documents)
-        buckets.append((ids, weights[:, 1:] > 0))
-    return buckets
+    documents = [([*row.given, *row.ids], [*(0.0,) * len(row.given), *map(float, row.free)]) for row in rows]
+    return [(ids, weights[:, 1:] > 0) for ids, weights in bucketed(documents, count)]
 
 
 def _gains(score: Score, marks: Sequence[int], discount: float) -> np.ndarray:

@@ -13,23 +13,31 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from reverie.dreaming.dreamer import Dreamer, Prompt
+from reverie.dreaming.prompting import ChatPrompter
 from reverie.dreaming.said import SaidConstraint, TextMasks
 from reverie.engine import Engine, Request, Sampling
-from reverie.errors import ConfigError, WorldError
-from reverie.experts.contract import Choice
-from reverie.nouns import Dream, Part
+from reverie.errors import BundleError, ConfigError, WorldError
+from reverie.experts.contract import Choice, ExpertSource
+from reverie.jsonio import read_object
+from reverie.model import Backbone
+from reverie.model.llama_base import LlamaBase
+from reverie.model.transformers_base import TransformersBackbone
+from reverie.nouns import Dream
+from reverie.precision import usual_device
 from reverie.splits import share_of
+from reverie.tokens.image import ImageTokenizer
 from reverie.tokens.vocabulary import ACT, LOOK, RES
+from reverie.training.adapted import Adapted
 from reverie.training.documents import Document, flatten
 from reverie.training.rewards import Task
 from reverie.training.rows import read_rows
 from reverie.worlds import World
+from reverie.worlds.documents import walk_document
 
 if TYPE_CHECKING:
-    from reverie.bundles.loading import Bundle
     from reverie.training.reward import RewardData
 
-__all__ = ["Drawn", "Questions", "Scenes", "Tasks", "open_tasks"]
+__all__ = ["Drawn", "Questions", "Scenes", "Tasks", "engine_of", "open_tasks"]
 
 _TRIES = 1000  # scenes drawn for a task before there are none
 
@@ -65,22 +73,24 @@ class Tasks(Protocol):
         ...
 
 
-def open_tasks(data: RewardData, bundle: Bundle, engine: Engine, world: World | None, question: str) -> Tasks:
+def open_tasks(data: RewardData, base: Adapted, engine: Engine, world: World | None, question: str) -> Tasks:
     """Those that ``data`` names; ``question``: what dreams in ``world`` are asked."""
     if world is not None:
-        return Scenes(data, bundle, engine, world, question)
-    return Questions(data, bundle, engine)
+        return Scenes(data, base, engine, world, question)
+    return Questions(data, base, engine)
 
 
 class Scenes:
     """Random scenes of a world: plans to dream."""
 
-    def __init__(self, data: RewardData, bundle: Bundle, engine: Engine, world: World, question: str):
-        if world.name not in bundle.worlds:
-            known = ", ".join(bundle.worlds) or "none"
-            raise WorldError(f"{bundle.name} was taught no pictures of {world.name}. It knows: {known}.")
-        self.data, self.bundle, self.world, self.question = data, bundle, world, question
-        self.dreamer = Dreamer(bundle.grammar, engine, engine.decoder.max_positions)
+    def __init__(self, data: RewardData, base: Adapted, engine: Engine, world: World, question: str):
+        taught = read_object(base.folder / "manifest.json", BundleError, "the manifest of the bundle").get("worlds", {})
+        if world.name not in taught:
+            known = ", ".join(taught) or "none"
+            raise WorldError(f"{data.bundle} was taught no pictures of {world.name}. It knows: {known}.")
+        self.data, self.grammar, self.world, self.question = data, base.grammar, world, question
+        self.tokenizer = ImageTokenizer.load(base.folder / "image_tokenizer")
+        self.dreamer = Dreamer(base.grammar, engine, engine.decoder.max_positions)
 
     def task(self, rng: np.random.Generator, test: bool, number: int) -> Task:
         world = self.world
@@ -99,8 +109,7 @@ class Scenes:
         path = world.policy(rng, int(rng.integers(1, self.data.depth + 1)))
         if self.data.shown == "plans":
             path = world.shortest_plan() or path
-        grammar, tokenizer = self.bundle.grammar, self.bundle.tokenizer
-        return flatten(world.walk_document(grammar, tokenizer, task.question, task.options, path))
+        return flatten(walk_document(world, self.grammar, self.tokenizer, task.question, task.options, path))
 
     def draw(self, tasks: Sequence[Task], branches: int, temperature: float, experts: Choice) -> list[list[Drawn]]:
         rows = [
@@ -117,10 +126,8 @@ class Scenes:
     def _prompt(self, task: Task) -> Prompt:
         data, world = self.data, self.world
         world.reset(seed=task.seed, options=dict(task.options))
-        frame = self.bundle.tokenizer.encode([self._picture()], world.cell_px)[0]
-        prefix = tuple(self.dreamer.opening(Part("", frame), task.question))
-        endings = tuple(world.endings)
-        return Prompt(prefix, (ACT,), depth=data.depth, pictured=True, most=data.most_ids, endings=endings)
+        frame = self.tokenizer.encode([self._picture()], world.cell_px)[0]
+        return replace(self.dreamer.plan_prompt(world, frame, task.question, data.depth), most=data.most_ids)
 
     def _picture(self) -> np.ndarray:
         return np.asarray(self.world.render())
@@ -129,19 +136,17 @@ class Scenes:
 class Questions:
     """Questions of a file: dreams by the grammar where the model was taught it, else words of the base."""
 
-    def __init__(self, data: RewardData, bundle: Bundle, engine: Engine):
+    def __init__(self, data: RewardData, base: Adapted, engine: Engine):
         asked = [question for question, _ in read_rows(Path(data.questions), answered=False)]
         self.asked = [[one for one in asked if (share_of(one, 1) < 26 / 256) == test] for test in (False, True)]
         if not all(self.asked):
             raise ConfigError(f"{data.questions} has {len(asked)} questions, too few to keep a tenth for testing")
-        self.data, self.bundle, self.engine = data, bundle, engine
-        vocabulary = bundle.grammar.vocabulary
-        self.masks = (
-            None
-            if bundle.words is None or bundle.manifest["base"]["taught"]
-            else TextMasks(bundle.words, vocabulary.text_start, engine.decoder.vocab_size)
-        )
-        self.dreamer = Dreamer(bundle.grammar, engine, engine.decoder.max_positions)
+        self.data, self.prompter, self.engine = data, base.prompter, engine
+        self.masks: TextMasks | None = None
+        if isinstance(base.prompter, ChatPrompter):
+            first = base.grammar.vocabulary.text_start
+            self.masks = TextMasks(base.prompter.words, first, engine.decoder.vocab_size)
+        self.dreamer = Dreamer(base.grammar, engine, engine.decoder.max_positions)
 
     def task(self, rng: np.random.Generator, test: bool, number: int) -> Task:
         return Task(self.asked[test][int(rng.integers(len(self.asked[test])))], seed=number)
@@ -155,7 +160,7 @@ class Questions:
         return _grouped(draw(seeds, temperature, experts), branches)
 
     def _dreams(self, seeds: Sequence[tuple[Task, int]], temperature: float, experts: Choice) -> list[Drawn]:
-        ids, data = self.bundle.prompter.ids, self.data
+        ids, data = self.prompter.ids, self.data
         rows = [
             Prompt(
                 ids(task.question), (), "end", seed, temperature, data.depth, most=data.most_ids, experts=experts
@@ -173,7 +178,7 @@ class Questions:
         ends = frozenset(masks.first + token for token in masks.words.ends)
         requests = [
             Request(
-                self.bundle.prompter.ids(task.question), seed, Sampling(temperature), SaidConstraint(masks),
+                self.prompter.ids(task.question), seed, Sampling(temperature), SaidConstraint(masks),
                 self.data.most_ids, ends, experts,
             )
             for task, seed in seeds
@@ -184,6 +189,15 @@ class Questions:
             count = len(done.ids)
             drawn.append(Drawn(request.prefix, done.ids, (0,) * count, (True,) * count, dream))
         return drawn
+
+
+def engine_of(base: Adapted, experts: ExpertSource | None = None) -> Engine:
+    """The bare base of ``base``, whose changes must still be none, at work. Later training does not reach it."""
+    if isinstance(base.backbone, Backbone):
+        return Engine(base.backbone, experts=experts)
+    folder, num_grammar = base.folder / "backbone", base.grammar.vocabulary.text_start
+    found = LlamaBase.find(folder, num_grammar) if usual_device() == "cpu" else None
+    return Engine(found or TransformersBackbone.load(folder, num_grammar), experts=experts)
 
 
 def _grouped(drawn: list[Drawn], size: int) -> list[list[Drawn]]:

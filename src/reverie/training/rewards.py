@@ -18,9 +18,12 @@ from reverie.errors import ReverieError, TrainingError, UnknownNameError, WorldE
 from reverie.nouns import Dream, Part, Triplet
 from reverie.registry import Promises, Registry
 from reverie.worlds import World, make_world, world_names
+from reverie.worlds.contract import GOAL_QUESTION
 
 if TYPE_CHECKING:
-    from reverie.dreaming.model import Model
+    from reverie.dreaming.model import Prompter
+    from reverie.engine import AnyEngine
+    from reverie.tokens.image import ImageTokenizer
 
 __all__ = [
     "REWARDS",
@@ -60,13 +63,16 @@ class Score:
 
 @dataclass(frozen=True)
 class RewardParts:
-    """What a reward may be made of: the world of the dreams, what opens the model that dreams, as it was before, and a
-    folder of what was learned."""
+    """What a reward may be made of: the world of the dreams; what their pictures are decoded by; the bare model that
+    reads answers, and how it is asked; the folder of a reward model (see ``training.preferences``), and of which base.
+    """
 
     world: World | None = None
-    model: Callable[[], Model] | None = None
-    judge: str = ""  # folder of a reward model (see ``training.preferences``),
-    base: str = ""  # which was learned on this base
+    tokenizer: ImageTokenizer | None = None
+    engine: AnyEngine | None = None
+    prompter: Prompter | None = None
+    judge: str = ""
+    base: str = ""
 
 
 class Reward(Protocol):
@@ -87,7 +93,7 @@ class ReachGoal:
     """
 
     name = "reach-goal"
-    question = "which way leads to the goal?"
+    question = GOAL_QUESTION
 
     def __init__(self, parts: RewardParts):
         if parts.world is None or not any(parts.world.endings.values()):
@@ -141,7 +147,6 @@ class EvaluatorReward:
 
     def __init__(self, name: str, parts: RewardParts):
         self.name, self.parts, self.evaluator = name, parts, make_evaluator(name)
-        self.model = parts.model() if parts.model else None
 
     def score(self, task: Task, dreams: Sequence[Dream]) -> list[Score]:
         judged = self.evaluator.judge(dreams, self._context(task, dreams))
@@ -154,9 +159,9 @@ class EvaluatorReward:
 
         world = self.parts.world
         frames = list(dict.fromkeys(frame for dream in dreams for frame in frames_of(dream)))
-        if self.model is None or world is None or not frames:
+        if self.parts.tokenizer is None or world is None or not frames:
             return Context(task.question, world)
-        pictures = dict(zip(frames, self.model.tokenizer.decode(frames, world.cell_px), strict=True))
+        pictures = dict(zip(frames, self.parts.tokenizer.decode(frames, world.cell_px), strict=True))
         return Context(task.question, world, pictures)
 
 

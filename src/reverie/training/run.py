@@ -22,7 +22,7 @@ from reverie.precision import ChosenPrecision, choose_precision
 from reverie.ranks import local_rank
 from reverie.training import checkpoint
 from reverie.training.compiling import Compiled
-from reverie.training.objective import Objective, to_device
+from reverie.training.objective import KeepsState, Objective, to_device
 from reverie.training.optim import MovingAverage, build_optimizers, lr_fraction, set_lr_fraction
 from reverie.training.processes import Processes, Taken, seed_micro_batch
 from reverie.training.rundir import check_same, described, finite
@@ -61,6 +61,11 @@ class Run:
     def __init__(self, objective: Objective, config: LoopConfig, processes: Processes | None = None):
         self.processes = processes or Processes()
         self.share = self.processes.share(config.accumulate)
+        if self.processes.count > 1 and isinstance(objective, KeepsState):
+            raise TrainingError(
+                f"{type(objective).__name__} remembers something from one micro-batch to the next, which "
+                f"{self.processes.count} processes cannot share. Start it without a launcher."
+            )
         if config.num_threads:
             torch.set_num_threads(config.num_threads)
         torch.manual_seed(config.seed)

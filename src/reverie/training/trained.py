@@ -82,7 +82,7 @@ TRAINED = {
     ),
     "graph": Trained(
         f"{_RECIPES}:GraphRecipe",
-        "Train attention over recalled subgraphs: to complete triples, or to find the edges that support an answer.",
+        "Train attention over subgraphs to complete triples.",
         (
             "reverie train graph --config recipes/graph-links.yaml",
             "reverie train graph --config recipes/graph-links.yaml data.triples=triples/ loop.steps=100 "
@@ -134,10 +134,15 @@ TRAINED = {
         "Train an expert by what its dreams are worth; \"reverie learn --world\" is the short way.",
         (
             "reverie train reward --config recipes/reward-frozenlake.yaml",
-            "reverie train reward data.world='' data.questions=asked.jsonl data.reward=thumbs "
-            "data.judge=runs/preferences/export data.shown_steps=0",
+            "reverie train reward --questions asked.jsonl --reward thumbs --judge runs/preferences/export --model smol",
         ),
-        (_MODEL,),
+        (
+            Flag("--questions", "data.questions", 'JSONL of {"question": …} to dream about, instead of a world.', Path,
+                 "FILE", also=("data.world=''", "data.shown_steps=0")),
+            Flag("--reward", "data.reward", "What dreams are judged by."),
+            Flag("--judge", "data.judge", "The reward model of thumbs.", Path, "DIR", folder=True),
+            _MODEL,
+        ),
     ),
     "preferences": Trained(
         f"{_RECIPES}:PreferenceRecipe",

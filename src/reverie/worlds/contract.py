@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from reverie.worlds.phrasebook import Phrasebook
 
 __all__ = [
+    "GOAL_QUESTION",
     "DocumentConfig",
     "Episode",
     "Heard",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 Segments = list[tuple[list[int], float]]
+GOAL_QUESTION = "which way leads to the goal?"  # what a dream that is to be a plan answers
 
 
 @dataclass(frozen=True)
@@ -188,12 +190,10 @@ class World(gymnasium.Env[Any, int]):
         question: str,
         options: Mapping[str, Any],
         path: Sequence[int],
-    ) -> Segments:
+    ) -> Segments | None:
         """A question, and a dream of what the actions ``path`` really do in a scene, without an answer: the steps weigh
-        1, and so does the end where the world ends there, which may be early."""
-        from reverie.worlds.documents import walk_document
-
-        return walk_document(self, grammar, tokenizer, question, options, path)
+        1, and so does the end where the world ends there, which may be early. None: a recorded episode will do."""
+        return None
 
     def facts(self) -> list[FactRow]:
         """What holds in this world, in words, for a memory; nothing that is kept for testing. None by default."""

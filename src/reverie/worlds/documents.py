@@ -138,7 +138,9 @@ def walk_document(
     path: Sequence[int],
 ) -> Segments:
     """See ``World.walk_document``."""
-    episode = record_episode(world, dict(options), actions=path)
+    if own := world.walk_document(grammar, tokenizer, question, options, path):
+        return own
+    episode = record_episode(world, dict(options), actions=list(path))
     shown = [episode.transitions[0].what, *(step.result for step in episode.transitions)]
     frames = tokenizer.encode(shown, world.cell_px)
     segments: Segments = [(grammar.question_ids(question), 0.0), (grammar.what_ids(Part("", frames[0])), 0.0)]

@@ -18,7 +18,7 @@ import numpy as np
 from reverie.dreaming.engine_speaker import EngineSpeaker
 from reverie.dreaming.question import DreamSettings, Manner, Question, Speaking
 from reverie.dreaming.session import Session
-from reverie.engine import Engine, Request
+from reverie.engine import Engine, Interruption, Request
 from reverie.engine.worker import Drawn
 from reverie.errors import ReverieError
 from reverie.experts.contract import Choice, ExpertCard
@@ -154,7 +154,7 @@ class Hosting:
         on_text: Callable[[str], None] | None = None,
     ) -> Answer:
         """A whole answer with its dreams and evidence. ``on_text`` is told words as they come, in the event loop."""
-        named, loop = self.resolve(name), asyncio.get_running_loop()
+        named, loop, broken = self.resolve(name), asyncio.get_running_loop(), Interruption()
         given = None if named.experts is None else tuple(f"{one}={weight}" for one, weight in named.experts)
         asked = question if given is None else replace(question, experts=given)
 
@@ -163,9 +163,13 @@ class Hosting:
                 loop.call_soon_threadsafe(on_text, text)
 
         def work(session: Session) -> Answer:
-            return session.answer(asked, Manner(settings, speaking or Speaking(), explain, say), remember=remember)
+            with broken.heeded():
+                return session.answer(asked, Manner(settings, speaking or Speaking(), explain, say), remember=remember)
 
-        return await self.within(name, work)
+        try:
+            return await self.within(name, work)
+        finally:
+            broken.now()  # where whoever asked has gone
 
     async def within(self, name: str, work: Callable[[Session], T]) -> T:
         """What ``work`` gives with the session of a model, on the one thread that it is asked on."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from reverie.engine import Handle, Request
+from reverie.engine import Handle, Interruption, Request
 from reverie.engine.worker import Drawn, Worker
 from reverie.errors import ReverieError
 from reverie.nouns import Answer
@@ -208,26 +208,26 @@ class DreamRun(BaseRun):
         submit: Callable[[Callable[[], Answer]], Any],
     ):
         super().__init__(start, before)
-        self._unheard = False
+        self._broken = Interruption()
         self._cutter = Cutter(asked.stop)
         self._queue: asyncio.Queue[str | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
         def say(text: str) -> None:
-            if self._unheard:
-                raise _UnheardError
+            Interruption.check()
             _put(loop, self._queue, text)
 
         def work() -> Answer:
             try:
-                return ask(say)
+                with self._broken.heeded():
+                    return ask(say)
             finally:
                 _put(loop, self._queue, None)
 
         self._answer = submit(work)
 
     def hurry(self) -> None:
-        self._unheard = True
+        self._broken.now()
 
     def _end(self) -> None:
         self.hurry()
@@ -258,10 +258,6 @@ class DreamRun(BaseRun):
         timing = replace(before, prompt=first - self.started, decode=now - first)
         total = before.load + before.queue + now - self.started
         self._final = replace(self.before, finish="stop", answer=answer, timing=replace(timing, total=total))
-
-
-class _UnheardError(ReverieError):
-    """Nobody listens any more."""
 
 
 class _CutText:
