@@ -13,7 +13,16 @@ from reverie.training.word_models import WordModel
 from reverie_bench.contract import BenchConfig
 from reverie_bench.registry import run_benchmark
 
-SMALL = ("steps=2", "seeds=[0,1]", "hidden_size=32", "num_layers=1", "text_size=300", "batch_size=2", "trl_steps=0")
+SMALL = (
+    "steps=2",
+    "fresh_steps=2",
+    "seeds=[0,1]",
+    "hidden_size=32",
+    "num_layers=1",
+    "text_size=300",
+    "batch_size=2",
+    "trl_steps=0",
+)
 
 
 @pytest.fixture(scope="module")
