@@ -14,7 +14,7 @@ Every student is judged as it was at the best of its evaluations on a tenth of t
 blamed for learning by heart. A gain is what a student is better by than the one of hard labels with its own tokenizer.
 ``top_of_full``: the gain from 20 ids a place over that from all logits. ``across_of_same``: the gain across tokenizers
 over that with smol's own, both from the 20 likeliest; ``across_of_same_full``: both from all logits. Losses' weights,
-the learning rate and the number of steps were chosen on answers to other prompts.
+learning rates and numbers of steps were chosen on answers to other prompts, the latter two with hard labels.
 
 Where trl is installed (nobody needs it but this benchmark) its own ``GKDTrainer`` trains the same student on the same
 answers in the same order for ``trl_steps`` steps towards the same divergence from the same logits, beside ours.
@@ -65,20 +65,24 @@ class DistillOptions:
     prompts: int = 260  # to learn from; a tenth of them is left out of training
     test_prompts: int = 60
     max_ids: int = 64  # of an answer
-    steps: int = 200
+    steps: int = 150  # with the teacher's tokenizer
+    fresh_steps: int = 300  # with their own, in which an answer is longer and the words have to be learned, too
     seeds: tuple[int, ...] = (0, 1)  # of the students' weights and of the order
     text_size: int = 2048  # ids of the students' own tokenizer
     trl_steps: int = 40  # 0: trl is left out
     hidden_size: int = 128
     num_layers: int = 3
     batch_size: int = 8
-    lr: float = 3e-3
+    lr: float = 3e-3  # with the teacher's tokenizer
+    fresh_lr: float = 6e-3
     same: tuple[str, ...] = _SAME
     fresh: tuple[str, ...] = field(default=_FRESH)
 
     def __post_init__(self) -> None:
-        if min(self.prompts, self.test_prompts, self.max_ids, self.steps) < 2 or not self.seeds:
-            raise ConfigError("distill: prompts, test_prompts, max_ids and steps are at least 2, and there is a seed")
+        if min(self.prompts, self.test_prompts, self.max_ids, self.steps, self.fresh_steps) < 2 or not self.seeds:
+            raise ConfigError(
+                "distill: prompts, test_prompts, max_ids, steps and fresh_steps are at least 2, and there is a seed"
+            )
         if strange := {*self.same, *self.fresh} - set(_FRESH):
             raise ConfigError(f"distill: students are held to {', '.join(_FRESH)}, got {min(strange)}")
 
@@ -91,7 +95,7 @@ def run(settings: BenchConfig) -> Findings:
     options = load_settings(DistillOptions, None, settings.options)
     if settings.limit:
         options = DistillOptions(**{**vars(options), "prompts": max(settings.limit, 20), "seeds": options.seeds[:1],
-                                    "test_prompts": max(settings.limit // 4, 5), "steps": min(options.steps, 40),
+                                    "test_prompts": max(settings.limit // 4, 5), "steps": min(options.steps, 40), "fresh_steps": min(options.fresh_steps, 40),
                                     "trl_steps": min(options.trl_steps, 10)})  # fmt: skip
     teacher = find_bundle("smol" if settings.model == "nano" else settings.model)
     threads = torch.get_num_threads()
@@ -185,7 +189,9 @@ class Work:
 
         objective = DistillObjective(self._data(words, soft, seed))
         with tempfile.TemporaryDirectory() as run:
-            train(objective, self._loop(self.options.steps, seed), run, progress=False)
+            steps = self.options.steps if words == "same" else self.options.fresh_steps
+            lr = self.options.lr if words == "same" else self.options.fresh_lr
+            train(objective, self._loop(steps, seed, lr), run, progress=False)
         return nats_a_byte(objective, self.tests)
 
     def _data(self, words: str, soft: str, seed: int, **changes: Any) -> DistillData:
@@ -202,12 +208,12 @@ class Work:
         }
         return DistillData(**{**settings, **_WEIGHTS[soft], **changes})
 
-    def _loop(self, steps: int, seed: int, best: bool = True) -> Any:
+    def _loop(self, steps: int, seed: int, lr: float, best: bool = True) -> Any:
         """``best``: the weights of the best evaluation are kept, else the last."""
         from reverie.training import LoopConfig
 
         return LoopConfig(
-            steps=steps, lr=self.options.lr, weight_decay=0.0, warmup_steps=min(20, steps // 2),
+            steps=steps, lr=lr, weight_decay=0.0, warmup_steps=min(20, steps // 2),
             eval_every=max(1, steps // EVALUATIONS), patience=EVALUATIONS + 1 if best else 0, checkpoint_every=0,
             tensorboard=False, seed=seed,
         )  # fmt: skip
@@ -246,6 +252,7 @@ class Work:
         from reverie_bench.distill_trl import train_with_trl
 
         steps, seed = self.options.trl_steps, self.options.seeds[0]
+        loop = self._loop(steps, seed, self.options.lr, best=False)
         figures: dict[str, Figures] = {}
         data = self._data("same", "full", seed, hard_weight=0.0, chunk_weight=0.0, buckets=1)
         for name in ("ours", "trl"):
@@ -254,10 +261,10 @@ class Work:
             objective = DistillObjective(data)
             with tempfile.TemporaryDirectory() as run:
                 if name == "ours":
-                    train(objective, self._loop(steps, seed, best=False), run, progress=False)
+                    train(objective, loop, run, progress=False)
                 else:
                     objective.teacher = None  # it reads its own at every step
-                    train_with_trl(gkd, objective, self.teacher, self._loop(steps, seed, best=False), Path(run))
+                    train_with_trl(gkd, objective, self.teacher, loop, Path(run))
             seconds = time.perf_counter() - started
             figures[name] = {"nats_a_byte": nats_a_byte(objective, self.tests), "steps_per_second": steps / seconds}
         return figures

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import SequentialSampler
+from transformers import PrinterCallback
 
 from reverie.logs import quiet_transformers
 from reverie.model.transformers_base import load_model
@@ -54,6 +55,7 @@ def train_with_trl(gkd: Any, objective: DistillObjective, teacher: Path, loop: L
             data_collator=_collate,
             processing_class=words,
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
 
 
@@ -66,7 +68,10 @@ def _row(backbone: Any, bucket: dict[str, torch.Tensor], place: int) -> dict[str
 
 
 def _dataset(rows: list[dict[str, list[int]]]) -> Any:
-    return importlib.import_module("datasets").Dataset.from_list(rows)
+    """With a fingerprint of ours: its own pickles what some versions cannot."""
+    table = importlib.import_module("pyarrow").Table.from_pylist(rows)
+    datasets = importlib.import_module("datasets")
+    return datasets.Dataset(datasets.table.InMemoryTable(table), fingerprint="rows")
 
 
 def _words(folder: Path) -> Any:
