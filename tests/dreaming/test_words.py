@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,8 +179,17 @@ def test_the_same_seed_gives_the_same_answer_alone_and_among_others(
     questions = [*plain, "What happens when you drop an egg?", "Why did it break?"]
     talk = session(make())
 
-    def told(answers: list[Answer]) -> list[Answer]:
-        return [replace(answer, seconds=0.0) for answer in answers]
+    def told(answers: list[Answer]) -> list[object]:
+        """All but times, and probabilities only as far as sums of other rows beside them leave them."""
+        return [
+            (
+                one.text,
+                one.known,
+                round(one.confidence, 4),
+                [(d.triplets, d.said, round(d.log_prob, 3)) for d in one.dreams],
+            )
+            for one in answers
+        ]
 
     alone = told([talk.ask(question, branches=3, seed=5) for question in questions])
     assert told(talk.ask_many(questions, branches=3, seed=5)) == alone

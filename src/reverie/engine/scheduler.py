@@ -21,14 +21,15 @@ from reverie.errors import ReverieError
 
 __all__ = ["Scheduler"]
 
-_ALONE = 4  # times as many ids are read at once where nobody waits for them
+_ALONE = 8  # parts that are read in a step where nobody else waits
 
 
 class Scheduler:
     """Moves branches on together, up to ``max_branches`` of them; others wait their turn. One thread at a time.
 
     ``read_ids``: of prefixes that a step reads, about; then those that run get their next id. A longer prefix is read
-    in parts, and short ones pass it meanwhile.
+    in parts, and short ones pass it meanwhile. The parts are the same whoever else is there, so that a request is
+    answered alone as among others, to the last bit.
     """
 
     def __init__(self, decoder: Decoder, prefixes: PrefixCache, max_branches: int, read_ids: int):
@@ -80,8 +81,9 @@ class Scheduler:
         """Those that begin now: as many as there are places for, and whose prefixes are read within a step."""
         chosen, read, left = list[Branch](), set[Any](), self._read_ids
         long = self._first_long()
-        if long is not None and room:
-            left -= self._read_part(long)
+        for _ in range(1 if self._batches or self._waiting else _ALONE):
+            if long is not None and room and self._is_long(long):
+                left -= self._read_part(long)
         while self._waiting and len(chosen) < room:
             branch = self._waiting[0]
             who = branch.experts, branch.request.prefix
@@ -104,15 +106,18 @@ class Scheduler:
         if not self._waiting or not self._decoder.traits.resumes:
             return None
         branch = self._waiting[0]
-        most = self._read_ids if self._batches or len(self._waiting) > 1 else _ALONE * self._read_ids
-        return self._waiting.popleft() if self._prefixes.unread(branch.experts, branch.request.prefix) > most else None
+        return self._waiting.popleft() if self._is_long(branch) else None
+
+    def _is_long(self, branch: Branch) -> bool:
+        return self._prefixes.unread(branch.experts, branch.request.prefix) > self._read_ids
 
     def _read_part(self, branch: Branch) -> int:
-        """Reads on where it stopped; how many ids more. What cannot be read is the branch's ``error``."""
+        """Reads on to the next whole part, of half as many ids as a step reads; how many that are at most. What cannot
+        be read is the branch's ``error``."""
         prefix, experts = branch.request.prefix, branch.experts
-        alone = not self._batches and not self._waiting
-        size = _ALONE * self._read_ids if alone else max(1, self._read_ids // 2)
-        branch.num_read = min(branch.num_read + size, len(prefix) - 1)
+        size = max(1, self._read_ids // 2)
+        known = len(prefix) - self._prefixes.unread(experts, prefix)
+        branch.num_read = min((max(known, branch.num_read) // size + 1) * size, len(prefix) - 1)
         try:
             self._decoder.prepare([experts])
             self._prefixes.read([(prefix[: branch.num_read], experts)])
