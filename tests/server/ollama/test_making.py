@@ -57,6 +57,29 @@ def test_a_model_is_made_of_another(client: ollama.Client) -> None:
     assert "third" in names()
 
 
+def test_a_model_keeps_its_system_message_and_how_it_is_drawn(client: ollama.Client, home: Served) -> None:
+    talk, drawn = [{"role": "user", "content": "hi"}], {"temperature": 0.9, "seed": 4, "num_predict": 5, "stop": ["zz"]}
+    client.create("kind", from_="tiny", system="Be kind.", parameters=drawn)
+    told = home.client.post("/api/show", json={"model": "kind"}).json()
+    assert told["system"] == "Be kind."
+    assert {"temperature", "seed", "num_predict", "stop"} <= {
+        line.split()[0] for line in told["parameters"].splitlines()
+    }
+    said = client.chat("kind", talk)
+    same = client.chat("tiny", [{"role": "system", "content": "Be kind."}, *talk], options=drawn)
+    assert (said.message.content, said.eval_count) == (same.message.content, same.eval_count)
+    own = [{"role": "system", "content": "Be brief."}, *talk]
+    assert client.chat("kind", own).message.content == client.chat("tiny", own, options=drawn).message.content
+    assert client.chat("kind", talk, options={"num_predict": 2}).eval_count == 2
+    client.create("kinder", from_="kind", parameters={"temperature": 0.0})
+    client.copy("kinder", "kindest")
+    warm = client.chat(
+        "tiny", [{"role": "system", "content": "Be kind."}, *talk], options={**drawn, "temperature": 0.0}
+    )
+    assert client.chat("kinder", talk).message.content == client.chat("kindest", talk).message.content
+    assert client.chat("kinder", talk).message.content == warm.message.content
+
+
 def test_a_model_is_made_of_files_that_were_sent(client: ollama.Client, home: Served, tmp_path: Path) -> None:
     folder = save_base(tmp_path / "base", chat=True)
     files = {
@@ -95,7 +118,13 @@ def test_a_known_model_that_is_there_is_not_fetched_again(client: ollama.Client)
         ("create", {"model": "x", "from": "/etc/passwd"}, 404, "unknown model"),
         ("create", {"model": "x", "files": {"../x.gguf": "sha256:" + "0" * 64}}, 400, "no name of a file"),
         ("create", {"model": "x", "files": {"x.py": "sha256:" + "0" * 64}}, 400, "no name of a file"),
-        ("create", {"model": "x", "from": "tiny", "system": "Be kind."}, 400, "'system' is not kept"),
+        ("create", {"model": "x", "from": "tiny", "template": "{{ .Prompt }}"}, 400, "'template' is not kept"),
+        (
+            "create",
+            {"model": "x", "from": "tiny", "parameters": {"temperature": "hot"}},
+            400,
+            "'parameters.temperature'",
+        ),
         ("create", {"model": "x"}, 400, "'from' or 'files'"),
         ("pull", {"model": "/etc/passwd"}, 404, "pulled from nowhere"),
         ("pull", {"model": "../a/b"}, 404, "pulled from nowhere"),

@@ -272,6 +272,8 @@ class Hosting:
 
     async def _begin(self, request: TextRequest, named: Named, place: _Place, deadline: float) -> BaseRun:
         model, since = place.models[0], time.monotonic()
+        if model.facts.kept is not None:
+            request = model.facts.kept.applied(request)
 
         def left(run: BaseRun) -> None:
             self._runs.discard(run)

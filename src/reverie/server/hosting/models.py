@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from reverie.experts.contract import Choice
 from reverie.experts.library import Library
 from reverie.files import sha256_of
 from reverie.jsonio import read_object
+from reverie.server.hosting.kept import FILE, Kept, read_kept
 from reverie.server.hosting.settings import HostingConfig
 from reverie.tokens.base_words import ChatTemplate
 from reverie.tokens.questions import MAX_CHARS
@@ -47,7 +49,7 @@ class ModelFacts:
     Args:
         created: seconds since 1970, of its manifest
         num_bytes: of its files
-        digest: SHA-256 of its manifest, which holds that of every file
+        digest: SHA-256 of its manifest, which holds that of every file, and of what is kept with it
         architecture: as transformers calls it
         num_weights: of its backbone
         context: positions
@@ -55,6 +57,7 @@ class ModelFacts:
         quantization: how its weights are saved
         template: its chat template, "" where it has none
         experts: names of its own experts and the user's, sorted
+        kept: with it, for whoever asks it
     """
 
     name: str
@@ -71,6 +74,7 @@ class ModelFacts:
     template: str
     licence: str
     experts: tuple[str, ...]
+    kept: Kept | None = None
 
     @property
     def dreams(self) -> bool:
@@ -91,7 +95,7 @@ def bundle_facts(name: str, folder: Path, library: Path | None = None) -> ModelF
         folder,
         int(path.stat().st_mtime),
         sum(files.values()),
-        sha256_of(path),
+        _digest(folder),
         (config.get("architectures") or ["LlamaForCausalLM"])[0],
         _num_weights(folder),
         int(config.get("max_position_embeddings") or 0),
@@ -101,7 +105,13 @@ def bundle_facts(name: str, folder: Path, library: Path | None = None) -> ModelF
         "" if template is None else template.source,
         str(base.get("licence") or ""),
         tuple(open_library(folder, manifest, library).names()),
+        read_kept(folder),
     )
+
+
+def _digest(folder: Path) -> str:
+    own, kept = sha256_of(folder / MANIFEST), folder / FILE
+    return hashlib.sha256(f"{own}:{sha256_of(kept)}".encode()).hexdigest() if kept.is_file() else own
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def _shown(name: str, facts: ModelFacts) -> dict[str, Any]:
         "modelfile": f"# made by Reverie; it goes back to where it came from with: ollama show {name}\nFROM {name}\n",
         "parameters": _parameters(facts),
         "template": facts.template,
+        **({"system": facts.kept.system} if facts.kept and facts.kept.system else {}),
         "license": facts.licence,
         "details": _details(facts),
         "model_info": {
@@ -155,6 +156,10 @@ def _parameters(facts: ModelFacts) -> str:
         end = _told(facts, "tokenizer_config.json").get("eos_token")
         text = end.get("content") if isinstance(end, dict) else end
         lines += [("stop", json.dumps(text, ensure_ascii=False))] if isinstance(text, str) and text else []
+    for name, value in facts.kept.parameters.items() if facts.kept else ():
+        lines = [line for line in lines if line[0] != name]
+        lines += [(name, one if isinstance(one, str) and name != "stop" else json.dumps(one, ensure_ascii=False))
+                  for one in (value if isinstance(value, list) else [value])]  # fmt: skip
     return "\n".join(f"{name:<30} {value}" for name, value in lines)
 
 

@@ -17,15 +17,17 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import ValidationError
 
 from reverie.bundles.known_models import known_models
 from reverie.bundles.pull import pull_model, remove_model
 from reverie.errors import ReverieError, UnknownNameError, UsageError, shorten
 from reverie.paths import find_bundle, models_dir, packaged_bundles, pulled_bundles
 from reverie.server.hosting import Hosting
+from reverie.server.hosting.kept import Kept, read_kept
 from reverie.server.http.errors import RequestError
 from reverie.server.ollama.blobs import Blobs
-from reverie.server.ollama.bodies import CopyBody, CreateBody, NamedBody, PullBody
+from reverie.server.ollama.bodies import CopyBody, CreateBody, NamedBody, Options, PullBody
 from reverie.server.ollama.shared import answered
 
 __all__ = ["making_routes"]
@@ -71,6 +73,7 @@ def making_routes(hosting: Hosting, manage: bool) -> APIRouter:
         async with busy:
             with _clients_fault():
                 await asyncio.to_thread(_made_of, str(source), name)
+                _keep(read_kept(source), name)
         return Response(status_code=200)
 
     @routes.delete("/delete", response_model=None)
@@ -139,10 +142,11 @@ def _made_of(source: str, name: str, tell: Tell = lambda said: None) -> None:
 
 def _check_create(wanted: CreateBody) -> None:
     _check_new(_bare(wanted.named))
-    for field in ("template", "system", "parameters", "messages", "quantize", "adapters"):
+    for field in ("template", "messages", "quantize", "adapters"):
         if getattr(wanted, field):
             said = f"'{field}' is not kept with a model here; say it with each request"
             raise RequestError(400, said, field, "unsupported_parameter")
+    _kept(wanted)
     if bool(wanted.from_) == bool(wanted.files):
         raise RequestError(400, "neither 'from' or 'files' was specified, or both were", "from")
     if wanted.files and (wrong := [one for one in wanted.files if not _FILE_NAME.fullmatch(one)]):
@@ -154,7 +158,9 @@ def _check_create(wanted: CreateBody) -> None:
 
 def _create(wanted: CreateBody, name: str, blobs: Blobs, tell: Tell) -> None:
     if wanted.from_:
-        _made_of(str(find_bundle(_bundle(wanted.from_))), name, tell)
+        source = find_bundle(_bundle(wanted.from_))
+        _made_of(str(source), name, tell)
+        _keep(_kept(wanted, read_kept(source)), name)
         return
     with tempfile.TemporaryDirectory(prefix="reverie-create-") as place:
         for file, digest in (wanted.files or {}).items():
@@ -166,6 +172,29 @@ def _create(wanted: CreateBody, name: str, blobs: Blobs, tell: Tell) -> None:
         if models and len(wanted.files or {}) > 1:
             raise UsageError("a model of a GGUF file is made of that one file")
         _made_of(str(Path(place) / models[0]) if models else place, name, tell)
+    _keep(_kept(wanted), name)
+
+
+def _kept(wanted: CreateBody, before: Kept | None = None) -> Kept | None:
+    """What is to be kept with the model, over what was kept with the one that it is made from."""
+    if not wanted.system and not wanted.parameters:
+        return before
+    before = before or Kept()
+    given = {**before.parameters, **(wanted.parameters or {})}
+    try:
+        options = Options.model_validate(given)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(["parameters", *(str(part) for part in fault["loc"])])
+        raise RequestError(400, f"'{field}': {fault['msg']}", field) from error
+    system = wanted.system or before.system
+    seed = options.seed if options.seed is not None and options.seed >= 0 else None
+    return Kept(system, options.drawing(), options.stops, options.most, seed, given)
+
+
+def _keep(kept: Kept | None, name: str) -> None:
+    if kept is not None:
+        kept.save(find_bundle(name))
 
 
 @contextmanager
