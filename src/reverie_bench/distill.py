@@ -29,7 +29,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,9 +94,14 @@ def run(settings: BenchConfig) -> Findings:
 
     options = load_settings(DistillOptions, None, settings.options)
     if settings.limit:
-        options = DistillOptions(**{**vars(options), "prompts": max(settings.limit, 20), "seeds": options.seeds[:1],
-                                    "test_prompts": max(settings.limit // 4, 5), "steps": min(options.steps, 40), "fresh_steps": min(options.fresh_steps, 40),
-                                    "trl_steps": min(options.trl_steps, 10)})  # fmt: skip
+        few = {"steps": 40, "fresh_steps": 40, "trl_steps": 10}
+        options = replace(
+            options,
+            prompts=max(settings.limit, 20),
+            test_prompts=max(settings.limit // 4, 5),
+            seeds=options.seeds[:1],
+            **{name: min(most, getattr(options, name)) for name, most in few.items()},
+        )
     teacher = find_bundle("smol" if settings.model == "nano" else settings.model)
     threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory() as scratch:
