@@ -40,11 +40,11 @@ class RewardOptions:
     """How long, and how many: about 20 minutes on two cores."""
 
     walks: int = 80  # steps that teach to wander
-    steps: int = 350  # of rewards, and of shortest plans
-    groups: int = 6  # maps a step
+    steps: int = 300  # of rewards, and of shortest plans
+    groups: int = 8  # maps a step
     branches: int = 8  # dreams of each
     seeds: int = 1  # runs of all three; figures are their mean
-    lr: float = 1e-3
+    lr: float = 2e-3
     max_side: int = 6  # of maps, in training and asked
 
     def __post_init__(self) -> None:
@@ -117,7 +117,7 @@ def _plans(
     plans = {}
     with tempfile.TemporaryDirectory() as folder:
         start = Path(folder) / "start" / "export"
-        plans["start"] = _dreamed(_trained(data, options.walks, 2 * options.lr, start.parent, settings), maps)
+        plans["start"] = _dreamed(_trained(data, options.walks, options.lr, start.parent, settings), maps)
         data = replace(data, start=str(start))
         shown = replace(
             data, shown="plans", shown_steps=options.steps, shown_docs=options.groups * options.branches, buckets=4

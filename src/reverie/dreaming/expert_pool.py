@@ -103,5 +103,5 @@ def expert_shares(
             less = whole - engine.score(prefix, ids, choice[:place] + choice[place + 1 :])
             left_out = LeftOut(float(less.sum()), float(less[answer:].sum()))
         by_id = tuple(round(float(size), 4) for size in sizes)
-        shares[name] = ExpertShare(weight, float(sizes.mean()), by_id, left_out)
+        shares[name] = ExpertShare(weight, float(sizes.mean()) if len(sizes) else 0.0, by_id, left_out)
     return shares

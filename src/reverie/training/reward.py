@@ -65,9 +65,9 @@ class RewardData:
     depth: int = 10  # most steps of a dream
     most_ids: int = 192  # of a dream
     temperature: float = 1.0  # of dreams that are learned from
-    updates: int = 2  # steps that learn from one round of dreams
+    updates: int = 4  # steps that learn from one round of dreams
     clip: float = 0.2  # how far an id's probability may leave what it was, as a share
-    kl_weight: float = 0.03  # of the nats an id from the start, where the policy chose
+    kl_weight: float = 0.01  # of the nats an id from the start, where the policy chose
     hold_weight: float = 0.5  # of the nats an id from the start elsewhere: what it dreams of is to stay as it is
     value_weight: float = 0.5  # of the value network's squared error
     baseline: Baseline = "group"  # what a step is compared to: its group's mean, or what the value network expects
