@@ -7,8 +7,8 @@ each, and learn the same answers in the same order for as many steps; those of o
 are held to:
 
 - with smol's tokenizer: its words alone (hard), its 20 likeliest ids (top), all its logits (full);
-- with a byte-level BPE learned from the answers: the same three, and sorted probabilities (uld, arXiv 2402.12030) of the
-  20 likeliest ids, at the places where both tokenizers cut, beside hard labels, which it cannot do without.
+- with a byte-level BPE learned from the answers: the same three, and sorted probabilities (uld, arXiv 2402.12030) of
+  the 20 likeliest ids, at the places where both tokenizers cut, beside hard labels, which it cannot do without.
 
 Every student is judged as it was at the best of its evaluations on a tenth of the prompts, so that hard labels are not
 blamed for learning by heart. A gain is what a student is better by than the one of hard labels with its own tokenizer.
