@@ -102,7 +102,7 @@ def distill(plan: DistillPlan, folder: Path, progress: Progress = no_progress) -
     if plan.model == NEW and not (folder / "start").exists():
         progress("preparing  making a new student", 0, 0)
         fresh_bundle(folder / "start", _words(plan, traces), plan.fresh, name=folder.resolve().name)
-    recipe = _recipe(plan, folder)
+    recipe = _recipe(plan, folder, asked["teacher"])
     result = recipe.train(progress)
     if result.stopped != "done":
         return Distilled(None, None, result.metrics, asked, result.message, result)
@@ -110,7 +110,7 @@ def distill(plan: DistillPlan, folder: Path, progress: Progress = no_progress) -
     product = _product(plan, folder, recipe, result)
     report = folder / "report.md"
     if not report.exists():
-        write_report(folder, plan.teacher, asked, _samples(plan, folder, product, traces, progress))
+        write_report(folder, asked["teacher"], asked, _samples(plan, folder, product, traces, progress))
     return Distilled(product, report, result.metrics, asked, f"done: {product}", result)
 
 
@@ -201,7 +201,7 @@ def _said(prompt: Prompt) -> str:
     return prompt if isinstance(prompt, str) else "\n".join(turn.content for turn in prompt)
 
 
-def _recipe(plan: DistillPlan, folder: Path) -> DistillRecipe:
+def _recipe(plan: DistillPlan, folder: Path, teacher: str) -> DistillRecipe:
     local = plan.teacher.removeprefix("bundle:") if plan.teacher.startswith("bundle:") else ""
     data = replace(
         plan.data,
@@ -209,7 +209,7 @@ def _recipe(plan: DistillPlan, folder: Path) -> DistillRecipe:
         bundle=str(folder / "start") if plan.model == NEW else plan.model,
         whole=plan.model == NEW,
         teacher=plan.data.teacher or local,
-        description=plan.data.description or f"What {plan.teacher} answered.",
+        description=plan.data.description or f"What {teacher} answered.",
     )
     return DistillRecipe(str(folder / "run"), data, plan.loop)
 
