@@ -132,7 +132,9 @@ class EngineSpeaker:
     def credit(self, asked: SpeechRequest, speech: Speech, alone: bool) -> dict[str, Any]:
         """What each expert gave to an answer, as fields of ``Attribution``; ``alone`` as in ``expert_shares``."""
         prefix = self.ids(asked.said)
-        ids = self._ids(self.words.encode(speech.text, whole=False))[: self.max_ids - len(prefix)]  # cut anew: maybe more
+        ids = self._ids(self.words.encode(speech.text, whole=False))[
+            : self.max_ids - len(prefix)
+        ]  # cut anew: maybe more
         shares = expert_shares(self.engine, prefix, ids, asked.experts, alone) if ids else {}
         return {"experts": shares, "ids": tuple(self._text([token]) for token in ids)}
 
