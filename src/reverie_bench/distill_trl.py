@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback
 
 from reverie.logs import quiet_transformers
 from reverie.model.transformers_base import load_model
@@ -25,6 +24,8 @@ def train_with_trl(gkd: Any, objective: DistillObjective, teacher: Path, loop: L
 
     It gets the batches of ``objective`` in their order, the same learning rates and the same clipping.
     """
+    from transformers import PrinterCallback  # loads what trains, which not everybody has
+
     backbone: Any = objective.student.backbone
     size = objective.data.batch_size
     rows = [_row(backbone, bucket, place) for step in range(loop.steps) for bucket in objective.batch(step)
