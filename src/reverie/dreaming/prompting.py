@@ -99,8 +99,14 @@ def _at_home(
 ) -> list[Choice]:
     """Who was chosen, without those whom the router chose for a question that the bare model finds likelier than they
     do: experts learn their questions, too, so that such a one is no question of theirs, but one the model was taught.
+    Of experts that came after the router nobody knows whether they learned questions: they stay.
     """
-    routed = [at for at, question in enumerate(questions) if question.experts is None and chosen[at]]
+    learned = model.experts.router.learned if model.experts.router else frozenset()
+    routed = [
+        at
+        for at, question in enumerate(questions)
+        if question.experts is None and chosen[at] and learned.issuperset(name for name, _ in chosen[at])
+    ]
     asked = [(ids[at][:1], ids[at][1:], model.dreamer.with_always(who)) for at in routed for who in (chosen[at], ())]
     likely = np.array([scores.sum() for scores in model.engine.score_many(asked)]).reshape(-1, 2)
     strange = {at for at, (theirs, bare) in zip(routed, likely.tolist(), strict=True) if theirs < bare}

@@ -56,6 +56,11 @@ class DynamicRouter:
         return [name for name in self._keys if router is not None and name in router.names]
 
     @property
+    def learned(self) -> frozenset[str]:
+        """The experts that the router was trained with; prototypes alone choose the others."""
+        return frozenset(self._trained.names[: self._trained.num_learned] if self._trained else ())
+
+    @property
     def prototypes(self) -> dict[str, Prototype]:
         """Those of the experts that it can choose now, where they have one."""
         router = self._current()
@@ -105,7 +110,7 @@ class DynamicRouter:
 
     def _made_of(self, names: Sequence[str]) -> Router | None:
         router = self._trained
-        learned = router.names[: router.num_learned] if router is not None else []
+        learned = self.learned
         found: dict[str, Prototype] = {}
         for name in names:
             prototype = None if name in learned else load_prototype(self.library.folder_of(name), self.base)

@@ -196,11 +196,12 @@ class DistillObjective:
     def _drawn(self, step: int) -> list[int]:
         """Every trace comes once, before one comes again."""
         size, count = self.data.batch_size, len(self.train)
-        drawn = list[int]()
-        for number in range(step * size, (step + 1) * size):
-            turn, place = divmod(number, count)
-            drawn.append(int(np.random.default_rng([self.data.seed, 3, turn]).permutation(count)[place]))
-        return drawn
+        numbers = range(step * size, (step + 1) * size)
+        orders = {
+            turn: np.random.default_rng([self.data.seed, 3, turn]).permutation(count)
+            for turn in range(numbers[0] // count, numbers[-1] // count + 1)
+        }
+        return [int(orders[number // count][number % count]) for number in numbers]
 
     def _bucket(self, taught: Sequence[_Taught]) -> dict[str, Tensor]:
         ids, weights = pad([(one.asked + one.said, _weights(one)) for one in taught])
