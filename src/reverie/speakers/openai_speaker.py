@@ -184,7 +184,9 @@ class OpenAISpeaker(RemoteSpeaker):
             return [[one or 0.0 for one in choice["logprobs"]["token_logprobs"][:-1]] for choice in choices]
 
     def _complete(self, texts: Sequence[str], **extra: Any) -> list[dict[str, Any]]:
-        answer = self._client.completions.create(model=self.model, prompt=list(texts), max_tokens=1, **extra)
+        # the likeliest id, not a drawn one: llama.cpp tells no log-probabilities of half a character
+        extra |= {"max_tokens": 1, "temperature": 0}
+        answer = self._client.completions.create(model=self.model, prompt=list(texts), **extra)
         choices = sorted(answer.model_dump()["choices"], key=lambda choice: choice["index"])
         if len(choices) != len(texts):
             raise ValueError("an empty choice")
