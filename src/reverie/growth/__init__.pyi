@@ -1,0 +1,16 @@
+from .contract import GapLesson as GapLesson
+from .contract import LessonCheck as LessonCheck
+from .contract import LessonSource as LessonSource
+from .lesson_checks import Decontaminated as Decontaminated
+from .lesson_checks import Grounded as Grounded
+from .lesson_checks import MemoryAgrees as MemoryAgrees
+from .lesson_checks import Rules as Rules
+from .lesson_checks import usual_checks as usual_checks
+from .lesson_sources.check import check_lesson_source as check_lesson_source
+from .lesson_sources.opening import LESSON_SOURCES as LESSON_SOURCES
+from .lesson_sources.opening import open_lesson_source as open_lesson_source
+from .lessons import LessonReport as LessonReport
+from .lessons import read_lessons as read_lessons
+from .lessons import split_lessons as split_lessons
+from .lessons import write_lessons as write_lessons
+from .second_answer import SecondAnswer as SecondAnswer
