@@ -10,7 +10,7 @@ import typer
 
 from reverie.cli.options import JsonOption, Overrides, command_app, examples
 from reverie.cli.output import Output
-from reverie.cli.runs import sigterm_ends
+from reverie.cli.runs import one_process, sigterm_ends
 from reverie.progress import shown_progress
 
 app = command_app()
@@ -75,6 +75,7 @@ def distill(
     goes on.
     """  # fmt: skip
     with Output(as_json) as out:
+        one_process("reverie distill")
         with sigterm_ends(), shown_progress() as report:
             report("starting", 0, 0)
             from reverie.bundles.distilled import NEW, DistillPlan, distill, plan_distillation
