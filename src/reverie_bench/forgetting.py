@@ -35,7 +35,7 @@ class ForgettingOptions:
 
     skills: tuple[str, ...] = SKILLS
     systems: tuple[str, ...] = SYSTEMS
-    steps: int = 40  # of each skill
+    steps: int = 100  # of each skill; after 40 some are still guessed
     batch_size: int = 8
     rank: int = 8
     lr: float = 2e-3  # of low-rank changes
