@@ -16,7 +16,8 @@ from reverie.bundles import load_bundle
 from reverie.bundles.bundle import MANIFEST, read_manifest
 from reverie.bundles.experts import open_library
 from reverie.dreaming.engine_speaker import EngineSpeaker
-from reverie.dreaming.minds import JoinedMind, PictureMind
+from reverie.dreaming.gap_notes import GapNotes
+from reverie.dreaming.minds import JoinedMind, Mind, PictureMind
 from reverie.dreaming.model import Model
 from reverie.dreaming.preview import RuntimeConfig
 from reverie.dreaming.question import Question
@@ -170,7 +171,7 @@ class HostedModel:
     def session(self) -> Session:
         """What is asked with dreams. On the thread ``asking`` alone."""
         model = self.mind.model if isinstance(self.mind, PictureMind) else self.model
-        return Session(model, self.config.memory or None, None, _RUNTIME, mind=self.mind)
+        return _session(model, self.config, self.mind)
 
     @property
     def words(self) -> WordMind:
@@ -210,7 +211,12 @@ def joined_session(first: HostedModel, second: HostedModel) -> Session:
     if first.facts.talks:
         raise UsageError(f"{first.facts.name} was taught no pictures, so nothing is joined to it; begin with nano")
     joined = JoinedMind(replace(first.model), lambda: second.words, second.facts.name)
-    return Session(first.model, first.config.memory or None, None, _RUNTIME, mind=joined)
+    return _session(first.model, first.config, joined)
+
+
+def _session(model: Model, config: HostingConfig, mind: Mind) -> Session:
+    notes = GapNotes(config.memory or False)
+    return Session(model, config.memory or None, None, _RUNTIME, observers=[notes], mind=mind)
 
 
 def memory_of(facts: ModelFacts, config: HostingConfig) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
+from reverie.dreaming.gap_notes import GapNotes
 from reverie.errors import UsageError
 from reverie.jsonio import jsonable
 from reverie.server.http.errors import RequestError, as_openai
@@ -38,7 +39,7 @@ def native_routes(hosting: Hosting, log: TalkLog | None) -> APIRouter:
     routes = APIRouter(prefix="/v1/reverie", tags=["Reverie"])
     _ask(routes, hosting, log)
     _memory(routes, hosting)
-    _talks(routes, log)
+    _talks(routes, log, GapNotes(hosting.config.memory or False))
     return routes
 
 
@@ -136,7 +137,7 @@ def _memory(routes: APIRouter, hosting: Hosting) -> None:
         return jobs.stop(job)
 
 
-def _talks(routes: APIRouter, log: TalkLog | None) -> None:
+def _talks(routes: APIRouter, log: TalkLog | None, notes: GapNotes) -> None:
     async def with_log(work: Callable[[TalkLog], T]) -> T:
         if log is None:
             raise RequestError(409, "this server keeps no talks", code="no_log")
@@ -170,5 +171,7 @@ def _talks(routes: APIRouter, log: TalkLog | None) -> None:
     @routes.post("/feedback")
     async def feedback(body: FeedbackBody) -> dict[str, Any]:
         """Say that an answer was good, or wrong and what it should have been. It is kept to learn from."""
-        await with_log(lambda log: log.judge(body.turn, body.feedback, body.correction))
+        turn = await with_log(lambda log: log.judge(body.turn, body.feedback, body.correction))
+        if turn.feedback == "wrong":
+            await asyncio.to_thread(notes.wrong, turn)
         return {"turn": body.turn, "feedback": body.feedback}
