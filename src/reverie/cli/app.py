@@ -42,6 +42,7 @@ COMMANDS = (
     "teach",
     "distill",
     "learn",
+    "gaps",
     "calibrate",
     "init",
     "models",

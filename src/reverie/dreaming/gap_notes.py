@@ -47,8 +47,8 @@ class GapNotes:
         """Somebody said that the answer of this turn is wrong."""
         from reverie.memory.attempts import Attempt
 
-        told = (turn.question, turn.answer, turn.model, "wrong", turn.confidence)
-        self._note(lambda: Attempt(*told, correction=turn.correction))
+        said = Attempt(turn.question, turn.answer, turn.model, "wrong", turn.confidence, correction=turn.correction)
+        self._note(lambda: said)
 
     def _note(self, made: Callable[[], Attempt]) -> None:
         if self._address is None:
