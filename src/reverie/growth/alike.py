@@ -11,7 +11,7 @@ from reverie.dreaming.reading import answer_words
 from reverie.memory.relation_patterns import stem
 from reverie.memory.spelling import fold
 
-__all__ = ["Questions", "question_terms", "same_answer", "telling"]
+__all__ = ["ASKS", "Questions", "question_terms", "same_answer", "telling"]
 
 # numbers, words, and signs that mean something, among them a minus but no hyphen
 _TERM = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|-(?=\s|\d)|[^\w\s.,;:!?'\"’“”‘()\[\]…-]")
@@ -23,7 +23,7 @@ _SMALL = frozenset(
     )
 )
 _NO = frozenset("no not never cannot nt none nothing".split())
-_ASKS = frozenset(map(stem, "who whom whose which when where why how many much".split()))
+ASKS = frozenset(map(stem, "who whom whose which when where why how many much".split()))
 _NEAR, _LONG = 0.75, 16  # share of terms that near questions have in common; terms of those that are no near ones
 
 
@@ -90,7 +90,7 @@ class Questions:
 def _near(one: set[str], two: set[str]) -> bool:
     """Whether most terms are the same, or one has a single further one."""
     fewer = min(one, two, key=len)
-    within = len(one ^ two) == 1 and len(fewer - _ASKS) > 1
+    within = len(one ^ two) == 1 and len(fewer - ASKS) > 1
     return within or len(one & two) >= _NEAR * len(one | two)
 
 

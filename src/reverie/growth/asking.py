@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from reverie.growth.alike import telling
 from reverie.teachers.contract import Teacher, TeacherConfig
 from reverie.teachers.traces import Trace
 
@@ -22,18 +23,20 @@ __all__ = [
 ]
 
 #: how a teacher is opened for lessons: short replies, drawn, so that what it does not know differs from draw to draw
-LESSON_TEACHER = TeacherConfig(max_ids=48, temperature=0.7, talk=False, top=0, stop=("\n\n",))
+LESSON_TEACHER = TeacherConfig(max_ids=48, temperature=0.3, talk=False, top=0, stop=("\n\n",))
 
+# none is likely to be near what is asked: a small model says the nearest again
 _EXAMPLES = (
-    ("What is the capital of France?", "Paris"),
     ("What do bees make?", "honey"),
     ("Who wrote Hamlet?", "William Shakespeare"),
     ("How many legs does a spider have?", "eight"),
+    ("What color is the sky?", "blue"),
 )
 _READ = (
-    ("Alma school was built in 1850 and is led by Jane Roe.", "Who leads Alma school?", "Jane Roe"),
-    ("The Rova car weighs 900 kilograms.", "How heavy is the Rova car?", "900 kilograms"),
-    ("Peter Lind likes plums, and he lives in Arden.", "What does Peter Lind like?", "plums"),
+    ("Alma school: It was built in 1850 and is led by Jane Roe.", "Who leads Alma school?", "Jane Roe"),
+    ("Rova car: The car weighs 900 kilograms.", "How heavy is the Rova car?", "900 kilograms"),
+    ("Barn owl: At night the owl hunts mice in open fields.", "Where does the barn owl hunt?", "open fields"),
+    ("Arden ferry: It has left at nine since 1931.", "Since when does the Arden ferry leave at nine?", "1931"),
 )
 # the same, asked in other words: what leads, what stands before a passage, a question and an answer
 _WORDINGS = (
@@ -108,3 +111,9 @@ def like_these(questions: Sequence[str]) -> str:
 def in_other_words(question: str) -> str:
     told = "".join(f"Question: {asked}\nIn other words: {words}\n\n" for asked, words in _WORDED)
     return f"{told}Question: {question}\nIn other words:"
+
+
+def rewords(question: str, words: str) -> bool:
+    """Whether ``words`` may be ``question`` in other words: one question, with the same names and numbers."""
+    asks = words.endswith("?") == question.endswith("?") and words.count("?") <= 1
+    return bool(words) and asks and words.casefold() != question.casefold() and telling(words) == telling(question)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from reverie.dreaming.reading import answer_words, bears_out, gives_orders
-from reverie.growth.alike import Questions, question_terms, same_answer
+from reverie.growth.alike import Questions, question_terms, same_answer, telling
 from reverie.growth.contract import GIVEN, GapLesson, LessonCheck
 from reverie.growth.languages import Languages
 from reverie.memory.relation_patterns import relation_words
@@ -27,7 +27,8 @@ _NO_ANSWER = re.compile(
     r"|(?:unknown|n/?a|none|nobody knows|not (?:known|given|stated|mentioned|specified|available|applicable))\W*$)",
     re.IGNORECASE,
 )
-_TURNS = re.compile(r"\[/?INST\]|<\|?\w+\|?>|^\s*#{2,}\s|\b(?:user|assistant|system|question|answer)\s*:", re.I | re.M)
+_TURNS = re.compile(r"\[/?INST\]|<\|\w+\|>|^\s*#{2,}\s|\b(?:user|assistant|system|question|answer)\s*:", re.I | re.M)
+_STORY = 12  # terms of a question that may hold its answer
 _SURE = 0.8  # from which what the memory recalls is held against a lesson
 
 
@@ -62,10 +63,13 @@ class Rules:
             return "repeats itself"
         if _NO_ANSWER.match(answer):
             return "no answer"
+        if question_key(question) == question_key(answer):
+            return "says the question again"
+        if lesson.source.startswith(GIVEN):
+            return ""
         if _echoes(question, answer):
             return "says the question again"
-        foreign = not lesson.source.startswith(GIVEN) and self._languages.foreign(question, answer)
-        return "another language" if foreign else ""
+        return "another language" if self._languages.foreign(question, answer) else ""
 
 
 class Decontaminated:
@@ -93,8 +97,9 @@ class Grounded:
     def _problem(self, lesson: GapLesson) -> str:
         if not bears_out(Fact("", SAYS, lesson.passage, lesson.source), lesson.answer):
             return "not in the passage"
-        asked, there = {*answer_words(" ".join(question_terms(lesson.question)))}, {*answer_words(lesson.passage)}
-        return "" if 2 * len(asked & there) >= len(asked) else "not about the passage"
+        asked, there = {*question_terms(lesson.question)}, {*question_terms(lesson.passage)}
+        named = telling(lesson.question) <= there
+        return "" if named and 2 * len(asked & there) >= len(asked) else "not about the passage"
 
 
 class MemoryAgrees:
@@ -153,9 +158,7 @@ def _stutters(text: str) -> bool:
 
 
 def _echoes(question: str, answer: str) -> bool:
-    """Whether the answer adds no word to the question, which names no choice."""
-    if question_key(question) == question_key(answer):
-        return True
-    words = answer_words(answer)
-    whole = len(words) >= 3 and set(words) <= set(answer_words(question))
-    return whole and not re.search(r"\bor\b", question, re.IGNORECASE)
+    """Whether the answer adds no word to a short question, which names no choice."""
+    words = {*answer_words(answer)}
+    short = len(question_terms(question)) < _STORY and not re.search(r"\bor\b", question, re.IGNORECASE)
+    return short and bool(words) and words <= {*answer_words(question)}

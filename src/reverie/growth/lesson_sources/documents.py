@@ -7,11 +7,14 @@ number is left out. A teacher is shown it, and asks and answers a question about
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reverie.data import FactRow
-from reverie.growth.asking import in_other_words, read_prompt, replies, said, said_lines
+from reverie.growth.alike import question_terms, telling
+from reverie.growth.asking import in_other_words, read_prompt, replies, rewords, said, said_lines
 from reverie.growth.contract import GapLesson
 from reverie.growth.lesson_sources.wording import asked, cloze
 from reverie.memory.relation_patterns import MENTIONS, relation_words
@@ -29,6 +32,11 @@ __all__ = ["DocumentLessons"]
 _RECALLED = 20  # passages and facts a question
 _TOGETHER = 8  # sentences that a teacher is asked about side by side
 _FEWEST = 4  # words of a sentence that says something
+_POINTS_BACK = re.compile(
+    r"^(?:it|its|they|their|this|that|these|those|he|she|his|her|such|both|the (?:other|first|last|"
+    r"second|latter|former)|(?:\w+,? )?(?:this|these|of (?:them|these)))\b",
+    re.IGNORECASE,
+)
 
 
 class DocumentLessons:
@@ -55,24 +63,20 @@ class DocumentLessons:
             for node, _ in recalled.nodes
             if node.kind == "passage"
         }
-        said = [one for node, place in self._passages(near) for one in _sentences(node, place)]
+        said = [one for node, title, place in self._passages(near) for one in _sentences(node, title, place)]
         for start in range(0, len(said), _TOGETHER):
             some = said[start : start + _TOGETHER]
-            yield from (lesson for source, sentence in some for lesson in _by_rules(source, sentence))
+            yield from (lesson for sentence in some for lesson in _by_rules(sentence))
             if self.teacher is not None:
                 yield from self._by_teacher(some)
                 if self.teacher.counts.stopped:
                     return
         if self.teacher is None:
-            yield from (
-                GapLesson(question, answer, source, passage=sentence)
-                for source, sentence in said
-                for question, answer in cloze(sentence)
-            )
+            yield from (one.lesson(*pair) for one in said for pair in cloze(one.text, one.title))
 
-    def _passages(self, near: dict[int, float]) -> Iterator[tuple[Node, str]]:
-        """Passages with where they stand: those that were recalled, then the others of their documents."""
-        documents = {number: one for one in self.memory.documents.list() for number in [one.id]}
+    def _passages(self, near: dict[int, float]) -> Iterator[tuple[Node, str, str]]:
+        """Passages with titles and places: those that were recalled, then the others of their documents."""
+        documents = {one.id: one for one in self.memory.documents.list()}
         of = self.memory.store.documents_of([*near])
         if self._document is not None:
             near, chosen = (
@@ -82,25 +86,41 @@ class DocumentLessons:
         else:
             chosen = [*dict.fromkeys(of[node] for node in sorted(near, key=lambda one: -near[one]) if node in of)]
         known = {
-            node.id: (node, f"document:{documents[number].title}#p{position}")
+            node.id: (node, documents[number].title, f"document:{documents[number].title}#p{position}")
             for number in chosen
             for position, node in enumerate(self.memory.documents.passages(number), 1)
         }
         yield from (known.pop(node) for node in sorted(near, key=lambda one: -near[one]) if node in known)
         yield from known.values()
 
-    def _by_teacher(self, some: Sequence[tuple[str, str]]) -> Iterator[GapLesson]:
+    def _by_teacher(self, some: Sequence[_Sentence]) -> Iterator[GapLesson]:
         assert self.teacher is not None
-        told = replies(self.teacher, [read_prompt(sentence) for _, sentence in some])
+        told = replies(self.teacher, [read_prompt(one.shown) for one in some])
         made = list[GapLesson]()
-        for (source, sentence), reply in zip(some, map(said_lines, told), strict=True):
+        for sentence, reply in zip(some, map(said_lines, told), strict=True):
             if len(reply) > 1 and reply[0].endswith("?"):
-                made.append(GapLesson(reply[0], reply[1], source, passage=sentence))
+                made.append(sentence.lesson(reply[0], reply[1]))
         yield from made
         worded = replies(self.teacher, [in_other_words(one.question) for one in made]) if made else []
         for lesson, words in zip(made, map(said, worded), strict=True):
-            if words.endswith("?") and words != lesson.question:
-                yield GapLesson(words, lesson.answer, lesson.source, passage=lesson.passage, of=lesson.question)
+            if rewords(lesson.question, words):
+                yield replace(lesson, question=words, of=lesson.question)
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    """A sentence of a passage. ``shown``: with its title, and with the one before where it points there."""
+
+    text: str
+    shown: str
+    title: str
+    place: str
+
+    def lesson(self, question: str, answer: str, triplet: FactRow | None = None) -> GapLesson:
+        """A question that names nothing is asked about the title."""
+        named = telling(question) or {*question_terms(question)} & {*question_terms(self.title)}
+        asked = question if named else f"{self.title}: {question[:1].lower()}{question[1:]}"
+        return GapLesson(asked, answer, self.place, (), triplet, self.shown)
 
 
 def _of_fact(fact: Fact) -> Iterator[GapLesson]:
@@ -111,15 +131,30 @@ def _of_fact(fact: Fact) -> Iterator[GapLesson]:
         yield from (GapLesson(question, answer, row.source, triplet=row) for question, answer in asked(row))
 
 
-def _by_rules(source: str, sentence: str) -> Iterator[GapLesson]:
-    for subject, relation, thing in read_facts(sentence):
-        row = FactRow(subject, relation, thing, source=source)
+def _by_rules(sentence: _Sentence) -> Iterator[GapLesson]:
+    for subject, relation, thing in read_facts(sentence.text):
+        row = FactRow(subject, relation, thing, source=sentence.place)
         if relation_words(relation) != "capable of":  # "can" says too little of what is asked
-            yield from (GapLesson(ask, answer, source, (), row, sentence) for ask, answer in asked(row))
+            yield from (sentence.lesson(question, answer, row) for question, answer in asked(row))
 
 
-def _sentences(node: Node, place: str) -> Iterator[tuple[str, str]]:
-    """(where it stands, a sentence) of a passage, each once."""
-    yield from (
-        (place, sentence) for sentence in dict.fromkeys(sentences(node.text)) if len(sentence.split()) >= _FEWEST
-    )
+def _sentences(node: Node, title: str, place: str) -> Iterator[_Sentence]:
+    """What a passage says, each sentence once; headings and pieces of what was cut are none."""
+    before = ""
+    for text in dict.fromkeys(_whole(node.text)):
+        if len(text.split()) >= _FEWEST and text[-1] in ".!":
+            led = f"{before} {text}" if before and _POINTS_BACK.search(text) else text
+            yield _Sentence(text, f"{title}: {led}", title, place)
+        before = text
+
+
+def _whole(text: str) -> Iterator[str]:
+    """Sentences; what goes on in small letters, as after "H." or "approx.", is no new one."""
+    held = ""
+    for part in sentences(text):
+        if held and not part[0].islower():
+            yield held
+            held = ""
+        held = f"{held} {part}".strip()
+    if held:
+        yield held

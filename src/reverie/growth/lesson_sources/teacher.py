@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reverie.errors import ConfigError
-from reverie.growth.alike import Questions, telling
-from reverie.growth.asking import answer_prompt, in_other_words, like_these, replies, said, said_lines
+from reverie.growth.alike import ASKS, Questions, question_terms
+from reverie.growth.asking import answer_prompt, in_other_words, like_these, replies, rewords, said, said_lines
 from reverie.growth.contract import GapLesson
 from reverie.teachers.contract import Teacher
 
@@ -52,13 +51,14 @@ class TeacherLessons:
         """First the gap's own questions, then ones like them, each with other wordings of it. Nothing that is near a
         question from before is asked."""
         met, asks = Questions(), sum("?" in one for one in questions) * 2 > len(questions)
+        about = {term for one in questions for term in question_terms(one)} - ASKS
         own = [one for one in questions if met.take(one)]
         yield from self._answered(own)
         new, dry = list[str](), 0
         while dry < self.config.dry:
             prompts = [like_these(self._shown(own, new, rng)) for _ in range(self.config.requests)]
             lines = [line for reply in replies(self.teacher, prompts) for line in said_lines(reply)]
-            fresh = [one for one in lines if self._fits(one, asks) and met.take(one)]
+            fresh = [one for one in lines if self._fits(one, asks, about) and met.take(one)]
             yield from self._answered(fresh)
             new += fresh
             dry = 0 if fresh else dry + 1
@@ -73,8 +73,10 @@ class TeacherLessons:
         rng.shuffle(shown)
         return shown
 
-    def _fits(self, line: str, asks: bool) -> bool:
-        return 3 <= len(line) <= self.config.most_chars and (not asks or line.endswith("?")) and "\t" not in line
+    def _fits(self, line: str, asks: bool, about: set[str]) -> bool:
+        """Whether a line is a question, and shares a word with those of the gap."""
+        short = len(line) <= self.config.most_chars and (not asks or line.endswith("?"))
+        return short and bool(about & {*question_terms(line)})
 
     def _answered(self, questions: Sequence[str]) -> Iterator[GapLesson]:
         for start in range(0, len(questions), self.config.requests):
@@ -88,10 +90,5 @@ class TeacherLessons:
         pairs = [pair for pair in known for _ in range(self.config.paraphrases)]
         worded = replies(self.teacher, [in_other_words(question) for question, _ in pairs]) if pairs else []
         for (question, answer), words in zip(pairs, map(said, worded), strict=True):
-            if (
-                words
-                and words != question
-                and telling(question) == telling(words)
-                and not re.search(r"\w\?.*\w", words)
-            ):
+            if rewords(question, words):
                 yield GapLesson(words, answer, self.name, of=question)

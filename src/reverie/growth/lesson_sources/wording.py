@@ -52,9 +52,9 @@ def asked(fact: FactRow) -> Iterator[tuple[str, str]]:
         yield _BACK[words].format(thing), subject
 
 
-def cloze(sentence: str) -> Iterator[tuple[str, str]]:
-    """The sentence with its last name or number left out."""
+def cloze(sentence: str, title: str) -> Iterator[tuple[str, str]]:
+    """The sentence with its last name or number left out; ``title``: what it is about."""
     found = [*_SPAN.finditer(sentence)]
     if found and len(sentence.split()) >= 5:
         last = found[-1]
-        yield f"Complete the sentence: {sentence[: last.start()]}…{sentence[last.end() :]}", last.group()
+        yield f"Complete the sentence about {title}: {sentence[: last.start()]}…{sentence[last.end() :]}", last.group()
