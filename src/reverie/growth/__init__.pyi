@@ -1,0 +1,13 @@
+from .admission import admit as admit
+from .admission import remove as remove
+from .admission import verify as verify
+from .certificate import Certificate as Certificate
+from .certificate import Test as Test
+from .certificate import read_certificate as read_certificate
+from .creation import Grown as Grown
+from .creation import grow_expert as grow_expert
+from .design import Design as Design
+from .design import design as design
+from .examining import Examiner as Examiner
+from .trial import TrialConfig as TrialConfig
+from .trial import certify as certify
