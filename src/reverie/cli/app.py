@@ -43,6 +43,7 @@ COMMANDS = (
     "distill",
     "learn",
     "gaps",
+    "grow",
     "calibrate",
     "init",
     "models",
