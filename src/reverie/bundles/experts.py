@@ -12,6 +12,7 @@ from reverie.paths import default_library
 
 if TYPE_CHECKING:
     from reverie.dreaming.expert_pool import ExpertPool
+    from reverie.experts.router import Router
 
 __all__ = ["EXPERTS", "ROUTER", "bundle_base_hash", "open_expert_pool", "open_library", "open_router"]
 
