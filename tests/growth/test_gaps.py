@@ -55,10 +55,8 @@ def test_one_subject_alone_is_a_gap_and_noise_is_none() -> None:
 
 
 def test_what_is_asked_about_one_named_thing_is_one_gap() -> None:
-    attempts = [
-        one for at, form in enumerate(FORMS) for one in asked(6, form.replace("{1}", "Arden").replace("{}?", "Arden?"), 1 + 10 * at)
-    ]  # fmt: skip
-    attempts = [Attempt(one.question.replace("{}", "mill"), "?", "smol", time=NOW, id=one.id) for one in attempts]
+    asks = [form.format(place, "Arden") for form in FORMS for place in (*PLACES, "bank", "well")]
+    attempts = [Attempt(text, "?", "smol", time=NOW, id=at) for at, text in enumerate(asks, 1)]
     (gap,) = found(attempts, blobs(6, 6, 6)).gaps
     assert len(gap.attempts) == 18
     assert "arden" in gap.name
