@@ -166,7 +166,7 @@ def _plan(
 
 def _gap(request: GrowRequest, log: GapLog, progress: Progress) -> Gap | None:
     """Which gap is meant, None for none. Raises UsageError where none is there and the expert has no name."""
-    if request.name and not request.gap and not log.models().get(request.model):
+    if request.name and not request.gap and not log.models().get(read_manifest(find_bundle(request.model))["name"]):
         return None
     progress("reading the model", 0, 0)
     bundle = load_bundle(request.model, weights="auto")

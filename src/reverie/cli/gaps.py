@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 app = command_app(no_args_is_help=True)
 GapArgument = Annotated[str, typer.Argument(metavar="GAP", help="Its id or its name.")]
-_SHOWN = 3  # questions of a gap in the list
 
 
 @app.callback()
@@ -48,13 +47,15 @@ def list_(
 ) -> None:
     """List the gaps, the gravest first."""
     with Output(as_json) as out:
+        from reverie.growth.gaps import gap_to_json
+
         with _found(model, memory, library) as (found, _):
             if map_ is not None:
                 from reverie.files import atomic_write_bytes
                 from reverie.growth.gap_map import draw_gaps
 
                 atomic_write_bytes(map_, draw_gaps(found, model))
-        payload = {"model": model, "gaps": [_told(gap) for gap in found.gaps], "alone": len(found.alone)}
+        payload = {"model": model, "gaps": [gap_to_json(gap) for gap in found.gaps], "alone": len(found.alone)}
         if map_ is not None:
             payload["map"] = str(map_)
         out.result(payload, lambda console: _show_list(console, payload))
@@ -70,8 +71,10 @@ def show(
 ) -> None:
     """Show a gap's questions, what was attempted, and how far answers move when memory is put beside them."""
     with Output(as_json) as out:
+        from reverie.growth.gaps import gap_to_json
+
         with _found(model, memory, library) as (found, missing):
-            payload = _told(_named(found, gap), every=True)
+            payload = gap_to_json(_named(found, gap), every=True)
             payload["missing"] = missing(payload["questions"])
         out.result(payload, lambda console: _show(console, payload))
 
@@ -154,15 +157,6 @@ def _found(
                 return missing_of(bundle, opened, told, questions)
 
         yield gaps_of(bundle, opened, log, progress=report), missing
-
-
-def _told(gap: Gap, every: bool = False) -> dict[str, Any]:
-    shown = gap.questions if every else gap.questions[:_SHOWN]
-    told = {"id": gap.id, "name": gap.name, "expert": gap.expert, "count": len(gap.attempts), "questions": shown}
-    numbers = {"severity": round(gap.severity, 2), "trend": round(gap.trend, 2)}
-    if not every:
-        return told | numbers
-    return told | numbers | {"attempts": [vars(one) | {"signals": dict(one.signals)} for one in gap.attempts]}
 
 
 def _show_list(console: Console, payload: dict[str, Any]) -> None:

@@ -13,15 +13,17 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from reverie.errors import ConfigError, UsageError, nearest
 from reverie.memory.attempts import Attempt
 
-__all__ = ["Gap", "GapConfig", "Gaps", "find_gaps", "gap_named", "told_apart"]
+__all__ = ["Gap", "GapConfig", "Gaps", "find_gaps", "gap_named", "gap_to_json", "told_apart"]
 
 _DAY = 86_400.0
+_SHOWN = 3  # questions of a gap in a list
 _SETTLES = 3  # neighbours by which a place is dense
 _MARKED = 0.8  # of a place's questions that hold one strange name
 _WORDS = re.compile(r"[^\W\d_]{3,}")
@@ -72,6 +74,14 @@ class Gaps:
     gaps: tuple[Gap, ...]
     alone: tuple[Attempt, ...]
     alone_place: np.ndarray
+
+
+def gap_to_json(gap: Gap, every: bool = False) -> dict[str, Any]:
+    """What is told of a gap: a few of its questions, or with ``every`` all of them and what was attempted."""
+    told = {"id": gap.id, "name": gap.name, "expert": gap.expert, "count": len(gap.attempts)}
+    told |= {"severity": round(gap.severity, 2), "trend": round(gap.trend, 2)}
+    told["questions"] = gap.questions if every else gap.questions[:_SHOWN]
+    return told | ({"attempts": [{**vars(one), "signals": dict(one.signals)} for one in gap.attempts]} if every else {})
 
 
 def find_gaps(

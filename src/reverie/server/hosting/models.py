@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from reverie.bundles import load_bundle
 from reverie.bundles.bundle import MANIFEST, read_manifest
 from reverie.bundles.experts import open_library
+from reverie.bundles.gaps import gaps_of
 from reverie.dreaming.engine_speaker import EngineSpeaker
 from reverie.dreaming.gap_notes import GapNotes
 from reverie.dreaming.minds import JoinedMind, Mind, PictureMind
@@ -28,7 +29,10 @@ from reverie.errors import BundleError, UsageError
 from reverie.experts.contract import Choice
 from reverie.experts.library import Library
 from reverie.files import sha256_of
+from reverie.growth.gaps import Gaps
 from reverie.jsonio import read_object
+from reverie.memory.attempts import GapLog
+from reverie.paths import default_memory
 from reverie.server.hosting.kept import FILE, Kept, read_kept
 from reverie.server.hosting.settings import HostingConfig
 from reverie.tokens.base_words import ChatTemplate
@@ -172,6 +176,11 @@ class HostedModel:
         """What is asked with dreams. On the thread ``asking`` alone."""
         model = self.mind.model if isinstance(self.mind, PictureMind) else self.model
         return _session(model, self.config, self.mind)
+
+    def gaps(self) -> Gaps:
+        """What it does not know, by the gap log of its memory. Takes a while; call it from a thread of its own."""
+        with GapLog(self.config.memory or default_memory()) as log:
+            return gaps_of(self._bundle, self.model, log)
 
     @property
     def words(self) -> WordMind:
