@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from reverie.dreaming.reading import answer_words, bears_out, gives_orders
-from reverie.growth.alike import Questions, question_terms, same_answer, telling
+from reverie.dreaming.reading import bears_out, gives_orders
+from reverie.growth.alike import Questions, echoes, question_terms, same_answer, telling
 from reverie.growth.contract import GIVEN, GapLesson, LessonCheck
 from reverie.growth.languages import Languages
 from reverie.memory.relation_patterns import relation_words
@@ -28,7 +28,6 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _TURNS = re.compile(r"\[/?INST\]|<\|\w+\|>|^\s*#{2,}\s|\b(?:user|assistant|system|question|answer)\s*:", re.I | re.M)
-_STORY = 12  # terms of a question that may hold its answer
 _SURE = 0.8  # from which what the memory recalls is held against a lesson
 
 
@@ -67,7 +66,7 @@ class Rules:
             return "says the question again"
         if lesson.source.startswith(GIVEN):
             return ""
-        if _echoes(question, answer):
+        if echoes(question, answer):
             return "says the question again"
         return "another language" if self._languages.foreign(question, answer) else ""
 
@@ -155,10 +154,3 @@ def usual_checks(
 def _stutters(text: str) -> bool:
     """Whether a word of letters stands there thrice in a row."""
     return re.search(r"\b([^\W\d_]+)(?:[\s,]+\1\b){2}", text.casefold()) is not None
-
-
-def _echoes(question: str, answer: str) -> bool:
-    """Whether the answer adds no word to a short question, which names no choice."""
-    words = {*answer_words(answer)}
-    short = len(question_terms(question)) < _STORY and not re.search(r"\bor\b", question, re.IGNORECASE)
-    return short and bool(words) and words <= {*answer_words(question)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reverie.errors import BackendError, ConfigError
-from reverie.growth.alike import same_answer
+from reverie.growth.alike import echoes, same_answer
 from reverie.growth.asking import answer_prompt, replies, said
 from reverie.growth.contract import GIVEN, GapLesson
 from reverie.teachers.contract import Teacher
@@ -15,9 +15,9 @@ __all__ = ["SecondAnswer"]
 
 class SecondAnswer:
     """Who is asked for a lesson's question ``times`` times more, in other words than its source used, must say the same
-    at least ``agree`` times. What a model did not say (files, programs, facts of the memory) is left alone unless
-    ``given``. One that lies the same way every time agrees with itself: that only a memory, a passage or another
-    teacher finds.
+    at least ``agree`` times, and nothing else; replies that only say the question again are no answers. What a model
+    did not say (files, programs, facts of the memory) is left alone unless ``given``. One that lies the same way every
+    time agrees with itself: that only a memory, a passage or another teacher finds.
 
     Args:
         known: right answers of the gap itself, shown as examples
@@ -53,7 +53,8 @@ class SecondAnswer:
         return [found.get(id(one), "") for one in lessons]
 
     def _problem(self, lesson: GapLesson, again: Sequence[str]) -> str:
-        if not any(again):
+        answers = [one for one in again if one and not echoes(lesson.question, one)]
+        same = sum(same_answer(lesson.question, lesson.answer, one) for one in answers)
+        if len(answers) < self.agree:
             return "no second answer"
-        same = sum(bool(one) and same_answer(lesson.question, lesson.answer, one) for one in again)
-        return "" if same >= self.agree else "second answer differs"
+        return "" if same == len(answers) else "second answer differs"
