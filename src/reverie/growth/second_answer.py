@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reverie.errors import BackendError, ConfigError
 from reverie.growth.alike import echoes, same_answer
 from reverie.growth.asking import answer_prompt, replies, said
-from reverie.growth.contract import GIVEN, GapLesson
+from reverie.growth.contract import GapLesson, no_models
 from reverie.teachers.contract import Teacher
 
 __all__ = ["SecondAnswer"]
@@ -15,9 +15,9 @@ __all__ = ["SecondAnswer"]
 
 class SecondAnswer:
     """Who is asked for a lesson's question ``times`` times more, in other words than its source used, must say the same
-    at least ``agree`` times, and nothing else; replies that only say the question again are no answers. What a model
-    did not say (files, programs, facts of the memory) is left alone unless ``given``. One that lies the same way every
-    time agrees with itself: that only a memory, a passage or another teacher finds.
+    at least ``agree`` times, and nothing else; replies that only say the question again are no answers. What is no
+    model's words (files, programs, facts, what rules read in a passage) is left alone unless ``given``. One that lies
+    the same way every time agrees with itself: that only a memory, a passage or another teacher finds.
 
     Args:
         known: right answers of the gap itself, shown as examples
@@ -39,7 +39,7 @@ class SecondAnswer:
 
     def problems(self, lessons: Sequence[GapLesson]) -> list[str]:
         """Raises BackendError where the teacher is away or its budget is spent."""
-        asked = [one for one in lessons if self.given or not one.source.startswith(GIVEN)]
+        asked = [one for one in lessons if self.given or not no_models(one)]
         prompts = [
             answer_prompt(one.question, one.passage, form, self.known)
             for one in asked
