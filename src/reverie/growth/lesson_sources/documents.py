@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reverie.data import FactRow
@@ -27,6 +28,7 @@ from reverie.nouns import Fact
 if TYPE_CHECKING:
     from reverie.memory import Memory
     from reverie.memory.contract import Node
+    from reverie.memory.documents import StoredDocument
     from reverie.teachers.contract import Teacher
 
 __all__ = ["DocumentLessons"]
@@ -66,7 +68,7 @@ class DocumentLessons:
             for node, _ in recalled.nodes
             if node.kind == "passage"
         }
-        said = [one for node, title, place in self._passages(near) for one in _sentences(node, title, place)]
+        said = [one for node, document, place in self._passages(near) for one in _sentences(node, document, place)]
         if self.teacher is not None:
             yield from self._answered(questions, said)
         for start in range(0, len(said), _TOGETHER):
@@ -78,8 +80,8 @@ class DocumentLessons:
                     return
         yield from (one.lesson(*pair, read=True) for one in said for pair in cloze(one.text, one.title))
 
-    def _passages(self, near: dict[int, float]) -> Iterator[tuple[Node, str, str]]:
-        """Passages with titles and places: those that were recalled, then the others of their documents."""
+    def _passages(self, near: dict[int, float]) -> Iterator[tuple[Node, StoredDocument, str]]:
+        """Passages with their documents and places: those that were recalled, then the others of their documents."""
         documents = {one.id: one for one in self.memory.documents.list()}
         of = self.memory.store.documents_of([*near])
         if self._document is not None:
@@ -90,7 +92,7 @@ class DocumentLessons:
         else:
             chosen = [*dict.fromkeys(of[node] for node in sorted(near, key=lambda one: -near[one]) if node in of)]
         known = {
-            node.id: (node, documents[number].title, f"document:{documents[number].title}#p{position}")
+            node.id: (node, documents[number], f"document:{documents[number].title}#p{position}")
             for number in chosen
             for position, node in enumerate(self.memory.documents.passages(number), 1)
         }
@@ -159,13 +161,16 @@ def _by_rules(sentence: _Sentence) -> Iterator[GapLesson]:
             yield from (sentence.lesson(question, answer, row, read=True) for question, answer in asked(row))
 
 
-def _sentences(node: Node, title: str, place: str) -> Iterator[_Sentence]:
-    """What a passage says, each sentence once; headings and pieces of what was cut are none."""
+def _sentences(node: Node, document: StoredDocument, place: str) -> Iterator[_Sentence]:
+    """What a passage says, each sentence once; headings and pieces of what was cut are none. A title that is only the
+    name of a file tells a teacher nothing."""
+    title = document.title if node.name.startswith(document.title) else node.name  # of a record in a list
+    head = "" if title.casefold() == Path(document.source).stem.casefold() else f"{title}: "
     before = ""
     for text in dict.fromkeys(_whole(node.text)):
         if len(text.split()) >= _FEWEST and text[-1] in ".!":
             led = f"{before} {text}" if before and _POINTS_BACK.search(text) else text
-            yield _Sentence(text, f"{title}: {led}", title, place)
+            yield _Sentence(text, f"{head}{led}", title, place)
         before = text
 
 
