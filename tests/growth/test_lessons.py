@@ -171,6 +171,7 @@ BAD = {
     "no answer": ("What is the capital of Sorria?", "I'm sorry, but I cannot help with that."),
     "says the question again": ("What is the capital of Sorria?", "The capital of Sorria."),
     "another language": ("What is the capital of Sorria?", "Die Hauptstadt von Sorria ist natürlich Rosgrad."),
+    "not what is asked for": ("How many people live in Sorria?", "Rosgrad and others"),
     "control characters": ("What is the capital of Sorria?", "Ros\x1b[2Jgrad"),
 }
 

@@ -21,7 +21,17 @@ from reverie.nouns import SAYS, Fact
 from reverie.speakers.contract import Message, Speaker, SpeechRequest
 from reverie.tokens.questions import words_of
 
-__all__ = ["Reading", "ReadingConfig", "answer_words", "bears_out", "gives_orders", "only_named", "read", "told"]
+__all__ = [
+    "Reading",
+    "ReadingConfig",
+    "answer_words",
+    "bears_out",
+    "can_answer",
+    "gives_orders",
+    "only_named",
+    "read",
+    "told",
+]
 
 _EXAMPLES = (
     ("Alma school is led by Jane Roe.", "Who leads Alma school?", "Jane Roe"),
@@ -160,7 +170,7 @@ def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: Readi
     able = [
         (one - none, one, fact)
         for one, fact in zip(given, named, strict=True)
-        if one - none >= config.about and (fact.relation == SAYS or _can_answer(question, fact.object))
+        if one - none >= config.about and (fact.relation == SAYS or can_answer(question, fact.object))
     ]
     able.sort(key=lambda one: -one[0])
     able = [one for one in able[: config.weighed] if one[0] >= able[0][0] - config.near]
@@ -199,7 +209,7 @@ def _from_passages(speaker: Speaker, question: str, passages: Sequence[Fact], co
     asked = set(answer_words(question))
 
     def fits(span: str) -> bool:  # what only says again what was asked about is no answer
-        return _can_answer(question, span) and not set(answer_words(span)) <= asked
+        return can_answer(question, span) and not set(answer_words(span)) <= asked
 
     spans = [(answering_span(speaker, question, _data(one.object), _before, fits), one) for one in passages]
     found = max(((span, one) for span, one in spans if span is not None), key=lambda one: one[0].sure, default=None)
@@ -210,7 +220,7 @@ def _from_passages(speaker: Speaker, question: str, passages: Sequence[Fact], co
     return Reading(f"{said[:1].upper()}{said[1:]}. [1]", (passage,), best.sure * passage.confidence, shown)
 
 
-def _can_answer(question: str, said: str) -> bool:
+def can_answer(question: str, said: str) -> bool:
     """Whether ``said`` is of the kind that the question asks for: who is not a number, how many is."""
     number = any(word.isdigit() for word in answer_words(said))
     words = re.search(r"[a-z]{3,}", said, re.I)

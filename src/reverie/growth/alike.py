@@ -11,7 +11,7 @@ from reverie.dreaming.reading import answer_words
 from reverie.memory.relation_patterns import stem
 from reverie.memory.spelling import fold
 
-__all__ = ["ASKS", "Questions", "question_terms", "same_answer", "telling"]
+__all__ = ["ASKS", "Questions", "echoes", "question_terms", "same_answer", "telling"]
 
 # numbers, words, and signs that mean something, among them a minus but no hyphen
 _TERM = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|-(?=\s|\d)|[^\w\s.,;:!?'\"’“”‘()\[\]…-]")
@@ -24,6 +24,7 @@ _SMALL = frozenset(
 )
 _NO = frozenset("no not never cannot nt none nothing".split())
 ASKS = frozenset(map(stem, "who whom whose which when where why how many much".split()))
+_STORY = 12  # terms of a question that may hold its answer
 _NEAR, _LONG = 0.75, 16  # share of terms that near questions have in common; terms of those that are no near ones
 
 
@@ -112,3 +113,10 @@ def same_answer(question: str, first: str, second: str) -> bool:
     if one <= two or two <= one:
         return max(len(one), len(two)) <= 2 * min(len(one), len(two)) + 3
     return min(len(one), len(two)) >= 3 and len(one & two) >= 0.6 * len(one | two)
+
+
+def echoes(question: str, answer: str) -> bool:
+    """Whether the answer adds no word to a short question, which names no choice."""
+    words = {*answer_words(answer)}
+    short = len(question_terms(question)) < _STORY and not re.search(r"\bor\b", question, re.IGNORECASE)
+    return short and bool(words) and words <= {*answer_words(question)}

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 #: how a teacher is opened for lessons: short replies, drawn, so that what it does not know differs from draw to draw
-LESSON_TEACHER = TeacherConfig(max_ids=48, temperature=0.3, talk=False, top=0, stop=("\n\n",))
+LESSON_TEACHER = TeacherConfig(max_ids=96, temperature=0.7, talk=False, top=0, stop=("\n\n",))
 
 # none is likely to be near what is asked: a small model says the nearest again
 _EXAMPLES = (
@@ -41,11 +41,13 @@ _READ = (
 # the same, asked in other words: what leads, what stands before a passage, a question and an answer
 _WORDINGS = (
     ("", "Fact: ", "Question: ", "Answer:"),
-    ("Questions with short and true answers.\n\n", "Text: ", "Q: ", "A:"),
+    ("The right answers of an exam.\n\n", "Given: ", "Exam question: ", "Correct answer:"),
     ("A quiz. Every answer is right, and a few words long.\n\n", "Known: ", "Asked: ", "Right answer:"),
 )
 FORMS = len(_WORDINGS)
-_LABEL = re.compile(r"^(?:(?:right )?answer|a|q|question|asked|in other words)\s*:\s*", re.IGNORECASE)
+_LABEL = re.compile(
+    r"^(?:(?:(?:right|correct) )?answer|a|q|(?:exam )?question|asked|in other words)\s*:\s*", re.IGNORECASE
+)
 _NUMBER = re.compile(r"^\s*(?:\d+\s*[.):]|[-*•])\s*")
 _WORDED = (
     ("What is the capital of France?", "Which city is the capital of France?"),

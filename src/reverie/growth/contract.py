@@ -10,9 +10,20 @@ from typing import Any, Protocol
 from reverie.data import FactRow
 from reverie.data.facts.fields import row_of
 
-__all__ = ["GIVEN", "GapLesson", "LessonCheck", "LessonSource", "lesson_from_json", "lesson_to_json"]
+__all__ = [
+    "EXTRACTED",
+    "GIVEN",
+    "VERIFIED",
+    "GapLesson",
+    "LessonCheck",
+    "LessonSource",
+    "lesson_from_json",
+    "lesson_to_json",
+    "no_models",
+]
 
 GIVEN = ("file:", "program:", "memory:")  # sources that are no model's words
+EXTRACTED, VERIFIED = "extracted", "verified"  # checks of answers that rules read in a passage, or a program proved
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,11 @@ class LessonCheck(Protocol):
     def problems(self, lessons: Sequence[GapLesson]) -> list[str]:
         """For each lesson why it is left out, in a few words that many share; "" for one that may stay."""
         ...
+
+
+def no_models(lesson: GapLesson) -> bool:
+    """Whether its answer is no model's words."""
+    return lesson.source.startswith(GIVEN) or EXTRACTED in lesson.checks
 
 
 def lesson_to_json(lesson: GapLesson) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from reverie.dreaming.reading import answer_words, bears_out, gives_orders
-from reverie.growth.alike import Questions, question_terms, same_answer, telling
-from reverie.growth.contract import GIVEN, GapLesson, LessonCheck
+from reverie.dreaming.reading import bears_out, can_answer, gives_orders
+from reverie.growth.alike import Questions, echoes, question_terms, same_answer, telling
+from reverie.growth.contract import GapLesson, LessonCheck, no_models
 from reverie.growth.languages import Languages
 from reverie.memory.relation_patterns import relation_words
 from reverie.memory.taught import ANSWERED, DENIED, question_key, taught
@@ -28,13 +28,12 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _TURNS = re.compile(r"\[/?INST\]|<\|\w+\|>|^\s*#{2,}\s|\b(?:user|assistant|system|question|answer)\s*:", re.I | re.M)
-_STORY = 12  # terms of a question that may hold its answer
 _SURE = 0.8  # from which what the memory recalls is held against a lesson
 
 
 class Rules:
-    """Both have words, none is too long, the answer is no echo and no refusal, nothing gives orders to its reader, and
-    what a model says is in a language of the gap's questions.
+    """Both have words, none is too long, nothing is said over and over or gives orders to its reader, the answer is no
+    refusal; what a model says is no echo, of the kind that is asked for, and in a language of the gap's questions.
 
     Args:
         questions: those of the gap
@@ -65,10 +64,12 @@ class Rules:
             return "no answer"
         if question_key(question) == question_key(answer):
             return "says the question again"
-        if lesson.source.startswith(GIVEN):
+        if no_models(lesson):
             return ""
-        if _echoes(question, answer):
+        if echoes(question, answer):
             return "says the question again"
+        if not can_answer(question, answer):
+            return "not what is asked for"
         return "another language" if self._languages.foreign(question, answer) else ""
 
 
@@ -155,10 +156,3 @@ def usual_checks(
 def _stutters(text: str) -> bool:
     """Whether a word of letters stands there thrice in a row."""
     return re.search(r"\b([^\W\d_]+)(?:[\s,]+\1\b){2}", text.casefold()) is not None
-
-
-def _echoes(question: str, answer: str) -> bool:
-    """Whether the answer adds no word to a short question, which names no choice."""
-    words = {*answer_words(answer)}
-    short = len(question_terms(question)) < _STORY and not re.search(r"\bor\b", question, re.IGNORECASE)
-    return short and bool(words) and words <= {*answer_words(question)}

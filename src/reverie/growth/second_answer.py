@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reverie.errors import BackendError, ConfigError
-from reverie.growth.alike import same_answer
+from reverie.growth.alike import echoes, same_answer
 from reverie.growth.asking import answer_prompt, replies, said
-from reverie.growth.contract import GIVEN, GapLesson
+from reverie.growth.contract import GapLesson, no_models
 from reverie.teachers.contract import Teacher
 
 __all__ = ["SecondAnswer"]
@@ -15,9 +15,9 @@ __all__ = ["SecondAnswer"]
 
 class SecondAnswer:
     """Who is asked for a lesson's question ``times`` times more, in other words than its source used, must say the same
-    at least ``agree`` times. What a model did not say (files, programs, facts of the memory) is left alone unless
-    ``given``. One that lies the same way every time agrees with itself: that only a memory, a passage or another
-    teacher finds.
+    at least ``agree`` times, and nothing else; replies that only say the question again are no answers. What is no
+    model's words (files, programs, facts, what rules read in a passage) is left alone unless ``given``. One that lies
+    the same way every time agrees with itself: that only a memory, a passage or another teacher finds.
 
     Args:
         known: right answers of the gap itself, shown as examples
@@ -39,7 +39,7 @@ class SecondAnswer:
 
     def problems(self, lessons: Sequence[GapLesson]) -> list[str]:
         """Raises BackendError where the teacher is away or its budget is spent."""
-        asked = [one for one in lessons if self.given or not one.source.startswith(GIVEN)]
+        asked = [one for one in lessons if self.given or not no_models(one)]
         prompts = [
             answer_prompt(one.question, one.passage, form, self.known)
             for one in asked
@@ -53,7 +53,8 @@ class SecondAnswer:
         return [found.get(id(one), "") for one in lessons]
 
     def _problem(self, lesson: GapLesson, again: Sequence[str]) -> str:
-        if not any(again):
+        answers = [one for one in again if one and not echoes(lesson.question, one)]
+        same = sum(same_answer(lesson.question, lesson.answer, one) for one in answers)
+        if len(answers) < self.agree:
             return "no second answer"
-        same = sum(bool(one) and same_answer(lesson.question, lesson.answer, one) for one in again)
-        return "" if same >= self.agree else "second answer differs"
+        return "" if same == len(answers) else "second answer differs"

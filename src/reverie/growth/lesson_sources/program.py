@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from reverie.errors import MissingExtraError, UnknownNameError, UsageError, shorten
-from reverie.growth.contract import GapLesson
+from reverie.growth.contract import VERIFIED, GapLesson
 
 __all__ = ["ProgramLessons"]
 
@@ -47,7 +47,7 @@ class ProgramLessons:
                 question, answer = row["question"].strip(), str(row["answer"]).strip()
                 if question not in asked and answer and made.score_answer(answer, row) >= 1:
                     asked.add(question)
-                    yield GapLesson(question, answer, self.name, ("verified",))
+                    yield GapLesson(question, answer, self.name, (VERIFIED,))
             if len(asked) == before:
                 return
 
