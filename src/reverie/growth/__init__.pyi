@@ -12,6 +12,7 @@ from .creation import grow_expert as grow_expert
 from .design import Design as Design
 from .design import design as design
 from .examining import Examiner as Examiner
+from .examining import open_examiner as open_examiner
 from .gaps import Gap as Gap
 from .gaps import GapConfig as GapConfig
 from .gaps import Gaps as Gaps

@@ -29,9 +29,10 @@ def least_gain(gained: int, lost: int, count: int, alpha: float) -> float:
 
 
 def most_lost(lost: int, reached: int, count: int, alpha: float) -> float:
-    """The largest share of ``count`` questions that a new expert may have lost, of which it answers ``reached``.
+    """The largest share of ``count`` questions that a new expert may have lost, of which it answers ``reached`` that
+    were right before, and ``lost`` are not any more.
 
-    0 where it answers none: all others are answered by what was there before, to the bit, so that nothing is left to
-    chance. Of those that it answers ``lost`` were right and are not.
+    0 where it answers none of those: all others are answered by what was there before, to the bit, so that nothing is
+    left to chance.
     """
     return most_share(lost, reached, alpha) * reached / count if reached else 0.0

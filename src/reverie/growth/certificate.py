@@ -15,13 +15,15 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from reverie.errors import ExpertError
 from reverie.files import atomic_write_bytes
 from reverie.jsonio import read_json, read_object
-from reverie.learning.guard import Probe
 from reverie.paths import data_dir
+
+if TYPE_CHECKING:
+    from reverie.learning.guard import Probe
 
 __all__ = [
     "CERTIFICATE_FILE",
@@ -142,6 +144,8 @@ def rows_json(rows: Mapping[str, Sequence[Probe]]) -> list[dict[str, Any]]:
 
 def read_rows(folder: Path) -> dict[str, list[Probe]]:
     """The rows that an expert was judged by, by set. Raises ExpertError where they are damaged."""
+    from reverie.learning.guard import Probe
+
     found: dict[str, list[Probe]] = {}
     said = read_json(folder / ROWS_FILE, ExpertError, "the rows of a certificate")
     try:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from reverie.experts.contract import Adapter, Choice
+from reverie.experts.contract import MAX_EXPERTS, Adapter, Choice
 from reverie.experts.dynamic_router import DynamicRouter
 from reverie.experts.library import Library
+from reverie.experts.lowrank import LoraConfig
 from reverie.experts.mixing import mixed
 from reverie.experts.prototypes import Prototype
 from reverie.experts.router import Router, RouterConfig
@@ -20,7 +22,7 @@ from reverie.training.adapted import Adapted, documents_of
 from reverie.training.documents import Document, pad
 from reverie.training.judging import judged
 
-__all__ = ["Examiner", "Seen"]
+__all__ = ["Examiner", "Seen", "open_examiner"]
 
 _SIDE_BY_SIDE = 16  # rows that are judged at once
 
@@ -49,17 +51,18 @@ class Examiner:
         adapted: a base whose changes have room for all experts that answer a row together; they are others after use
         library: of the experts that are there
         router: the trained one of the bundle, if any
+        guard: one that has seen questions of this base before
     """
 
-    def __init__(self, adapted: Adapted, library: Library, router: Router | None = None):
+    def __init__(self, adapted: Adapted, library: Library, router: Router | None = None, guard: Guard | None = None):
         self.adapted, self.library = adapted, library
-        self.guard = Guard(adapted, {})
+        self.guard = guard or Guard(adapted, {})
         self._trained = router
         self._bare: dict[Probe, Seen] = {}
 
     def features(self, questions: Sequence[str]) -> Tensor:
         """float32 (n, D), of the bare base."""
-        return torch.stack([self.guard.features(one) for one in questions])
+        return self.guard.features(questions)
 
     def router(self, more: Mapping[str, Prototype] | None = None, without: str = "") -> Routed:
         """Who routes now, or would with ``more`` experts; ``without``: one that is left out."""
@@ -116,6 +119,16 @@ class Examiner:
                 strayed = (stray[0], int(guess[stray[0]])) if stray else None
                 found.append(Seen(-float(nats[own].sum()), not stray, strayed))
         return found
+
+
+def open_examiner(bundle: Path, library: Library, rank: int = 0) -> Examiner:
+    """An examiner for the bundle in a folder, with room for as many experts as answer a row together, and for one of
+    ``rank`` beside them."""
+    ranks = sorted((library.describe(name)["rank"] for name in library.names()), reverse=True)
+    room = sum(ranks[:MAX_EXPERTS]) + rank
+    trained = bundle / "router"
+    router = Router.load(trained, library.base) if trained.is_dir() else None
+    return Examiner(Adapted(bundle, LoraConfig(rank=max(room, 1))), library, router)
 
 
 class _Shelf:

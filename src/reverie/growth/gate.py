@@ -21,7 +21,7 @@ _OWN = 0.98  # of its own questions, which it lets in whoever else comes along
 def gate_of(guard: Guard, taught: Sequence[str], held: Sequence[str], others: Tensor) -> Prototype:
     """A gate for ``taught`` questions and the like, of which it did not see ``held``. ``others``: features (n, D) of
     questions that are not to be let in."""
-    own = torch.stack([guard.features(one) for one in (*held, *taught)])
+    own = guard.features([*held, *taught])
     return drawn_in(prototype_of(guard, taught), own, others)
 
 

@@ -277,13 +277,14 @@ def _losses(candidate: Candidate, name: str, rows: Sequence[Probe]) -> _Bounded:
     some = [rows[at] for at in moved]
     was = candidate.examiner.seen(some, [old[at] for at in moved])
     now = candidate.examiner.seen(some, [new[at] for at in moved], {candidate.name: candidate.adapter})
+    known = sum(one.right for one in was)  # what was wrong cannot be lost
     lost = sum(one.right and not other.right for one, other in zip(was, now, strict=True))
     gained = sum(other.right and not one.right for one, other in zip(was, now, strict=True))
-    about = f"{len(moved)} of {len(rows)} rows reach the expert, {lost} of them lost and {gained} gained"
+    about = f"{len(moved)} of {len(rows)} rows reach it, {known} of them right before; {lost} lost, {gained} gained"
+    most = candidate.config.most_lost
     return lambda level: Test(
-        f"loss of {name}", len(rows), len(moved), lost, most_lost(lost, len(moved), len(rows), level),
-        candidate.config.most_lost, "at most", about,
-    )  # fmt: skip
+        f"loss of {name}", len(rows), known, lost, most_lost(lost, known, len(rows), level), most, "at most", about
+    )
 
 
 def _moved(candidate: Candidate, name: str, rows: Sequence[Probe]) -> Test:

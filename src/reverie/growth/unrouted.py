@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from reverie.engine import Engine
+from reverie.engine.contract import Decoder, Read
+from reverie.engine.engine import open_decoder
 from reverie.errors import UnknownNameError
 from reverie.experts.contract import Adapter, Choice
 from reverie.growth.examining import Examiner
@@ -19,6 +22,7 @@ from reverie.tokens.text import BaseTokenizer
 __all__ = ["untouched"]
 
 _NAME = "it"
+_LAST = 4  # ids of a row whose logits are compared
 
 
 class _Only:
@@ -43,18 +47,21 @@ class _Only:
 
 
 def untouched(examiner: Examiner, adapter: Adapter, rows: Sequence[Probe], routed: Sequence[Probe]) -> int:
-    """How many of ``rows`` have, beside ``routed`` ones under ``adapter``, the log-probabilities to the bit that they
-    have beside the same ones without it. Each time by a fresh engine: nothing that was read is kept from the other."""
+    """How many of ``rows`` have, beside ``routed`` ones under ``adapter``, the logits to the bit that they have beside
+    the same ones without it. One batch each time: sums of other batches are rounded otherwise, whoever is in them."""
     backbone, prompter, source = _bare(examiner), examiner.adapted.prompter, _Only()
     source.put(adapter)
-    asked = [(prompter.ids(one.question), prompter.answer_ids(one.question, one.answer)) for one in (*routed, *rows)]
+    asked = [(*prompter.ids(one.question), *prompter.answer_ids(one.question, one.answer)) for one in (*routed, *rows)]
 
-    def scored(choice: Choice, engine: Engine) -> list[np.ndarray]:
-        some = [choice] * len(routed) + [()] * len(rows)
-        return engine.score_many([(*ids, one) for ids, one in zip(asked, some, strict=True)])[len(routed) :]
+    def logits(decoder: Decoder, choice: Choice) -> list[Tensor]:
+        chosen = [decoder.resolve(choice)] * len(routed) + [decoder.resolve(())] * len(rows)
+        decoder.prepare(chosen)
+        reads = [Read(np.asarray(ids, np.int64), None, one, _LAST) for ids, one in zip(asked, chosen, strict=True)]
+        return [told for told, _ in decoder.read(reads)][len(routed) :]
 
-    without, beside = scored((), Engine(backbone)), scored(((_NAME, 1.0),), Engine(backbone, experts=source))
-    return sum(np.array_equal(one, other) for one, other in zip(without, beside, strict=True))
+    with torch.inference_mode():
+        without, beside = (logits(open_decoder(backbone, source), one) for one in ((), ((_NAME, 1.0),)))
+    return sum(torch.equal(one, other) for one, other in zip(without, beside, strict=True))
 
 
 def _bare(examiner: Examiner) -> Backbone | LlamaBase | TransformersBackbone:
