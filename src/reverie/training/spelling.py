@@ -36,7 +36,9 @@ from reverie.worlds.contract import Segments
 
 __all__ = ["MadeUpWords", "SpellingData", "SpellingObjective", "unspelled_ids"]
 
-_ALIKE = 0.98  # cosine to the direction of bytes that no text has; of nano 400 ids have more than 0.994, others below 0.94
+_ALIKE = (
+    0.98  # cosine to the direction of bytes that no text has; of nano 400 ids have more than 0.994, others below 0.94
+)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SIGNS = "'-,.:/%+()"
 
@@ -190,7 +192,11 @@ class MadeUpWords:
         """Some facts, and a question about one of them."""
         facts = [(self._name(rng), self._name(rng)) for _ in range(int(rng.integers(1, 4)))]
         name, value = facts[int(rng.integers(len(facts)))]
-        said = [id_ for key, told in facts for id_ in (*key, *self._text(("is", "has", ":")[len(key) % 3]), *told, *self._text("."))]
+        said = [
+            id_
+            for key, told in facts
+            for id_ in (*key, *self._text(("is", "has", ":")[len(key) % 3]), *told, *self._text("."))
+        ]
         return self._document([*said, *self._asked(name, rng)], value)
 
     def _document(self, asked: Sequence[int], value: Sequence[int]) -> Segments:
@@ -199,7 +205,9 @@ class MadeUpWords:
         return [([*head, *ids], 0.05), (tail, 1.0), ([self.start + piece for piece in value], 1.0), ([EOS], 1.0)]
 
     def _asked(self, name: Sequence[int], rng: np.random.Generator) -> list[int]:
-        before, after = (("what is", "?"), ("which one is", "?"), ("tell me:", "."), ("", "is what?"))[int(rng.integers(4))]
+        before, after = (("what is", "?"), ("which one is", "?"), ("tell me:", "."), ("", "is what?"))[
+            int(rng.integers(4))
+        ]
         return [*self._text(before), *name, *self._text(after)]
 
     def _name(self, rng: np.random.Generator) -> list[int]:
