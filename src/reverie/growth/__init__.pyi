@@ -10,5 +10,5 @@ from .design import Design as Design
 from .design import design as design
 from .examining import Examiner as Examiner
 from .examining import open_examiner as open_examiner
-from .trial import TrialConfig as TrialConfig
+from .limits import TrialConfig as TrialConfig
 from .trial import certify as certify
