@@ -45,7 +45,7 @@ def test_a_mixture_beside_a_cold_start(model: str) -> None:
     assert report.figures["times_fewer"] == pytest.approx(
         report.baselines["cold"]["examples_cold"] / report.figures["examples_warm"]
     )
-    assert report.by.keys() == {"plate_warm", "plate_cold"}
+    assert report.by.keys() == {"plate_warm", "plate_cold", "plate_cold_all"}
 
 
 def test_skills_keep_their_test_rows_apart_and_come_the_same_again() -> None:

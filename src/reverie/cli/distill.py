@@ -20,7 +20,7 @@ _NEW = ("loop.steps=1200", "loop.lr=3e-3", "loop.warmup_steps=50", "loop.eval_ev
 
 @app.command(
     epilog=examples(
-        "reverie distill --teacher llama:model.gguf --prompts 50 --model smol --output distilled",
+        "reverie distill --teacher llama:smol --prompts 50 --model smol --output distilled",
         "reverie experts add distilled/expert --model smol",
         "reverie distill --teacher bundle:smol --prompts questions.txt --model NEW --output small",
         'reverie ask "Why is the sky blue?" --model small/bundle',
@@ -34,7 +34,7 @@ def distill(
         typer.Option(
             "--teacher",
             metavar="WHO",
-            help="ollama:NAME, openai:NAME, llama:FILE.gguf, bundle:NAME or file:TRACES.jsonl.",
+            help="ollama:NAME, openai:NAME, llama:FILE.gguf or llama:smol, bundle:NAME, file:TRACES.jsonl.",
         ),
     ] = None,
     prompts: Annotated[
