@@ -30,6 +30,7 @@ from .lessons import LessonReport as LessonReport
 from .lessons import read_lessons as read_lessons
 from .lessons import split_lessons as split_lessons
 from .lessons import write_lessons as write_lessons
+from .limits import TrialConfig as TrialConfig
 from .pipeline import GrowConfig as GrowConfig
 from .pipeline import GrowPlan as GrowPlan
 from .pipeline import Growth as Growth
@@ -37,5 +38,4 @@ from .pipeline import expert_name as expert_name
 from .pipeline import grow as grow
 from .pipeline import growth_folder as growth_folder
 from .second_answer import SecondAnswer as SecondAnswer
-from .trial import TrialConfig as TrialConfig
 from .trial import certify as certify
