@@ -40,7 +40,7 @@ _ALIKE = (
 
 @dataclass(frozen=True)
 class SpellingData(LessonData):
-    """Whose rows are trained, and what stays as it was: ``worlds`` and ``skills`` that the base and its experts know."""
+    """Whose rows are trained, and what stays as it was: what base and experts know of ``worlds`` and ``skills``."""
 
     bundle: str = "nano"  # a bundle of our own backbone
     skills: tuple[str, ...] = ()  # experts of the bundle, each by its skill
@@ -84,6 +84,10 @@ class SpellingObjective:
         if not len(self.ids):
             raise ConfigError(f"every id of {data.bundle} occurred in its training: there is nothing to spell")
         self._others = torch.ones(len(base.embeddings), dtype=torch.bool).index_fill_(0, self.ids, False)
+        if not (data.worlds or data.skills):
+            raise ConfigError("spelling: give data.worlds or data.skills, whose words the new rows are to leave alone")
+        self._tokenizer = ImageTokenizer.load(self.adapted.folder / "image_tokenizer")
+        self._lessons = Lessons(data, grammar, self._tokenizer)
         self.train, self.test = self._known(test=False), self._known(test=True)
         self.module = nn.Module()
         self.module.rows = nn.Parameter(self._apart())
@@ -109,14 +113,10 @@ class SpellingObjective:
         return Known(known, *(torch.cat([f(one) for one in logits]) for f in (_total, _top)))
 
     def _sources(self, test: bool) -> dict[str, Source]:
-        data, grammar = self.data, self.adapted.grammar
-        if not (data.worlds or data.skills):
-            raise ConfigError("spelling: give data.worlds or data.skills, whose words the new rows are to leave alone")
-        tokenizer = ImageTokenizer.load(self.adapted.folder / "image_tokenizer")
-        lessons = Lessons(data, grammar, tokenizer)
+        data, grammar, lessons = self.data, self.adapted.grammar, self._lessons
         worlds = lessons.tests if test else {name: source for name, (source, _) in lessons.sources.items()}
-        seed = data.seed + test
-        return {**worlds, **{name: skill_source(name, grammar, tokenizer, seed, test) for name in data.skills}}
+        skills = {name: skill_source(name, grammar, self._tokenizer, data.seed + test, test) for name in data.skills}
+        return {**worlds, **skills}
 
     @torch.no_grad()
     def _apart(self) -> Tensor:
