@@ -52,3 +52,16 @@ def test_a_bundle_is_found_by_name_before_a_folder_is(monkeypatch: pytest.Monkey
         UsageError, match=r"no bundle 'mime'\. Did you mean 'mine'\? There are: mine, nano; .*models pull"
     ):
         paths.find_bundle("mime")
+
+
+def test_a_gguf_file_is_found_by_its_path_or_by_the_model_that_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REVERIE_HOME", str(tmp_path))
+    kept = paths.models_dir() / "small" / "gguf" / "Small.Q4.gguf"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"GGUF")
+    with pytest.raises(UsageError, match="there is no file small"):
+        paths.find_gguf("small")  # no model yet
+    (paths.models_dir() / "small" / "manifest.json").write_text("{}")
+    assert paths.find_gguf("small") == paths.find_gguf(str(kept)) == kept

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from reverie.errors import ReverieError, shorten
 
-__all__ = ["json_lines", "jsonable", "read_json", "read_object"]
+__all__ = ["LineWriter", "json_lines", "jsonable", "read_json", "read_object"]
 
 
 def read_json(path: str | Path, error: type[ReverieError], what: str) -> Any:
@@ -57,6 +59,61 @@ def json_lines(path: str | Path, error: type[ReverieError], what: str) -> Iterat
         raise error(f"{what} is missing: there is no file {path}") from fault
     except OSError as fault:
         raise error(f"{what} {path} cannot be read: {fault.strerror or fault}") from fault
+
+
+class LineWriter:
+    """Adds JSON objects to a file of JSON lines, each in one write, whole or absent; what a killed writer left of a
+    line is cut when it is opened. Any thread may append.
+
+    Raises ``error`` where another program writes to the file, or it cannot be read or written.
+    """
+
+    def __init__(self, path: str | Path, error: type[ReverieError]):
+        from filelock import FileLock, Timeout
+
+        self.path, self._error, self._lock = Path(path), error, threading.Lock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._held = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
+            self._held.acquire()
+            self._file: BinaryIO = self.path.open("a+b", buffering=0)
+            _cut_half_line(self._file)
+        except Timeout as fault:
+            raise error(f"another program writes to {self.path}: wait for it, or name another file") from fault
+        except OSError as fault:
+            raise error(f"cannot write {self.path}: {fault.strerror or fault}") from fault
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        line = json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        try:
+            with self._lock:
+                size = os.fstat(self._file.fileno()).st_size
+                if self._file.write(line) != len(line):  # the disk is full
+                    self._file.truncate(size)
+                    raise OSError(None, "no space left")
+        except OSError as fault:
+            raise self._error(f"cannot write {self.path}: {fault.strerror or fault}; what it held stays") from fault
+
+    def close(self) -> None:
+        """Sync it to disk and let others write. It may be called twice."""
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._held.release()
+
+
+def _cut_half_line(file: BinaryIO) -> None:
+    end = place = file.seek(0, os.SEEK_END)
+    while place:
+        start = max(0, place - 2**16)
+        file.seek(start)
+        found = file.read(place - start).rfind(b"\n")
+        if found >= 0:
+            if start + found + 1 < end:
+                file.truncate(start + found + 1)
+            return
+        place = start
+    file.truncate(0)
 
 
 def jsonable(value: Any) -> Any:

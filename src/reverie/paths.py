@@ -19,6 +19,7 @@ __all__ = [
     "default_library",
     "default_memory",
     "find_bundle",
+    "find_gguf",
     "log_dir",
     "models_dir",
     "packaged_bundles",
@@ -101,6 +102,19 @@ def find_bundle(name: str | Path) -> Path:
         f"no bundle '{shorten(str(name))}'.{hint} There are: {known}; or give a bundle's folder, or fetch a model "
         "(reverie models pull)."
     )
+
+
+def find_gguf(said: str) -> Path:
+    """A GGUF file by its path, or the one that a model of the user's was made of and keeps, by the model's name, as
+    ``smol``. Raises UsageError where there is none."""
+    path = Path(said).expanduser()
+    kept = sorted((pulled_bundles()[said] / "gguf").glob("*.gguf")) if said in pulled_bundles() else []
+    if not path.is_file() and not kept:
+        raise UsageError(
+            f"there is no file {shorten(said)}, and no model of that name that keeps its GGUF file: write "
+            "llama:FILE.gguf, or llama:smol once that was pulled"
+        )
+    return path if path.is_file() else kept[0]
 
 
 def _home() -> Path | None:

@@ -73,18 +73,18 @@ class Domain:
     test: tuple[tuple[str, str], ...]
 
 
-def babi_domains(folder: Path, count: int = 3000) -> list[Domain]:
+def babi_domains(folder: Path, count: int = 3000, last: int = 2) -> list[Domain]:
     """The tasks of ``folder`` that have a file for training and one for testing (names as in bAbI's en-10k).
 
     A row's question is a story's facts up to one of its questions, and that question. Of the stories for testing only
-    the last two are taken: how a story begins may not tell its task. Raises DataError.
+    the ``last`` ones are taken (0: all): how a story begins may not tell its task. Raises DataError.
     """
     domains = []
     for path in sorted(folder.glob("qa*_*_train.txt"), key=_task_number):
         tests = path.with_name(path.name.replace("_train.txt", "_test.txt"))
         if tests.is_file():
             name = f"babi-{_task_number(path):02d}"
-            test = _stories(tests, last=2)
+            test = _stories(tests, last)
             asked = {question for question, _ in test}
             train = [row for row in _stories(path) if row[0] not in asked]
             domains.append(Domain(name, tuple(_thin(train, count)), tuple(test)))

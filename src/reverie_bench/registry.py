@@ -50,6 +50,7 @@ _OWN: dict[str, Benchmark | str] = {
     "distill": "reverie_bench.distill:BENCHMARK",
     "adaptation": "reverie_bench.adaptation:BENCHMARK",
     "forgetting": "reverie_bench.forgetting:BENCHMARK",
+    "poisoned": "reverie_bench.poisoned:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
     "reward": "reverie_bench.reward:BENCHMARK",
 }

@@ -31,7 +31,7 @@ def skills_of(names: tuple[str, ...], data: Path | None, count: int, seed: int) 
     if any(name not in own for name in names):
         if data is None or not (data / "babi").is_dir():
             raise UsageError(f"{', '.join(one for one in names if one not in own)} need --data: a folder with babi/")
-        own |= {one.name: partial(_short, one) for one in babi_domains(data / "babi")}
+        own |= {one.name: partial(_short, one) for one in babi_domains(data / "babi", last=0)}
     for name in names:
         if name not in own:
             raise UnknownNameError("skill in words", name, own)

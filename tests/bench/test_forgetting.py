@@ -45,7 +45,7 @@ def test_a_mixture_beside_a_cold_start(model: str) -> None:
     assert report.figures["times_fewer"] == pytest.approx(
         report.baselines["cold"]["examples_cold"] / report.figures["examples_warm"]
     )
-    assert report.by.keys() == {"plate_warm", "plate_cold"}
+    assert report.by.keys() == {"plate_warm", "plate_cold", "plate_cold_all"}
 
 
 def test_skills_keep_their_test_rows_apart_and_come_the_same_again() -> None:
@@ -66,7 +66,11 @@ def test_what_cannot_be_run_is_one_line(model: str, tmp_path: Path) -> None:
         run_benchmark("forgetting", BenchConfig(model=model))
     (tmp_path / "babi").mkdir()
     for part in ("train", "test"):
-        (tmp_path / "babi" / f"qa1_one_{part}.txt").write_text("1 Ann went home.\n2 Where is Ann?\thome\t1\n")
+        told = "".join(f"{place} Bob, of whom nothing else is said, stays.\n" for place in range(3, 9))
+        story = f"1 Ann went {part}.\n2 Where is Ann?\t{part}\t1\n{told}9 Where is Ann?\t{part}\t1\n"
+        (tmp_path / "babi" / f"qa1_one_{part}.txt").write_text(story)
+    (short,) = skills_of(("babi-01",), tmp_path, 9, 0)  # of long stories the beginning
+    assert short.test == (("Ann went test. Where is Ann?", "test"),)
     with pytest.raises(UnknownNameError, match="skill in words 'lakes'"):
         skills_of(("lakes",), tmp_path, 9, 0)
     with pytest.raises(ConfigError, match="no system 'magic'"):

@@ -84,7 +84,7 @@ def test_bad_lines_are_named_and_the_rest_is_learned(run: Any, bundle: Path, tmp
     assert [one["place"] for one in told["bad"]] == [
         "a.jsonl, line 1", "a.jsonl, line 3", "a.jsonl, line 4", "b.jsonl, line 1", "b.jsonl, line 2",
     ]  # fmt: skip
-    assert "left out a.jsonl, line 4: answer is nan, which is no number" in err
+    assert "left out a.jsonl, line 4: answer is nan; a number is finite" in err
 
 
 def test_what_was_said_of_answers_is_learned_once(run: Any, bundle: Path) -> None:
@@ -154,3 +154,13 @@ def test_rows_that_nobody_routes_to_the_expert_are_answered_bit_for_bit_as_befor
     alone = [place for place, one in enumerate(after) if not one[3]]
     assert alone  # a tiny base of random weights tells few questions apart
     assert [after[place] for place in alone] == [before[place] for place in alone]
+
+
+@pytest.mark.parametrize("words", [["learn", "lessons.jsonl"], ["distill", "--teacher", "file:traces.jsonl"]])
+def test_a_launcher_is_told_that_one_process_is_enough(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert main(words) == 2
+    assert "a launcher started 2: start it without one" in capsys.readouterr().err

@@ -37,7 +37,7 @@ def test_every_kind_of_lesson() -> None:
         ({}, "the question is missing"),
         ({"question": "?!", "answer": "x"}, "has no words"),
         ({"question": "Who?"}, "the answer is missing or empty"),
-        ({"question": "Who?", "answer": float("nan")}, "answer is nan, which is no number"),
+        ({"question": "Who?", "answer": float("nan")}, "answer is nan; a number is finite"),
         ({"question": "Who?", "answer": True}, "answer is a text, got True"),
         ({"question": "Who?", "answer": ["x"]}, "answer is a text"),
         ({"question": "Who?", "answer": "x" * 5000}, "has 5000 characters"),

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from tests.learning.conftest import BY_HEART, CONFIG, Home, item, margin
 
 from reverie.errors import UsageError
 from reverie.learning import Bad, Probe
+from reverie.learning.steps import Plan, begin_step, take_step
 from reverie.memory.taught import taught
 from reverie.training.adapted import Adapted, documents_of
 from reverie.training.continual import ContinualData
@@ -107,6 +110,20 @@ def test_replay_keeps_what_was_learned_before(home: Home, adapted: Adapted) -> N
 def test_each_skill_has_an_expert_of_its_own(home: Home) -> None:
     told = home.learner().learn([THREE[0], item(2, question="What is Rova?", answer="a car", skill="cars")])
     assert {step.expert for step in told.steps} == {"lessons", "cars"} == set(home.library.names())
+
+
+def test_a_start_that_knows_all_lessons_is_kept_as_it_is(home: Home, tmp_path: Path) -> None:
+    learner = home.learner(BY_HEART)
+    learner.learn(THREE)
+    start, place = home.library.adapter("lessons"), tmp_path / "step"
+    plan = Plan(9, "again", tuple((place, one.question, one.answer) for place, one in enumerate(THREE)))
+    begin_step(place, plan, home.library, start)
+    outcome = take_step(place, learner.guard, home.library, BY_HEART.step)
+    assert not isinstance(outcome, int)
+    assert (outcome.kept, outcome.exact) == (True, 1.0)
+    again = home.library.adapter("again")
+    for name, one in start.factors.items():
+        assert torch.equal(again.factors[name].up @ again.factors[name].down, one.up @ one.down)
 
 
 def test_undoing_takes_memory_and_weights_back(home: Home) -> None:

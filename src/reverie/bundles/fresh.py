@@ -18,7 +18,7 @@ from reverie.errors import BundleError, ConfigError, UsageError
 from reverie.files import atomic_folder
 from reverie.logs import quiet_transformers
 from reverie.model.gguf_base import gguf_tokenizer, read_gguf
-from reverie.paths import find_bundle
+from reverie.paths import find_bundle, find_gguf
 from reverie.tokens.grammar_files import load_grammar
 from reverie.tokens.text import BaseTokenizer, TextTokenizer
 
@@ -94,7 +94,7 @@ def words_of(teacher: str) -> Any:
     any other, BundleError for files that are damaged."""
     kind, _, place = teacher.partition(":")
     if kind == "llama":
-        return gguf_tokenizer(read_gguf(Path(place).expanduser()))
+        return gguf_tokenizer(read_gguf(find_gguf(place)))
     if kind == "bundle":
         folder = find_bundle(place)
         if isinstance(load_grammar(folder).text, BaseTokenizer):

@@ -10,7 +10,7 @@ import typer
 
 from reverie.cli.options import JsonOption, Overrides, command_app, examples
 from reverie.cli.output import Output
-from reverie.cli.runs import sigterm_ends
+from reverie.cli.runs import one_process, sigterm_ends
 from reverie.progress import shown_progress
 
 app = command_app()
@@ -20,7 +20,7 @@ _NEW = ("loop.steps=1200", "loop.lr=3e-3", "loop.warmup_steps=50", "loop.eval_ev
 
 @app.command(
     epilog=examples(
-        "reverie distill --teacher llama:model.gguf --prompts 50 --model smol --output distilled",
+        "reverie distill --teacher llama:smol --prompts 50 --model smol --output distilled",
         "reverie experts add distilled/expert --model smol",
         "reverie distill --teacher bundle:smol --prompts questions.txt --model NEW --output small",
         'reverie ask "Why is the sky blue?" --model small/bundle',
@@ -34,7 +34,7 @@ def distill(
         typer.Option(
             "--teacher",
             metavar="WHO",
-            help="ollama:NAME, openai:NAME, llama:FILE.gguf, bundle:NAME or file:TRACES.jsonl.",
+            help="ollama:NAME, openai:NAME, llama:FILE.gguf or llama:smol, bundle:NAME, file:TRACES.jsonl.",
         ),
     ] = None,
     prompts: Annotated[
@@ -75,6 +75,7 @@ def distill(
     goes on.
     """  # fmt: skip
     with Output(as_json) as out:
+        one_process("reverie distill")
         with sigterm_ends(), shown_progress() as report:
             report("starting", 0, 0)
             from reverie.bundles.distilled import NEW, DistillPlan, distill, plan_distillation

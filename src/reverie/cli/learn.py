@@ -15,7 +15,7 @@ import typer
 from reverie.cli.facts import say
 from reverie.cli.options import JsonOption, LibraryOption, MemoryOption, ModelOption, Overrides, command_app, examples
 from reverie.cli.output import Output
-from reverie.cli.runs import report_run, sigterm_ends
+from reverie.cli.runs import one_process, report_run, sigterm_ends
 from reverie.errors import UsageError
 from reverie.progress import Progress, shown_progress
 
@@ -84,6 +84,7 @@ def learn(
         _learn_world(world, reward, model, output, [*([] if stream is None else [stream]), *(overrides or [])], as_json)
         return
     with Output(as_json) as out, sigterm_ends(), shown_progress() as report:
+        one_process("learning from a stream")
         if overrides:
             raise UsageError(f"settings such as {overrides[0]} are for --world; a stream is one file or folder")
         if (stream is None) == (not undo):

@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from reverie.cli.output import Output
+from reverie.errors import UsageError
+from reverie.ranks import count
 
 if TYPE_CHECKING:
     from reverie.training import TrainResult
 
-__all__ = ["report_run", "sigterm_ends"]
+__all__ = ["one_process", "report_run", "sigterm_ends"]
+
+
+def one_process(what: str) -> None:
+    """Raises UsageError where a launcher started several processes: each would do it all."""
+    if count() > 1:
+        raise UsageError(f"{what} runs in one process, and a launcher started {count()}: start it without one")
 
 
 @contextmanager

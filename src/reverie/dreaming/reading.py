@@ -21,7 +21,17 @@ from reverie.nouns import SAYS, Fact
 from reverie.speakers.contract import Message, Speaker, SpeechRequest
 from reverie.tokens.questions import words_of
 
-__all__ = ["Reading", "ReadingConfig", "bears_out", "gives_orders", "only_named", "read", "told"]
+__all__ = [
+    "Reading",
+    "ReadingConfig",
+    "answer_words",
+    "bears_out",
+    "can_answer",
+    "gives_orders",
+    "only_named",
+    "read",
+    "told",
+]
 
 _EXAMPLES = (
     ("Alma school is led by Jane Roe.", "Who leads Alma school?", "Jane Roe"),
@@ -160,7 +170,7 @@ def _about(speaker: Speaker, question: str, facts: Sequence[Fact], config: Readi
     able = [
         (one - none, one, fact)
         for one, fact in zip(given, named, strict=True)
-        if one - none >= config.about and (fact.relation == SAYS or _can_answer(question, fact.object))
+        if one - none >= config.about and (fact.relation == SAYS or can_answer(question, fact.object))
     ]
     able.sort(key=lambda one: -one[0])
     able = [one for one in able[: config.weighed] if one[0] >= able[0][0] - config.near]
@@ -196,10 +206,10 @@ def _before(words: str) -> str:
 
 def _from_passages(speaker: Speaker, question: str, passages: Sequence[Fact], config: ReadingConfig) -> Reading | None:
     """The words of a passage that answer; None where those of none do."""
-    asked = set(_words(question))
+    asked = set(answer_words(question))
 
     def fits(span: str) -> bool:  # what only says again what was asked about is no answer
-        return _can_answer(question, span) and not set(_words(span)) <= asked
+        return can_answer(question, span) and not set(answer_words(span)) <= asked
 
     spans = [(answering_span(speaker, question, _data(one.object), _before, fits), one) for one in passages]
     found = max(((span, one) for span, one in spans if span is not None), key=lambda one: one[0].sure, default=None)
@@ -210,9 +220,9 @@ def _from_passages(speaker: Speaker, question: str, passages: Sequence[Fact], co
     return Reading(f"{said[:1].upper()}{said[1:]}. [1]", (passage,), best.sure * passage.confidence, shown)
 
 
-def _can_answer(question: str, said: str) -> bool:
+def can_answer(question: str, said: str) -> bool:
     """Whether ``said`` is of the kind that the question asks for: who is not a number, how many is."""
-    number = any(word.isdigit() for word in _words(said))
+    number = any(word.isdigit() for word in answer_words(said))
     words = re.search(r"[a-z]{3,}", said, re.I)
     if _COUNTS.match(question):
         return number
@@ -249,12 +259,12 @@ def _answered(
 
 def bears_out(fact: Fact, said: str) -> bool:
     """Whether ``said`` says what ``fact`` does: all words of its object, or for a passage, words that stand in it."""
-    words = _words(said)
+    words = answer_words(said)
     if fact.relation == SAYS:
         content = [word for word in words if len(word) > 2 or word.isdigit()]
-        there = set(_words(_data(fact.object)))
+        there = set(answer_words(_data(fact.object)))
         return bool(content) and sum(word in there for word in content) >= 0.8 * len(content)
-    wanted = _words(_answer(fact))
+    wanted = answer_words(_answer(fact))
     return bool(wanted) and set(wanted) <= set(words)
 
 
@@ -262,7 +272,7 @@ def _answer(fact: Fact) -> str:
     return _data(fact.object).strip().rstrip(".")
 
 
-def _words(text: str) -> list[str]:
+def answer_words(text: str) -> list[str]:
     """Stems, without articles; numbers in digits, whatever stands beside them: "six" and "6am" share one."""
     pieces = [piece for word in words_of(text) for piece in re.findall(r"\d+|\D+", word)]
     return [_DIGITS.get(piece) or stem(piece) for piece in pieces if piece not in {"the", "a", "an"}]

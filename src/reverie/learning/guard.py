@@ -113,17 +113,17 @@ class Guard:
     def let_in(self, questions: Sequence[str], prototype: Prototype) -> list[bool]:
         """Whether a router that knows this prototype alone would choose its expert."""
         router = Router((), prototype.size, RouterConfig()).eval().with_prototypes({"it": prototype})
-        gates = router.gates(torch.stack([self.features(one) for one in questions]))[:, 0]
+        gates = router.gates(self.features(questions))[:, 0]
         return [bool(gate >= RouterConfig().threshold) for gate in gates]
 
-    def features(self, question: str) -> Tensor:
-        """What a router sees of a question: float32 (D,), of the bare base."""
-        if question not in self._features:
+    def features(self, questions: Sequence[str]) -> Tensor:
+        """What a router sees of questions: float32 (n, D), of the bare base."""
+        if unknown := [one for one in dict.fromkeys(questions) if one not in self._features]:
             kept = self.adapted.adapter()
             self.adapted.put(None)
-            self._features[question] = _features(self.adapted, question)
+            self._features |= {one: _features(self.adapted, one) for one in unknown}
             self.adapted.put(kept)
-        return self._features[question]
+        return torch.stack([self._features[one] for one in questions])
 
     def _judge_bare(self, probes: Sequence[Probe]) -> None:
         if unknown := [one for one in probes if one not in self._bare]:
@@ -146,9 +146,9 @@ def prototype_of(guard: Guard, questions: Sequence[str]) -> Prototype:
     little farther away is no longer let in: of three questions on smol the prototype alone let in 9 of 48 probes."""
     different = list(dict.fromkeys(questions))
     if len(different) >= _FEWEST:
-        return fit_prototype(torch.stack([guard.features(one) for one in different]))
+        return fit_prototype(guard.features(different))
     worded = [text for one in different for text in _worded(one)]
-    fitted = fit_prototype(torch.stack([guard.features(one) for one in worded]))
+    fitted = fit_prototype(guard.features(worded))
     return replace(fitted, limit=_NEARER * fitted.limit)
 
 

@@ -121,7 +121,7 @@ def _text(fields: Mapping[str, Any], name: str, most: int) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise DataError(f"{name} is a text, got {shorten(repr(value), 40)}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise DataError(f"{name} is {value}, which is no number")
+        raise DataError(f"{name} is {value}; a number is finite")
     text = " ".join(str(value).split()) if name != "answer" else str(value).strip()
     if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise DataError(f"{name} holds letters that cannot be written")

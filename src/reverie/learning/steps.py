@@ -42,7 +42,7 @@ class StepConfig:
     """How large a step is."""
 
     lr: float = 1e-3  # peak learning rate
-    passes: int = 20  # how often each new lesson is drawn
+    passes: int = 20  # how often each new lesson is drawn, where it is not known yet
     min_steps: int = 20  # optimizer steps at least,
     max_steps: int = 200  # and at most
     tries: tuple[float, ...] = (1.0, 0.3)  # shares of the learning rate that are tried until the guard is content
@@ -170,9 +170,13 @@ def _try(
     fisher = load_fisher(place / "start" / FISHER_FILE) if (place / "start").exists() else None
     old = [Replayed(*one[1:]) for one in plan.old]
     objective = ContinualObjective(adapted, [one[1:] for one in plan.new], old, fisher, data)
-    loop = config.loop(len(plan.new), bool(old), config.tries[0], plan.number)
-    if (result := train(objective, loop, run, progress)).stopped != "done":
-        return result.exit_code or 1
+    unknown = adapted.judge(objective.new)[2].count(False) if start is not None else len(plan.new)
+    if unknown:
+        loop = config.loop(unknown, bool(old), config.tries[0], plan.number)
+        if (result := train(objective, loop, run, progress)).stopped != "done":
+            return result.exit_code or 1
+    else:  # a mixture that says all of them is only made worse by steps on a few
+        objective.export(run / "export")
     progress("judging", 0, 0)
     candidate = load_adapter(run / "export")  # as it is written, and will be read
     prototype = prototype_of(guard, plan.questions)

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from reverie.errors import BackendError, BundleError, MissingExtraError, UsageError, shorten
+from reverie.paths import find_gguf
 from reverie.speakers.contract import MAX_TOP, Abilities, Message, SpeechRequest
 from reverie.speakers.llama_server import count_ids, llama_fields, read_chunk
 from reverie.speakers.remote import Hear, RemoteSpeaker
@@ -36,7 +37,7 @@ class LlamaSpeaker(RemoteSpeaker):
             import xllamacpp
         except ImportError as error:
             raise MissingExtraError("llama.cpp", "llama") from error
-        path = Path(str(spec).removeprefix("llama:")).expanduser()
+        path = find_gguf(str(spec).removeprefix("llama:"))
         _check_file(path)
         self.name, self.config = f"llama:{path.name}", config or SpeakerConfig()
         self._exact = self.config.parallel == 1
@@ -106,8 +107,6 @@ class LlamaSpeaker(RemoteSpeaker):
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}: write llama:FILE.gguf")
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise BundleError(f"{path} is no GGUF file: it does not begin as one")

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
-
-from filelock import FileLock, Timeout
+from typing import Any
 
 from reverie.errors import DataError, shorten
-from reverie.jsonio import json_lines
+from reverie.jsonio import LineWriter, json_lines
 from reverie.speakers.contract import Message, SaidId
 
 __all__ = ["Prompt", "Trace", "Traces", "read_traces", "trace_from_json", "trace_to_json"]
@@ -68,22 +64,12 @@ class Traces:
     """
 
     def __init__(self, path: str | Path):
-        self.path, self._lock = Path(path), threading.Lock()
-        self._known: dict[str, Trace] = {}
+        self.path, self._lines = Path(path), LineWriter(path, DataError)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._held = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=0)
-            self._held.acquire()
-            self._file: BinaryIO = self.path.open("a+b", buffering=0)
-            _cut_half_line(self._file)
             self._known = {_key(trace): trace for trace in read_traces(self.path, flawed=True)}
         except DataError:
             self.close()
             raise
-        except Timeout as error:
-            raise DataError(f"another program writes to {self.path}: wait for it, or name another file") from error
-        except OSError as error:
-            raise DataError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def __enter__(self) -> Traces:
         return self
@@ -101,23 +87,12 @@ class Traces:
         """Write it, unless the same teacher's reply to the same prompt, by the same seed, stands there."""
         if (key := _key(trace)) in self._known:
             return
-        line = json.dumps(trace_to_json(trace), ensure_ascii=False, allow_nan=False).encode() + b"\n"
-        try:
-            with self._lock:
-                size = os.fstat(self._file.fileno()).st_size
-                if self._file.write(line) != len(line):  # the disk is full
-                    self._file.truncate(size)
-                    raise OSError(None, "no space left")
-                self._known[key] = trace
-        except OSError as error:
-            raise DataError(f"cannot write {self.path}: {error.strerror or error}; what it held stays") from error
+        self._lines.append(trace_to_json(trace))
+        self._known[key] = trace
 
     def close(self) -> None:
         """Sync it to disk and let others write. It may be called twice."""
-        if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._held.release()
+        self._lines.close()
 
 
 def _key(trace: Trace) -> str:
@@ -166,17 +141,3 @@ def _nats(value: Any) -> float:
     if not math.isfinite(nats := float(value)):
         raise ValueError(f"a log-probability is a number, got {value}")
     return nats
-
-
-def _cut_half_line(file: BinaryIO) -> None:
-    end = place = file.seek(0, os.SEEK_END)
-    while place:
-        start = max(0, place - 2**16)
-        file.seek(start)
-        found = file.read(place - start).rfind(b"\n")
-        if found >= 0:
-            if start + found + 1 < end:
-                file.truncate(start + found + 1)
-            return
-        place = start
-    file.truncate(0)
