@@ -2,8 +2,8 @@
 
 ``adjusted_rand``: of the gaps that are found against the kinds that there are (Hubert & Arabie 1985); a question that
 belongs to no gap counts as one of a gap of its own, so that leaving questions out costs. ``by`` kind: the share of its
-questions in the gap that has most of them. Beside it k-means on TF-IDF and on the same features, which are told how many
-kinds there are. Choices (features, directions, neighbours) were made on bAbI 1, 2, 4 and 5 and tasks of reasoning-gym.
+questions in the gap that has most of them. Beside it k-means on TF-IDF and on the same features, told how many kinds
+there are. Choices (features, directions, neighbours) were made on bAbI 1, 2, 4 and 5 and tasks of reasoning-gym.
 """
 
 from __future__ import annotations

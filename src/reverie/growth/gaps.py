@@ -35,9 +35,9 @@ class GapConfig:
     """How questions become gaps."""
 
     least: int = 5  # questions of a gap
-    directions: int = 10  # in which questions differ most, that are looked at, by words and by features
-    words: float = 0.8  # how much of the distance is by words
-    stray: float = 0.1  # of the questions of a place, that may lie in none of its parts
+    directions: int = 5  # in which questions differ most, that are looked at, by words and by features
+    words: float = 0.5  # how much of the distance is by words
+    stray: float = 0.3  # of the questions of a place, that may lie in none of its parts
     named_by: int = 3  # words
     week_days: float = 7.0  # that the trend compares with those before
     halved_days: float = 30.0  # after which a question weighs half
