@@ -78,7 +78,7 @@ class DocumentLessons:
                 yield from self._by_teacher(some)
                 if self.teacher.counts.stopped:
                     return
-        yield from (one.lesson(*pair, read=True) for one in said for pair in cloze(one.text, one.title))
+        yield from (one.lesson(*pair, read=True) for one in said for pair in cloze(one.text, one.title, one.before))
 
     def _passages(self, near: dict[int, float]) -> Iterator[tuple[Node, StoredDocument, str]]:
         """Passages with their documents and places: those that were recalled, then the others of their documents."""
@@ -139,6 +139,7 @@ class _Sentence:
     shown: str
     title: str
     place: str
+    before: str  # the one before, where it points there
 
     def lesson(self, question: str, answer: str, triplet: FactRow | None = None, read: bool = False) -> GapLesson:
         """A question that names nothing is asked about the title. ``read``: by rules."""
@@ -170,8 +171,8 @@ def _sentences(node: Node, document: StoredDocument, place: str) -> Iterator[_Se
     before = ""
     for text in dict.fromkeys(_whole(node.text)):
         if len(text.split()) >= _FEWEST and text[-1] in ".!":
-            led = f"{before} {text}" if before and _POINTS_BACK.search(text) else text
-            yield _Sentence(text, f"{title}: {led}" if title else led, title, place)
+            led = f"{before} " if before and _POINTS_BACK.search(text) else ""
+            yield _Sentence(text, (f"{title}: " if title else "") + led + text, title, place, led)
         before = text
 
 

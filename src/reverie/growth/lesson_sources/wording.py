@@ -54,10 +54,10 @@ def asked(fact: FactRow) -> Iterator[tuple[str, str]]:
         yield _BACK[words].format(thing), subject
 
 
-def cloze(sentence: str, title: str) -> Iterator[tuple[str, str]]:
-    """The sentence with its last name or number left out; ``title``: what it is about."""
+def cloze(sentence: str, title: str = "", before: str = "") -> Iterator[tuple[str, str]]:
+    """The sentence with its last name or number left out; ``title``: what it is about, ``before``: what it follows."""
     found = [*_SPAN.finditer(sentence)]
     if found and len(sentence.split()) >= 5:
         last = found[-1]
         about = f" about {title}" if title else ""
-        yield f"Complete the sentence{about}: {sentence[: last.start()]}…{sentence[last.end() :]}", last.group()
+        yield f"Complete the sentence{about}: {before}{sentence[: last.start()]}…{sentence[last.end() :]}", last.group()
