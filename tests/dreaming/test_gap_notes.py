@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from reverie.dreaming.gap_notes import GapNotes
 from reverie.dreaming.question import Question
-from reverie.memory.attempts import GapLog
+from reverie.memory.attempts import REDACTORS, GapLog
 from reverie.nouns import Answer
 from reverie.paths import default_memory
 from reverie.talks import LoggedTurn
@@ -51,3 +53,41 @@ def test_a_memory_that_refuses_costs_a_line_and_no_answer(tmp_path: Path, caplog
     (line,) = caplog.messages
     assert "gaps are not noted" in line
     assert broken.read_text() == "no database"
+
+
+def test_a_busy_memory_holds_no_answer_up_and_nothing_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    address = str(tmp_path / "kg.db")
+    notes = GapNotes(address)
+    notes.answered(Question("First?"), UNKNOWN)
+    with closing(sqlite3.connect(address, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # as an import holds it, for minutes
+        notes.answered(Question("Second?"), UNKNOWN)
+        other.execute("ROLLBACK")
+    assert "more than 0.25 s" in caplog.text
+    assert noted(address) == ["First? Tom unknown"]
+    notes.answered(Question("Third?"), UNKNOWN)
+    assert noted(address) == ["First? Tom unknown", "Second? Tom unknown", "Third? Tom unknown"]
+
+
+def test_what_a_redactor_cannot_read_is_not_kept_and_fails_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def picky(text: str) -> str:
+        if "secret" in text:
+            raise ValueError("unreadable")
+        return text.upper()
+
+    monkeypatch.setitem(REDACTORS._entries, "picky", picky)
+    monkeypatch.setenv("REVERIE_REDACT", "picky")
+    address = str(tmp_path / "kg.db")
+    notes = GapNotes(address)
+    for text in ("A secret?", "Nothing of the kind?"):
+        notes.answered(Question(text), UNKNOWN)
+    assert noted(address) == ["NOTHING OF THE KIND? TOM unknown"]
+
+
+def test_a_redactor_that_is_not_there_notes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REVERIE_REDACT", "emails")
+    notes = GapNotes()
+    notes.answered(Question("Who?"), UNKNOWN)
+    assert not Path(default_memory()).exists()

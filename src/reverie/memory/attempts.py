@@ -12,7 +12,7 @@ from typing import Literal
 
 from sqlalchemy import delete, func, insert, select, update
 
-from reverie.memory.database import Database
+from reverie.memory.database import Database, DatabaseConfig
 from reverie.memory.schema import attempts
 from reverie.registry import Registry
 
@@ -48,6 +48,7 @@ class GapLogConfig:
     most: int = 5000  # attempts; the oldest go first
     most_chars: int = 4000  # of a question or an answer
     redactors: tuple[str, ...] = ()
+    wait_s: float = 120.0  # for whoever else writes to the memory
 
 
 def contacts(text: str) -> str:
@@ -67,7 +68,7 @@ class GapLog:
     def __init__(self, address: str | Path, config: GapLogConfig | None = None):
         self.config = config or GapLogConfig()
         self._redactors = [REDACTORS.get(name) for name in self.config.redactors]
-        self._database = Database(address)
+        self._database = Database(address, settings=DatabaseConfig(wait_s=self.config.wait_s))
 
     def __enter__(self) -> GapLog:
         return self
@@ -79,7 +80,7 @@ class GapLog:
         self._database.close()
 
     def add(self, attempt: Attempt) -> int:
-        """Keep an attempt, and no more than ``most``; its id."""
+        """Keep an attempt, and no more than ``most``; its id. Whatever a redactor raises is raised: nothing is kept."""
         said = {name: self._said(getattr(attempt, name)) for name in ("question", "answer", "correction")}
         when = attempt.time or time.time()
         row = vars(attempt) | said | {"signals": json.dumps(dict(attempt.signals)), "time": when}
