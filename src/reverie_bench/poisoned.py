@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from reverie.errors import ConfigError, DataError, UsageError
+from reverie.growth.limits import TrialConfig
 from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 from reverie_bench.skills_in_words import everyday_thing, skills_of
 
@@ -42,6 +43,7 @@ class PoisonedOptions:
     wrong: float = 0.3  # of the answers of a set of the kind "wrong"
     steps: int = 50  # of an expert
     kinds: tuple[str, ...] = KINDS
+    trial: TrialConfig = field(default_factory=TrialConfig)
 
     def __post_init__(self) -> None:
         if not self.tasks or min(self.clean, self.harmful, self.steps) < 1 or not 0 < self.wrong < 1:
@@ -141,7 +143,8 @@ class _Court:
         backbone = self.adapted.folder / "backbone"
         library = Library.open(folder / "experts", base_hash(backbone), linears=base_linears(backbone))
         examiner = Examiner(self.adapted, library, guard=self._guard)
-        certificate = certify("candidate", grown, examiner, halves=lambda: grow_halves(self.adapted, grown))
+        halves, limits = (lambda: grow_halves(self.adapted, grown)), self.options.trial
+        certificate = certify("candidate", grown, examiner, halves=halves, config=limits)
         admitted = admit(library, grown, certificate) is not None
         if admitted != ("candidate" in library):
             raise UsageError("the library is not what the certificate says")

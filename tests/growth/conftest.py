@@ -19,7 +19,7 @@ from reverie.experts.lowrank import LoraConfig
 from reverie.growth.creation import Grown, grow_expert
 from reverie.growth.design import Design, design
 from reverie.growth.examining import Examiner
-from reverie.growth.trial import TrialConfig
+from reverie.growth.limits import TrialConfig
 from reverie.learning.guard import packaged_probes
 from reverie.training.adapted import Adapted
 

@@ -9,6 +9,7 @@ from reverie.errors import ConfigError, UsageError
 from reverie.growth.gap_map import draw_gaps
 from reverie.growth.gaps import GapConfig, Gaps, find_gaps, gap_named
 from reverie.memory.attempts import Attempt
+from reverie.training.varied_prompts import varied_prompts
 
 NOW, DAY = 2e9, 86_400.0
 FORMS = ("Who keeps the {} of {}?", "What color is the {} in {}?", "In {1}, when was the {0} built?")
@@ -26,7 +27,7 @@ def blobs(*sizes: int, far: float = 12.0, seed: int = 0) -> np.ndarray:
     return np.concatenate([rng.normal(size=(size, 24)) + centre for size, centre in zip(sizes, centres)])
 
 
-BACKGROUND = np.random.default_rng(9).normal(size=(60, 24)) * 8
+BACKGROUND = dict(zip(varied_prompts(60), np.random.default_rng(9).normal(size=(60, 24)) * 8, strict=True))
 
 
 def found(attempts: list[Attempt], features: np.ndarray, owners: list[str] | None = None) -> Gaps:
@@ -47,7 +48,7 @@ def test_two_subjects_are_two_gaps_named_by_their_words() -> None:
 def test_one_subject_alone_is_a_gap_and_noise_is_none() -> None:
     assert [len(gap.attempts) for gap in found(asked(9, "Which fish swims in {} {}?"), blobs(9)).gaps] == [9]
     noise = np.random.default_rng(3).normal(size=(12, 24)) * 8
-    told = found(asked(12, "Which fish swims in {} {}?"), noise)
+    told = found([Attempt(text, "?", "smol", id=at) for at, text in enumerate(varied_prompts(90)[78:])], noise)
     assert (told.gaps, len(told.alone)) == ((), 12)
     few = found(asked(1, "Who is {} {}?"), blobs(1))
     assert (few.gaps, len(few.alone)) == ((), 1)

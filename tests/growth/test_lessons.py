@@ -19,6 +19,7 @@ from reverie.growth import (
     Decontaminated,
     GapLesson,
     Grounded,
+    LessonReport,
     MemoryAgrees,
     Rules,
     SecondAnswer,
@@ -35,15 +36,16 @@ from reverie.growth.lesson_sources.teacher import TeacherLessons
 from reverie.growth.lesson_sources.toy import ToyLessons
 from reverie.memory import Memory
 from reverie.memory.taught import taught_rows, teach
-from reverie.speakers import SpeechRequest
-from toy_lessons import PLACES, Geographer, Vanishing, capital, question, teacher
+from reverie.teachers import SpeakerTeacher
+from reverie_bench.lessons import PLACES, Geographer, capital, question
+from reverie_bench.lessons import wrong as is_wrong
+from toy_lessons import Says, Vanishing, teacher
 
 GAP = [question(place) for place in PLACES[:5]]
 
 
 def wrong(lessons: list[GapLesson]) -> list[GapLesson]:
-    named = [(next(place for place in PLACES if place in one.question), one) for one in lessons]
-    return [one for place, one in named if one.answer != capital(place)]
+    return [one for one in lessons if is_wrong(one.question, one.answer)]
 
 
 @pytest.fixture
@@ -60,12 +62,12 @@ def test_a_teacher_gives_questions_like_the_gap_with_answers_and_other_words(tmp
     lessons = read_lessons(tmp_path / "lessons.jsonl")
     assert report.kept == len(lessons) == 40
     assert not wrong(lessons)
-    assert {one.source for one in lessons} == {"teacher:frank"}
+    assert {one.source for one in lessons} == {"teacher:geographer"}
     assert len({one.question for one in lessons}) == 40
     assert {one.of for one in lessons if one.question.startswith("Which city")} <= {one.question for one in lessons}
     assert set(GAP) <= {one.question for one in lessons}
     assert lessons[0].checks == ("rules", "decontaminated", "grounded")
-    assert report.sources == {"teacher:frank": 40}
+    assert report.sources == {"teacher:geographer": 40}
 
 
 def test_a_gap_of_one_question_is_enough(tmp_path: Path) -> None:
@@ -238,7 +240,7 @@ def test_what_is_alike() -> None:
 
 def test_no_two_lessons_ask_the_same(tmp_path: Path) -> None:
     path = tmp_path / "given.jsonl"
-    said = [(GAP[0], "a"), (GAP[0].lower(), "a"), (GAP[0], "b"), ("What is the capital city of Barbia?", "a")]
+    said = [(GAP[0], "a"), (GAP[0].lower(), "a"), (GAP[0], "b"), ("What is the capital city of Barabia?", "a")]
     path.write_text("\n".join(json.dumps({"question": one, "answer": two}) for one, two in said))
     report = write_lessons(tmp_path / "x.jsonl", GAP, [open_lesson_source(f"file:{path}")])
     assert report.kept == 1
@@ -251,7 +253,7 @@ def test_what_is_kept_back_is_in_no_other_words_among_what_is_learned() -> None:
     lessons = [GapLesson(question(place), capital(place), "toy:") for place in PLACES]
     lessons += [GapLesson(f"Which city is the capital of {p}?", capital(p), "toy:", of=question(p)) for p in PLACES]
     learned, kept = split_lessons(lessons)
-    assert 8 <= len(kept) <= 50
+    assert 100 <= len(kept) <= 220
     assert len(learned) + len(kept) == len(lessons)
     assert not any(place in one.question for place in {x.question.split()[-1] for x in kept} for one in learned)
 
@@ -296,17 +298,17 @@ def test_bad_replies_are_data_and_no_lessons(tmp_path: Path, reply: str, why: st
 def test_a_teacher_that_vanishes_leaves_what_it_gave_and_the_next_call_goes_on(tmp_path: Path) -> None:
     path, notes = tmp_path / "x.jsonl", list[str]()
 
-    def write(says: object) -> object:
-        who = teacher(says, tmp_path / "replies.db")  # type: ignore[arg-type]
+    def write(says: Says) -> tuple[LessonReport, SpeakerTeacher]:
+        who = teacher(says, tmp_path / "replies.db")
         checks = [Rules(GAP), SecondAnswer(who)]
         return write_lessons(path, GAP, [TeacherLessons(who)], checks, 40, on_note=notes.append), who
 
-    report, _ = write(Vanishing(Geographer(), 150))  # type: ignore[misc]
+    report, _ = write(Vanishing(Geographer(), 150))
     assert 0 < report.kept < 40
     assert "the teacher is away" in report.stopped[0]
     assert "ended early" in notes[0]
     before = path.read_text()
-    report, who = write(Geographer())  # type: ignore[misc]
+    report, who = write(Geographer())
     assert (report.kept, report.stopped) == (40, ())
     assert path.read_text().startswith(before)
     whole = tmp_path / "whole.jsonl"
@@ -328,12 +330,12 @@ def write_dying(folder: Path, after: int = 0) -> int:
     """Write lessons, and be killed at request ``after``; how many were made."""
     says, count = Geographer(lies=0.3), 0
 
-    def dying(request: SpeechRequest) -> str:
+    def dying(prompt: str, seed: int) -> str:
         nonlocal count
         count += 1
         if count == after:
             os.kill(os.getpid(), signal.SIGKILL)
-        return says(request)
+        return says(prompt, seed)
 
     who = teacher(dying, folder / "replies.db")
     write_lessons(folder / "x.jsonl", GAP, [TeacherLessons(who)], [Rules(GAP), SecondAnswer(who)], 30)

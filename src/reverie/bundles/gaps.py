@@ -13,12 +13,12 @@ from reverie.errors import UsageError
 from reverie.experts.features import question_features
 from reverie.growth.gaps import GapConfig, Gaps, find_gaps
 from reverie.growth.missing import missing_knowledge
-from reverie.memory.attempts import GapLog
+from reverie.memory.attempts import Attempt, GapLog
 from reverie.memory.memory import Memory
 from reverie.progress import Progress, no_progress
 from reverie.training.varied_prompts import varied_prompts
 
-__all__ = ["gaps_of", "missing_of"]
+__all__ = ["gaps_among", "gaps_of", "missing_of"]
 
 _MOST, _BACKGROUND = 1000, 60  # of the newest questions, and of others beside them
 _ASKED = 3  # questions of a gap, by which missing knowledge is measured
@@ -30,6 +30,17 @@ def gaps_of(
 ) -> Gaps:
     """What ``model``, opened from ``bundle``, does not know, by its open attempts in ``log``."""
     attempts = [one for one in log.all(bundle.name) if _readable(bundle, one.question)][-_MOST:]
+    return gaps_among(bundle, model, attempts, config, progress)[0]
+
+
+def gaps_among(
+    bundle: Bundle,
+    model: Model,
+    attempts: Sequence[Attempt],
+    config: GapConfig | None = None,
+    progress: Progress = no_progress,
+) -> tuple[Gaps, np.ndarray]:
+    """Those of these attempts, and the features (n, D) of each attempt's question."""
     questions = list(dict.fromkeys(one.question for one in attempts))
     place = {question: at for at, question in enumerate(questions)}
     background = [one for one in varied_prompts(3 * _BACKGROUND) if _readable(bundle, one)][:_BACKGROUND]
@@ -38,7 +49,9 @@ def gaps_of(
     choices = model.experts.choose([*seen[: len(questions)]], [None] * len(questions))
     owners = [choice[0][0] if choice else "" for choice in choices]
     order = [place[one.question] for one in attempts]
-    return find_gaps(attempts, seen[order], seen[len(questions) :], [owners[at] for at in order], config)
+    beside = dict(zip(background, seen[len(questions) :], strict=True))
+    found = find_gaps(attempts, seen[order], beside, [owners[at] for at in order], config)
+    return found, seen[order]
 
 
 def missing_of(bundle: Bundle, model: Model, memory: Memory, questions: Sequence[str]) -> float | None:

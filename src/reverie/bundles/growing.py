@@ -19,10 +19,10 @@ from reverie.experts.library import Library
 from reverie.growth.asking import LESSON_TEACHER
 from reverie.growth.contract import LessonCheck, LessonSource
 from reverie.growth.gaps import Gap, gap_named
-from reverie.growth.grow import GrowConfig, GrowPlan, Growth, expert_name, grow, growth_folder, pending_plan
 from reverie.growth.lesson_checks import usual_checks
 from reverie.growth.lesson_sources.file import FileLessons
 from reverie.growth.lesson_sources.opening import LESSON_SOURCES, open_lesson_source
+from reverie.growth.pipeline import GrowConfig, GrowPlan, Growth, expert_name, grow, growth_folder, pending_plan
 from reverie.growth.second_answer import SecondAnswer
 from reverie.learning import read_probes
 from reverie.memory.attempts import GapLog

@@ -18,12 +18,6 @@ from .gaps import GapConfig as GapConfig
 from .gaps import Gaps as Gaps
 from .gaps import find_gaps as find_gaps
 from .gaps import gap_named as gap_named
-from .grow import GrowConfig as GrowConfig
-from .grow import GrowPlan as GrowPlan
-from .grow import Growth as Growth
-from .grow import expert_name as expert_name
-from .grow import grow as grow
-from .grow import growth_folder as growth_folder
 from .lesson_checks import Decontaminated as Decontaminated
 from .lesson_checks import Grounded as Grounded
 from .lesson_checks import MemoryAgrees as MemoryAgrees
@@ -36,6 +30,12 @@ from .lessons import LessonReport as LessonReport
 from .lessons import read_lessons as read_lessons
 from .lessons import split_lessons as split_lessons
 from .lessons import write_lessons as write_lessons
+from .limits import TrialConfig as TrialConfig
+from .pipeline import GrowConfig as GrowConfig
+from .pipeline import GrowPlan as GrowPlan
+from .pipeline import Growth as Growth
+from .pipeline import expert_name as expert_name
+from .pipeline import grow as grow
+from .pipeline import growth_folder as growth_folder
 from .second_answer import SecondAnswer as SecondAnswer
-from .trial import TrialConfig as TrialConfig
 from .trial import certify as certify

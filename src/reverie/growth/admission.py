@@ -24,7 +24,8 @@ from reverie.growth.certificate import (
 )
 from reverie.growth.creation import Grown
 from reverie.growth.examining import Examiner
-from reverie.growth.trial import Candidate, TrialConfig, trial
+from reverie.growth.limits import TrialConfig
+from reverie.growth.trial import Candidate, trial
 from reverie.settings import build_settings
 
 __all__ = ["REJECTED", "Verified", "admit", "remove", "verify"]

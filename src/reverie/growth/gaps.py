@@ -1,8 +1,8 @@
 """Gaps: questions that were not known, told apart by subject, named by their words, the gravest first.
 
-Questions are seen as the router sees them (``experts.features``), in the directions in which they and a background of
-questions on many subjects differ most. A gap is a dense place there (HDBSCAN, Campello et al. 2013); the background
-lies beside it, so that one subject alone is a dense place, too. What lies in the domain of an expert, by its gate, is
+Questions are seen by their words and as the router sees them (``experts.features``), in the directions in which they
+and a background of questions on many subjects differ most. A gap is a dense place there (HDBSCAN, Campello et al.
+2013); the background lies beside it, so that one subject alone is a dense place, too. What lies in the domain of an expert, by its gate, is
 kept apart: there an expert answers and does not know.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,9 @@ class GapConfig:
     """How questions become gaps."""
 
     least: int = 5  # questions of a gap
-    directions: int = 10  # in which questions differ most, that are looked at
+    directions: int = 10  # in which questions differ most, that are looked at, by words and by features
+    words: float = 0.8  # how much of the distance is by words
+    stray: float = 0.1  # of the questions of a place, that may lie in none of its parts
     named_by: int = 3  # words
     week_days: float = 7.0  # that the trend compares with those before
     halved_days: float = 30.0  # after which a question weighs half
@@ -87,7 +89,7 @@ def gap_to_json(gap: Gap, every: bool = False) -> dict[str, Any]:
 def find_gaps(
     attempts: Sequence[Attempt],
     features: np.ndarray,
-    background: np.ndarray,
+    background: Mapping[str, np.ndarray],
     owners: Sequence[str],
     config: GapConfig | None = None,
     now: float | None = None,
@@ -95,17 +97,22 @@ def find_gaps(
     """Tell the attempts apart.
 
     Args:
-        features: float (n, D), of each attempt's question; ``background``: float (m, D), of questions on many subjects
+        features: float (n, D), of each attempt's question; ``background``: the same, (D,), of questions on many subjects
         owners: the expert whose gate lets each question in, "" for nobody
         now: seconds since 1970
     """
     config, now = config or GapConfig(), time.time() if now is None else now
     if not attempts:
         return Gaps((), (), np.zeros((0, 2)))
-    places, seen = _seen(features, background, config)
-    groups = defaultdict[tuple[str, int], list[int]](list)
+    questions = [one.question for one in attempts]
+    both = np.concatenate([features, *(one[None] for one in background.values())])
+    seen = _view(both, [*questions, *background], config)
+    places = np.zeros((len(attempts), 2))
+    places[:, : min(2, seen.shape[1])] = seen[: len(attempts), :2]
     labels = told_apart(seen[: len(attempts)], seen[len(attempts) :], config.least)
-    labels = _of_one_name([one.question for one in attempts], labels, config.least)
+    labels = _parted(features, questions, labels, config)
+    labels = _of_one_name(questions, labels, config.least)
+    groups = defaultdict[tuple[str, int], list[int]](list)
     for at, (label, owner) in enumerate(zip(labels, owners, strict=True)):
         groups[owner, -1 if owner else label].append(at)
     enough = {key: ats for key, ats in groups.items() if len(ats) >= config.least and key != ("", -1)}
@@ -166,18 +173,56 @@ def gap_named(gaps: Sequence[Gap], said: str) -> Gap:
     raise UsageError(f"there is no gap '{said}'.{hint} There are: {known}")
 
 
-def _seen(features: np.ndarray, background: np.ndarray, config: GapConfig) -> tuple[np.ndarray, np.ndarray]:
-    """(places on a map (n, 2), all in the chosen directions (n + m, d))."""
-    from sklearn.decomposition import PCA
+def _parted(features: np.ndarray, questions: Sequence[str], labels: Sequence[int], config: GapConfig) -> list[int]:
+    """Each dense place again, in the directions in which its own questions differ most: what is dense within it is a
+    place of its own, and so on. Among questions on many subjects those of a few near kinds lie in one place."""
+    found, whole = list(labels), sorted(set(labels) - {-1})
+    while whole:
+        label = whole.pop()
+        at = [place for place, one in enumerate(found) if one == label]
+        parts = _parts(features[at], [questions[place] for place in at], config)
+        names = [label, *range(max(found) + 1, max(found) + max(parts, default=0) + 1)]
+        for place, part in zip(at, parts, strict=False):
+            found[place] = names[part]
+        whole += names if parts else []
+    return found
+
+
+def _parts(features: np.ndarray, questions: Sequence[str], config: GapConfig) -> list[int]:
+    """Which dense place within one each question is nearest to, from 0; none where it is of one piece."""
+    from sklearn.cluster import HDBSCAN
+
+    if len(features) < 2 * config.least + 2:
+        return []
+    seen = _view(features, questions, config)
+    labels = HDBSCAN(min_cluster_size=config.least, min_samples=_SETTLES, copy=True).fit_predict(seen)
+    if labels.max() < 1 or np.mean(labels < 0) > config.stray:
+        return []
+    centres = np.stack([seen[labels == label].mean(0) for label in range(labels.max() + 1)])
+    nearest = ((seen[:, None] - centres[None]) ** 2).sum(2).argmin(1)
+    return [int(one) for one in np.where(labels < 0, nearest, labels)]
+
+
+def _view(features: np.ndarray, questions: Sequence[str], config: GapConfig) -> np.ndarray:
+    """(n, d): where questions lie in the directions in which they differ most, by words (TF-IDF) and by features."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import StandardScaler
 
-    both = np.concatenate([features, background]).astype(np.float64)
-    scaled = StandardScaler().fit_transform(both)
-    size = min(config.directions, *scaled.shape)
-    seen = PCA(size, svd_solver="full").fit_transform(scaled)
-    flat = np.zeros((len(features), 2))
-    flat[:, : min(2, size)] = seen[: len(features), :2]
-    return flat, seen
+    words = TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b")
+    try:
+        said = words.fit_transform(questions).toarray()
+    except ValueError:  # no word stands in two of them
+        said = np.zeros((len(questions), 1))
+    parts = (said, config.words), (StandardScaler().fit_transform(features.astype(np.float64)), 1 - config.words)
+    return np.concatenate([np.sqrt(share) * _directions(part, config.directions) for part, share in parts], 1)
+
+
+def _directions(rows: np.ndarray, count: int) -> np.ndarray:
+    """(n, d): ``rows`` in the ``count`` directions in which they differ most, at a mean square of 1."""
+    from sklearn.decomposition import PCA
+
+    seen = PCA(min(count, *rows.shape), svd_solver="full").fit_transform(rows)
+    return np.asarray(seen / max(np.sqrt((seen**2).sum(1).mean()), 1e-12))
 
 
 def _gap(

@@ -9,7 +9,7 @@ from reverie.files import atomic_write_bytes, atomic_write_text
 from reverie.growth.certificate import Test
 
 if TYPE_CHECKING:
-    from reverie.growth.grow import GrowPlan, Growth
+    from reverie.growth.pipeline import GrowPlan, Growth
 
 __all__ = ["write_report"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reverie.engine.contract import Decoder, Read
+from reverie.engine.contract import Read
 from reverie.engine.engine import open_decoder
 from reverie.errors import UnknownNameError
 from reverie.experts.contract import Adapter, Choice
@@ -53,14 +53,16 @@ def untouched(examiner: Examiner, adapter: Adapter, rows: Sequence[Probe], route
     source.put(adapter)
     asked = [(*prompter.ids(one.question), *prompter.answer_ids(one.question, one.answer)) for one in (*routed, *rows)]
 
-    def logits(decoder: Decoder, choice: Choice) -> list[Tensor]:
+    decoder = open_decoder(backbone, source)
+
+    def logits(choice: Choice) -> list[Tensor]:
         chosen = [decoder.resolve(choice)] * len(routed) + [decoder.resolve(())] * len(rows)
         decoder.prepare(chosen)
         reads = [Read(np.asarray(ids, np.int64), None, one, _LAST) for ids, one in zip(asked, chosen, strict=True)]
         return [told for told, _ in decoder.read(reads)][len(routed) :]
 
     with torch.inference_mode():
-        without, beside = (logits(open_decoder(backbone, source), one) for one in ((), ((_NAME, 1.0),)))
+        without, beside = logits(()), logits(((_NAME, 1.0),))
     return sum(torch.equal(one, other) for one, other in zip(without, beside, strict=True))
 
 

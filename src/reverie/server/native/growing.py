@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reverie.bundles.growing import GrowRequest, grow_asked
 from reverie.errors import UsageError
 from reverie.growth.gaps import Gap, Gaps, gap_named, gap_to_json
-from reverie.growth.grow import GrowConfig, Growth
+from reverie.growth.pipeline import GrowConfig, Growth
 from reverie.jsonio import jsonable
 from reverie.memory.attempts import DISMISSED, GapLog
 from reverie.paths import default_memory

@@ -35,8 +35,9 @@ from reverie.growth.contract import LessonCheck, LessonSource
 from reverie.growth.creation import cleaned, grow_expert, grow_halves
 from reverie.growth.design import FEWEST_LESSONS, design
 from reverie.growth.lessons import LessonReport, read_lessons, write_lessons
+from reverie.growth.limits import TrialConfig
 from reverie.growth.report import write_report
-from reverie.growth.trial import TrialConfig, certify
+from reverie.growth.trial import certify
 from reverie.jsonio import jsonable, read_object
 from reverie.learning.guard import Probe
 from reverie.progress import Progress, no_progress
@@ -139,7 +140,7 @@ def grow(
     teacher is away, Stopped where training was stopped, ExpertError, TrainingError, and OSError where the disk refuses.
     The library is another only when everything has passed.
     """
-    from reverie.growth.examining import Examiner
+    from reverie.growth.examining import Examiner, open_examiner
     from reverie.training.adapted import Adapted
 
     began, folder = time.monotonic(), growth_folder(library, plan)
@@ -155,7 +156,8 @@ def grow(
         grown = replace(grown, parts=replace(grown.parts, left_out=left_out))
         progress("the trial", 0, 0)
         halves = lambda: grow_halves(adapted, grown, progress)  # noqa: E731
-        examiner = Examiner(adapted, library, router)
+        room = open_examiner(adapted.folder, library, made.lora.rank) if experts else None  # rows of several experts
+        examiner = room or Examiner(adapted, library, router)
         own = {"own": [*probes]} if probes else {}
         certificate = certify(plan.expert, grown, examiner, None, own, halves, plan.config.trial, plan.gap)
         card = admit(library, grown, certificate)
