@@ -4,6 +4,7 @@
 belongs to no gap counts as one of a gap of its own, so that leaving questions out costs. ``by`` kind: the share of its
 questions in the gap that has most of them. Beside it k-means on TF-IDF and on the same features, told how many kinds
 there are. Choices (features, directions, neighbours) were made on bAbI 1, 2, 4 and 5 and tasks of reasoning-gym.
+``small_base`` is the same for a base of a million parameters that knows bAbI 1 to 5 (``gaps_base``).
 """
 
 from __future__ import annotations
@@ -12,14 +13,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from reverie.errors import ConfigError, UsageError
-from reverie_bench.contract import BenchConfig, Benchmark, Findings
+from reverie_bench.contract import BenchConfig, Benchmark, Figures, Findings
 from reverie_bench.domains import babi_domains
+from reverie_bench.figures import share
+
+if TYPE_CHECKING:
+    from reverie.growth.gaps import Gaps
+    from reverie.memory.attempts import Attempt
+    from reverie_bench.gaps_base import SmallBase
 
 __all__ = ["BENCHMARK", "GapsOptions"]
+
+_BACKGROUND = 60  # questions beside those of the small base, as in the product
 
 
 @dataclass(frozen=True)
@@ -28,10 +38,12 @@ class GapsOptions:
 
     tasks: tuple[str, ...] = ("babi-06", "babi-07", "babi-08", "babi-09", "babi-10")
     questions: int = 40  # of each
+    small: str = "runs/gaps/base"  # where a small base that knows bAbI 1 to 5 is made, once; "" for none
+    steps: int = 400  # of it
 
     def __post_init__(self) -> None:
-        if len(self.tasks) < 2 or self.questions < 2:
-            raise ConfigError("gaps to tell apart are at least two, of two questions")
+        if len(self.tasks) < 2 or self.questions < 2 or self.steps < 1:
+            raise ConfigError("gaps to tell apart are at least two, of two questions; a base makes at least one step")
 
 
 def run(settings: BenchConfig) -> Findings:
@@ -39,6 +51,7 @@ def run(settings: BenchConfig) -> Findings:
     from reverie.bundles.loading import load_bundle
     from reverie.memory.attempts import Attempt
     from reverie.settings import load_settings
+    from reverie_bench.gaps_base import small_base
 
     options = load_settings(GapsOptions, None, settings.options)
     count = min(options.questions, settings.limit or options.questions)
@@ -46,24 +59,50 @@ def run(settings: BenchConfig) -> Findings:
     bundle = load_bundle(settings.model, weights="auto")
     attempts = [Attempt(text, "?", bundle.name, id=place) for place, text in enumerate(questions, 1)]
     found, seen = gaps_among(bundle, bundle.open(), attempts, progress=settings.progress)
-    label = {one.id: place for place, gap in enumerate(found.gaps) for one in gap.attempts}
-    labels = [label.get(one.id, -one.id) for one in attempts]
+    small, names = dict[str, Figures](), {settings.model: [gap.name for gap in found.gaps]}
+    if options.small and settings.data is not None:
+        base = small_base(Path(options.small), settings.data, options.steps)
+        settings.progress("the small base", 0, 1)
+        others = _gaps_of(base, attempts)
+        small = {"small_base": _figures(kinds, attempts, others) | {"known_accuracy": share(base.knows().values())}}
+        names["small base"] = [gap.name for gap in others.gaps]
+    told = {
+        "k-means on TF-IDF, told the number": _k_means(_words(questions), kinds),
+        "k-means on the features, told the number": _k_means(seen, kinds),
+        "one gap": [0] * len(kinds),
+    }
+    labels = _labels(attempts, found)
+    together = {
+        f"together_{name.replace('-', '_')}": {"share": _together(kinds, labels, name)} for name in options.tasks
+    }
     return Findings(
         n=len(questions),
-        figures={
-            "adjusted_rand": _rand(kinds, labels),
-            "gaps": len(found.gaps),
-            "kinds": len(options.tasks),
-            "alone_share": len(found.alone) / len(questions),
-        },
-        by={f"together_{name.replace('-', '_')}": {"share": _together(kinds, labels, name)} for name in options.tasks},
-        baselines={
-            "k-means on TF-IDF, told the number": {"adjusted_rand": _rand(kinds, _k_means(_words(questions), kinds))},
-            "k-means on the features, told the number": {"adjusted_rand": _rand(kinds, _k_means(seen, kinds))},
-            "one gap": {"adjusted_rand": _rand(kinds, [0] * len(kinds))},
-        },
-        settings={"tasks": list(options.tasks), "questions": count, "names": [gap.name for gap in found.gaps]},
+        figures=_figures(kinds, attempts, found) | {"kinds": len(options.tasks)},
+        by=together | small,
+        baselines={name: {"adjusted_rand": _rand(kinds, one)} for name, one in told.items()},
+        settings={"tasks": list(options.tasks), "questions": count, "names": names},
     )
+
+
+def _gaps_of(base: SmallBase, attempts: Sequence[Attempt]) -> Gaps:
+    from reverie.growth.gaps import find_gaps
+    from reverie.training.varied_prompts import varied_prompts
+
+    questions, others = [one.question for one in attempts], list(varied_prompts(_BACKGROUND))
+    seen = base.features([*questions, *others])
+    beside = dict(zip(others, seen[len(questions) :], strict=True))
+    return find_gaps(attempts, seen[: len(questions)], beside, [""] * len(questions))
+
+
+def _labels(attempts: Sequence[Attempt], found: Gaps) -> list[int]:
+    """Of each attempt the place of its gap; below 0, and nobody else's, for one that belongs to none."""
+    place = {one.id: at for at, gap in enumerate(found.gaps) for one in gap.attempts}
+    return [place.get(one.id, -one.id) for one in attempts]
+
+
+def _figures(kinds: Sequence[str], attempts: Sequence[Attempt], found: Gaps) -> Figures:
+    rand, alone = _rand(kinds, _labels(attempts, found)), len(found.alone) / len(attempts)
+    return {"adjusted_rand": rand, "gaps": len(found.gaps), "alone_share": alone}
 
 
 def _rows(data: Path | None, tasks: Sequence[str], count: int, seed: int) -> tuple[list[str], list[str]]:

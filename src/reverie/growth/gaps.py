@@ -45,6 +45,8 @@ class GapConfig:
     def __post_init__(self) -> None:
         if self.least < 2 or self.directions < 2 or self.named_by < 1 or min(self.week_days, self.halved_days) <= 0:
             raise ConfigError("gaps need at least 2 questions and directions, 1 word, and days above 0")
+        if not (0 <= self.words <= 1 and 0 <= self.stray <= 1):
+            raise ConfigError(f"gaps: words and stray lie between 0 and 1, got {self.words} and {self.stray}")
 
 
 @dataclass(frozen=True)
