@@ -2,8 +2,8 @@
 
 Questions are seen by their words and as the router sees them (``experts.features``), in the directions in which they
 and a background of questions on many subjects differ most. A gap is a dense place there (HDBSCAN, Campello et al.
-2013); the background lies beside it, so that one subject alone is a dense place, too. What lies in the domain of an expert, by its gate, is
-kept apart: there an expert answers and does not know.
+2013); the background lies beside it, so that one subject alone is a dense place, too. What lies in the domain of an
+expert, by its gate, is kept apart: there an expert answers and does not know.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def find_gaps(
     """Tell the attempts apart.
 
     Args:
-        features: float (n, D), of each attempt's question; ``background``: the same, (D,), of questions on many subjects
+        features: float (n, D), of each attempt's question
+        background: the same, (D,), of questions on many subjects
         owners: the expert whose gate lets each question in, "" for nobody
         now: seconds since 1970
     """
