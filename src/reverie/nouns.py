@@ -13,6 +13,7 @@ __all__ = [
     "SAYS",
     "Answer",
     "Attribution",
+    "Backing",
     "Check",
     "Dream",
     "ExpertShare",
@@ -20,6 +21,7 @@ __all__ = [
     "Frame",
     "LeftOut",
     "Part",
+    "Sentence",
     "Signals",
     "Triplet",
     "Verdict",
@@ -225,6 +227,34 @@ class Attribution:
     experts: Mapping[str, ExpertShare] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
     remembered: int | None = None
+
+
+@dataclass(frozen=True)
+class Backing:
+    """A fact that a sentence rests on: its place in the answer's evidence, from 1, as answers cite it, and the words of
+    the sentence that stand in it."""
+
+    place: int
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of an answer, and what it rests on.
+
+    ``experts``: by name, the share in [0, 1] of all that experts gave to its ids; ``facts``: of the evidence;
+    ``dreams``: places of the branches that say it, from 0, the one that it was worded from first.
+    """
+
+    text: str
+    experts: Mapping[str, float] = field(default_factory=dict)
+    facts: tuple[Backing, ...] = ()
+    dreams: tuple[int, ...] = ()
+
+    @property
+    def own(self) -> bool:
+        """Whether it rests on nothing of these: then it is the model's own words."""
+        return not (self.experts or self.facts or self.dreams)
 
 
 @dataclass(frozen=True)

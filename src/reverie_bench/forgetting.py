@@ -202,9 +202,7 @@ class _School:
 
     def choices(self, questions: Sequence[str]) -> list[str]:
         """The expert with the largest gate for each, "" for nobody."""
-        import torch
-
-        features = torch.stack([self._guard.features(one) for one in questions])
+        features = self._guard.features(questions)
         return [choice[0][0] if choice else "" for choice in self._router.route(features)]
 
     @property

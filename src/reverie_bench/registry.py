@@ -50,6 +50,8 @@ _OWN: dict[str, Benchmark | str] = {
     "distill": "reverie_bench.distill:BENCHMARK",
     "adaptation": "reverie_bench.adaptation:BENCHMARK",
     "forgetting": "reverie_bench.forgetting:BENCHMARK",
+    "gaps": "reverie_bench.gaps:BENCHMARK",
+    "poisoned": "reverie_bench.poisoned:BENCHMARK",
     "lessons": "reverie_bench.lessons:BENCHMARK",
     "generator-digits": "reverie_bench.generator_digits:BENCHMARK",
     "reward": "reverie_bench.reward:BENCHMARK",

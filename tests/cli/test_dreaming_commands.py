@@ -80,7 +80,7 @@ def test_ask_gives_the_json_of_the_design_and_saves_its_pictures(
     answer = json.loads(out)
     assert list(answer) == [
         "answer", "known", "confidence", "backend", "model", "why", "dreams", "verdict", "evidence", "attribution",
-        "seconds", "guess", "checks",
+        "seconds", "guess", "checks", "sentences",
     ]  # fmt: skip
     assert len(answer["dreams"]) == 2
     assert answer["verdict"]["branch"] in (0, 1)

@@ -192,6 +192,7 @@ def test_a_memory_without_periods_gets_them(address: str) -> None:
             "CREATE UNIQUE INDEX edges_key ON edges (subject, relation, object, source)",
             *(f"ALTER TABLE relations DROP COLUMN {name}" for name in ("single", "learned")),
             "DROP TABLE merges",
+            "DROP TABLE attempts",
             "INSERT INTO writes VALUES (1, 1000.0, 1, 2)",
             "INSERT INTO relations VALUES (0, 'AtLocation')",
             "INSERT INTO origins VALUES (0, '')",

@@ -12,8 +12,9 @@ from reverie.paths import default_library
 
 if TYPE_CHECKING:
     from reverie.dreaming.expert_pool import ExpertPool
+    from reverie.experts.router import Router
 
-__all__ = ["EXPERTS", "ROUTER", "bundle_base_hash", "open_expert_pool", "open_library"]
+__all__ = ["EXPERTS", "ROUTER", "bundle_base_hash", "open_expert_pool", "open_library", "open_router"]
 
 EXPERTS, ROUTER = "experts", "router"
 
@@ -50,8 +51,13 @@ def open_expert_pool(folder: Path, manifest: Mapping[str, Any], library: Path | 
     """Library and router of a bundle. A bundle without a router gets one that knows nobody, and chooses what is added
     to the library by its prototype."""
     from reverie.dreaming.expert_pool import ExpertPool
-    from reverie.experts.router import Router
 
     opened = open_library(folder, manifest, library)
-    router = Router.load(folder / ROUTER, opened.base) if f"{ROUTER}/config.json" in manifest["files"] else None
-    return ExpertPool(opened, router)
+    return ExpertPool(opened, open_router(folder, manifest, opened.base))
+
+
+def open_router(folder: Path, manifest: Mapping[str, Any], base: str) -> Router | None:
+    """The router that a bundle was trained with, for the base of that hash; None where it has none."""
+    from reverie.experts.router import Router
+
+    return Router.load(folder / ROUTER, base) if f"{ROUTER}/config.json" in manifest["files"] else None

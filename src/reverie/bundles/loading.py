@@ -127,9 +127,17 @@ class Bundle:
 
     def choose(self, model: Model, question: Question) -> Choice:
         """Who of the experts helps with a question: those that it names, else whom the router chooses."""
+        return _chosen(model, self._asker, question)
+
+    def asked(self, question: str) -> Sequence[int]:
+        """The ids of a question, as its router sees them. Raises UsageError for one that it cannot read."""
+        return self._asker.ids(question)
+
+    @property
+    def _asker(self) -> Prompter:
         if self.words is None:
-            return _chosen(model, self.prompter, question)
-        return _chosen(model, ChatPrompter(self.words, self.grammar, self.manifest["base"]["prompt"]), question)
+            return self.prompter
+        return ChatPrompter(self.words, self.grammar, self.manifest["base"]["prompt"])
 
     def open_library(self, library: Path | None = None) -> Library:
         """Its own experts and those of ``library``, by default the user's for this base."""

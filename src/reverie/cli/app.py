@@ -42,6 +42,8 @@ COMMANDS = (
     "teach",
     "distill",
     "learn",
+    "gaps",
+    "grow",
     "calibrate",
     "init",
     "models",

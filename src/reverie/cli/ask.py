@@ -20,7 +20,7 @@ from reverie.cli.options import (
     saved_note,
 )
 from reverie.cli.output import Output, Spoken
-from reverie.cli.showing import show_answer, show_checks, show_dreams, show_evidence, show_experts
+from reverie.cli.showing import show_answer, show_checks, show_dreams, show_evidence, show_experts, show_sentences
 from reverie.errors import UsageError, shorten
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def ask(
     expert: options.ExpertOption = None,
     no_experts: options.NoExpertsOption = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say which checks held, and what each expert gave to the answer.")
+        bool,
+        typer.Option("--explain", help="Say which checks held, what experts gave, and what each sentence rests on."),
     ] = False,
     library: options.LibraryOption = None,
     evaluator: options.EvaluatorOption = None,
@@ -140,5 +141,7 @@ def _show(console: Console, session: Session, answer: Answer, said: str, explain
     if answer.dreams:  # of an answer that is not known, no dream has won
         show_dreams(console, session, answer.dreams, answer.verdict if answer.known else None)
     show_experts(console, answer)
-    if answer.evidence and answer.known:
+    if answer.evidence and (answer.known or explain):
         show_evidence(console, answer.evidence, answer.text)
+    if explain:
+        show_sentences(console, answer)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reverie.cli.options import named_experts
-from reverie.cli.showing import show_checks, show_dreams, show_evidence, show_experts
+from reverie.cli.showing import show_checks, show_dreams, show_evidence, show_experts, show_sentences
 from reverie.cli.talking import Said, Talk
 from reverie.errors import DataError, UnknownNameError, UsageError, shorten
 
@@ -120,6 +120,7 @@ def _why(talk: Talk, _: str) -> None:
     show_experts(console, answer)
     if answer.evidence:
         show_evidence(console, answer.evidence, answer.text)
+    show_sentences(console, answer)
 
 
 def _memory(talk: Talk, text: str) -> None:
@@ -264,7 +265,7 @@ COMMANDS: dict[str, Command] = {
     "expert": Command("NAME[=WEIGHT] …", "who helps; auto: the router chooses, none: nobody", _expert),
     "image": Command("FILE", "a picture that the next question shows; without a file, none", _image),
     "dreams": Command("", "show the dreams of the last answer", _dreams),
-    "why": Command("", "what the last answer rests on: its checks, experts and evidence", _why),
+    "why": Command("", "what the last answer rests on, sentence by sentence: its checks, experts and evidence", _why),
     "memory": Command("WORDS", "what the memory has to say about this", _memory),
     "good": Command("", "keep that the last answer was good", _good),
     "wrong": Command("TEXT", "keep that it was wrong, and what it should have been", _wrong),

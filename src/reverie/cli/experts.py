@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.experts_eval import EPILOG, evaluate
+from reverie.cli.experts_verify import VERIFY_EPILOG, certificate_of, take_out, verify
 from reverie.cli.facts import say
 from reverie.cli.options import JsonOption, LibraryOption, ModelOption, command_app, examples
 from reverie.cli.output import Output
@@ -45,7 +46,8 @@ def list_(model: ModelOption = "nano", library: LibraryOption = None, as_json: J
 def show(name: Name, model: ModelOption = "nano", library: LibraryOption = None, as_json: JsonOption = False) -> None:
     """Show an expert's card: what it knows, where it comes from, how large it is."""
     with Output(as_json) as out:
-        payload = _open(model, library).describe(name)
+        opened = _open(model, library)
+        payload = {**opened.describe(name), "certificate": certificate_of(opened, name)}
         out.result(payload, lambda console: _show_fields(console, payload))
 
 
@@ -93,8 +95,8 @@ def remove(
         opened = _open(model, library)
         where = opened.folder_of(name)
         _confirm(f"the expert '{name}' in {where}", yes)
-        opened.remove(name)
-        out.result({"removed": name, "folder": where}, lambda console: say(console, f"removed '{name}'"))
+        gap = take_out(opened, name)
+        out.result({"removed": name, "folder": where, "gap": gap}, lambda console: say(console, f"removed '{name}'"))
 
 
 @app.command(epilog=examples("reverie experts rename poems verses"))
@@ -145,6 +147,7 @@ def check(
 
 
 app.command("eval", epilog=EPILOG)(evaluate)
+app.command("verify", epilog=VERIFY_EPILOG)(verify)
 
 
 @app.command(epilog=examples("reverie experts stats", "reverie experts stats --json"))
@@ -178,7 +181,7 @@ def _pin(names: list[str], on: bool, model: str, library: Path | None, as_json: 
 def _told(library: Library, name: str) -> dict[str, Any]:
     """An expert's fields; of a damaged one its name and what is wrong."""
     try:
-        return library.describe(name)
+        return {**library.describe(name), "certificate": certificate_of(library, name)}
     except ExpertError as error:
         return {"name": name, "problem": str(error)}
 
@@ -201,7 +204,7 @@ def _show_list(console: Console, payload: dict[str, Any]) -> None:
         if "problem" in one:
             table.add_row(one["name"], "", "", "", f"[red]{escape(one['problem'])}[/]")
             continue
-        marks = [word for word in ("packaged", "pinned") if one[word]]
+        marks = [word for word in ("packaged", "pinned") if one[word]] + ["certified"] * bool(one["certificate"])
         about = " ".join(filter(None, (escape(shorten(one["description"], 100)), f"[dim]{' '.join(marks)}[/]")))
         table.add_row(one["name"], escape(one["domain"]), str(one["rank"]), _size(one["bytes"]), about)
     if payload["experts"]:

@@ -218,11 +218,14 @@ def open_session(
 ) -> AbstractContextManager[Session]:
     """The session of a command that asks; what it opened is let go of at its end."""
     import reverie
+    from reverie.dreaming.gap_notes import GapNotes
     from reverie.settings import load_settings
 
     switches = [*(overrides or []), *(["enable_gpt51_codex_preview=false"] if no_preview else [])]
     runtime = load_settings(reverie.RuntimeConfig, None, switches)
-    return closing(reverie.load(model, runtime, memory=memory, library=library, evaluators=evaluator or ()))
+    session = reverie.load(model, runtime, memory=memory, library=library, evaluators=evaluator or ())
+    session.observers.append(GapNotes(memory))
+    return closing(session)
 
 
 def save_dir(folder: Path | None) -> Path | None:

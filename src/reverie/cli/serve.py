@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,10 @@ def serve(
         typer.Option("--memory", metavar="URL", help="What answers rest on: a file or a database. [default: yours]"),
     ] = None,
     library: LibraryOption = None,
+    grow_with: Annotated[
+        list[str] | None,
+        typer.Option("--grow-with", metavar="WHO", help="Whose lessons gaps are closed with (see reverie grow)."),
+    ] = None,
     log_json: Annotated[bool, typer.Option("--log-json", help="Log on stderr as JSON, a line an event.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,6 +74,7 @@ def serve(
             "hosting.weights": weights,
             "hosting.memory": memory or default_memory(),
             "hosting.library": library,
+            "hosting.grow_with": json.dumps(grow_with) if grow_with else None,
         }
         flags = flags_of({"host": host, "port": port, "token": token, "keys": keys, **of_models})
         settings = load_settings(ServeConfig, None, [*flags, *(overrides or [])])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from reverie.dreaming import Session
-    from reverie.nouns import Answer, Dream, Fact, Verdict
+    from reverie.nouns import Answer, Dream, Fact, Sentence, Verdict
 
 __all__ = [
     "show_answer",
@@ -23,6 +23,7 @@ __all__ = [
     "show_dreams",
     "show_evidence",
     "show_experts",
+    "show_sentences",
     "show_winner",
 ]
 
@@ -116,13 +117,34 @@ def show_experts(console: Console, answer: Answer) -> None:
         console.print(Text(f"  {name} ").append(f"({told})", style="dim"))
 
 
+def show_sentences(console: Console, answer: Answer) -> None:
+    """What each sentence rests on."""
+    from rich.text import Text
+
+    from reverie.dreaming.resting import sentences_of
+
+    console.print("\nSentence by sentence:", style="dim")
+    for one in sentences_of(answer):
+        console.print(Text(f"  {one.text} ").append(f"({_rests(one)})", style="dim"))
+
+
+def _rests(one: Sentence) -> str:
+    """In a line: a dream and a fact by their numbers, as tables and citations have them."""
+    dreams = [f"dream {', '.join(str(place + 1) for place in one.dreams)}"] if one.dreams else []
+    facts = [f"[{one.place}]" + (f" by “{' '.join(one.words)}”" if one.words else "") for one in one.facts]
+    experts = [f"{name} {share:.0%}" for name, share in one.experts.items()]
+    return "; ".join((*experts, *dreams, *facts)) or "nothing: the model's own words"
+
+
 def show_evidence(console: Console, facts: Sequence[Fact], text: str = "") -> None:
-    """The facts that an answer rests on; those that its ``text`` cites come first, with their numbers."""
-    cited = {int(number) for number in re.findall(r"\[(\d{1,4})\]", text)}
-    numbered = sorted(enumerate(facts, 1), key=lambda one: one[0] not in cited)
+    """The facts that an answer rests on; those that its ``text`` cites come first."""
+    from reverie.dreaming.resting import cited
+
+    shown = cited(text)
+    numbered = sorted(enumerate(facts, 1), key=lambda one: one[0] not in shown)
     console.print("\nFrom memory:", style="dim")
-    for number, fact in numbered[: max(SHOWN_FACTS, len(cited))]:
-        console.print(_fact(fact, f"[{number}] " if number in cited else ""))
+    for number, fact in numbered[: max(SHOWN_FACTS, len(shown))]:
+        console.print(_fact(fact, f"[{number}] "))
 
 
 def _fact(fact: Fact, mark: str) -> Text:

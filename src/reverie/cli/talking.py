@@ -128,7 +128,12 @@ class Talk:
         logged = self.turns[-1].logged if self.turns else None
         if self.log is None or logged is None:
             raise UsageError("nothing is kept of this answer, so nothing can be said of it")
-        self.log.judge(logged, feedback, correction)
+        from reverie.dreaming.gap_notes import GapNotes
+
+        turn = self.log.judge(logged, feedback, correction)
+        for notes in self.session.observers:
+            if turn.feedback == "wrong" and isinstance(notes, GapNotes):
+                notes.wrong(turn)
 
     def _keep(self, question: str, answer: Answer, details: Mapping[str, Any]) -> None:
         def keep() -> None:

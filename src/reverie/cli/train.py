@@ -109,7 +109,12 @@ def replay(
             raise typer.Exit(1)
 
 
-@app.command(epilog=examples("reverie train bundle runs/nano/export bundles/nano --name nano"))
+@app.command(
+    epilog=examples(
+        "reverie train bundle runs/nano/export bundles/nano --name nano",
+        "reverie train bundle runs/nano-spelling/export bundles/nano --of nano --config recipes/nano-spelling.yaml",
+    )
+)
 def bundle(
     export: Annotated[Path, typer.Argument(metavar="EXPORT", help="What `train backbone` left in its run folder.")],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the bundle goes.")],
@@ -121,6 +126,10 @@ def bundle(
         Path | None, typer.Option("--experts", metavar="DIR", help="A library whose experts go along.")
     ] = None,
     router: Annotated[Path | None, typer.Option("--router", help="What `train router` left: export/router.")] = None,
+    of: Annotated[
+        str | None,
+        typer.Option("--of", metavar="BUNDLE", help="Whose rows `train spelling` changed: all else of it goes along."),
+    ] = None,
     config: ConfigOption = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -128,8 +137,9 @@ def bundle(
     """Make a bundle of a trained backbone: fit its confidence, write down its worlds' facts and its manifest."""
     with Output(as_json) as out:
         from reverie.bundles.make import make_bundle
+        from reverie.bundles.respelled import respelled_bundle
         from reverie.settings import load_settings, settings_to_dict
-        from reverie.training.recipes import BackboneRecipe
+        from reverie.training.recipes import BackboneRecipe, SpellingRecipe
 
         if not (export / "backbone").is_dir():
             raise TrainingError(f"{export} holds no trained backbone. Give the export folder of a finished run.")
@@ -138,17 +148,20 @@ def bundle(
         for option, given in (("--experts", experts), ("--router", router)):
             if given is not None and not given.is_dir():
                 raise UsageError(f"{option} is a folder; {given} is none.")
-        recipe = load_settings(BackboneRecipe, config)
-        made = make_bundle(
-            export,
-            folder,
-            name=name,
-            worlds=list(recipe.data.worlds),
-            recipe=settings_to_dict(recipe),
-            reader=reader,
-            experts=experts,
-            router=router,
-            seed=seed,
-        )
+        if of is not None:
+            made = respelled_bundle(of, export, folder, recipe=settings_to_dict(load_settings(SpellingRecipe, config)))
+        else:
+            recipe = load_settings(BackboneRecipe, config)
+            made = make_bundle(
+                export,
+                folder,
+                name=name,
+                worlds=list(recipe.data.worlds),
+                recipe=settings_to_dict(recipe),
+                reader=reader,
+                experts=experts,
+                router=router,
+                seed=seed,
+            )
         size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
         out.result({"bundle": made, "bytes": size}, lambda console: console.print(f"{made}: {size / 1e6:.1f} MB"))

@@ -23,6 +23,7 @@ from reverie.dreaming.shown import dreamed_checks
 from reverie.dreaming.unknown import not_known
 from reverie.errors import UsageError
 from reverie.nouns import DIRECT, Answer, Attribution, Check, Dream, Fact, Frame, Signals, Verdict
+from reverie.tokens.grammar import Grammar
 
 __all__ = ["Judged", "answer", "imagine", "signals"]
 
@@ -237,5 +238,11 @@ def credit(model: Model, judged: Judged, said: Answer, explain: bool) -> Answer:
         return said
     prompt, ids = judged.best.prompt, judged.best.ids
     shares = expert_shares(model.engine, (*prompt.prefix_embeddings, *prompt.prefix), ids, prompt.experts, explain)
-    names = tuple(model.grammar.vocabulary.name(token) for token in ids)
+    names = tuple(_named(model.grammar, token) for token in ids)
     return replace(said, attribution=replace(said.attribution, experts=shares, ids=names))
+
+
+def _named(grammar: Grammar, token: int) -> str:
+    """An id of words as the words that it is, any other by its name."""
+    start = grammar.vocabulary.text_start
+    return grammar.text.library.decode([token - start]) if token >= start else grammar.vocabulary.name(token)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from reverie.drawing import png_bytes
+from reverie.dreaming.resting import sentences_of
 from reverie.dreaming.strip import branches_of, draw_strip
 from reverie.files import atomic_write_bytes
 from reverie.nouns import Answer, Attribution, Dream, Frame, Part
@@ -91,6 +92,7 @@ def answer_to_json(answer: Answer, images: Images | None = None) -> dict[str, An
         "seconds": answer.seconds,
         "guess": answer.guess,
         "checks": [vars(check) for check in answer.checks],
+        "sentences": [dataclasses.asdict(one) | {"own": one.own} for one in sentences_of(answer)],
     }
 
 

@@ -26,7 +26,18 @@ if TYPE_CHECKING:
     from reverie.memory.contract import Node, Place
     from reverie.memory.memory import Memory
 
-__all__ = ["GroundingConfig", "MemoryGrounding", "Remembering", "Evidence", "agreed", "named_first", "normalise"]
+__all__ = [
+    "SAYS_SO",
+    "Evidence",
+    "GroundingConfig",
+    "MemoryGrounding",
+    "Remembering",
+    "agreed",
+    "named_first",
+    "normalise",
+]
+
+SAYS_SO = "says what the dream says"  # the reason of a fact that bears the winning dream out
 
 
 @dataclass(frozen=True)
@@ -102,12 +113,12 @@ class Evidence:
         if dream.claim is None:
             return []
         situation, outcome = dream.claim
-        bears, speaks = "says what the dream says", "says otherwise than the dream"
+        speaks = "says otherwise than the dream"
         facts = [
-            replace(f, reason=bears if normalise(f.object) == normalise(outcome) else speaks)
+            replace(f, reason=SAYS_SO if normalise(f.object) == normalise(outcome) else speaks)
             for f in self.facts.get(situation, ())
         ]
-        return sorted(facts, key=lambda fact: (fact.reason != bears, -fact.confidence))
+        return sorted(facts, key=lambda fact: (fact.reason != SAYS_SO, -fact.confidence))
 
 
 class MemoryGrounding:

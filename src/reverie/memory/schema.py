@@ -88,6 +88,11 @@ UPGRADES: dict[str, tuple[str | Mapping[str, str], ...]] = {
         "ALTER TABLE relations ADD COLUMN learned SMALLINT",
         "CREATE TABLE merges (seq BIGINT NOT NULL, node BIGINT NOT NULL, before TEXT NOT NULL, PRIMARY KEY (seq))",
     ),
+    "v0004": (  # questions that were not known
+        "CREATE TABLE attempts (id {id} NOT NULL PRIMARY KEY, time FLOAT NOT NULL, model TEXT NOT NULL, "
+        "question TEXT NOT NULL, answer TEXT NOT NULL, confidence FLOAT NOT NULL, signals TEXT NOT NULL, "
+        "why TEXT NOT NULL, correction TEXT NOT NULL, settled TEXT NOT NULL)",
+    ),
 }
 _MOST_KEY_LETTERS = 500  # of up to 4 bytes each: PostgreSQL's index entries end at 2704 bytes
 
@@ -241,6 +246,20 @@ said = Table(  # the facts and described nodes that a file of rows gave, batch b
     _column("part", _ID, key=True),  # its first row
     _column("edges", LargeBinary),
     _column("nodes", LargeBinary),
+)
+attempts = Table(  # questions that were not known, or whose answer somebody called wrong: the gap log
+    "attempts",
+    tables,
+    _column("id", _ID, key=True),
+    _column("time", Float),  # seconds since 1970
+    _column("model", Text),
+    _column("question", Text),
+    _column("answer", Text),  # that was attempted
+    _column("confidence", Float),
+    _column("signals", Text),  # a JSON object of numbers
+    _column("why", Text),  # unknown, wrong
+    _column("correction", Text),
+    _column("settled", Text),  # "": open; dismissed; or the name of the expert that was grown for it
 )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from reverie.nouns import CAUSES
 
-__all__ = ["read_facts", "sentences"]
+__all__ = ["read_facts", "sentence_spans", "sentences"]
 
 Said = tuple[str, str, str]  # subject, relation, object, in words
 
@@ -53,6 +53,7 @@ _WHEN = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE, _CODE = re.compile(r"(?<=[.!?])\s+"), re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_LINE = re.compile(r"\S(?:[^\n]*\S)?")
 _BULLET = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
 _MARKS = re.compile(r"[*_`#]+|(?:^|(?<=\s))(?:\([^()]{0,200}\)|\[[^\[\]]{0,200}\])")
 _CLAUSE = re.compile(
@@ -83,10 +84,22 @@ _MOST_SUBJECT, _MOST_OBJECT, _LONGEST = 4, 6, 220  # words of a name, of an obje
 
 def sentences(text: str) -> Iterator[str]:
     """The sentences of a text, without marks of Markdown; not what stands between fences of code."""
-    for line in _CODE.sub("\n", text).split("\n"):
-        for one in _SENTENCE.split(_BULLET.sub("", line.strip())):
-            if plain := " ".join(_MARKS.sub("", one).split()):
-                yield plain
+    for start, end in sentence_spans(text):
+        if plain := " ".join(_MARKS.sub("", text[start:end]).split()):
+            yield plain
+
+
+def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Where its sentences begin and end in a text, as it stands there; some may hold nothing but marks."""
+    plain = _CODE.sub(lambda code: "\n" * len(code[0]), text)
+    for line in _LINE.finditer(plain):
+        start, end = line.span()
+        if bullet := _BULLET.match(line[0]):
+            start += bullet.end()
+        for gap in _SENTENCE.finditer(plain, start, end):
+            yield start, gap.start()
+            start = gap.end()
+        yield start, end
 
 
 def read_facts(sentence: str) -> list[Said]:

@@ -124,8 +124,8 @@ class TalkLog:
             row = base.execute(f"INSERT INTO turns ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", kept)
             return row.lastrowid or 0
 
-    def judge(self, turn: int, feedback: Feedback, correction: str = "") -> None:
-        """Keep what somebody said of a turn; the last word counts."""
+    def judge(self, turn: int, feedback: Feedback, correction: str = "") -> LoggedTurn:
+        """Keep what somebody said of a turn, and return it; the last word counts."""
         if feedback not in ("good", "wrong"):
             raise UsageError(f"feedback is good or wrong, got {shorten(repr(feedback))}")
         with self._writing() as base:
@@ -133,6 +133,7 @@ class TalkLog:
                 "UPDATE turns SET feedback = ?, correction = ? WHERE id = ?", (feedback, correction, turn)
             )
             _there(changed.rowcount, "turn", turn)
+        return self._turns("WHERE id = ?", (turn,))[0]
 
     def remove_turn(self, turn: int) -> None:
         """Forget one turn; what was said before and after it stays."""

@@ -59,6 +59,7 @@ class ContinualObjective:
         new: (question, answer), each drawn equally often
         old: lessons to draw again
         fisher: importances of earlier lessons; None: nothing is held
+        tests: (question, answer) to evaluate on; without any, on the first of the new ones
     """
 
     metrics: ClassVar[Mapping[str, str]] = {"ewc": "penalty"}
@@ -70,12 +71,14 @@ class ContinualObjective:
         old: Sequence[Replayed] = (),
         fisher: Fisher | None = None,
         data: ContinualData | None = None,
+        tests: Sequence[tuple[str, str]] = (),
     ):
         if not new:
             raise DataError("there is no new lesson to learn")
         self.data, self.adapted, self.module = data or ContinualData(), adapted, adapted.module
         self.new = documents_of(adapted.prompter, new, self.data.question_weight)
         self.old = documents_of(adapted.prompter, [one[:2] for one in old], self.data.question_weight)
+        self.tests = documents_of(adapted.prompter, tests) if tests else self.new[:64]
         weights = np.array([max(one.surprise, 0.0) + 0.01 for one in old]) ** self.data.priority
         self._chances = weights / weights.sum() if len(old) else weights
         self.fisher = fisher
@@ -106,8 +109,8 @@ class ContinualObjective:
         return parts | {"loss": parts["loss"] + penalty, "penalty": penalty, "nats": parts["loss"]}
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """How well the new lessons are known: nats an id, the share of exact answers."""
-        return self.adapted.figures(self.new[:64])
+        """How well the tests, or new lessons, are known: nats an id, the share of exact answers."""
+        return self.adapted.figures(self.tests)
 
     def export(self, folder: Path) -> None:
         """What PEFT loads, and the importances of all lessons so far."""

@@ -24,6 +24,7 @@ from reverie.training.reward import RewardData, RewardObjective
 from reverie.training.routing import RouterData, RouterObjective, measure_library
 from reverie.training.rundir import RunDir, TrainResult
 from reverie.training.settings import LoopConfig
+from reverie.training.spelling import SpellingData, SpellingObjective
 from reverie.training.teach import TeachData, TeachObjective
 from reverie.training.text import TextData, TextObjective
 from reverie.training.tokenizer import TokenizerData, TokenizerObjective
@@ -39,6 +40,7 @@ __all__ = [
     "Recipe",
     "RewardRecipe",
     "RouterRecipe",
+    "SpellingRecipe",
     "TeachRecipe",
     "TextRecipe",
     "TokenizerRecipe",
@@ -178,6 +180,20 @@ class ExpertRecipe(Recipe):
         if self.loop.precision == "fp32":  # a base in bf16 is read as it is where that is fast
             made.adapted.backbone.float()
         return made
+
+
+@dataclass(frozen=True)
+class SpellingRecipe(Recipe):
+    """The rows of ids that never occurred: ``export/backbone``, of which ``bundles.respelled`` makes a bundle."""
+
+    run_dir: str = "runs/spelling"
+    data: SpellingData = field(default_factory=SpellingData)
+    loop: LoopConfig = LoopConfig(
+        steps=1500, lr=3e-3, weight_decay=0.0, warmup_steps=20, precision="fp32", eval_every=500
+    )
+
+    def objective(self, progress: Progress) -> Objective:
+        return SpellingObjective(self.data, progress)
 
 
 @dataclass(frozen=True)

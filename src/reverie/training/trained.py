@@ -129,6 +129,12 @@ TRAINED = {
             _MODEL,
         ),
     ),
+    "spelling": Trained(
+        f"{_RECIPES}:SpellingRecipe",
+        "Train the rows of a backbone's text ids that never occurred, so that experts can say any word.",
+        ("reverie train spelling --config recipes/nano-spelling.yaml",),
+        (_MODEL,),
+    ),
     "reward": Trained(
         f"{_RECIPES}:RewardRecipe",
         "Train an expert by what its dreams are worth; \"reverie learn --world\" is the short way.",

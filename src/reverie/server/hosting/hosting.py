@@ -22,6 +22,7 @@ from reverie.engine import Engine, Interruption, Request
 from reverie.engine.worker import Drawn
 from reverie.errors import ReverieError
 from reverie.experts.contract import Choice, ExpertCard
+from reverie.growth.gaps import Gaps
 from reverie.nouns import Answer
 from reverie.server.hosting.contract import Final, TextRequest, Timing
 from reverie.server.hosting.garage import Garage, Loaded
@@ -176,6 +177,11 @@ class Hosting:
         async with self._using(name) as models:
             session = self._garage.session(models)
             return await asyncio.wrap_future(models[0].asking.submit(lambda: work(session())))
+
+    async def gaps(self, name: str) -> Gaps:
+        """What a model does not know."""
+        async with self._using(name) as models:
+            return await asyncio.wrap_future(models[0].asking.submit(models[0].gaps))
 
     async def embed(self, name: str, texts: Sequence[str | Sequence[int]], truncate: bool = False) -> Embedded:
         """A vector a text: the mean of the bare base's final states, at length 1. ``truncate``: of texts that are too

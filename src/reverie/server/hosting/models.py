@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 from reverie.bundles import load_bundle
 from reverie.bundles.bundle import MANIFEST, read_manifest
 from reverie.bundles.experts import open_library
+from reverie.bundles.gaps import gaps_of
 from reverie.dreaming.engine_speaker import EngineSpeaker
-from reverie.dreaming.minds import JoinedMind, PictureMind
+from reverie.dreaming.gap_notes import GapNotes
+from reverie.dreaming.minds import JoinedMind, Mind, PictureMind
 from reverie.dreaming.model import Model
 from reverie.dreaming.preview import RuntimeConfig
 from reverie.dreaming.question import Question
@@ -27,7 +29,10 @@ from reverie.errors import BundleError, UsageError
 from reverie.experts.contract import Choice
 from reverie.experts.library import Library
 from reverie.files import sha256_of
+from reverie.growth.gaps import Gaps
 from reverie.jsonio import read_object
+from reverie.memory.attempts import GapLog
+from reverie.paths import default_memory
 from reverie.server.hosting.kept import FILE, Kept, read_kept
 from reverie.server.hosting.settings import HostingConfig
 from reverie.tokens.base_words import ChatTemplate
@@ -170,7 +175,12 @@ class HostedModel:
     def session(self) -> Session:
         """What is asked with dreams. On the thread ``asking`` alone."""
         model = self.mind.model if isinstance(self.mind, PictureMind) else self.model
-        return Session(model, self.config.memory or None, None, _RUNTIME, mind=self.mind)
+        return _session(model, self.config, self.mind)
+
+    def gaps(self) -> Gaps:
+        """What it does not know, by the gap log of its memory. Takes a while; call it from a thread of its own."""
+        with GapLog(self.config.memory or default_memory()) as log:
+            return gaps_of(self._bundle, self.model, log)
 
     @property
     def words(self) -> WordMind:
@@ -210,7 +220,12 @@ def joined_session(first: HostedModel, second: HostedModel) -> Session:
     if first.facts.talks:
         raise UsageError(f"{first.facts.name} was taught no pictures, so nothing is joined to it; begin with nano")
     joined = JoinedMind(replace(first.model), lambda: second.words, second.facts.name)
-    return Session(first.model, first.config.memory or None, None, _RUNTIME, mind=joined)
+    return _session(first.model, first.config, joined)
+
+
+def _session(model: Model, config: HostingConfig, mind: Mind) -> Session:
+    notes = GapNotes(config.memory or False)
+    return Session(model, config.memory or None, None, _RUNTIME, observers=[notes], mind=mind)
 
 
 def memory_of(facts: ModelFacts, config: HostingConfig) -> int:

@@ -27,6 +27,7 @@ class HostingConfig:
     keep_alive: float = 300.0  # seconds that a model stays loaded after its last request; below 0: for good
     max_loaded_bytes: int = 0  # of models in memory; 0: what the machine can spare
     weights: WeightKind = "auto"  # how the engine keeps a base's matrices: fp32, bf16, int8, auto
+    grow_with: tuple[str, ...] = ("documents",)  # where lessons come from when an expert is grown, the best first
     memory: str = ""  # what answers of models that dream rest on: an address; "": what the model knows of its worlds
     library: Path | None = None  # the user's experts, where they do not lie in their usual place
 

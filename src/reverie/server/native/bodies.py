@@ -91,6 +91,14 @@ class ExpertBody(Body):
     trust_base: Annotated[bool, Field(description="take one that does not say which base it was made for")] = False
 
 
+class GrowBody(Body):
+    """An expert for a gap. Lessons come from where the server was told; no request names a file or a teacher."""
+
+    model: Name
+    name: Annotated[str, Field(max_length=64, description="the expert's; by default the gap's")] = ""
+    lessons: Annotated[int, Field(ge=24, le=2000, description="how many are wished for")] = 200
+
+
 class FeedbackBody(Body):
     """What somebody says of an answer. ``turn``: its id, as ``ask`` told it."""
 

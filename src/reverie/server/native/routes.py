@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
+from reverie.dreaming.gap_notes import GapNotes
 from reverie.errors import UsageError
 from reverie.jsonio import jsonable
 from reverie.server.http.errors import RequestError, as_openai
 from reverie.server.http.streams import EventStream, event, told, unless_gone
-from reverie.server.native import experts, remembering
+from reverie.server.native import experts, growing, remembering
 from reverie.server.native.asking import answered, as_it_comes, question_of
-from reverie.server.native.bodies import AskBody, DocumentBody, ExpertBody, FactBody, FeedbackBody, RecallBody
+from reverie.server.native.bodies import (
+    AskBody,
+    DocumentBody,
+    ExpertBody,
+    FactBody,
+    FeedbackBody,
+    GrowBody,
+    RecallBody,
+)
 from reverie.server.native.jobs import Jobs
 from reverie.talks import TalkLog
 
@@ -37,8 +46,10 @@ def native_routes(hosting: Hosting, log: TalkLog | None) -> APIRouter:
     """``log``: where talks and what is said of them are kept; None: nowhere."""
     routes = APIRouter(prefix="/v1/reverie", tags=["Reverie"])
     _ask(routes, hosting, log)
-    _memory(routes, hosting)
-    _talks(routes, log)
+    jobs = Jobs()
+    _memory(routes, hosting, jobs)
+    _gaps(routes, hosting, jobs)
+    _talks(routes, log, GapNotes(hosting.config.memory or False))
     return routes
 
 
@@ -67,8 +78,33 @@ def _ask(routes: APIRouter, hosting: Hosting, log: TalkLog | None) -> None:
         return await asyncio.to_thread(experts.remove, hosting, model, name)
 
 
-def _memory(routes: APIRouter, hosting: Hosting) -> None:
-    jobs = Jobs()
+def _gaps(routes: APIRouter, hosting: Hosting, jobs: Jobs) -> None:
+    Gap = Annotated[str, Path(min_length=1, max_length=200)]
+
+    @routes.get("/gaps")
+    async def gaps(model: Model) -> dict[str, Any]:
+        """What a model does not know: questions that it could not answer, told apart, the gravest first."""
+        return growing.told(await hosting.gaps(model))
+
+    @routes.get("/gaps/{gap}")
+    async def one_gap(gap: Gap, model: Model) -> dict[str, Any]:
+        """A gap with all its questions."""
+        return growing.told_of(growing.named(await hosting.gaps(model), gap), every=True)
+
+    @routes.post("/gaps/{gap}/grow", status_code=202)
+    async def grow(gap: Gap, body: GrowBody) -> dict[str, Any]:
+        """Grow an expert for a gap, in a job. It helps from the next question on, if it passes its trial."""
+        found = growing.named(await hosting.gaps(body.model), gap)
+        return growing.begin(jobs, hosting, found, body)
+
+    @routes.delete("/gaps/{gap}")
+    async def dismiss(gap: Gap, model: Model) -> dict[str, Any]:
+        """Settle a gap's questions: they are no longer told."""
+        found = growing.named(await hosting.gaps(model), gap)
+        return await asyncio.to_thread(growing.dismiss, hosting, found)
+
+
+def _memory(routes: APIRouter, hosting: Hosting, jobs: Jobs) -> None:
 
     async def within(model: str, work: Callable[[Session], dict[str, Any]]) -> dict[str, Any]:
         told: dict[str, Any] = jsonable(await hosting.within(model, work))
@@ -136,7 +172,7 @@ def _memory(routes: APIRouter, hosting: Hosting) -> None:
         return jobs.stop(job)
 
 
-def _talks(routes: APIRouter, log: TalkLog | None) -> None:
+def _talks(routes: APIRouter, log: TalkLog | None, notes: GapNotes) -> None:
     async def with_log(work: Callable[[TalkLog], T]) -> T:
         if log is None:
             raise RequestError(409, "this server keeps no talks", code="no_log")
@@ -170,5 +206,7 @@ def _talks(routes: APIRouter, log: TalkLog | None) -> None:
     @routes.post("/feedback")
     async def feedback(body: FeedbackBody) -> dict[str, Any]:
         """Say that an answer was good, or wrong and what it should have been. It is kept to learn from."""
-        await with_log(lambda log: log.judge(body.turn, body.feedback, body.correction))
+        turn = await with_log(lambda log: log.judge(body.turn, body.feedback, body.correction))
+        if turn.feedback == "wrong":
+            await asyncio.to_thread(notes.wrong, turn)
         return {"turn": body.turn, "feedback": body.feedback}

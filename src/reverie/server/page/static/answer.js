@@ -14,6 +14,7 @@ export function showAnswer(card, answer) {
   if (answer.why) more.push(make("p", { class: "dim" }, answer.why));
   if (answer.dreams.length) more.push(folded(`Dreams (${answer.dreams.length})`, dreams(answer), true));
   if (answer.evidence.length && known) more.push(folded(`Rests on (${answer.evidence.length})`, evidence(answer)));
+  if (answer.sentences?.length) more.push(folded("Sentence by sentence", sentences(answer)));
   if (answer.checks.length) more.push(folded(checksTitle(answer), checks(answer), !known && !answer.dreams.length));
   const experts = answer.attribution?.experts;
   if (experts && Object.keys(experts).length) more.push(folded("Who wrote it", written(answer, experts)));
@@ -60,6 +61,18 @@ function words(triplets) {
 
 function evidence(answer) {
   return make("ul", { class: "facts" }, ...answer.evidence.map((fact, place) => oneFact(fact, `[${place + 1}] `)));
+}
+
+// What each sentence rests on: experts with their share, dreams and facts by their numbers, or nothing.
+function sentences(answer) {
+  return make("ul", { class: "facts" }, ...answer.sentences.map((one) => make("li", {}, make("span", {}, `${one.text} `, make("span", { class: "dim" }, `(${rests(one)})`)))));
+}
+
+function rests(one) {
+  const experts = Object.entries(one.experts).map(([name, share]) => `${name} ${percent(share)}`);
+  const dreams = one.dreams.length ? [`dream ${one.dreams.map((place) => place + 1).join(", ")}`] : [];
+  const facts = one.facts.map(({ place, words }) => `[${place}]${words.length ? ` by “${words.join(" ")}”` : ""}`);
+  return [...experts, ...dreams, ...facts].join("; ") || "nothing: the model's own words";
 }
 
 export function oneFact(fact, mark = "", ...more) {

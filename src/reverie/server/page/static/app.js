@@ -3,12 +3,13 @@
 import { get } from "/page/api.js";
 import { by, fault, guarded, make } from "/page/dom.js";
 import { openExperts, startExperts } from "/page/experts.js";
+import { openGaps } from "/page/gaps.js";
 import { openMemory, startMemory } from "/page/memory.js";
 import { openPictures, startPictures } from "/page/pictures.js";
 import { listTalks, startTalk } from "/page/talk.js";
 
 const model = by("model");
-const opened = { talk: listTalks, memory: openMemory, experts: openExperts, pictures: openPictures };
+const opened = { talk: listTalks, memory: openMemory, experts: (model) => Promise.all([openExperts(model), openGaps(model)]), pictures: openPictures };
 const tabs = [...document.querySelectorAll("[role=tab]")];
 
 function choose(tab) {
