@@ -124,7 +124,7 @@ def test_a_file_gives_what_learn_reads(tmp_path: Path) -> None:
     path.write_text("\n".join(map(json.dumps, rows)) + "\nno json\n")
     notes: list[str] = []
     source = open_lesson_source(f"file:{path}")
-    source._on_note = notes.append  # type: ignore[attr-defined]
+    write_lessons(tmp_path / "x.jsonl", GAP, [source], on_note=notes.append)
     found = [*source.lessons(GAP, 9, Random(0))]
     assert [one.source for one in found] == ["file:given.jsonl:1", "file:given.jsonl:2"]
     assert found[1].triplet == FactRow("Mirel", "capital of", "Zorblax", source="file:given.jsonl:2")

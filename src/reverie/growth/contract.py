@@ -46,7 +46,8 @@ class GapLesson:
 
 
 class LessonSource(Protocol):
-    """One thread at a time. A source that asks a teacher holds it as ``teacher``, so that what it costs is told."""
+    """One thread at a time. A source that asks a teacher holds it as ``teacher``, so that what it costs is told;
+    one with an ``on_note`` has it set to whoever is to hear what it leaves out."""
 
     name: str  # such as "file:lessons.jsonl"
 

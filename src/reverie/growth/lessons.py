@@ -75,6 +75,8 @@ def write_lessons(
     stopped = list[str]()
     with _LessonFiles(path) as files:
         for source in sources:
+            if hasattr(source, "on_note"):
+                source.on_note = on_note
             rng = random.Random(f"{seed} {source.name}")
             for batch, problem in _batches(source, questions, count, rng):
                 try:

@@ -36,6 +36,7 @@ __all__ = ["DocumentLessons"]
 _RECALLED = 20  # passages and facts a question
 _READ = 2  # sentences that one of the gap's own questions is answered from
 _TOGETHER = 8  # sentences that a teacher is asked about side by side
+_LED = 300  # most characters of sentences that lead to one that points back
 _FEWEST = 4  # words of a sentence that says something
 _POINTS_BACK = re.compile(
     r"^(?:it|its|they|their|this|that|these|those|he|she|his|her|such|both|the (?:other|first|last|"
@@ -170,10 +171,10 @@ def _sentences(node: Node, document: StoredDocument, place: str) -> Iterator[_Se
     title = "" if title.casefold() == Path(document.source).stem.casefold() else title
     before = ""
     for text in dict.fromkeys(_whole(node.text)):
+        led = f"{before} " if before and _POINTS_BACK.search(text) else ""
         if len(text.split()) >= _FEWEST and text[-1] in ".!":
-            led = f"{before} " if before and _POINTS_BACK.search(text) else ""
             yield _Sentence(text, (f"{title}: " if title else "") + led + text, title, place, led)
-        before = text
+        before = led + text if len(led + text) <= _LED else text
 
 
 def _whole(text: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ class FileLessons:
     """
 
     def __init__(self, spec: str, on_note: Callable[[str], None] = lambda note: None):
-        self.path, self._on_note = Path(spec.removeprefix("file:")).expanduser(), on_note
+        self.path, self.on_note = Path(spec.removeprefix("file:")).expanduser(), on_note
         self.name = f"file:{self.path.name}"
 
     def lessons(self, questions: Sequence[str], count: int, rng: random.Random) -> Iterator[GapLesson]:
@@ -30,7 +30,7 @@ class FileLessons:
         for item in open_stream(str(self.path)):
             if isinstance(item, Bad):
                 problem = f"{item.place}: {item.problem}"
-                self._on_note(problem)
+                self.on_note(problem)
             elif item.trains:
                 any_came = True
                 yield _lesson(item)
