@@ -16,6 +16,8 @@ from reverie.growth import admit, certify
 from reverie.growth.certificate import CERTIFICATE_FILE
 from reverie.growth.creation import Grown
 from reverie.growth.examining import Examiner
+from reverie.memory.attempts import Attempt, GapLog
+from reverie.paths import default_memory
 
 
 @pytest.fixture
@@ -49,7 +51,14 @@ def test_a_certified_expert_is_told_verified_and_removed(
     code, out, _ = run("verify", "ways", "--files")
     assert code == 1
     assert "changed since this home signed it" in out
+    good = path.read_text().replace('"tought"', '"taught"')
     path.write_text("{")
     assert run("verify", "ways")[0] == 1  # one line, no traceback
-    assert json.loads(run("remove", "ways", "--yes", "--json")[1])["removed"] == "ways"
+    path.write_text(good)
+    with GapLog(default_memory()) as log:
+        log.settle([log.add(Attempt("where is up", "?", "toy"))], "ways")
+        assert log.all() == []
+        said = json.loads(run("remove", "ways", "--yes", "--json")[1])
+        assert (said["removed"], said["gap"], said["reopened"]) == ("ways", "g1", 1)
+        assert [one.question for one in log.all()] == ["where is up"]
     assert library.names() == ["other"]

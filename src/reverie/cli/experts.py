@@ -95,8 +95,10 @@ def remove(
         opened = _open(model, library)
         where = opened.folder_of(name)
         _confirm(f"the expert '{name}' in {where}", yes)
-        gap = take_out(opened, name)
-        out.result({"removed": name, "folder": where, "gap": gap}, lambda console: say(console, f"removed '{name}'"))
+        gap, questions = take_out(opened, name)
+        said = f"removed '{name}'" + (f"; {questions} questions of gap {gap} are open again" if questions else "")
+        payload = {"removed": name, "folder": where, "gap": gap, "reopened": questions}
+        out.result(payload, lambda console: say(console, said))
 
 
 @app.command(epilog=examples("reverie experts rename poems verses"))

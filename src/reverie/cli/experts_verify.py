@@ -73,11 +73,18 @@ def certificate_of(library: Library, name: str) -> str:
     return f"{passed} of {len(found.tests)} tests passed on {found.created[:10]}, {said[found.signed_by()]}"
 
 
-def take_out(library: Library, name: str) -> str:
-    """Remove an expert with all that its admission brought; the gap that it was grown for, if any."""
+def take_out(library: Library, name: str) -> tuple[str, int]:
+    """Remove an expert with all that its admission brought. The gap that it was grown for, "" for none, and how many
+    questions of it are open again in the memory that is used by default."""
     from reverie.growth.admission import remove
+    from reverie.memory.attempts import GapLog
+    from reverie.paths import usual_memory
 
-    return remove(library, name)
+    gap, grown_as = remove(library, name)
+    if not gap or (memory := usual_memory()) is None:
+        return gap, 0
+    with GapLog(memory) as log:
+        return gap, log.reopen(grown_as)
 
 
 def _show(console: Console, found: Verified) -> None:

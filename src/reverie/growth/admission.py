@@ -106,9 +106,10 @@ def rejected(library: Library) -> list[dict[str, Any]]:
     return [read_object(place, ExpertError, "why an expert was rejected") for place in places]
 
 
-def remove(library: Library, name: str) -> str:
+def remove(library: Library, name: str) -> tuple[str, str]:
     """Take an expert out with all that its admission brought: weights, card, gate, rows and certificate lie in its
-    folder, and nothing else was changed. Returns the gap that it was grown for, "" for none, which is open again.
+    folder, and nothing else was changed. Returns the gap that it was grown for, "" for none, and the name under which
+    it was.
 
     Raises as ``Library.remove`` does.
     """
@@ -117,7 +118,7 @@ def remove(library: Library, name: str) -> str:
     except ExpertError:  # a damaged one keeps nobody from removing the expert
         certificate = None
     library.remove(name)
-    return certificate.gap if certificate else ""
+    return (certificate.gap, certificate.expert) if certificate else ("", name)
 
 
 def verify(library: Library, name: str, examiner: Examiner | None = None) -> Verified:
