@@ -2,9 +2,9 @@
 
 ``adjusted_rand``: of the gaps that are found against the kinds that there are (Hubert & Arabie 1985); a question that
 belongs to no gap counts as one of a gap of its own, so that leaving questions out costs. ``by`` kind: the share of its
-questions in the gap that has most of them. Beside it k-means on TF-IDF and on the same features, told how many kinds
-there are. Choices (features, directions, neighbours) were made on bAbI 1, 2, 4 and 5 and tasks of reasoning-gym.
-``small_base`` is the same for a base of a million parameters that knows bAbI 1 to 5 (``gaps_base``).
+questions in the gap that has most of them. Beside it k-means on TF-IDF and on the same features, both told how many
+kinds there are. ``small_base`` is the same for a base of under a million parameters that
+has read bAbI 1 to 5 with their answers; ``known_accuracy`` says how little it knows of them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class GapsOptions:
 
     tasks: tuple[str, ...] = ("babi-06", "babi-07", "babi-08", "babi-09", "babi-10")
     questions: int = 40  # of each
-    small: str = "runs/gaps/base"  # where a small base that knows bAbI 1 to 5 is made, once; "" for none
+    small: str = "runs/gaps/base"  # where a small base that has read bAbI 1 to 5 is made, once; "" for none
     steps: int = 400  # of it
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The small base of `bench gaps` that knows bAbI 1 to 5: made in half a minute, and seen as the router sees."""
+"""The small base of `bench gaps` that has read bAbI 1 to 5, with answers: made in a minute."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def small_base(folder: Path, data: Path, steps: int) -> SmallBase:
     """
     found = {one.name: one for one in babi_domains(data / "babi", _ROWS)}
     if lacking := [name for name in KNOWN if name not in found]:
-        raise UsageError(f"a base that knows bAbI 1 to 5 needs {', '.join(lacking)} in {data / 'babi'}")
+        raise UsageError(f"a base that reads bAbI 1 to 5 needs {', '.join(lacking)} in {data / 'babi'}")
     domains = tuple(found[name] for name in KNOWN)
     if not (folder / "export").is_dir():
         _train(folder, domains, steps)
