@@ -63,6 +63,17 @@ def test_what_is_asked_about_one_named_thing_is_one_gap() -> None:
     assert "arden" in gap.name
 
 
+def test_a_subject_with_a_strange_word_is_a_gap_however_it_is_asked() -> None:
+    asks = ["What do vornaks eat?", "How tall is a vornak?", "Where does the vornak sleep?", "Who first saw a vornak?",
+            "Can vornaks swim in winter?", "Is the vornak shy?"]  # fmt: skip
+    attempts = [
+        Attempt(text, "?", "smol", time=NOW, id=at) for at, text in enumerate((*asks, *varied_prompts(96)[90:]), 1)
+    ]
+    (gap,) = found(attempts, np.random.default_rng(3).normal(size=(12, 24)) * 8).gaps
+    assert gap.questions == asks
+    assert "vornak" in gap.name
+
+
 def test_what_lies_in_the_domain_of_an_expert_is_told_so() -> None:
     told = found(asked(12, "Which fish swims in {} {}?"), blobs(12), ["tides"] * 6 + [""] * 6)
     assert sorted(gap.expert for gap in told.gaps) == ["", "tides"]

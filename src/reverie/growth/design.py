@@ -109,7 +109,7 @@ def design(
             "targets": "all linears: attention alone learns less (arXiv 2405.09673)",
             "lr": "2e-3 with a warm-up of 5 steps, as small experts of a small base are trained in all benchmarks here",
             "steps": f"at most {steps} steps of {_BATCH} lessons of {mean_ids:.0f} ids, "
-            f"{passes} times each: " + ("most answers belong to few lessons, so that they are learned by heart" if by_heart
+            f"{passes} times each: " + ("answers have few lessons each, so that they are learned by heart" if by_heart
                else f"{kinds} different answers come again and again"),
             "patience": f"judged by the lessons held back every {eval_every} steps; over after 3 looks without a "
             "better one, with the best weights",

@@ -19,6 +19,7 @@ import numpy as np
 
 from reverie.errors import ConfigError, UsageError, nearest
 from reverie.memory.attempts import Attempt
+from reverie.training.varied_prompts import MOST_PROMPTS, varied_prompts
 
 __all__ = ["Gap", "GapConfig", "Gaps", "find_gaps", "gap_named", "gap_to_json", "told_apart"]
 
@@ -146,9 +147,10 @@ def told_apart(seen: np.ndarray, background: np.ndarray, least: int) -> list[int
 
 
 def _of_one_name(questions: Sequence[str], labels: Sequence[int], least: int) -> list[int]:
-    """Whatever is asked about one thing with a name of its own is one gap: places most of whose questions hold the
-    same name are joined, with the questions beside them that hold it."""
-    held = [set(_NAME.findall(question)) for question in questions]
+    """Whatever is asked about one thing with a name of its own, or a word that common questions do not have, is one
+    gap: places most of whose questions hold it are joined, with the questions beside them that do."""
+    usual = {word.removesuffix("s") for one in varied_prompts(MOST_PROMPTS) for word in _words(one)}
+    held = [{*_NAME.findall(one), *({word.removesuffix("s") for word in _words(one)} - usual)} for one in questions]
     joined = list(labels)
     for name, _ in Counter(one for names in held for one in names).most_common():
         own = [at for at, names in enumerate(held) if name in names]
@@ -156,8 +158,10 @@ def _of_one_name(questions: Sequence[str], labels: Sequence[int], least: int) ->
             label for label in sorted({joined[at] for at in own} - {-1})
             if sum(joined[at] == label for at in own) >= _MARKED * joined.count(label)
         ]  # fmt: skip
-        if len(own) < least or not marked:
+        lone = [at for at in own if joined[at] == -1]
+        if len(lone) < least and not marked:
             continue
+        marked = marked or [max([*joined, -1]) + 1]
         for at in own:
             if joined[at] == -1 or joined[at] in marked:
                 joined[at] = marked[0]
@@ -228,6 +232,13 @@ def _directions(rows: np.ndarray, count: int) -> np.ndarray:
     return np.asarray(seen / max(np.sqrt((seen**2).sum(1).mean()), 1e-12))
 
 
+def _words(question: str) -> set[str]:
+    """Those of a question that are more than grammar."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return {folded for word in _WORDS.findall(question) if (folded := word.casefold()) not in ENGLISH_STOP_WORDS}
+
+
 def _gap(
     attempts: list[Attempt], place: np.ndarray, owner: str, name: str, now: float, config: GapConfig
 ) -> Gap:  # fmt: skip
@@ -242,16 +253,9 @@ def _gap(
 
 def _names(groups: dict[tuple[str, int], list[str]], count: int) -> dict[tuple[str, int], str]:
     """The words that a group has and others, and questions on many subjects, have not (c-TF-IDF)."""
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    from reverie.training.varied_prompts import varied_prompts
-
-    def words(questions: Sequence[str]) -> Counter[str]:
-        every = [word for one in questions for word in {word.casefold() for word in _WORDS.findall(one)}]
-        return Counter(word for word in every if word not in ENGLISH_STOP_WORDS)
-
-    counts = {key: words(questions) for key, questions in groups.items()}
-    usual, named = words(varied_prompts(400)), dict[tuple[str, int], str]()
+    counts = {key: Counter(word for one in questions for word in _words(one)) for key, questions in groups.items()}
+    usual = Counter(word for one in varied_prompts(400) for word in _words(one))
+    named = dict[tuple[str, int], str]()
     for key, own in counts.items():
         share = {other: sum(one[other] > 0.2 * own[other] for one in counts.values()) for other in own}
         weight = {word: number / (1 + usual[word]) / share[word] for word, number in own.items()}
