@@ -64,7 +64,7 @@ class SmallBase:
     def _answers(self, question: str, answer: str) -> bool:
         asked, whole = self._ids(question), self._ids(_said(question, answer))
         likeliest = self._backbone(torch.tensor([whole[:-1]]))[0].argmax(1)
-        return likeliest[len(asked) - 1 :].tolist() == whole[len(asked) :]
+        return bool(likeliest[len(asked) - 1 :].tolist() == whole[len(asked) :])
 
 
 def small_base(folder: Path, data: Path, steps: int) -> SmallBase:

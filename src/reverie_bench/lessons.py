@@ -79,7 +79,8 @@ class Geographer:
 
 
 def _named(text: str) -> str:
-    return next((word for word in re.findall(r"\w+", text) if word in PLACES), "")
+    """The last place in a text; "" where there is none."""
+    return next((word for word in reversed(re.findall(r"\w+", text)) if word in PLACES), "")
 
 
 class GeographyTeacher:

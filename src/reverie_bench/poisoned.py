@@ -41,7 +41,7 @@ class PoisonedOptions:
     harmful: int = 20  # and of harmful ones
     lessons: int = 160  # of a set
     wrong: float = 0.3  # of the answers of a set of the kind "wrong"
-    steps: int = 50  # of an expert
+    steps: int = 40  # of an expert: fewer than a growth takes, so that forty of them end in half an hour
     kinds: tuple[str, ...] = KINDS
     trial: TrialConfig = field(default_factory=TrialConfig)
 

@@ -24,9 +24,9 @@ class Killed(BaseException):
 
 def test_lessons_without_words_repeated_and_contradicted_are_left_out() -> None:
     given = [("What is Rova?", "a car"), ("what is rova", "A  car"), ("Who?", " "), ("Where?", "..."), ("", "no"),
-             ("Which?", "one"), ("Which?", "two"), ("How?", "so")]  # fmt: skip
+             ("Which?", "one"), ("Which?", "two"), ("3 + 4?", "7"), ("3 - 4?", "-1")]  # fmt: skip
     kept, left_out = cleaned(given)
-    assert kept == (("What is Rova?", "a car"), ("How?", "so"))
+    assert kept == (("What is Rova?", "a car"), ("3 + 4?", "7"), ("3 - 4?", "-1"))
     assert left_out == {"repeated": 2, "empty": 3, "contradicted": 1}
 
 

@@ -45,7 +45,7 @@ GAP = [question(place) for place in PLACES[:5]]
 
 
 def wrong(lessons: list[GapLesson]) -> list[GapLesson]:
-    return [one for one in lessons if is_wrong(one.question, one.answer)]
+    return [one for one in lessons if "capital" in one.question and is_wrong(one.question, one.answer)]
 
 
 @pytest.fixture
@@ -77,7 +77,9 @@ def test_a_gap_of_one_question_is_enough(tmp_path: Path) -> None:
 
 def test_documents_become_lessons_without_and_with_a_teacher(memory: Memory, tmp_path: Path) -> None:
     said = " ".join(f"The capital of {place} is {capital(place)}." for place in PLACES[:6])
-    (tmp_path / "atlas.txt").write_text(f"{said} The Tavria bridge was opened in 1931 by King Olaf.")
+    (tmp_path / "atlas.txt").write_text(
+        f"{said} The Tavria bridge was opened in 1931 by King Olaf. It is 90 metres long."
+    )
     with memory:
         memory.documents.load(tmp_path / "atlas.txt")
         plain = [*DocumentLessons(memory).lessons(GAP, 40, Random(0))]
@@ -86,7 +88,9 @@ def test_documents_become_lessons_without_and_with_a_teacher(memory: Memory, tmp
         first = next(one for one in plain if one.question == GAP[0])
         assert first.triplet is not None
         assert (first.triplet.relation, first.source) == ("capital", "document:atlas#p1")
-        assert asked["Complete the sentence about atlas: The Tavria bridge was opened in 1931 by …."] == "King Olaf"
+        assert asked["Complete the sentence: The Tavria bridge was opened in 1931 by …."] == "King Olaf"
+        led = "Complete the sentence: The Tavria bridge was opened in 1931 by King Olaf. It is … long."
+        assert asked[led] == "90 metres"
         report = write_lessons(
             tmp_path / "lessons.jsonl", GAP, [DocumentLessons(memory, "atlas", teacher(Geographer()))],
             [Grounded(), SecondAnswer(teacher(Geographer()))], 40,

@@ -141,7 +141,7 @@ def _show(console: Console, session: Session, answer: Answer, said: str, explain
     if answer.dreams:  # of an answer that is not known, no dream has won
         show_dreams(console, session, answer.dreams, answer.verdict if answer.known else None)
     show_experts(console, answer)
-    if answer.evidence and answer.known:
+    if answer.evidence and (answer.known or explain):
         show_evidence(console, answer.evidence, answer.text)
     if explain:
         show_sentences(console, answer)

@@ -41,8 +41,8 @@ def telling(question: str) -> frozenset[str]:
     return frozenset(
         stem(fold(term))
         for place, (start, term) in enumerate(terms)
-        if not term[0].isalpha() or (place and term[0].isupper() and not re.search(r"[.!?]\s*$", question[:start]))
-    ) - {"i"}
+        if not term[0].isalpha() or (place and term[0].isupper() and not re.search(r"[.!?:]\s*$", question[:start]))
+    ) - {*_SMALL, "i"}
 
 
 class Questions:

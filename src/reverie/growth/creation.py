@@ -27,7 +27,6 @@ from reverie.experts.files import load_adapter, save_adapter
 from reverie.files import atomic_folder, atomic_write_json
 from reverie.growth.design import Design
 from reverie.jsonio import read_object
-from reverie.memory.taught import question_key
 from reverie.progress import Progress, no_progress
 from reverie.training.adapted import Adapted
 from reverie.training.continual import ContinualData, ContinualObjective
@@ -82,7 +81,7 @@ def cleaned(lessons: Sequence[tuple[str, str]]) -> tuple[Rows, dict[str, int]]:
     """
     answers, first, counts = defaultdict[str, set[str]](set), dict[str, tuple[str, str]](), defaultdict[str, int](int)
     for question, answer in lessons:
-        key = question_key(question)
+        key = " ".join(question.split()).casefold().rstrip("?.! ")  # signs within it may matter: 3 + 4, 3 - 4
         if not key or not any(letter.isalnum() for letter in answer):
             counts["empty"] += 1
             continue

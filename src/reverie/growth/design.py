@@ -1,6 +1,7 @@
 """The configuration of a new expert, from the size of its gap and the data; every choice says why.
 
-The rules were chosen on tasks that no benchmark reports (docs/decisions.md).
+Parts and passes were tried on tasks that no benchmark reports; rank, targets and rate are what the house's other small
+experts are trained with (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ def design(
             "parts": f"of {num_lessons} lessons {taught} are taught, {held} stop the training and {exam} are the exam, "
             "which nothing else sees: the exam is large, since what it cannot show is not admitted",
             "rank": f"rank {rank}: {_why_rank(rank, taught)}",
-            "targets": "all linears: attention alone learned less of the same lessons",
-            "lr": "2e-3 with a warm-up of 5 steps: what small experts of this rank were found to learn fastest by",
+            "targets": "all linears: attention alone learns less (arXiv 2405.09673)",
+            "lr": "2e-3 with a warm-up of 5 steps, as small experts of a small base are trained in all benchmarks here",
             "steps": f"at most {steps} steps of {_BATCH} lessons of {mean_ids:.0f} ids, "
             + (f"{2 * _PASSES} times each: most answers are different, so that they are learned by heart"
                if by_heart else f"{_PASSES} times each: {kinds} different answers come again and again"),

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from reverie.dreaming.reading import bears_out, can_answer, gives_orders
-from reverie.growth.alike import Questions, echoes, question_terms, same_answer, telling
-from reverie.growth.contract import GapLesson, LessonCheck, no_models
+from reverie.growth.alike import ASKS, Questions, echoes, question_terms, same_answer, telling
+from reverie.growth.contract import EXTRACTED, GapLesson, LessonCheck, no_models
 from reverie.growth.languages import Languages
 from reverie.memory.relation_patterns import relation_words
 from reverie.memory.taught import ANSWERED, DENIED, question_key, taught
@@ -96,9 +96,11 @@ class Grounded:
         return [self._problem(lesson) if lesson.passage else "" for lesson in lessons]
 
     def _problem(self, lesson: GapLesson) -> str:
+        if EXTRACTED in lesson.checks:
+            return ""
         if not bears_out(Fact("", SAYS, lesson.passage, lesson.source), lesson.answer):
             return "not in the passage"
-        asked, there = {*question_terms(lesson.question)}, {*question_terms(lesson.passage)}
+        asked, there = {*question_terms(lesson.question)} - ASKS, {*question_terms(lesson.passage)}
         named = telling(lesson.question) <= there
         return "" if named and 2 * len(asked & there) >= len(asked) else "not about the passage"
 

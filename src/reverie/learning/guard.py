@@ -23,11 +23,13 @@ from reverie.experts.prototypes import Prototype, fit_prototype
 from reverie.experts.router import Router, RouterConfig
 from reverie.jsonio import json_lines
 from reverie.training.adapted import Adapted, documents_of
+from reverie.training.documents import pad
 
 __all__ = ["Guard", "Judgement", "Probe", "prototype_of", "read_probes"]
 
 _PACKAGED = Path(__file__).parent / "probes"
 _FEWEST = 8  # questions that a prototype is made of as they are
+_SIDE_BY_SIDE = 16  # questions that are looked at together
 _NEARER = 0.9  # of the distance up to which fewer let a question in
 
 
@@ -121,7 +123,9 @@ class Guard:
         if unknown := [one for one in dict.fromkeys(questions) if one not in self._features]:
             kept = self.adapted.adapter()
             self.adapted.put(None)
-            self._features |= {one: _features(self.adapted, one) for one in unknown}
+            for start in range(0, len(unknown), _SIDE_BY_SIDE):
+                some = unknown[start : start + _SIDE_BY_SIDE]
+                self._features |= dict(zip(some, _features(self.adapted, some), strict=True))
             self.adapted.put(kept)
         return torch.stack([self._features[one] for one in questions])
 
@@ -162,8 +166,10 @@ def _worded(question: str) -> list[str]:
 
 
 @torch.no_grad()
-def _features(adapted: Adapted, question: str) -> Tensor:
+def _features(adapted: Adapted, questions: Sequence[str]) -> list[Tensor]:
+    """What a router sees of each question; what pads the shorter ones comes behind them, where nothing looks."""
     backbone: Any = adapted.backbone
-    ids = torch.tensor([adapted.prompter.ids(question)], device=next(backbone.parameters()).device)
-    states: Tensor = backbone.hidden(ids)[0].float().cpu()
-    return cumulative_features(states)[-1]
+    asked = [adapted.prompter.ids(one) for one in questions]
+    ids, _ = pad([([*one], [0.0] * len(one)) for one in asked])
+    states: Tensor = backbone.hidden(ids.to(next(backbone.parameters()).device)).float().cpu()
+    return [cumulative_features(own[: len(one)])[-1] for own, one in zip(states, asked, strict=True)]

@@ -188,7 +188,9 @@ class SpellingRecipe(Recipe):
 
     run_dir: str = "runs/spelling"
     data: SpellingData = field(default_factory=SpellingData)
-    loop: LoopConfig = LoopConfig(steps=1200, lr=3e-3, weight_decay=0.0, warmup_steps=20, eval_every=200)
+    loop: LoopConfig = LoopConfig(
+        steps=1500, lr=3e-3, weight_decay=0.0, warmup_steps=20, precision="fp32", eval_every=500
+    )
 
     def objective(self, progress: Progress) -> Objective:
         return SpellingObjective(self.data, progress)

@@ -78,7 +78,7 @@ class DocumentLessons:
                 yield from self._by_teacher(some)
                 if self.teacher.counts.stopped:
                     return
-        yield from (one.lesson(*pair, read=True) for one in said for pair in cloze(one.text, one.title))
+        yield from (one.lesson(*pair, read=True) for one in said for pair in cloze(one.text, one.title, one.before))
 
     def _passages(self, near: dict[int, float]) -> Iterator[tuple[Node, StoredDocument, str]]:
         """Passages with their documents and places: those that were recalled, then the others of their documents."""
@@ -107,7 +107,8 @@ class DocumentLessons:
         for question in questions:
             terms = {*question_terms(question)}
             near = [sum(1 / held[term] for term in terms & {*question_terms(one.shown)}) for one in said]
-            best = sorted(sorted(range(len(said)), key=lambda place: -near[place])[:_READ])
+            best = sorted(range(len(said)), key=lambda place: -near[place])[:_READ]
+            best = sorted(place for place in best if 2 * near[place] > near[best[0]])
             if best:
                 shown = " ".join([said[best[0]].shown, *(said[place].text for place in best[1:])])
                 pairs.append((question, replace(said[max(best, key=lambda place: near[place])], shown=shown)))
@@ -138,11 +139,12 @@ class _Sentence:
     shown: str
     title: str
     place: str
+    before: str  # the one before, where it points there
 
     def lesson(self, question: str, answer: str, triplet: FactRow | None = None, read: bool = False) -> GapLesson:
         """A question that names nothing is asked about the title. ``read``: by rules."""
         named = telling(question) or {*question_terms(question)} & {*question_terms(self.title)}
-        asked = question if named else f"{self.title}: {question[:1].lower()}{question[1:]}"
+        asked = question if named or not self.title else f"{self.title}: {question[:1].lower()}{question[1:]}"
         return GapLesson(asked, answer, self.place, (EXTRACTED,) if read else (), triplet, self.shown)
 
 
@@ -163,14 +165,14 @@ def _by_rules(sentence: _Sentence) -> Iterator[GapLesson]:
 
 def _sentences(node: Node, document: StoredDocument, place: str) -> Iterator[_Sentence]:
     """What a passage says, each sentence once; headings and pieces of what was cut are none. A title that is only the
-    name of a file tells a teacher nothing."""
+    name of a file tells nothing."""
     title = document.title if node.name.startswith(document.title) else node.name  # of a record in a list
-    head = "" if title.casefold() == Path(document.source).stem.casefold() else f"{title}: "
+    title = "" if title.casefold() == Path(document.source).stem.casefold() else title
     before = ""
     for text in dict.fromkeys(_whole(node.text)):
         if len(text.split()) >= _FEWEST and text[-1] in ".!":
-            led = f"{before} {text}" if before and _POINTS_BACK.search(text) else text
-            yield _Sentence(text, f"{head}{led}", title, place)
+            led = f"{before} " if before and _POINTS_BACK.search(text) else ""
+            yield _Sentence(text, (f"{title}: " if title else "") + led + text, title, place, led)
         before = text
 
 

@@ -30,8 +30,10 @@ _ASKED = {
 _BACK = {"capital of": "What is the capital of {0}?"}  # the object is named, the subject is asked for
 _BY = {"written by": "wrote", "founded by": "founded", "directed by": "directed", "composed by": "composed"}
 _BY |= {"published by": "published", "painted by": "painted", "led by": "leads", "invented by": "invented"}
+_NUMBER = r"\d+(?:[.,]\d+)*(?:\s?[–-]\s?\d+(?:[.,]\d+)*)?"
+_NO_UNIT = r"(?!(?:and|or|with|in|on|at|of|for|by|to|from|as|is|are|was|were|but|when|while|after|before|the|an?)\b)"
 _SPAN = re.compile(
-    r"(?<=\s)(?:\d[\d.,]*\d|\d)(?:\s(?:[a-z]{2,12}))?|(?<=[a-z,]\s)[A-ZÀ-Þ][\w'’-]+(?:\s(?:of\s)?[A-ZÀ-Þ][\w'’-]+)*"
+    rf"(?<=\s){_NUMBER}(?:\s{_NO_UNIT}[a-z]{{1,12}}\b)?|(?<=[a-z,]\s)[A-ZÀ-Þ][\w'’-]+(?:\s(?:of\s)?[A-ZÀ-Þ][\w'’-]+)*"
 )
 
 
@@ -52,9 +54,10 @@ def asked(fact: FactRow) -> Iterator[tuple[str, str]]:
         yield _BACK[words].format(thing), subject
 
 
-def cloze(sentence: str, title: str) -> Iterator[tuple[str, str]]:
-    """The sentence with its last name or number left out; ``title``: what it is about."""
+def cloze(sentence: str, title: str = "", before: str = "") -> Iterator[tuple[str, str]]:
+    """The sentence with its last name or number left out; ``title``: what it is about, ``before``: what it follows."""
     found = [*_SPAN.finditer(sentence)]
     if found and len(sentence.split()) >= 5:
         last = found[-1]
-        yield f"Complete the sentence about {title}: {sentence[: last.start()]}…{sentence[last.end() :]}", last.group()
+        about = f" about {title}" if title else ""
+        yield f"Complete the sentence{about}: {before}{sentence[: last.start()]}…{sentence[last.end() :]}", last.group()

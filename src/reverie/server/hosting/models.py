@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from reverie.bundles import load_bundle
 from reverie.bundles.bundle import MANIFEST, read_manifest
 from reverie.bundles.experts import open_library
@@ -32,7 +34,6 @@ from reverie.files import sha256_of
 from reverie.growth.gaps import Gaps
 from reverie.jsonio import read_object
 from reverie.memory.attempts import GapLog
-from reverie.paths import default_memory
 from reverie.server.hosting.kept import FILE, Kept, read_kept
 from reverie.server.hosting.settings import HostingConfig
 from reverie.tokens.base_words import ChatTemplate
@@ -178,8 +179,11 @@ class HostedModel:
         return _session(model, self.config, self.mind)
 
     def gaps(self) -> Gaps:
-        """What it does not know, by the gap log of its memory. Takes a while; call it from a thread of its own."""
-        with GapLog(self.config.memory or default_memory()) as log:
+        """What it does not know, by the gap log of its memory; nothing where it has none. Takes a while; call it from a
+        thread of its own."""
+        if not self.config.memory:
+            return Gaps((), (), np.zeros((0, 2)))
+        with GapLog(self.config.memory) as log:
             return gaps_of(self._bundle, self.model, log)
 
     @property

@@ -11,7 +11,6 @@ from reverie.growth.gaps import Gap, Gaps, gap_named, gap_to_json
 from reverie.growth.pipeline import GrowConfig, Growth
 from reverie.jsonio import jsonable
 from reverie.memory.attempts import DISMISSED, GapLog
-from reverie.paths import default_memory
 from reverie.progress import Progress
 from reverie.server.http.errors import RequestError
 
@@ -65,6 +64,6 @@ def begin(jobs: Jobs, hosting: Hosting, gap: Gap, body: GrowBody) -> dict[str, A
 
 def dismiss(hosting: Hosting, gap: Gap) -> dict[str, Any]:
     """Settle its questions."""
-    with GapLog(hosting.config.memory or default_memory()) as log:
+    with GapLog(hosting.config.memory) as log:
         log.settle([one.id for one in gap.attempts], DISMISSED)
     return {"dismissed": gap.id, "questions": len(gap.attempts)}

@@ -38,6 +38,7 @@ __all__ = ["native_routes"]
 T = TypeVar("T")
 
 Model = Annotated[str, Query(min_length=1, max_length=200, description="whose memory")]
+Gap = Annotated[str, Path(min_length=1, max_length=200, description="its id or name")]
 Number = Annotated[int, Path(ge=1, le=2**62)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
@@ -79,8 +80,6 @@ def _ask(routes: APIRouter, hosting: Hosting, log: TalkLog | None) -> None:
 
 
 def _gaps(routes: APIRouter, hosting: Hosting, jobs: Jobs) -> None:
-    Gap = Annotated[str, Path(min_length=1, max_length=200)]
-
     @routes.get("/gaps")
     async def gaps(model: Model) -> dict[str, Any]:
         """What a model does not know: questions that it could not answer, told apart, the gravest first."""
