@@ -26,6 +26,8 @@ __all__ = ["Gap", "GapConfig", "Gaps", "find_gaps", "gap_named", "gap_to_json", 
 _DAY = 86_400.0
 _SHOWN = 3  # questions of a gap in a list
 _SETTLES = 3  # neighbours by which a place is dense
+_NEAR = 8  # and a part of one
+_SENTENCE = re.compile(r"(?<=[.!?]) ")
 _MARKED = 0.8  # of a place's questions that hold one strange name
 _WORDS = re.compile(r"[^\W\d_]{3,}")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}(?=[?.,;:!']| [a-z(]|$)")  # amid a sentence, and no title
@@ -38,6 +40,7 @@ class GapConfig:
     least: int = 5  # questions of a gap
     directions: int = 5  # in which questions differ most, that are looked at, by words and by features
     words: float = 0.5  # how much of the distance is by words
+    near_directions: int = 3  # by words, by those of the last sentence and by features, within a place
     stray: float = 0.3  # of the questions of a place, that may lie in none of its parts
     named_by: int = 3  # words
     week_days: float = 7.0  # that the trend compares with those before
@@ -199,10 +202,10 @@ def _parts(features: np.ndarray, questions: Sequence[str], config: GapConfig) ->
     """Which dense place within one each question is nearest to, from 0; none where it is of one piece."""
     from sklearn.cluster import HDBSCAN
 
-    if len(features) < 2 * config.least + 2:
+    if len(features) < 4 * config.least:
         return []
-    seen = _view(features, questions, config)
-    labels = HDBSCAN(min_cluster_size=config.least, min_samples=_SETTLES, copy=True).fit_predict(seen)
+    seen = _near_view(features, questions, config.near_directions)
+    labels = HDBSCAN(min_cluster_size=2 * config.least, min_samples=_NEAR, copy=True).fit_predict(seen)
     if labels.max() < 1 or np.mean(labels < 0) > config.stray:
         return []
     centres = np.stack([seen[labels == label].mean(0) for label in range(labels.max() + 1)])
@@ -210,18 +213,34 @@ def _parts(features: np.ndarray, questions: Sequence[str], config: GapConfig) ->
     return [int(one) for one in np.where(labels < 0, nearest, labels)]
 
 
-def _view(features: np.ndarray, questions: Sequence[str], config: GapConfig) -> np.ndarray:
-    """(n, d): where questions lie in the directions in which they differ most, by words (TF-IDF) and by features."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+def _near_view(features: np.ndarray, questions: Sequence[str], count: int) -> np.ndarray:
+    """(n, d) of questions of near kinds: the words of each, those of its last sentence, which often is what is asked
+    after a story, and its features, as much each."""
     from sklearn.preprocessing import StandardScaler
 
-    words = TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b")
-    try:
-        said = words.fit_transform(questions).toarray()
-    except ValueError:  # no word stands in two of them
-        said = np.zeros((len(questions), 1))
-    parts = (said, config.words), (StandardScaler().fit_transform(features.astype(np.float64)), 1 - config.words)
+    last = [_SENTENCE.split(one.strip())[-1] for one in questions]
+    parts = _words_of(questions, False), _words_of(last, False), StandardScaler().fit_transform(features.astype(float))
+    return np.concatenate([_directions(part, count) for part in parts], 1)
+
+
+def _view(features: np.ndarray, questions: Sequence[str], config: GapConfig) -> np.ndarray:
+    """(n, d): where questions lie in the directions in which they differ most, by words (TF-IDF) and by features."""
+    from sklearn.preprocessing import StandardScaler
+
+    scaled = StandardScaler().fit_transform(features.astype(np.float64))
+    parts = (_words_of(questions, True), config.words), (scaled, 1 - config.words)
     return np.concatenate([np.sqrt(share) * _directions(part, config.directions) for part, share in parts], 1)
+
+
+def _words_of(texts: Sequence[str], rare: bool) -> np.ndarray:
+    """(n, words) of those that stand in two of them at least; ``rare``: the rare ones and the repeated ones more."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    words = TfidfVectorizer(sublinear_tf=True, use_idf=rare, binary=not rare, min_df=2, token_pattern=r"(?u)\b\w+\b")
+    try:
+        return np.asarray(words.fit_transform(texts).toarray())
+    except ValueError:  # no word stands in two of them
+        return np.zeros((len(texts), 1))
 
 
 def _directions(rows: np.ndarray, count: int) -> np.ndarray:
