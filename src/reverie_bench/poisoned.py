@@ -64,7 +64,8 @@ def run(settings: BenchConfig) -> Findings:
     sets = [*_sets(options, settings)]
     found = list[_Verdict]()
     for number, (kind, task, lessons, truth) in enumerate(sets):
-        settings.progress(f"trying  {kind} {task}", number, len(sets))
+        last = f", {found[-1].kind} {found[-1].task} was {found[-1].verdict}" if found else ""
+        settings.progress(f"trying  {kind} {task}{last}", number, len(sets))
         found.append(court.judge(kind, task, lessons, truth))
     ways: Mapping[str, Callable[[_Verdict], bool]] = {
         "ours": lambda one: one.admitted,
@@ -95,6 +96,10 @@ class _Verdict:
     @property
     def admitted(self) -> bool:
         return not self.why
+
+    @property
+    def verdict(self) -> str:
+        return "admitted" if self.admitted else "refused"
 
     @property
     def figures(self) -> Figures:
