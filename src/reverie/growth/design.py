@@ -18,9 +18,7 @@ __all__ = ["Design", "FEWEST_LESSONS", "design"]
 
 FEWEST_LESSONS = 24  # of which an exam of a few dozen questions is left; fewer prove nothing
 _BATCH = 8  # lessons a step
-_PASSES = 5  # over the lessons, at most, where answers come again and again;
-_BY_HEART = 16  # where they are facts: of 64 unseen wordings of made-up ones 7 were right after 5 passes, 28 after 16
-_FEW = 8  # lessons of an answer, below which they are facts
+_PASSES = 16  # over the lessons, at most: of 64 unseen wordings of made-up facts 7 were right after 5, 28 after 16
 _MIN_STEPS, _MAX_STEPS = 30, 400
 _EXAM, _MOST_EXAM, _HELD, _MOST_HELD = 0.4, 400, 0.1, 64
 
@@ -85,13 +83,12 @@ def design(
             "lessons, or let memory keep these (reverie learn)"
         )
     kinds = len(set(answers)) if answers else num_lessons
-    by_heart = kinds > num_lessons / _FEW
-    passes = _BY_HEART if by_heart else _PASSES
+    by_heart = kinds > num_lessons / 2
     exam = min(round(_EXAM * num_lessons), _MOST_EXAM)
     held = min(max(round(_HELD * num_lessons), 4), _MOST_HELD)
     taught = num_lessons - exam - held
     rank = 4 if taught < 32 else 16 if by_heart and taught > 500 else 8
-    wanted = math.ceil(passes * taught / _BATCH)
+    wanted = math.ceil(_PASSES * taught / _BATCH)
     steps = min(max(wanted, _MIN_STEPS), _MAX_STEPS)
     eval_every = max(10, steps // 12)
     return Design(
@@ -109,8 +106,7 @@ def design(
             "targets": "all linears: attention alone learns less (arXiv 2405.09673)",
             "lr": "2e-3 with a warm-up of 5 steps, as small experts of a small base are trained in all benchmarks here",
             "steps": f"at most {steps} steps of {_BATCH} lessons of {mean_ids:.0f} ids, "
-            f"{passes} times each: " + ("answers have few lessons each, so that they are learned by heart" if by_heart
-               else f"{kinds} different answers come again and again"),
+            f"{_PASSES} times each: facts are learned by heart in so many, and what is learned sooner stops sooner",
             "patience": f"judged by the lessons held back every {eval_every} steps; over after 3 looks without a "
             "better one, with the best weights",
             "start": f"from a mixture of {experts} experts, if that is nearer than nothing" if experts else
