@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from reverie.dreaming.asked import Asked, read_question
+from reverie.dreaming.checks import refused
 from reverie.dreaming.confidence import FORMS, ConfidenceModel, admit
 from reverie.dreaming.familiar import strange_of, word_surprises
 from reverie.dreaming.grounding import Evidence, MemoryGrounding
@@ -71,6 +72,7 @@ class WordMind:
         style: how it is asked at once: ``chat``, ``question`` (as "Question: … Answer:") or ``plain`` (it goes on)
         choose: who of the speaker's experts helps with a question; None: nobody
         credit: what each of them gave to what was said, as fields of ``Attribution``
+        learned: what the lessons of those who help with a question have to say of it; None: nothing
         confidence: how sure it is of answers at once, fitted on questions like them; None: nobody fitted it
     """
 
@@ -82,7 +84,9 @@ class WordMind:
         credit: Callable[[SpeechRequest, Speech, bool], dict[str, Any]] | None = None,
         config: WordConfig | None = None,
         confidence: ConfidenceModel | None = None,
+        learned: Callable[[str, Choice], Check | None] = lambda question, experts: None,
     ):
+        self._learned = learned
         self.dreamer, self.speaker, self.name = dreamer, dreamer.speaker, dreamer.speaker.name
         self.confidence = confidence
         self.style: PromptStyle = style if style != "chat" or self.speaker.abilities.talks else "question"
@@ -204,12 +208,15 @@ class WordMind:
         trusted = None if experts or not asks(question.text) else self.confidence
         surprises = word_surprises(self.speaker, [question.text])[0]
         words = _words(surprises)
-        waits = trusted is not None or not (words.held or experts)
+        lessons = self._learned(question.text, experts) if experts and asks(question.text) else None
+        waits = trusted is not None or (lessons is not None and not lessons.held) or not (words.held or experts)
         told, spoken = self._at_once(question, replace(manner, on_text=None) if waits else manner, experts, trusted)
         if trusted is not None and spoken.speech.text.strip():
             spoken = replace(spoken, rarest=min(surprises.values(), default=0.0))
             told = _judged(replace(told, signals=measure(self.speaker, [spoken])[0]), trusted, [words])
         told = self._stood_behind(told, words, f"memory knows of {named.subject}, but not this" if named else "")
+        if lessons is not None:
+            told = replace(told, checks=(*told.checks, lessons)) if lessons.held else refused(told, lessons)
         if waits:
             manner.tell(told.text)
         return told if trusted is not None or not asks(question.text) else _uncalibrated(told)

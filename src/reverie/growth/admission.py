@@ -24,6 +24,7 @@ from reverie.growth.certificate import (
 )
 from reverie.growth.creation import Grown
 from reverie.growth.examining import Examiner
+from reverie.growth.learned_words import WORDS_FILE
 from reverie.growth.limits import TrialConfig
 from reverie.growth.trial import Candidate, trial
 from reverie.settings import build_settings
@@ -83,7 +84,8 @@ def admit(
         after={"answers": gain.after / gain.n, "rows": gain.n},
         notes="; ".join(f"{name}: {why}" for name, why in grown.design.reasons.items()),
     )
-    extra = {name: export / name for name in (PROTOTYPE_FILE, ROWS_FILE, CERTIFICATE_FILE)}
+    beside = (PROTOTYPE_FILE, ROWS_FILE, CERTIFICATE_FILE, WORDS_FILE)
+    extra = {name: export / name for name in beside if (export / name).exists()}
     return library.create(card, grown.adapter, extra)
 
 

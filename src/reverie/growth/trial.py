@@ -28,6 +28,7 @@ from reverie.growth.certificate import ROWS_FILE, Certificate, Test, read_rows, 
 from reverie.growth.creation import Grown
 from reverie.growth.examining import Examiner, Seen
 from reverie.growth.gate import gate_of
+from reverie.growth.learned_words import save_words
 from reverie.growth.limits import TrialConfig
 from reverie.learning.guard import Probe, packaged_probes
 from reverie.training.varied_prompts import varied_prompts
@@ -105,6 +106,8 @@ def certify(
         OUTSIDERS: [Probe(one, "-") for one in others[config.drawn_in :]],
     }
     atomic_write_json(export / ROWS_FILE, rows_json(rows))
+    parts = grown.parts
+    save_words([one for one, _ in (*parts.taught, *parts.held)], [one for one, _ in parts.exam], export)
     tests = trial(Candidate(name, grown.adapter, gate, examiner, config), rows, halves)
     tests += _in_budget(grown, examiner, config)
     return Certificate(
