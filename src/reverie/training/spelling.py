@@ -45,17 +45,18 @@ class SpellingData(LessonData):
     bundle: str = "nano"  # a bundle of our own backbone
     skills: tuple[str, ...] = ()  # experts of the bundle, each by its skill
     rank: int = 8  # of these experts
-    known_docs: int = 1000  # documents of the worlds, and of each skill, whose states hold the new rows down
+    known_docs: int = 500  # documents of the worlds, and of each skill, whose states hold the new rows down
     batch_size: int = 4096  # of these states, a step
     spread: float = 1.0  # how far apart new rows start, beside those that occurred
     margin: float = 6.0  # nats by which all new rows together are to stay below all others
+    stay: float = 0.001  # what a squared step away from where a row started costs, beside a squared nat too many
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.known_docs, self.batch_size, self.rank) < 1:
             raise ConfigError("spelling: known_docs, batch_size and rank are at least 1")
-        if self.spread <= 0 or self.margin < 0:
-            raise ConfigError(f"spelling: spread is above 0, margin at least 0, got {self.spread:g}, {self.margin:g}")
+        if self.spread <= 0 or min(self.margin, self.stay) < 0:
+            raise ConfigError("spelling: spread is above 0, margin and stay are at least 0")
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ class SpellingObjective:
 
     def compute_loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         above = (batch["states"] @ self.rows.T).logsumexp(1) - batch["totals"]
-        return {"loss": F.softplus(above + self.data.margin).mean(), "nats": F.softplus(above).mean().detach()}
+        over = F.relu(above + self.data.margin).square().mean()
+        moved = (self.rows - self.start.to(self.rows.device)).square().sum(1).mean()
+        return {"loss": over + self.data.stay * moved, "over": over.detach(), "moved": moved.detach()}
 
     @torch.no_grad()
     def evaluate(self, step: int) -> dict[str, float]:
