@@ -101,7 +101,7 @@ def test_a_bundle_is_made_of_new_rows_alone(mute: Path, tmp_path: Path) -> None:
     ("more", "said"),
     [
         ({"spread": 0.0}, "spread is above 0"),
-        ({"margin": -1.0}, "margin at least 0"),
+        ({"margin": -1.0}, "margin and stay are at least 0"),
         ({"known_docs": 0}, "at least 1"),
         ({"worlds": {}, "skills": ()}, "at least one document a step"),
     ],

@@ -189,7 +189,7 @@ class SpellingRecipe(Recipe):
     run_dir: str = "runs/spelling"
     data: SpellingData = field(default_factory=SpellingData)
     loop: LoopConfig = LoopConfig(
-        steps=1500, lr=3e-3, weight_decay=0.0, warmup_steps=20, precision="fp32", eval_every=500
+        steps=400, lr=3e-3, weight_decay=0.0, warmup_steps=20, precision="fp32", eval_every=200
     )
 
     def objective(self, progress: Progress) -> Objective:

@@ -26,7 +26,7 @@ from reverie.progress import Progress, no_progress
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.image import ImageTokenizer
 from reverie.training.adapted import Adapted
-from reverie.training.documents import flatten, pad
+from reverie.training.documents import Document, flatten, pad
 from reverie.training.lessons import LessonData, Lessons
 from reverie.training.skills import skill_source
 from reverie.worlds.contract import Source
@@ -45,17 +45,18 @@ class SpellingData(LessonData):
     bundle: str = "nano"  # a bundle of our own backbone
     skills: tuple[str, ...] = ()  # experts of the bundle, each by its skill
     rank: int = 8  # of these experts
-    known_docs: int = 1000  # documents of the worlds, and of each skill, whose states hold the new rows down
+    known_docs: int = 500  # documents of the worlds, and of each skill, whose states hold the new rows down
     batch_size: int = 4096  # of these states, a step
     spread: float = 1.0  # how far apart new rows start, beside those that occurred
     margin: float = 6.0  # nats by which all new rows together are to stay below all others
+    stay: float = 0.001  # what a squared step away from where a row started costs, beside a squared nat too many
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.known_docs, self.batch_size, self.rank) < 1:
             raise ConfigError("spelling: known_docs, batch_size and rank are at least 1")
-        if self.spread <= 0 or self.margin < 0:
-            raise ConfigError(f"spelling: spread is above 0, margin at least 0, got {self.spread:g}, {self.margin:g}")
+        if self.spread <= 0 or min(self.margin, self.stay) < 0:
+            raise ConfigError("spelling: spread is above 0, margin and stay are at least 0")
 
 
 @dataclass(frozen=True)
@@ -83,29 +84,38 @@ class SpellingObjective:
         self.ids = grammar.vocabulary.text_start + unspelled_ids(base, grammar)
         if not len(self.ids):
             raise ConfigError(f"every id of {data.bundle} occurred in its training: there is nothing to spell")
-        self._others = torch.ones(len(base.embeddings), dtype=torch.bool).index_fill_(0, self.ids, False)
         if not (data.worlds or data.skills):
             raise ConfigError("spelling: give data.worlds or data.skills, whose words the new rows are to leave alone")
         self._tokenizer = ImageTokenizer.load(self.adapted.folder / "image_tokenizer")
         self._lessons = Lessons(data, grammar, self._tokenizer)
-        self.train, self.test = self._known(test=False), self._known(test=True)
+        documents = {test: self._documents(test) for test in (False, True)}
+        # experts learned to read some ids that the base never met: these rows stay as they are
+        read = {token for drawn in documents.values() for some in drawn.values() for ids, _ in some for token in ids}
+        self.ids = torch.tensor([token for token in self.ids.tolist() if token not in read])
+        self._others = torch.ones(len(base.embeddings), dtype=torch.bool).index_fill_(0, self.ids, False)
+        self.train, self.test = (self._known(documents[test]) for test in (False, True))
         self.module = nn.Module()
         self.module.rows = nn.Parameter(self._apart())
         self.start = self.module.rows.detach().clone()
 
-    @torch.no_grad()
-    def _known(self, test: bool) -> Known:
-        """What base and experts make of documents, where these count."""
+    def _documents(self, test: bool) -> dict[str, list[Document]]:
+        """Documents of each world and skill."""
         data, rng = self.data, np.random.default_rng([self.data.seed, 5 + test])
-        count = data.eval_docs if test else data.known_docs
-        states = list[Tensor]()
+        count, drawn = data.eval_docs if test else data.known_docs, dict[str, list[Document]]()
         for name, source in self._sources(test).items():
-            self._progress(f"preparing  states of {name}", 0, 0)
+            self._progress(f"preparing  {name}", 0, 0)
+            drawn[name] = [flatten(source.draw(rng)) for _ in range(count)]
+        return drawn
+
+    @torch.no_grad()
+    def _known(self, documents: Mapping[str, Sequence[Document]]) -> Known:
+        """What base and experts make of documents, where these count."""
+        states = list[Tensor]()
+        for name, drawn in documents.items():
             expert = self.adapted.folder / "experts" / name
-            self.adapted.put(load_adapter(expert) if name in data.skills else None)
-            documents = [flatten(source.draw(rng)) for _ in range(count)]
-            for start in range(0, count, 16):
-                ids, weights = pad(documents[start : start + 16])
+            self.adapted.put(load_adapter(expert) if name in self.data.skills else None)
+            for start in range(0, len(drawn), 16):
+                ids, weights = pad(drawn[start : start + 16])
                 states.append(self.backbone.hidden(ids)[:, :-1][weights[:, 1:] > 0])
         self.adapted.put(None)
         known, table = torch.cat(states), self.backbone.embeddings[self._others]
@@ -142,7 +152,9 @@ class SpellingObjective:
 
     def compute_loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         above = (batch["states"] @ self.rows.T).logsumexp(1) - batch["totals"]
-        return {"loss": F.softplus(above + self.data.margin).mean(), "nats": F.softplus(above).mean().detach()}
+        over = F.relu(above + self.data.margin).square().mean()
+        moved = (self.rows - self.start.to(self.rows.device)).square().sum(1).mean()
+        return {"loss": over + self.data.stay * moved, "over": over.detach(), "moved": moved.detach()}
 
     @torch.no_grad()
     def evaluate(self, step: int) -> dict[str, float]:
