@@ -51,9 +51,10 @@ def open_expert_pool(folder: Path, manifest: Mapping[str, Any], library: Path | 
     """Library and router of a bundle. A bundle without a router gets one that knows nobody, and chooses what is added
     to the library by its prototype."""
     from reverie.dreaming.expert_pool import ExpertPool
+    from reverie.growth.learned_words import lessons_check
 
     opened = open_library(folder, manifest, library)
-    return ExpertPool(opened, open_router(folder, manifest, opened.base))
+    return ExpertPool(opened, open_router(folder, manifest, opened.base), lessons_check)
 
 
 def open_router(folder: Path, manifest: Mapping[str, Any], base: str) -> Router | None:

@@ -27,11 +27,9 @@ from reverie.engine import AnyBackbone, WeightKind
 from reverie.errors import BundleError, UsageError
 from reverie.experts.contract import Choice
 from reverie.experts.features import question_features
-from reverie.growth.learned_words import lessons_check
 from reverie.model import Backbone
 from reverie.model.llama_base import LlamaBase
 from reverie.model.transformers_base import TransformersBackbone
-from reverie.nouns import Check
 from reverie.paths import pulled_bundles
 from reverie.precision import usual_device
 from reverie.settings import build_settings
@@ -117,7 +115,7 @@ class Bundle:
         dreamer.arbiter = dreamer.arbiter.beside(evaluators)
         choose = partial(_chosen, model, prompter)
         calibrated = self.confidence if self.confidence is not None and self.confidence.guarantee else None
-        learned = partial(_learned, model)
+        learned = model.experts.lessons
         return WordMind(dreamer, prompter.style, choose, speaker.credit, confidence=calibrated, learned=learned)
 
     def speaker(self, model: Model) -> EngineSpeaker | None:
@@ -286,11 +284,6 @@ def _chosen(model: Model, prompter: Prompter, question: Question) -> Choice:
     read = partial(model.engine.embed_many, layers=model.experts.layers)
     features = question_features(read, [prompter.ids(question.text)])
     return model.experts.choose([*features], [question.experts])[0]
-
-
-def _learned(model: Model, question: str, experts: Choice) -> Check | None:
-    library = model.experts.library
-    return lessons_check(question, {name: library.folder_of(name) for name, _ in experts}) if library else None
 
 
 def _read_starter_facts(path: Path | None) -> Iterator[Row]:

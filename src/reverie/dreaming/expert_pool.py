@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from reverie.engine import AnyEngine
 from reverie.errors import UsageError, shorten
 from reverie.experts.contract import Choice, check_choice
 from reverie.experts.dynamic_router import DynamicRouter
-from reverie.nouns import ExpertShare, LeftOut
+from reverie.nouns import Check, ExpertShare, LeftOut
 from reverie.tokens.vocabulary import ANS
 
 if TYPE_CHECKING:
@@ -25,18 +26,31 @@ __all__ = ["ExpertPool", "branch_choices", "expert_shares", "read_choice"]
 class ExpertPool:
     """The experts of a session: the library they are in, and the router that chooses among them.
 
+    ``lessons`` says whether those of experts (name → folder) spoke of a question.
+
     Without a trained router experts are chosen by the prototypes beside them; without a library nobody but the bare
     backbone dreams. What is added to the library while the session lasts is there for the next question.
     """
 
-    def __init__(self, library: Library | None = None, router: Router | None = None):
-        self.library = library
+    def __init__(
+        self,
+        library: Library | None = None,
+        router: Router | None = None,
+        lessons: Callable[[str, Mapping[str, Path]], Check | None] = lambda question, experts: None,
+    ):
+        self.library, self._lessons = library, lessons
         self.router = DynamicRouter(library, router, library.base) if library is not None else None
 
     @property
     def layers(self) -> int:
         """Of the base, after which the router wants its features; 0: all."""
         return 0 if self.router is None else self.router.layers
+
+    def lessons(self, question: str, choice: Choice) -> Check | None:
+        """Whether the lessons of those who are chosen spoke of a question's words; None where nobody knows."""
+        if self.library is None or not choice:
+            return None
+        return self._lessons(question, {name: self.library.folder_of(name) for name, _ in choice})
 
     def choose(self, features: Sequence[np.ndarray], named: Sequence[Sequence[str] | None]) -> list[Choice]:
         """Who answers each question. ``features``: what the router sees of it (``experts.features``).

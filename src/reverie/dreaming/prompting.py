@@ -22,7 +22,7 @@ from reverie.dreaming.shown import look
 from reverie.errors import UsageError
 from reverie.experts.contract import Choice
 from reverie.experts.features import question_features
-from reverie.nouns import Part
+from reverie.nouns import Check, Part
 from reverie.tokens.base_words import BaseWords
 from reverie.tokens.grammar import Grammar
 from reverie.tokens.vocabulary import ACT, ANS, EOS, WHAT
@@ -71,7 +71,7 @@ class GrammarPrompter:
                 own,
                 (WHAT,),
                 (ANS,),
-                checks=seen.checks,
+                checks=_with_lessons(seen.checks, model.experts.lessons(questions[place].text, chosen[place])),
             )
             if at_once[place] and not seen.actions:  # no matter of what happens, whatever the picture shows
                 one = replace(one, forced=(ANS,))
@@ -81,6 +81,14 @@ class GrammarPrompter:
                 one = replace(one, prefix=prefix, forced=forced, world=world, pictured=True, actions=seen.actions)
             prompted.append(one)
         return prompted
+
+
+def _with_lessons(checks: tuple[Check, ...], lessons: Check | None) -> tuple[Check, ...]:
+    """What speaks against a question, and what the lessons of its experts have to say: words that they spoke of need
+    not be among those that the model was taught."""
+    if lessons is None:
+        return checks
+    return (*(one for one in checks if not (lessons.held and one.name == "words")), lessons)
 
 
 def _met(
