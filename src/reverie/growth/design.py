@@ -19,6 +19,7 @@ __all__ = ["Design", "FEWEST_LESSONS", "design"]
 FEWEST_LESSONS = 24  # of which an exam of a few dozen questions is left; fewer prove nothing
 _BATCH = 8  # lessons a step
 _PASSES = 16  # over the lessons, at most: of 64 unseen wordings of made-up facts 7 were right after 5, 28 after 16
+_TINY = 20_000_000  # weights, below which a base has no words to build on, and learns slowly and cheaply
 _MIN_STEPS, _MAX_STEPS = 30, 400
 _EXAM, _MOST_EXAM, _HELD, _MOST_HELD = 0.4, 400, 0.1, 64
 
@@ -66,7 +67,12 @@ class Design:
 
 
 def design(
-    num_lessons: int, mean_ids: float = 40.0, answers: Sequence[str] = (), experts: int = 0, seed: int = 0
+    num_lessons: int,
+    mean_ids: float = 40.0,
+    answers: Sequence[str] = (),
+    experts: int = 0,
+    seed: int = 0,
+    base_weights: int = 0,
 ) -> Design:
     """The design for so many different lessons.
 
@@ -74,6 +80,7 @@ def design(
         mean_ids: ids of a question with its answer
         answers: of the lessons
         experts: that are there already, to start from
+        base_weights: of the base's linears; 0: as many as of a small language model
 
     Raises DataError where there are too few lessons to prove anything by.
     """
@@ -88,11 +95,15 @@ def design(
     held = min(max(round(_HELD * num_lessons), 4), _MOST_HELD)
     taught = num_lessons - exam - held
     rank = 4 if taught < 32 else 16 if by_heart and taught > 500 else 8
-    wanted = math.ceil(_PASSES * taught / _BATCH)
+    tiny = 0 < base_weights < _TINY
+    passes, batch, lr = (48, 32, 3e-3) if tiny else (_PASSES, _BATCH, 2e-3)
+    wanted = math.ceil(passes * taught / batch)
     steps = min(max(wanted, _MIN_STEPS), _MAX_STEPS)
     eval_every = max(10, steps // 12)
     return Design(
         LoraConfig(rank=rank, alpha=2.0 * rank),
+        lr=lr,
+        batch_size=batch,
         steps=steps,
         eval_every=eval_every,
         warm=experts > 0,
@@ -104,9 +115,10 @@ def design(
             "which nothing else sees: the exam is large, since what it cannot show is not admitted",
             "rank": f"rank {rank}: {_why_rank(rank, taught)}",
             "targets": "all linears: attention alone learns less (arXiv 2405.09673)",
-            "lr": "2e-3 with a warm-up of 5 steps, as small experts of a small base are trained in all benchmarks here",
-            "steps": f"at most {steps} steps of {_BATCH} lessons of {mean_ids:.0f} ids, "
-            f"{_PASSES} times each: facts are learned by heart in so many, and what is learned sooner stops sooner",
+            "lr": "3e-3: a tiny base has more to learn" if tiny else
+            "2e-3 with a warm-up of 5 steps, as small experts of a small base are trained in all benchmarks here",
+            "steps": f"at most {steps} steps of {batch} lessons of {mean_ids:.0f} ids, "
+            f"{passes} times each: facts are learned by heart in so many, and what is learned sooner stops sooner",
             "patience": f"judged by the lessons held back every {eval_every} steps; over after 3 looks without a "
             "better one, with the best weights",
             "start": f"from a mixture of {experts} experts, if that is nearer than nothing" if experts else

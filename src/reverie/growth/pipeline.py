@@ -149,7 +149,13 @@ def grow(
         report = _lessons(folder, plan, sources, checks, on_note, progress)
         rows, left_out = cleaned([(one.question, one.answer) for one in read_lessons(folder / "lessons.jsonl")])
         experts = {name: library.adapter(name) for name in library.names() if name != plan.expert}
-        made = design(len(rows), answers=[answer for _, answer in rows], experts=len(experts), seed=plan.config.seed)
+        answers, weights = (
+            [answer for _, answer in rows],
+            [out * into for out, into in (library.linears or {}).values()],
+        )
+        made = design(
+            len(rows), answers=answers, experts=len(experts), seed=plan.config.seed, base_weights=sum(weights)
+        )
         progress("reading the base", 0, 0)
         adapted = Adapted(bundle, made.lora)
         grown = grow_expert(adapted, rows, made, folder / "expert", experts, progress)
