@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import pytest
 from filelock import FileLock
 from tests.growth.conftest import CONFIG, lessons, small_design
 
+import reverie
 from reverie.errors import BackendError, DataError, UsageError
 from reverie.experts.library import Library
 from reverie.growth import GapLesson, GrowConfig, GrowPlan, Growth, LessonSource, expert_name, growth_folder
+from reverie.growth.learned_words import save_words
 from reverie.growth.lesson_sources.file import FileLessons
 from reverie.growth.pipeline import grow, pending_plan
 
@@ -117,3 +120,20 @@ def test_two_at_once_are_told_apart(bundle: Path, library: Library, tmp_path: Pa
     with FileLock(folder / "growth.lock"), pytest.raises(UsageError, match="somebody else grows this expert"):
         grown(bundle, library, file_of(tmp_path, lessons()))
     assert growth_folder(library, plan(expert="other")) != folder
+
+
+def test_an_answer_says_whether_the_lessons_of_its_expert_spoke_of_it(
+    bundle: Path, library: Library, tmp_path: Path
+) -> None:
+    told = grown(bundle, library, file_of(tmp_path, lessons()))
+    assert told.admitted
+    folder = library.folder_of("falls")
+    assert not (folder / "words.json").exists()  # unseen lessons bring numbers of their own
+    assert save_words(["Which way is the mill up?"], ["which way, mill?"], folder)
+    with closing(reverie.load(bundle, memory=False, library=library.folder, enable_gpt51_codex_preview=False)) as talk:
+        for question, held in (("Which mill is up?", True), ("Which tower is up?", False)):
+            (check,) = [
+                one for one in talk.ask(question, branches=0, experts=["falls"]).checks if one.name == "lessons"
+            ]
+            assert check.held == held
+            assert ("certificate" in check.why) == held
