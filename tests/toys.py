@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -12,7 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from reverie.bundles import write_bundle
+from reverie.bundles import find_bundle, verify_bundle, write_bundle
+from reverie.bundles.bundle import seal_bundle
 from reverie.dreaming import Session
 from reverie.dreaming.dreamer import Dreamed, Dreamer, Prompt
 from reverie.dreaming.expert_pool import ExpertPool
@@ -20,10 +22,11 @@ from reverie.dreaming.model import open_model
 from reverie.dreaming.preview import RuntimeConfig
 from reverie.dreaming.prompting import GrammarPrompter
 from reverie.engine import Engine
+from reverie.experts import base_hash
 from reverie.model import Backbone, BackboneConfig
 from reverie.nouns import Part, Triplet
 from reverie.tokens import Document, Grammar, ImageTokenizer, ImageTokenizerConfig, TextTokenizer, Vocabulary
-from reverie.tokens.grammar_files import save_grammar
+from reverie.tokens.grammar_files import load_grammar, save_grammar
 from reverie.worlds import World, make_world, record
 from reverie.worlds.frozenlake import paint
 
@@ -139,3 +142,21 @@ class LakeOracle(Dreamer):
         words = {"H": "falls", "G": "goal"}.get(self.letter(there), "safe")
         triplet = Triplet(what, Part(action), Part(words, self.frames[there]))
         return Dreamed(Document("", (triplet,)), words, -0.1, 5, 0.0, True, prompt, ())
+
+
+def mute_nano(folder: Path, new: int) -> Path:
+    """nano, whose first ``new`` ids of words are as if they had never occurred."""
+    shutil.copytree(find_bundle("nano"), folder, ignore=shutil.ignore_patterns("__pycache__", "manifest.json"))
+    backbone, grammar = Backbone.load(folder / "backbone"), load_grammar(folder)
+    start, drawn = grammar.vocabulary.text_start, torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        shared = backbone.embeddings[start + 124]  # a byte that no text has
+        noise = torch.randn(new, len(shared), generator=drawn)
+        backbone.embeddings[start : start + new] = shared + 1e-3 * noise
+    old, manifest = base_hash(folder / "backbone"), verify_bundle(find_bundle("nano"))
+    backbone.save(folder / "backbone")
+    for part in [folder / "router", *(folder / "experts").glob("*")]:
+        for file in part.iterdir():
+            file.write_bytes(file.read_bytes().replace(old.encode(), base_hash(folder / "backbone").encode()))
+    seal_bundle(folder, name="mute", worlds=manifest["worlds"])
+    return folder

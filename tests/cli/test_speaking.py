@@ -253,7 +253,7 @@ def test_facts_that_are_cited_come_first_with_their_numbers() -> None:
     assert [line.strip().split(" (")[0] for line in lines[:3]] == [
         "[2] thing 2 — IsA → thing",
         f"[7] page.txt 3: “{('long ' * 100)[:159]}…”",
-        "thing 1 — IsA → thing",
+        "[1] thing 1 — IsA → thing",
     ]
     assert len(lines) == 5
 

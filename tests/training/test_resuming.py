@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tests.bases import save_base
 from tests.toy_collections import toy_collection
 from tests.toy_experts import toy_adapter
-from tests.toys import toy_bundle, toy_tokenizer
+from tests.toys import mute_nano, toy_bundle, toy_tokenizer
 
 from reverie.bundles.init import InitConfig, init_bundle
 from reverie.experts.contract import ExpertCard
@@ -46,12 +46,14 @@ from reverie.training.recipes import (
     PreferenceRecipe,
     RewardRecipe,
     RouterRecipe,
+    SpellingRecipe,
     TeachRecipe,
     TextRecipe,
     TokenizerRecipe,
 )
 from reverie.training.reward import RewardData
 from reverie.training.routing import RouterData
+from reverie.training.spelling import SpellingData
 from reverie.training.teach import TeachData
 from reverie.training.text import TextData
 from reverie.training.tokenizer import TokenizerData
@@ -119,6 +121,14 @@ def expert(folder: Path) -> Objective:
         name="sums", bundle=str(bundle), rows=_rows(folder), batch_size=4, lora=LoraConfig(rank=2), eval_seconds=0
     )
     return ExpertRecipe(data=data).objective(no_progress)
+
+
+def spelling(folder: Path) -> Objective:
+    data = SpellingData(
+        bundle=str(mute_nano(folder / "mute", 40)), worlds={"FrozenLake": 1}, skills=("spatial",), known_docs=8,
+        eval_docs=4, batch_size=64, episodes=8, drills=0,
+    )  # fmt: skip
+    return SpellingRecipe(data=data).objective(no_progress)
 
 
 def elsewhere(folder: Path) -> Objective:
@@ -215,6 +225,7 @@ TABLE: dict[str, Callable[[Path], Objective]] = {
     "perception": perception,
     "expert": expert,
     "router": router,
+    "spelling": spelling,
     "reward": reward,
     "preferences": preferences,
 }

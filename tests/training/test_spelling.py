@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.toys import mute_nano
 
-from reverie.bundles import find_bundle, load_bundle, verify_bundle
-from reverie.bundles.bundle import seal_bundle
+from reverie.bundles import load_bundle
 from reverie.bundles.respelled import respelled_bundle
 from reverie.errors import ConfigError, TrainingError, UsageError
 from reverie.experts import Router, base_hash
@@ -26,21 +25,7 @@ NEW = 40  # ids that the mute base never met
 
 @pytest.fixture(scope="module")
 def mute(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """nano, whose first ids of words are as if they had never occurred."""
-    folder = tmp_path_factory.mktemp("mute") / "bundle"
-    shutil.copytree(find_bundle("nano"), folder, ignore=shutil.ignore_patterns("__pycache__", "manifest.json"))
-    backbone, grammar = Backbone.load(folder / "backbone"), load_grammar(folder)
-    start = grammar.vocabulary.text_start
-    with torch.no_grad():
-        shared = backbone.embeddings[start + 124]  # a byte that no text has
-        backbone.embeddings[start : start + NEW] = shared + 1e-3 * torch.randn(NEW, len(shared))
-    old, manifest = base_hash(folder / "backbone"), verify_bundle(find_bundle("nano"))
-    backbone.save(folder / "backbone")
-    for part in [folder / "router", *(folder / "experts").glob("*")]:
-        for file in part.iterdir():
-            file.write_bytes(file.read_bytes().replace(old.encode(), base_hash(folder / "backbone").encode()))
-    seal_bundle(folder, name="mute", worlds=manifest["worlds"])
-    return folder
+    return mute_nano(tmp_path_factory.mktemp("mute") / "bundle", NEW)
 
 
 @cache
