@@ -16,6 +16,7 @@ from reverie.bundles.gaps import gaps_of
 from reverie.bundles.loading import load_bundle
 from reverie.errors import UsageError
 from reverie.experts.library import Library
+from reverie.growth.admission import remove
 from reverie.growth.asking import LESSON_TEACHER
 from reverie.growth.contract import LessonCheck, LessonSource
 from reverie.growth.gaps import Gap, gap_named
@@ -31,7 +32,7 @@ from reverie.paths import default_memory
 from reverie.progress import Progress, no_progress
 from reverie.teachers.contract import TeacherConfig
 
-__all__ = ["GrowRequest", "grow_asked", "plan_asked"]
+__all__ = ["GrowRequest", "grow_asked", "plan_asked", "take_out"]
 
 _OPENING = 8  # questions of the lessons themselves, where there is no gap
 
@@ -94,6 +95,16 @@ def grow_asked(
         if told.admitted and plan.attempts:
             opened.log.settle(plan.attempts, plan.expert)
         return told
+
+
+def take_out(library: Library, name: str, memory: str | None) -> tuple[str, int]:
+    """Remove an expert with all that its admission brought. The gap that it was grown for, "" for none, and how many
+    questions of it are open again in that memory. Raises as ``Library.remove`` does."""
+    gap, grown_as = remove(library, name)
+    if not gap or memory is None:
+        return gap, 0
+    with GapLog(memory) as log:
+        return gap, log.reopen(grown_as)
 
 
 @dataclass(frozen=True)

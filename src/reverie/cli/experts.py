@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reverie.cli.experts_eval import EPILOG, evaluate
-from reverie.cli.experts_verify import VERIFY_EPILOG, certificate_of, take_out, verify
+from reverie.cli.experts_verify import VERIFY_EPILOG, certificate_of, verify
 from reverie.cli.facts import say
 from reverie.cli.options import JsonOption, LibraryOption, ModelOption, command_app, examples
 from reverie.cli.output import Output
@@ -92,10 +92,13 @@ def remove(
 ) -> None:
     """Delete one of your experts; on a terminal you are asked first."""
     with Output(as_json) as out:
+        from reverie.bundles.growing import take_out
+        from reverie.paths import usual_memory
+
         opened = _open(model, library)
         where = opened.folder_of(name)
         _confirm(f"the expert '{name}' in {where}", yes)
-        gap, questions = take_out(opened, name)
+        gap, questions = take_out(opened, name, usual_memory())
         said = f"removed '{name}'" + (f"; {questions} questions of gap {gap} are open again" if questions else "")
         payload = {"removed": name, "folder": where, "gap": gap, "reopened": questions}
         out.result(payload, lambda console: say(console, said))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reverie.experts.library import Library
     from reverie.growth.admission import Verified
 
-__all__ = ["VERIFY_EPILOG", "certificate_of", "take_out", "verify"]
+__all__ = ["VERIFY_EPILOG", "certificate_of", "verify"]
 
 VERIFY_EPILOG = examples("reverie experts verify ferry --model smol", "reverie experts verify ferry --files --json")
 
@@ -71,20 +71,6 @@ def certificate_of(library: Library, name: str) -> str:
     passed = sum(test.passed for test in found.tests)
     said = {"here": "signed here", "elsewhere": "signed elsewhere", "changed": "CHANGED SINCE", "no": "not signed"}
     return f"{passed} of {len(found.tests)} tests passed on {found.created[:10]}, {said[found.signed_by()]}"
-
-
-def take_out(library: Library, name: str) -> tuple[str, int]:
-    """Remove an expert with all that its admission brought. The gap that it was grown for, "" for none, and how many
-    questions of it are open again in the memory that is used by default."""
-    from reverie.growth.admission import remove
-    from reverie.memory.attempts import GapLog
-    from reverie.paths import usual_memory
-
-    gap, grown_as = remove(library, name)
-    if not gap or (memory := usual_memory()) is None:
-        return gap, 0
-    with GapLog(memory) as log:
-        return gap, log.reopen(grown_as)
 
 
 def _show(console: Console, found: Verified) -> None:

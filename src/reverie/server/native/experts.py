@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from reverie.bundles.bundle import read_manifest
 from reverie.bundles.experts import open_library
+from reverie.bundles.growing import take_out
 from reverie.errors import ReverieError
 from reverie.experts.files import CONFIG_FILE, WEIGHTS_FILE
 from reverie.jsonio import jsonable
@@ -53,8 +54,8 @@ def remove(hosting: Hosting, model: str, name: str) -> dict[str, Any]:
     library = _library(hosting, model)
     if name not in library:
         raise RequestError(404, f"{model} has no expert '{name}'. Known: {', '.join(library.names()) or 'none'}.")
-    library.remove(name)
-    return {"deleted": name}
+    gap, questions = take_out(library, name, hosting.config.memory or None)
+    return {"deleted": name, "gap": gap, "reopened": questions}
 
 
 def _library(hosting: Hosting, model: str) -> Library:
