@@ -307,12 +307,21 @@ class Library:
             if self.linears:
                 check_fit(adapter, self.linears, name)
         except ExpertError as error:
-            if self.key(name) != key:  # read while it was being replaced
+            if self._changes(name, key):  # read while it was being replaced
                 raise _ChangedError from error
             raise
         if self.key(name) != key:
             raise _ChangedError
         return adapter
+
+    def _changes(self, name: str, key: str) -> bool:
+        """Whether the expert is another than ``key`` said, or is about to be: where files were missing, a writer may have
+        been between taking the old one away and putting the new one there."""
+        for _ in range(_TRIES if "/missing" in key else 1):
+            if self.key(name) != key:
+                return True
+            time.sleep(0.005)
+        return False
 
     def _follow(self, name: str, key: str) -> None:
         """Drops what the expert was before; it is nothing now where ``key`` is ""."""
