@@ -315,8 +315,8 @@ class Library:
         return adapter
 
     def _changes(self, name: str, key: str) -> bool:
-        """Whether the expert is another than ``key`` said, or is about to be: where files were missing, a writer may have
-        been between taking the old one away and putting the new one there."""
+        """Whether the expert is another than ``key`` said, or is about to be: where files were missing, a writer may be
+        between taking the old one away and putting the new one there."""
         for _ in range(_TRIES if "/missing" in key else 1):
             if self.key(name) != key:
                 return True
