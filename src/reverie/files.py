@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from reverie.errors import UsageError
+
 __all__ = [
+    "alone",
     "atomic_file",
     "atomic_folder",
     "atomic_write_bytes",
@@ -88,6 +91,24 @@ def remove_leftovers(folder: str | Path) -> None:
             shutil.rmtree(leftover)
         else:
             leftover.unlink()
+
+
+@contextmanager
+def alone(lock: str | Path, busy: str) -> Iterator[None]:
+    """While the block runs, no other process is in a block of the same ``lock`` file, whose folder is made if needed;
+    that of a killed process is free. Raises UsageError (``busy``) where one is."""
+    from filelock import FileLock, Timeout
+
+    Path(lock).parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(busy) from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def sha256_of(path: str | Path) -> str:

@@ -69,7 +69,7 @@ class GrowRequest:
 
 
 def plan_asked(request: GrowRequest, progress: Progress = no_progress) -> dict[str, Any]:
-    """What would be done; nobody is asked, and nothing is written."""
+    """What would be done; nobody is asked."""
     with _opened(request, lambda note: None, progress) as opened:
         plan = opened.plan
         done = growth_folder(opened.library, plan)
@@ -134,7 +134,7 @@ def _opened(request: GrowRequest, on_note: Callable[[str], None], progress: Prog
         for teacher in teachers:
             stack.callback(teacher.close)
         plan = pending_plan(library, request.gap, request.name, request.teachers, request.config)
-        plan = plan or _plan(request, library, log, sources, progress)
+        plan = plan or _plan(request, manifest["name"], library, log, sources, progress)
         checks: list[LessonCheck] = usual_checks(plan.questions, memory=memory)
         checks += [SecondAnswer(teacher) for teacher in teachers[:1]]
         yield _Opened(folder, manifest, library, log, plan, sources, checks)
@@ -160,10 +160,10 @@ def _sources(request: GrowRequest, memory: Memory, on_note: Callable[[str], None
 
 
 def _plan(
-    request: GrowRequest, library: Library, log: GapLog, sources: list[LessonSource], progress: Progress
+    request: GrowRequest, model: str, library: Library, log: GapLog, sources: list[LessonSource], progress: Progress
 ) -> GrowPlan:
     """For the gap that is meant; for lessons alone where there is no gap, and the expert has a name."""
-    gap = _gap(request, log, progress)
+    gap = _gap(request, model, log, progress)
     if gap is None:
         some = islice(sources[0].lessons(["What is it?"], _OPENING, random.Random(0)), _OPENING)
         questions, attempts = [one.question for one in some], list[int]()
@@ -175,9 +175,9 @@ def _plan(
     return GrowPlan(gap.id if gap else "", name, tuple(questions), request.teachers, tuple(attempts), request.config)
 
 
-def _gap(request: GrowRequest, log: GapLog, progress: Progress) -> Gap | None:
+def _gap(request: GrowRequest, model: str, log: GapLog, progress: Progress) -> Gap | None:
     """Which gap is meant, None for none. Raises UsageError where none is there and the expert has no name."""
-    if request.name and not request.gap and not log.models().get(read_manifest(find_bundle(request.model))["name"]):
+    if request.name and not request.gap and not log.models().get(model):
         return None
     progress("reading the model", 0, 0)
     bundle = load_bundle(request.model, weights="auto")

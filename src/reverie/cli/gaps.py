@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,10 +20,9 @@ from reverie.progress import shown_progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reverie.growth.gaps import Gap, Gaps
+    from reverie.growth.gaps import Gaps
     from reverie.memory.attempts import GapLog
 
-T = TypeVar("T")
 app = command_app(no_args_is_help=True)
 GapArgument = Annotated[str, typer.Argument(metavar="GAP", help="Its id or its name.")]
 
@@ -71,10 +70,10 @@ def show(
 ) -> None:
     """Show a gap's questions, what was attempted, and how far answers move when memory is put beside them."""
     with Output(as_json) as out:
-        from reverie.growth.gaps import gap_to_json
+        from reverie.growth.gaps import gap_named, gap_to_json
 
         with _found(model, memory, library) as (found, missing):
-            payload = gap_to_json(_named(found, gap), every=True)
+            payload = gap_to_json(gap_named(found.gaps, gap), every=True)
             payload["missing"] = missing(payload["questions"])
         out.result(payload, lambda console: _show(console, payload))
 
@@ -93,9 +92,10 @@ def export(
     """Write the questions of gaps to a file, a line each."""
     with Output(as_json) as out:
         from reverie.files import atomic_write_text
+        from reverie.growth.gaps import gap_named
 
         with _found(model, memory, library) as (found, _):
-            chosen = [_named(found, gap)] if gap else [*found.gaps]
+            chosen = [gap_named(found.gaps, gap)] if gap else [*found.gaps]
         rows = [{"gap": one.id, **vars(each), "signals": dict(each.signals)} for one in chosen for each in one.attempts]
         atomic_write_text(file, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
         payload = {"file": str(file), "questions": len(rows), "gaps": len(chosen)}
@@ -112,19 +112,14 @@ def dismiss(
 ) -> None:
     """Settle a gap's questions: they are no longer listed."""
     with Output(as_json) as out:
+        from reverie.growth.gaps import gap_named
         from reverie.memory.attempts import DISMISSED
 
         with _found(model, memory, library) as (found, _), _log(memory) as log:
-            chosen = _named(found, gap)
+            chosen = gap_named(found.gaps, gap)
             log.settle([one.id for one in chosen.attempts], DISMISSED)
         payload = {"dismissed": chosen.id, "questions": len(chosen.attempts)}
         out.result(payload, lambda console: say(console, f"dismissed: {chosen.name}, {payload['questions']} questions"))
-
-
-def _named(found: Gaps, said: str) -> Gap:
-    from reverie.growth.gaps import gap_named
-
-    return gap_named(found.gaps, said)
 
 
 @contextmanager

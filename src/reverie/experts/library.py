@@ -114,6 +114,11 @@ class Library:
             raise UsageError(f"a library of experts is a folder, and {folder} is a file")
         return cls(folder, base, packaged, settings or LibraryConfig(), linears, known_as, made_of)
 
+    @property
+    def base_weights(self) -> int:
+        """Of the base's linears; 0 where they are not known."""
+        return sum(out * into for out, into in (self.linears or {}).values())
+
     # reading ----------------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:

@@ -16,19 +16,16 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from reverie.errors import BackendError, ConfigError, DataError, UsageError
 from reverie.experts.contract import check_name
 from reverie.experts.library import Library
 from reverie.experts.router import Router
-from reverie.files import atomic_write_json
+from reverie.files import alone, atomic_write_json
 from reverie.growth.admission import admit
 from reverie.growth.certificate import Certificate
 from reverie.growth.contract import LessonCheck, LessonSource
@@ -107,7 +104,8 @@ def pending_plan(
     """A plan of the same wishes that was begun and not ended: what is asked since then belongs to another. ``gap`` and
     ``expert`` may be empty, for any."""
     wished = jsonable({"sources": [*sources], "config": asdict(config)})
-    for path in sorted((library.folder or Path()).glob(f".growth/*/{_PLAN}"), key=lambda one: -one.stat().st_mtime):
+    plans = library.folder.glob(f".growth/*/{_PLAN}") if library.folder else ()
+    for path in sorted(plans, key=lambda one: -one.stat().st_mtime):
         if (path.parent / _OUTCOME).exists():
             continue
         said = read_object(path, DataError, "the plan of a growth")
@@ -144,17 +142,18 @@ def grow(
     from reverie.training.adapted import Adapted
 
     began, folder = time.monotonic(), growth_folder(library, plan)
-    with _alone(folder):
+    with alone(folder / "growth.lock", f"somebody else grows this expert, in {folder}; wait until that is over"):
         atomic_write_json(folder / _PLAN, jsonable(asdict(plan)))
         report = _lessons(folder, plan, sources, checks, on_note, progress)
         rows, left_out = cleaned([(one.question, one.answer) for one in read_lessons(folder / "lessons.jsonl")])
         experts = {name: library.adapter(name) for name in library.names() if name != plan.expert}
-        answers, weights = (
-            [answer for _, answer in rows],
-            [out * into for out, into in (library.linears or {}).values()],
-        )
+        answers = [answer for _, answer in rows]
         made = design(
-            len(rows), answers=answers, experts=len(experts), seed=plan.config.seed, base_weights=sum(weights)
+            len(rows),
+            answers=answers,
+            experts=len(experts),
+            seed=plan.config.seed,
+            base_weights=library.base_weights,
         )
         progress("reading the base", 0, 0)
         adapted = Adapted(bundle, made.lora)
@@ -182,21 +181,6 @@ def expert_name(said: str, library: Library) -> str:
     words = re.sub(r"[^A-Za-z0-9]+", "-", said).strip("-").lower()[:40].strip("-") or "gap"
     taken = {one.lower() for one in library.names()}
     return next(name for name in (words, *(f"{words}-{number}" for number in range(2, 10_000))) if name not in taken)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """While the block runs, nobody else carries this plan out. Raises UsageError where somebody does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "growth.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UsageError(f"somebody else grows this expert, in {folder}; wait until that is over") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _lessons(

@@ -294,8 +294,7 @@ def _in_budget(grown: Grown, examiner: Examiner, config: TrialConfig) -> list[Te
     folder = grown.folder / "run" / "export"
     size = sum(file.stat().st_size for file in folder.iterdir())
     sizes = describe_adapter(folder)
-    base = sum(out * into for out, into in (examiner.library.linears or {}).values()) or sizes["num_parameters"]
-    work = sizes["num_parameters"] / base
+    work = sizes["num_parameters"] / (examiner.library.base_weights or sizes["num_parameters"])
     return [
         Test("size", 1, 0, size, float(size), config.most_bytes, "at most", f"{size:,} bytes on disk"),
         Test("work", 1, 0, 1, work, config.most_work, "at most", f"{work:.1%} more multiplications an id"),

@@ -15,13 +15,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from reverie.data import FactRow, Row
 from reverie.errors import ConfigError, UsageError
 from reverie.experts.contract import Adapter, check_name
 from reverie.experts.library import Library
 from reverie.experts.lowrank import LoraConfig
+from reverie.files import alone
 from reverie.learning.guard import Guard, Probe, packaged_probes
 from reverie.learning.items import Bad, Item
 from reverie.learning.notebook import Lesson, Notebook
@@ -121,15 +121,8 @@ class Learner:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While the block runs, nobody else learns for this library. Raises UsageError where somebody does."""
-        lock = FileLock(self.place / _LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise UsageError(f"somebody else is learning in {self.place}; wait until that is over") from error
-        try:
+        with alone(self.place / _LOCK, f"somebody else is learning in {self.place}; wait until that is over"):
             yield
-        finally:
-            lock.release()
 
     def learn(self, stream: Iterable[Item | Bad], at_once: bool = False) -> Learned:
         """Go on with what was begun, then take in a stream: a chunk of it at a time, so that an endless one is heeded.
