@@ -55,3 +55,18 @@ def test_what_is_not_there_is_one_line(log: None, capsys: pytest.CaptureFixture[
 def test_an_empty_log_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gaps", "list"]) == 0
     assert "no gap of nano yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "say where lessons come from"),
+        (["--teacher", "documents", "--name", "x"], "documents gives no lessons where there is no gap"),
+        (["--teacher", "bogus:1", "--name", "x"], "unknown source of lessons 'bogus'"),
+        (["--teacher", "toy:", "--name", "x", "--lessons", "5"], "at least 24 lessons, got lessons=5"),
+        (["--teacher", "toy:"], "there is no gap of nano yet"),
+    ],
+)
+def test_what_cannot_grow_is_one_line(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["grow", *words]) == 2
+    assert line in capsys.readouterr().err

@@ -167,6 +167,8 @@ def _plan(
     if gap is None:
         some = islice(sources[0].lessons(["What is it?"], _OPENING, random.Random(0)), _OPENING)
         questions, attempts = [one.question for one in some], list[int]()
+        if not questions:
+            raise UsageError(f"{sources[0].name} gives no lessons where there is no gap: ask questions first")
     else:
         questions, attempts = gap.questions, [one.id for one in gap.attempts]
     name = request.name or expert_name(gap.name if gap else "gap", library)

@@ -52,4 +52,4 @@ def open_lesson_source(
         return LESSON_SOURCES.get(scheme)(spec)
     if scheme in TEACHERS or is_speaker(spec):
         return TeacherLessons(open_teacher(spec, config))
-    raise UnknownNameError(LESSON_SOURCES.kind, scheme, [*LESSON_SOURCES, "documents", *TEACHERS, *SPEAKERS])
+    raise UnknownNameError(LESSON_SOURCES.kind, scheme, sorted({*LESSON_SOURCES, "documents", *TEACHERS, *SPEAKERS}))
